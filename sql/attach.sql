@@ -1,0 +1,246 @@
+-- Attaching a table of bookings: columns, indexes, triggers, mapping. Called at CREATE EXTENSION, and by people.
+
+-- The first of these columns that the table has.
+CREATE FUNCTION guestly.first_column(bookings regclass, VARIADIC names text[]) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.attname::text FROM unnest(names) WITH ORDINALITY AS n (name, place)
+    JOIN pg_attribute a ON a.attrelid = bookings AND a.attname = n.name AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY n.place LIMIT 1
+$$;
+
+-- The expression for a field: its column, or a fallback.
+CREATE FUNCTION guestly.column_expression(bookings regclass, fallback text, VARIADIC names text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce('b.' || quote_ident(guestly.first_column(bookings, VARIADIC names)), fallback) $$;
+
+-- A property is known to the operator by its slug, where the table that property_id references has one.
+CREATE FUNCTION guestly.property_expression(bookings regclass, property_column text) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('(SELECT p.slug FROM %s p WHERE p.%I = b.%I)', k.confrelid::regclass, r.attname, property_column)
+    FROM pg_constraint k
+    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attname = property_column
+    JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = k.confkey[1]
+    WHERE k.conrelid = bookings AND k.contype = 'f' AND cardinality(k.conkey) = 1
+      AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL
+    LIMIT 1
+$$;
+
+-- What the columns say; only fields that have no row yet are filled.
+CREATE FUNCTION guestly.fill_field_map(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    property text := guestly.first_column(bookings, 'property_id', 'listing_id', 'apartment_id', 'unit_id');
+    full_name text := guestly.first_column(bookings, 'guest_name', 'customer_name', 'name');
+    pet text := guestly.first_column(bookings, 'has_pet', 'has_pets');
+BEGIN
+    INSERT INTO guestly.field_map AS m (field, expression)
+    SELECT f.field, f.expression
+    FROM (VALUES
+        ('reference', guestly.column_expression(bookings, NULL, 'booking_reference', 'reference', 'booking_code', 'code')),
+        ('property', coalesce(guestly.column_expression(bookings, NULL, 'property_slug', 'slug', 'property'),
+                              guestly.property_expression(bookings, property))),
+        ('property_id', 'b.' || quote_ident(property)),
+        ('guest_first_name', guestly.column_expression(bookings, format('split_part(b.%I, '' '', 1)', full_name),
+                                                       'guest_first_name', 'first_name')),
+        ('guest_last_name', guestly.column_expression(bookings,
+                                                      format('coalesce(nullif(regexp_replace(b.%1$I, ''^\S+\s*'', ''''), ''''), b.%1$I)', full_name),
+                                                      'guest_last_name', 'last_name')),
+        ('guest_email', guestly.column_expression(bookings, NULL, 'guest_email', 'email', 'customer_email')),
+        ('guest_phone', guestly.column_expression(bookings, NULL, 'guest_phone', 'phone', 'customer_phone')),
+        ('check_in', guestly.column_expression(bookings, NULL, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date')),
+        ('check_out', guestly.column_expression(bookings, NULL, 'check_out_date', 'check_out', 'checkout', 'departure', 'end_date')),
+        ('adults', guestly.column_expression(bookings, '1', 'adults', 'guests', 'guests_count', 'num_guests')),
+        ('children', guestly.column_expression(bookings, '0', 'children')),
+        ('infants', guestly.column_expression(bookings, '0', 'infants')),
+        ('pets', guestly.column_expression(bookings, coalesce(format('CASE WHEN b.%I THEN 1 ELSE 0 END', pet), '0'), 'pets')),
+        ('total', guestly.column_expression(bookings, NULL, 'total', 'total_price', 'total_amount', 'amount')),
+        ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
+        ('payment_status', 'b.payment_status')
+    ) AS f (field, expression)
+    WHERE f.expression IS NOT NULL
+    ON CONFLICT (field) DO NOTHING;
+END $$;
+
+-- The five columns, as the host's own migration has them; what exists is left as it is.
+CREATE FUNCTION guestly.add_columns(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS guestly_reservation_id text,
+                                   ADD COLUMN IF NOT EXISTS guestly_sync_error text,
+                                   ADD COLUMN IF NOT EXISTS guestly_synced_at timestamptz,
+                                   ADD COLUMN IF NOT EXISTS guestly_sync_attempts integer DEFAULT 0', bookings);
+    IF guestly.first_column(bookings, 'guestly_sync_status') IS NULL THEN
+        EXECUTE format('ALTER TABLE %s ADD COLUMN guestly_sync_status text DEFAULT ''pending''
+                        CHECK (guestly_sync_status IN (''pending'', ''synced'', ''failed''))', bookings);
+    END IF;
+END $$;
+
+-- One index for the sweep, two for the administrator's questions; left out where one like it exists.
+CREATE FUNCTION guestly.add_indexes(bookings regclass, payment_column text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
+            ('guestly_open_idx', format('(%I)', payment_column), 'WHERE guestly_reservation_id IS NULL', NULL),
+            ('guestly_reservation_idx', '(guestly_reservation_id)', '', 'guestly_reservation_id'),
+            ('guestly_failed_idx', '(guestly_sync_status)', 'WHERE guestly_sync_status = ''failed''', 'guestly_sync_status')
+        ) AS w (suffix, keys, predicate, first)
+        WHERE NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                          WHERE i.indrelid = bookings AND a.attname = w.first)
+    LOOP
+        EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s %s %s',
+            left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix, bookings, wanted.keys, wanted.predicate);
+    END LOOP;
+END $$;
+
+-- Two row triggers note a paid booking, two statement triggers queue what was noted. Nothing fires for other updates.
+CREATE FUNCTION guestly.add_triggers(bookings regclass, key_column text, payment_column text, arrival_column text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    arguments text := format('(%L, %L, %L)', key_column, payment_column, coalesce(arrival_column, ''));
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('guestly_update', format('AFTER UPDATE ON %s FOR EACH ROW WHEN (OLD.%I IS DISTINCT FROM NEW.%2$I)', bookings, payment_column),
+             '@extschema@.guestly_note_paid' || arguments),
+            ('guestly_insert', format('AFTER INSERT ON %s FOR EACH ROW', bookings), '@extschema@.guestly_note_paid' || arguments),
+            ('guestly_update_end', format('AFTER UPDATE OF %I ON %s FOR EACH STATEMENT', payment_column, bookings), '@extschema@.guestly_queue_paid()'),
+            ('guestly_insert_end', format('AFTER INSERT ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()')
+        ) AS t (name, clause, call)
+    LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', wanted.name, bookings);
+        EXECUTE format('CREATE TRIGGER %I %s EXECUTE FUNCTION %s', wanted.name, wanted.clause, wanted.call);
+        -- So that a plain DROP EXTENSION works.
+        EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION guestly_sync', wanted.name, bookings);
+    END LOOP;
+END $$;
+
+CREATE FUNCTION guestly.fill_status_map() RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO guestly.status_map (booking_status, guestly_status)
+    VALUES ('pending', 'inquiry'), ('confirmed', 'confirmed'), ('cancelled', 'canceled'), ('canceled', 'canceled'), ('completed', 'confirmed')
+    ON CONFLICT (booking_status) DO NOTHING
+$$;
+
+CREATE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := guestly.qualified_name(bookings);
+    key record;
+    payment text := guestly.first_column(bookings, 'payment_status');
+    arrival text;
+    since timestamptz;
+    former text := (SELECT a.bookings FROM guestly.attachment a);
+BEGIN
+    IF former <> name AND to_regclass(former) IS NOT NULL THEN
+        RAISE EXCEPTION 'the table % is attached already', former
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+    END IF;
+    IF (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings) NOT IN ('r', 'p') THEN
+        RAISE EXCEPTION '% is not a table', name USING ERRCODE = 'wrong_object_type', HINT = 'Attach the table itself, not a view over it.';
+    END IF;
+    key := guestly.booking_key(bookings);
+    IF payment IS NULL THEN
+        RAISE EXCEPTION 'the table % has no column payment_status', name
+            USING ERRCODE = 'undefined_column', HINT = 'Attach the table whose payment_status says that a booking is paid.';
+    END IF;
+    PERFORM guestly.add_columns(bookings);
+    PERFORM guestly.add_indexes(bookings, payment);
+    -- Only a date (or a time) can put a queue in order of arrival.
+    SELECT a.attname INTO arrival FROM pg_attribute a
+    WHERE a.attrelid = bookings AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+      AND a.attname = guestly.first_column(bookings, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date');
+    since := guestly.remembered_attachment(bookings);
+    INSERT INTO guestly.attachment AS a (bookings, key_column, key_type, payment_column, arrival_column, attached_at)
+    VALUES (name, key.name, key.type, payment, arrival, coalesce(since, clock_timestamp()))
+    ON CONFLICT ((true)) DO UPDATE
+    SET bookings = excluded.bookings, key_column = excluded.key_column, key_type = excluded.key_type,
+        payment_column = excluded.payment_column, arrival_column = excluded.arrival_column,
+        attached_at = CASE WHEN a.bookings = excluded.bookings THEN a.attached_at ELSE excluded.attached_at END;
+    PERFORM guestly.fill_field_map(bookings);
+    PERFORM guestly.fill_status_map();
+    PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
+    EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.reservations TO %1$I',
+                   (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = bookings));
+    IF since IS NULL AND former IS DISTINCT FROM name THEN
+        INSERT INTO guestly.old_bookings (booking_id) SELECT p FROM guestly.paid_bookings() p ON CONFLICT DO NOTHING;
+    END IF;
+    PERFORM guestly.remember_attachment(bookings);
+    PERFORM guestly.add_triggers(bookings, key.name, payment, arrival);
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
+
+CREATE FUNCTION guestly.qualified_name(bookings regclass) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = bookings $$;
+
+-- The primary key: one column of a type that the queue can name.
+CREATE FUNCTION guestly.booking_key(bookings regclass, OUT name text, OUT type text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT a.attname, format_type(a.atttypid, NULL) INTO name, type
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = bookings AND i.indisprimary AND (i.indnkeyatts = 1 OR a.attname = 'id')
+      AND a.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'varchar'::regtype);
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'the table % has no primary key of one column of type uuid, bigint, integer or text', guestly.qualified_name(bookings)
+            USING ERRCODE = 'invalid_table_definition', HINT = 'Give the table such a primary key: the queue names bookings by it.';
+    END IF;
+END $$;
+
+-- "Attached since" outlives DROP EXTENSION, so that a new CREATE EXTENSION picks up where the former one was: it stands in
+-- the comment of a column of ours.
+CREATE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT substring(col_description(bookings, a.attnum) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz
+    FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_sync_attempts'
+$$;
+
+CREATE FUNCTION guestly.remember_attachment(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('COMMENT ON COLUMN %s.guestly_sync_attempts IS %L', bookings,
+        'guestly_sync: tries since the booking was last queued; attached since '
+        || (SELECT to_char(a.attached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM guestly.attachment a));
+END $$;
+
+CREATE FUNCTION guestly_detach() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end'] LOOP
+        IF attached IS NOT NULL THEN
+            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', name, attached);
+        END IF;
+    END LOOP;
+    DELETE FROM guestly.attachment;
+END $$;
+COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; columns and their data stay';
+
+-- A wrong expression is refused when it is written, with the reason.
+CREATE FUNCTION guestly.check_field_map() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM guestly.check_expression(NEW.field, NEW.expression);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_field_map BEFORE INSERT OR UPDATE ON guestly.field_map FOR EACH ROW EXECUTE FUNCTION guestly.check_field_map();

@@ -1,0 +1,174 @@
+-- The schema `guestly`: every table of the extension. Functions are made after this file, views and rights in finalize.sql.
+
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'guestly_sync needs a database with the encoding UTF8, this one has %', pg_catalog.getdatabaseencoding()
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Create the database with ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END $$;
+
+CREATE SCHEMA guestly;
+COMMENT ON SCHEMA guestly IS 'guestly_sync: bookings on their way to Guestly (the Guesty Open API)';
+
+CREATE TABLE guestly.attachment (
+    bookings       text        NOT NULL,
+    key_column     text        NOT NULL,
+    key_type       text        NOT NULL,
+    payment_column text        NOT NULL,
+    arrival_column text,
+    attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE UNIQUE INDEX attachment_one ON guestly.attachment ((true));
+COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; bookings paid before attached_at are left alone';
+COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
+COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
+
+CREATE TABLE guestly.queue (
+    booking_id    text        PRIMARY KEY,
+    state         text        NOT NULL DEFAULT 'ready'
+                  CHECK (state IN ('ready', 'sending', 'unknown', 'waiting', 'failed')),
+    attempts      integer     NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    due_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    arrival       date,
+    queued_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    force         boolean     NOT NULL DEFAULT false,
+    look_up_first boolean     NOT NULL DEFAULT false,
+    operation     text,
+    claim         bigint,
+    doubt_since   timestamptz,
+    look_ups      integer     NOT NULL DEFAULT 0,
+    creates       integer     NOT NULL DEFAULT 0,
+    verdict       text,
+    error_class   text,
+    error         text,
+    CHECK (state <> 'sending' OR (claim IS NOT NULL AND operation IS NOT NULL)),
+    CHECK (state <> 'failed' OR error_class IS NOT NULL)
+);
+-- Both questions of a claim (what may go now, nearest arrival first; what is due again) and the sleep until the next due time.
+CREATE INDEX queue_ready ON guestly.queue (arrival NULLS FIRST, queued_at) WHERE state = 'ready';
+CREATE INDEX queue_timed ON guestly.queue (due_at) WHERE state IN ('waiting', 'unknown');
+-- Claims that a dead worker left behind.
+CREATE INDEX queue_sending ON guestly.queue (claim) WHERE state = 'sending';
+CREATE INDEX queue_failed ON guestly.queue (error_class) WHERE state = 'failed';
+-- Rows change state several times within seconds: room on the page for it, and an early vacuum.
+ALTER TABLE guestly.queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+COMMENT ON TABLE guestly.queue IS 'bookings to be worked on; a finished one leaves with the transaction that records its outcome';
+COMMENT ON COLUMN guestly.queue.state IS 'ready: may go now; sending: a call is in flight; unknown: a create may have taken effect, look-ups decide; waiting: tried, due again at due_at; failed: a person has to look';
+COMMENT ON COLUMN guestly.queue.attempts IS 'tries at the job since it was last queued afresh; look-ups and waiting do not count';
+COMMENT ON COLUMN guestly.queue.look_up_first IS 'Guestly may hold it already (an old booking, a copy, a retry): ask before creating';
+COMMENT ON COLUMN guestly.queue.claim IS 'the fence: an outcome is written only while this is still the claim of its call';
+COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect; no create before settle has passed';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since';
+COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
+COMMENT ON COLUMN guestly.queue.creates IS 'creates of this booking whose outcome was never known';
+
+CREATE TABLE guestly.reservations (
+    booking_id        text        PRIMARY KEY,
+    reservation_id    text        NOT NULL,
+    confirmation_code text        NOT NULL,
+    status            text,
+    listing_id        text,
+    check_in          date,
+    check_out         date,
+    adults            integer,
+    children          integer,
+    infants           integer,
+    pets              integer,
+    adopted           boolean     NOT NULL DEFAULT false,
+    recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
+COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
+
+CREATE TABLE guestly.attempts (
+    booking_id  text,
+    attempt     integer     NOT NULL DEFAULT 0,
+    operation   text        NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    duration_ms integer,
+    http_status integer,
+    outcome     text        NOT NULL,
+    error_class text,
+    error       text,
+    request_id  text
+);
+CREATE INDEX attempts_booking ON guestly.attempts (booking_id, started_at);
+CREATE INDEX attempts_age ON guestly.attempts (started_at);
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests';
+COMMENT ON COLUMN guestly.attempts.request_id IS 'x-request-id of the answer: Guesty''s support asks for it';
+
+CREATE TABLE guestly.listings (
+    property   text PRIMARY KEY CHECK (property <> ''),
+    listing_id text NOT NULL CHECK (listing_id <> '')
+);
+COMMENT ON TABLE guestly.listings IS 'the host''s property (slug or id) to Guestly''s listing id';
+
+CREATE TABLE guestly.status_map (
+    booking_status text PRIMARY KEY,
+    guestly_status text NOT NULL CHECK (guestly_status IN
+        ('inquiry', 'reserved', 'awaiting_payment', 'confirmed', 'canceled', 'closed', 'declined', 'expired'))
+);
+COMMENT ON TABLE guestly.status_map IS 'bookings.status to the status of the reservation';
+
+CREATE TABLE guestly.field_map (
+    field      text PRIMARY KEY,
+    expression text NOT NULL
+);
+COMMENT ON TABLE guestly.field_map IS 'SQL over the booking row b, one expression per field; checked when written, evaluated as the owner of the bookings table';
+
+CREATE TABLE guestly.old_bookings (
+    booking_id text PRIMARY KEY
+);
+COMMENT ON TABLE guestly.old_bookings IS 'bookings that were paid before the attachment: never sent by a trigger or the sweep, only by guestly_sync or guestly_backfill';
+
+CREATE TABLE guestly.installations (
+    system_identifier text        NOT NULL,
+    database_oid      oid         NOT NULL,
+    environment       text        NOT NULL DEFAULT '',
+    armed_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE guestly.installations IS 'where sending was allowed; a row of another server or database means that this is a copy, which sends nothing until guestly_arm()';
+
+CREATE TABLE guestly.pause (
+    reason    text,
+    paused_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE UNIQUE INDEX pause_one ON guestly.pause ((true));
+COMMENT ON TABLE guestly.pause IS 'a row here stops sending: guestly_pause() writes it, guestly_resume() deletes it';
+
+CREATE TABLE guestly.worker (
+    breaker              text        NOT NULL DEFAULT 'closed',
+    breaker_since        timestamptz,
+    held_until           timestamptz,
+    quota                double precision[] NOT NULL DEFAULT '{}',
+    quota_at             timestamptz,
+    last_success_at      timestamptz,
+    last_error           text,
+    last_error_at        timestamptz,
+    credentials_error    text,
+    credentials_error_at timestamptz,
+    credentials_mark     text,
+    clock_skew_ms        bigint
+);
+INSERT INTO guestly.worker DEFAULT VALUES;
+ALTER TABLE guestly.worker SET (fillfactor = 10);
+COMMENT ON TABLE guestly.worker IS 'what the worker of this database remembers across restarts; one row, belongs to this server';
+
+CREATE TABLE guestly.token (
+    access_token text        NOT NULL,
+    fetched_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    mark         text        NOT NULL
+);
+CREATE UNIQUE INDEX token_one ON guestly.token ((true));
+COMMENT ON TABLE guestly.token IS 'the OAuth access token; readable by the extension''s owner only, never dumped';
+COMMENT ON COLUMN guestly.token.mark IS 'hash of the credentials and the address it was fetched with';
+
+CREATE TABLE guestly.token_requests (
+    requested_at timestamptz NOT NULL,
+    mark         text        NOT NULL
+);
+CREATE INDEX token_requests_at ON guestly.token_requests (requested_at);
+COMMENT ON TABLE guestly.token_requests IS 'written before each token request: Guesty issues five tokens in 24 hours to a client id';

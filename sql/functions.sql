@@ -1,0 +1,234 @@
+-- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE and hint.
+
+-- The booking, or an error that says what to do.
+CREATE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found jsonb := guestly.booking(booking_id);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'there is no booking %', quote_nullable(left(booking_id, 80))
+            USING ERRCODE = 'no_data_found',
+                  HINT = format('Give the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
+    END IF;
+    RETURN found;
+END $$;
+
+-- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
+-- asked first, since an earlier life of the booking may have got through.
+CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued text[];
+BEGIN
+    WITH written AS (
+        INSERT INTO guestly.queue AS q (booking_id, arrival, force, look_up_first)
+        SELECT n.id, n.arrival, forced, EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
+                                        OR EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = n.id)
+        FROM unnest(ids, arrivals) AS n (id, arrival)
+        ON CONFLICT (booking_id) DO UPDATE
+        SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
+            force = q.force OR excluded.force, look_up_first = excluded.look_up_first, look_ups = 0, verdict = NULL,
+            error_class = NULL, error = NULL
+        WHERE q.state IN ('ready', 'waiting', 'failed')
+        RETURNING q.booking_id
+    )
+    SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
+    PERFORM guestly.mark_pending(queued);
+    PERFORM guestly.wake_worker();
+    RETURN cardinality(queued);
+END $$;
+
+CREATE FUNCTION guestly_sync(booking_id text, force boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.must_exist(booking_id);
+    id text := booking ->> 'booking_id';
+BEGIN
+    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
+        RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
+    END IF;
+    IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
+               AND (r.reservation_id NOT LIKE 'test-%' OR (guestly.setting_values() ->> 'test_mode')::boolean))
+       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+        RETURN 'synced';
+    END IF;
+    PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
+    RETURN 'queued';
+END $$;
+COMMENT ON FUNCTION guestly_sync(text, boolean) IS 'queues one booking now: queued, or synced if it already is';
+
+CREATE FUNCTION guestly_sync(booking_id uuid, force boolean DEFAULT false) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_sync(booking_id::text, force) $$;
+CREATE FUNCTION guestly_sync(booking_id bigint, force boolean DEFAULT false) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_sync(booking_id::text, force) $$;
+
+CREATE FUNCTION guestly_retry_failed(error_class text DEFAULT NULL, max_rows bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    chosen record;
+BEGIN
+    IF max_rows < 0 THEN
+        RAISE EXCEPTION 'max_rows is negative' USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out to retry all.';
+    END IF;
+    SELECT array_agg(f.booking_id) AS ids, array_agg(f.arrival) AS arrivals INTO chosen
+    FROM (SELECT q.booking_id, q.arrival FROM guestly.queue q
+          WHERE q.state = 'failed' AND (guestly_retry_failed.error_class IS NULL OR q.error_class = guestly_retry_failed.error_class)
+          ORDER BY q.arrival NULLS FIRST LIMIT max_rows FOR UPDATE SKIP LOCKED) f;
+    IF chosen.ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    RETURN guestly.queue_afresh(chosen.ids, chosen.arrivals, false);
+END $$;
+COMMENT ON FUNCTION guestly_retry_failed(text, bigint) IS 'queues every failed booking afresh, or those of one error class, or at most so many; says how many';
+
+CREATE FUNCTION guestly_preview(booking_id text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM guestly.must_exist(booking_id);
+    RETURN guestly.preview(booking_id);
+END $$;
+COMMENT ON FUNCTION guestly_preview(text) IS 'exactly the request that would be sent: method, path below base_url, body; sends nothing';
+CREATE FUNCTION guestly_preview(booking_id uuid) RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_preview(booking_id::text) $$;
+CREATE FUNCTION guestly_preview(booking_id bigint) RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_preview(booking_id::text) $$;
+
+CREATE FUNCTION guestly_pause(reason text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO guestly.pause (reason) VALUES (guestly_pause.reason)
+    ON CONFLICT ((true)) DO UPDATE SET reason = excluded.reason, paused_at = excluded.paused_at;
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_pause(text) IS 'stops sending at once; bookings go on being queued; survives a restart';
+
+CREATE FUNCTION guestly_resume() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM guestly.pause;
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_resume() IS 'starts sending again after guestly_pause()';
+
+-- Whatever was in flight or in doubt when the copy was made is looked up before anything is created.
+CREATE FUNCTION guestly_arm() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT guestly.is_armed() THEN
+        UPDATE guestly.queue SET look_up_first = true WHERE state <> 'failed';
+        DELETE FROM guestly.token;
+    END IF;
+    DELETE FROM guestly.installations;
+    INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_arm() IS 'allows sending from this server and database; needed once on a copy';
+
+CREATE FUNCTION guestly.is_armed() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(bool_and((i.system_identifier, i.database_oid, i.environment) = (t.system_identifier, t.database_oid, t.environment)), false)
+    FROM guestly.installations i CROSS JOIN guestly.this_installation() t
+$$;
+
+-- A row of the log in plain words.
+CREATE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ',
+        CASE a.outcome
+            WHEN 'created' THEN 'Guestly confirmed the reservation'
+            WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
+            WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
+            WHEN 'found' THEN 'Guestly holds something under this code'
+            WHEN 'refused' THEN 'refused'
+            WHEN 'rejected' THEN 'Guestly did not accept the access token'
+            WHEN 'throttled' THEN 'Guestly asked us to slow down'
+            WHEN 'not_sent' THEN 'Guestly could not be reached; nothing was sent'
+            WHEN 'unavailable' THEN 'Guestly answered with a server error; it will be asked whether it took effect'
+            WHEN 'unknown' THEN 'no answer came; Guestly will be asked whether it took effect'
+            WHEN 'withdrawn' THEN 'taken out of the queue'
+            WHEN 'gone' THEN 'taken out of the queue'
+            WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
+            ELSE a.outcome END,
+        CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
+        CASE WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
+        CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
+$$;
+
+-- Why a booking that was never queued was not.
+CREATE FUNCTION guestly.why_not_queued(booking jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT (booking ->> 'paid')::boolean
+            THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
+                        coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), guestly.setting_values() ->> 'paid_statuses')
+        WHEN EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = booking ->> 'booking_id')
+            THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
+                        (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM pg_trigger t JOIN guestly.attachment a ON t.tgrelid = to_regclass(a.bookings)
+                     WHERE t.tgname LIKE 'guestly\_%' AND t.tgenabled IN ('D', 'R'))
+            THEN 'the triggers of the bookings table are disabled; the worker looks for such bookings every guestly_sync.poll_interval'
+        ELSE 'paid while no trigger fired (session_replication_role = replica, or a copy); the worker looks for such bookings every guestly_sync.poll_interval'
+        END
+$$;
+
+CREATE FUNCTION guestly_timeline(booking_id text) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.booking(booking_id);
+    id text := coalesce(booking ->> 'booking_id', booking_id);
+BEGIN
+    IF booking IS NULL AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id) THEN
+        PERFORM guestly.must_exist(booking_id);
+    END IF;
+    RETURN QUERY
+    SELECT e.at, e.event, e.detail FROM (
+        SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' ELSE a.operation END, guestly.in_words(a)
+        FROM guestly.attempts a WHERE a.booking_id = id
+        UNION ALL
+        SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
+        FROM guestly.reservations r WHERE r.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'now', CASE q.state
+            WHEN 'ready' THEN 'in line'
+            WHEN 'sending' THEN 'a call is in flight'
+            WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
+            WHEN 'waiting' THEN format('tried again at %s', q.due_at)
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(format(' (%s: %s)', q.error_class, q.error), '')
+        FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
+        UNION ALL
+        SELECT clock_timestamp(), 'not queued', guestly.why_not_queued(booking)
+        WHERE booking IS NOT NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id)
+    ) e (at, event, detail) ORDER BY e.at;
+END $$;
+COMMENT ON FUNCTION guestly_timeline(text) IS 'the story of one booking, and, where it was never queued, why';
+CREATE FUNCTION guestly_timeline(booking_id uuid) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_id::text) $$;
+CREATE FUNCTION guestly_timeline(booking_id bigint) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_id::text) $$;

@@ -1,0 +1,9 @@
+-- Bookings that became paid ($1 ids, $2 days of arrival or null). What Guestly holds already, and what was paid before the
+-- attachment, is left alone. Every name is qualified: it runs under the search path of whoever pays.
+INSERT INTO guestly.queue AS q (booking_id, arrival)
+SELECT p.id, p.arrival::pg_catalog.date
+FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS p (id, arrival)
+WHERE NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id OPERATOR (pg_catalog.=) p.id)
+  AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id OPERATOR (pg_catalog.=) p.id
+                  AND r.reservation_id OPERATOR (pg_catalog.!~~) 'test-%')
+ON CONFLICT (booking_id) DO NOTHING

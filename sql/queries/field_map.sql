@@ -1,0 +1,2 @@
+-- The mapping.
+SELECT field, expression FROM guestly.field_map

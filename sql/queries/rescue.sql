@@ -1,0 +1,17 @@
+-- Claims of a worker that is gone ($1 now, $2 when to look): its creates may have taken effect, so each becomes unknown; a
+-- look-up changed nothing and is simply due again. One row of the log for each.
+WITH orphans AS (
+    UPDATE guestly.queue q
+    SET state = 'unknown', claim = NULL, operation = NULL, error_class = 'unknown_outcome',
+        error = 'the worker ended during the call',
+        doubt_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.doubt_since END,
+        look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
+        creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
+        due_at = pg_catalog.to_timestamp($2)
+    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.state = 'sending' FOR UPDATE) o
+    WHERE q.booking_id = o.booking_id
+    RETURNING q.booking_id, q.attempts, o.operation
+)
+INSERT INTO guestly.attempts (booking_id, attempt, operation, started_at, outcome, error_class, error)
+SELECT booking_id, attempts, operation, pg_catalog.to_timestamp($1), 'unknown', 'unknown_outcome', 'the worker ended during the call'
+FROM orphans

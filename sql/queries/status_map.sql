@@ -1,0 +1,2 @@
+-- Every status.
+SELECT booking_status, guestly_status FROM guestly.status_map

@@ -1,0 +1,2 @@
+-- A token that Guestly rejected.
+DELETE FROM guestly.token

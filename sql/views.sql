@@ -1,0 +1,134 @@
+-- What an administrator looks at: the status in one row, and the doctor.
+
+CREATE FUNCTION guestly.status_row() RETURNS TABLE (
+    worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,
+    paused boolean, pause_reason text, breaker text, breaker_since timestamptz, held_until timestamptz,
+    credentials_error text, ready bigint, sending bigint, unknown bigint, waiting bigint, failed bigint,
+    oldest_waiting_since timestamptz, last_success_at timestamptz, last_error text, last_error_at timestamptz,
+    tokens_24h bigint, token_expires_at timestamptz, quota_second double precision, quota_minute double precision,
+    quota_hour double precision, clock_skew_ms bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
+           p.paused_at IS NOT NULL, p.reason, w.breaker, w.breaker_since, w.held_until, w.credentials_error,
+           q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
+           (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
+           (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms
+    FROM guestly.setting_values() s
+    CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sending') AS sending,
+                       count(*) FILTER (WHERE state = 'unknown') AS unknown, count(*) FILTER (WHERE state = 'waiting') AS waiting,
+                       count(*) FILTER (WHERE state = 'failed') AS failed,
+                       min(queued_at) FILTER (WHERE state <> 'failed') AS oldest
+                FROM guestly.queue) q
+    LEFT JOIN guestly.live_worker() l ON true
+    LEFT JOIN guestly.worker w ON true
+    LEFT JOIN guestly.pause p ON true
+$$;
+
+CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row();
+COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
+
+CREATE FUNCTION guestly.listings_missing() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    properties regclass;
+    missing text;
+BEGIN
+    -- The table that the bookings' property_id references, where it has a slug and says which are active.
+    SELECT k.confrelid INTO properties FROM pg_constraint k
+    WHERE k.conrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a) AND k.contype = 'f'
+      AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL AND guestly.first_column(k.confrelid, 'is_active') IS NOT NULL LIMIT 1;
+    IF properties IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT string_agg(quote_literal(p.slug), '', '' ORDER BY p.slug) FROM %s p WHERE p.is_active
+                    AND NOT EXISTS (SELECT FROM guestly.listings l WHERE l.property IN (p.slug::text, p.id::text))', properties) INTO missing;
+    RETURN missing;
+END $$;
+
+CREATE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    now_ record;
+    sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
+    settings jsonb := guestly.setting_values();
+    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    off text; missing text;
+BEGIN
+    SELECT * INTO now_ FROM guestly.status_row();
+    RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
+        CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: there is no worker' END,
+        CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
+            (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(current_setting('shared_preload_libraries'), ''), ',') || 'guestly_sync'::text) l)) END;
+    RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
+        coalesce(format('process %s, since %s', now_.worker_pid, now_.worker_since), 'no worker for this database'),
+        CASE WHEN now_.worker_pid IS NULL THEN 'See the server''s log; raise max_worker_processes if no slot is free; standbys have no worker' END;
+    RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
+        format('library %s, SQL objects %s', guestly.library_version(), sql_version),
+        CASE WHEN sql_version <> guestly.library_version() THEN 'ALTER EXTENSION guestly_sync UPDATE; or restart the server if it runs the older library' END;
+    RETURN QUERY SELECT 'enabled', CASE WHEN now_.enabled THEN 'ok' ELSE 'warn' END,
+        CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued and wait' END,
+        CASE WHEN NOT now_.enabled THEN 'ALTER SYSTEM SET guestly_sync.enabled = on; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'test mode', CASE WHEN now_.test_mode THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.test_mode THEN 'on: nothing is sent, bookings get ids that begin with test-' ELSE 'off' END,
+        CASE WHEN now_.test_mode THEN 'ALTER SYSTEM SET guestly_sync.test_mode = off; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'paused', CASE WHEN now_.paused THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.paused THEN concat_ws(': ', 'paused', now_.pause_reason) ELSE 'no' END,
+        CASE WHEN now_.paused THEN 'SELECT guestly_resume();' END;
+    RETURN QUERY SELECT 'armed', CASE WHEN now_.armed THEN 'ok' ELSE 'fail' END,
+        CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'this is a copy: nothing is sent' END,
+        CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' END;
+    RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
+        coalesce(format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)), 'no table of bookings is attached'),
+        CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
+    IF attached IS NOT NULL THEN
+        SELECT string_agg(n.name, ', ') INTO off
+        FROM unnest(ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end']) AS n (name)
+        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
+        RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
+            coalesce('missing or disabled: ' || off, 'present and enabled'),
+            CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
+        RETURN QUERY SELECT 'row security', CASE WHEN c.relforcerowsecurity THEN 'warn' ELSE 'ok' END,
+            CASE WHEN c.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+                 ELSE 'the owner sees every row' END,
+            CASE WHEN c.relforcerowsecurity THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM pg_class c WHERE c.oid = attached;
+        missing := guestly.listings_missing();
+        RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+            coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
+            CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
+    END IF;
+    RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        coalesce('refused: ' || now_.credentials_error, 'from ' || (settings ->> 'credentials'), 'none found'),
+        CASE WHEN settings ->> 'credentials' IS NULL
+                 THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
+    RETURN QUERY SELECT 'tokens', CASE WHEN now_.tokens_24h >= 5 THEN 'warn' ELSE 'ok' END,
+        format('%s asked for in 24 hours, Guesty gives 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none kept')),
+        CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
+            (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
+    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'closed' THEN 'ok' ELSE 'fail' END,
+        CASE WHEN now_.breaker = 'closed' THEN 'reachable, as far as known' ELSE format('out of reach since %s', now_.breaker_since) END,
+        CASE WHEN now_.breaker <> 'closed' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
+    RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s waiting longer than guestly_sync.stale_after', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
+    FROM guestly.queue q WHERE q.state <> 'failed'
+      AND q.queued_at < clock_timestamp() - make_interval(secs => (settings ->> 'stale_after_seconds')::double precision);
+    RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
+    FROM guestly.queue q WHERE q.state = 'failed';
+    RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
+        coalesce(format('%s s away from Guestly''s', round(now_.clock_skew_ms / 1000.0)), 'not compared yet'),
+        CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
+    IF online THEN
+        RETURN QUERY SELECT * FROM guestly.check_online();
+    END IF;
+END $$;
+COMMENT ON FUNCTION guestly_doctor(boolean) IS 'everything that must be right, one row each, with what to type; online also tries the credentials';

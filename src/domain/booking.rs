@@ -1,0 +1,269 @@
+//! A booking as the host's row says it, parsed once: what cannot be sent is refused here, with the column's name.
+//! Called by `pg::worker` and `guestly_preview`; any thread.
+
+use chrono::NaiveDate;
+
+use super::error::{ErrorClass, Problem};
+
+/// What is read of a booking, one expression of `guestly.field_map` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Field {
+    /// The host's reference, shown to guests.
+    Reference,
+    /// Key into `guestly.listings`: the property's slug where there is one.
+    Property,
+    /// Second key into `guestly.listings`: the property's id.
+    PropertyId,
+    /// Guest's first name.
+    GuestFirstName,
+    /// Guest's last name.
+    GuestLastName,
+    /// Guest's e-mail address.
+    GuestEmail,
+    /// Guest's phone.
+    GuestPhone,
+    /// Day of arrival.
+    CheckIn,
+    /// Day of departure.
+    CheckOut,
+    /// Adults, at least one.
+    Adults,
+    /// Children.
+    Children,
+    /// Infants.
+    Infants,
+    /// Pets.
+    Pets,
+    /// What the guest paid, in major units of the listing's currency.
+    Total,
+    /// The booking's status, a key of `guestly.status_map`.
+    Status,
+    /// The payment status that decides whether the booking is paid.
+    PaymentStatus,
+}
+
+impl Field {
+    /// Every field, in the order in which rows are read.
+    pub const ALL: [Field; 16] = [
+        Self::Reference,
+        Self::Property,
+        Self::PropertyId,
+        Self::GuestFirstName,
+        Self::GuestLastName,
+        Self::GuestEmail,
+        Self::GuestPhone,
+        Self::CheckIn,
+        Self::CheckOut,
+        Self::Adults,
+        Self::Children,
+        Self::Infants,
+        Self::Pets,
+        Self::Total,
+        Self::Status,
+        Self::PaymentStatus,
+    ];
+
+    /// The name in `guestly.field_map`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Property => "property",
+            Self::PropertyId => "property_id",
+            Self::GuestFirstName => "guest_first_name",
+            Self::GuestLastName => "guest_last_name",
+            Self::GuestEmail => "guest_email",
+            Self::GuestPhone => "guest_phone",
+            Self::CheckIn => "check_in",
+            Self::CheckOut => "check_out",
+            Self::Adults => "adults",
+            Self::Children => "children",
+            Self::Infants => "infants",
+            Self::Pets => "pets",
+            Self::Total => "total",
+            Self::Status => "status",
+            Self::PaymentStatus => "payment_status",
+        }
+    }
+}
+
+/// How messages call each field: the host's column where the expression is just a column, else the field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels(Vec<String>);
+
+impl Labels {
+    /// Labels from the mapping expressions, in the order of [`Field::ALL`]; a missing expression is labelled by its field.
+    #[must_use]
+    pub fn from_expressions(expressions: &[Option<String>]) -> Self {
+        let label = |field: &Field, expression: Option<&Option<String>>| {
+            let column = expression.and_then(|text| text.as_deref()).and_then(plain_column);
+            column.unwrap_or_else(|| field.name().to_owned())
+        };
+        Self(Field::ALL.iter().map(|field| label(field, expressions.get(*field as usize))).collect())
+    }
+
+    fn of(&self, field: Field) -> &str {
+        self.0.get(field as usize).map_or(field.name(), String::as_str)
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::from_expressions(&[])
+    }
+}
+
+/// `b.check_in_date` and `b."check in"` are columns; anything longer is an expression.
+fn plain_column(expression: &str) -> Option<String> {
+    let name = expression.trim().strip_prefix("b.")?;
+    if let Some(quoted) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        return (!quoted.contains('"')).then(|| quoted.to_owned());
+    }
+    let plain = |c: char| c.is_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+}
+
+/// The mapped values of one row, as text, as Postgres wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Row {
+    /// The primary key, as text.
+    pub booking_id: String,
+    /// In the order of [`Field::ALL`].
+    pub values: Vec<Option<String>>,
+}
+
+impl Row {
+    /// The value without surrounding white space; none where it is null or empty.
+    #[must_use]
+    pub fn get(&self, field: Field) -> Option<&str> {
+        let text = self.values.get(field as usize)?.as_deref()?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// True when the payment status is one of `paid`; case does not count.
+    #[must_use]
+    pub fn is_paid(&self, paid: &[String]) -> bool {
+        self.get(Field::PaymentStatus).is_some_and(|status| paid.iter().any(|word| word.eq_ignore_ascii_case(status)))
+    }
+}
+
+/// A booking that can be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Booking {
+    /// The primary key, as text.
+    pub booking_id: String,
+    /// The host's reference.
+    pub reference: Option<String>,
+    /// Keys into `guestly.listings`, the more specific first.
+    pub properties: Vec<String>,
+    /// Guest's first name.
+    pub first_name: String,
+    /// Guest's last name.
+    pub last_name: String,
+    /// Guest's e-mail address.
+    pub email: String,
+    /// Guest's phone, as the host has it.
+    pub phone: Option<String>,
+    /// Day of arrival, in the property's time zone.
+    pub check_in: NaiveDate,
+    /// Day of departure, after `check_in`.
+    pub check_out: NaiveDate,
+    /// At least one.
+    pub adults: u32,
+    /// Children.
+    pub children: u32,
+    /// Infants.
+    pub infants: u32,
+    /// Pets.
+    pub pets: u32,
+    /// What was paid, major units, not negative.
+    pub total: f64,
+    /// The host's word.
+    pub status: String,
+}
+
+impl Booking {
+    /// Parses a row. Errors: `invalid_booking`, with the column's name; never with a guest's data.
+    pub fn parse(row: &Row, labels: &Labels) -> Result<Self, Problem> {
+        let reader = Reader { row, labels };
+        let check_in = reader.date(Field::CheckIn)?;
+        let check_out = reader.date(Field::CheckOut)?;
+        if check_out <= check_in {
+            let (first, last) = (labels.of(Field::CheckIn), labels.of(Field::CheckOut));
+            return Err(invalid(format!("{last} {check_out} is not after {first} {check_in}")));
+        }
+        let adults = reader.count(Field::Adults)?;
+        if adults == 0 {
+            return Err(invalid(format!("{} is 0: a stay needs at least one adult", labels.of(Field::Adults))));
+        }
+        let properties = [Field::Property, Field::PropertyId];
+        Ok(Self {
+            booking_id: row.booking_id.clone(),
+            reference: row.get(Field::Reference).map(str::to_owned),
+            properties: properties.iter().filter_map(|key| row.get(*key)).map(str::to_owned).collect(),
+            first_name: reader.text(Field::GuestFirstName)?,
+            last_name: reader.text(Field::GuestLastName)?,
+            email: reader.email()?,
+            phone: row.get(Field::GuestPhone).map(str::to_owned),
+            check_in,
+            check_out,
+            adults,
+            children: reader.count(Field::Children)?,
+            infants: reader.count(Field::Infants)?,
+            pets: reader.count(Field::Pets)?,
+            total: reader.amount(Field::Total)?,
+            status: reader.text(Field::Status)?,
+        })
+    }
+}
+
+fn invalid(sentence: String) -> Problem {
+    Problem::new(ErrorClass::InvalidBooking, sentence)
+}
+
+struct Reader<'a> {
+    row: &'a Row,
+    labels: &'a Labels,
+}
+
+impl Reader<'_> {
+    fn text(&self, field: Field) -> Result<String, Problem> {
+        let text = self.row.get(field).ok_or_else(|| invalid(format!("{} is empty", self.labels.of(field))))?;
+        Ok(text.to_owned())
+    }
+
+    fn email(&self) -> Result<String, Problem> {
+        let text = self.text(Field::GuestEmail)?;
+        let looks_right = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
+        if looks_right && !text.contains(char::is_whitespace) {
+            return Ok(text);
+        }
+        Err(invalid(format!("{} is not an e-mail address", self.labels.of(Field::GuestEmail))))
+    }
+
+    fn date(&self, field: Field) -> Result<NaiveDate, Problem> {
+        let text = self.text(field)?;
+        // A timestamp column begins with its date.
+        let day = text.get(..10).unwrap_or(&text);
+        NaiveDate::parse_from_str(day, "%Y-%m-%d")
+            .map_err(|_| invalid(format!("{} is not a date that Guestly knows", self.labels.of(field))))
+    }
+
+    /// A missing count is 0: the host's column has that default.
+    fn count(&self, field: Field) -> Result<u32, Problem> {
+        let Some(text) = self.row.get(field) else { return Ok(0) };
+        let number = text.parse::<u32>().ok().filter(|number| *number <= 1000);
+        number.ok_or_else(|| invalid(format!("{} is {text}, not a number of guests", self.labels.of(field))))
+    }
+
+    fn amount(&self, field: Field) -> Result<f64, Problem> {
+        let text = self.text(field)?;
+        let amount = text.parse::<f64>().ok().filter(|amount| amount.is_finite() && *amount >= 0.0);
+        amount.ok_or_else(|| invalid(format!("{} is {text}, not an amount", self.labels.of(field))))
+    }
+}
+
+#[cfg(test)]
+#[path = "booking_tests.rs"]
+mod tests;

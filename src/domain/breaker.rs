@@ -1,0 +1,176 @@
+//! The circuit breaker: whether the API is out, when to probe it, and how to come back without a stampede.
+//! Called by the worker's loop (main thread); pure: `now` is the monotonic time since the worker's start,
+//! jitter is an argument. Imports neither `pg` nor `net`, no clock, no randomness.
+
+use std::time::Duration;
+
+use super::retry::part;
+
+/// Failures in a row that open it.
+const FAILURES_TO_OPEN: u32 = 5;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Calls at once from which on the ramp is over.
+const FULL_WINDOW: u32 = 16;
+
+/// What the status view shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BreakerState {
+    /// The API answers.
+    #[default]
+    Closed,
+    /// The API is out: one probe at a time.
+    Open,
+    /// The API answers again: more calls at once with every success.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// `closed`, `open` or `half-open`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+/// Opens after five failures in a row. While open it permits one probe at a time, after pauses of 1, 2,
+/// 4 … 60 s (and up to a quarter more, by jitter). A success makes it half-open: 1, 2, 4, 8 calls at once,
+/// the next step after as many successes; then it is closed. A failure on the way opens it again with the
+/// pause doubled.
+///
+/// What counts as a failure is the caller's decision: refused connections, time-outs and 5xx, not refusals.
+///
+/// ```
+/// use guestly_sync::domain::breaker::{Breaker, BreakerState};
+/// use std::time::Duration;
+///
+/// let mut breaker = Breaker::new();
+/// let now = Duration::from_secs(10);
+/// for _ in 0..5 {
+///     breaker.failure(now, 0.0);
+/// }
+/// assert_eq!(breaker.state(), BreakerState::Open);
+/// assert_eq!(breaker.permits(now, 0), 0);
+/// assert_eq!(breaker.next_probe(now), Some(Duration::from_secs(1)));
+/// assert_eq!(breaker.permits(Duration::from_secs(11), 0), 1);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Breaker {
+    state: BreakerState,
+    /// In a row; counted while closed.
+    failures: u32,
+    /// Begin of the outage.
+    opened_at: Option<Duration>,
+    /// The last pause, without its jitter.
+    pause: Duration,
+    /// End of the pause. Calls begun earlier say nothing about the API after it.
+    until: Duration,
+    /// Calls at once while half-open.
+    window: u32,
+    /// Successes with this window.
+    successes: u32,
+}
+
+impl Breaker {
+    /// A closed one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A call has failed. While open, a failure within the pause is that of an earlier call and changes
+    /// nothing; a later one is taken for the probe's. Where the call's begin is known, `failure_of` is exact.
+    /// `jitter` in `[0, 1)` lengthens the pause by up to a quarter (outside: clamped; NaN: a quarter).
+    pub fn failure(&mut self, now: Duration, jitter: f64) {
+        self.failure_of(now, now, jitter);
+    }
+
+    /// Like `failure`, for a call that began at `started`. Unless the breaker is closed, calls that began
+    /// before the last pause ended are old news, however late they fail: a crowd of slow time-outs counts once.
+    pub fn failure_of(&mut self, started: Duration, now: Duration, jitter: f64) {
+        match self.state {
+            BreakerState::Closed => {
+                self.failures += 1;
+                if self.failures >= FAILURES_TO_OPEN {
+                    self.opened_at = Some(now);
+                    self.open(FIRST_PAUSE, now, jitter);
+                }
+            }
+            BreakerState::Open | BreakerState::HalfOpen => {
+                if started >= self.until {
+                    self.open((self.pause * 2).min(LONGEST_PAUSE), now, jitter);
+                }
+            }
+        }
+    }
+
+    /// A call was answered: the API is there, whatever it said. Also calls begun long ago prove that.
+    pub fn success(&mut self, now: Duration) {
+        match self.state {
+            BreakerState::Closed => self.failures = 0,
+            BreakerState::Open => {
+                self.state = BreakerState::HalfOpen;
+                self.window = 1;
+                self.successes = 0;
+                // The rest of the pause is spared, and calls from now on count.
+                self.until = self.until.min(now);
+            }
+            BreakerState::HalfOpen => {
+                self.successes += 1;
+                if self.successes >= self.window {
+                    self.window *= 2;
+                    self.successes = 0;
+                }
+                if self.window >= FULL_WINDOW {
+                    *self = Self::new();
+                }
+            }
+        }
+    }
+
+    /// How many calls may start now, while `in_flight` others are not yet answered; `u32::MAX` if closed.
+    pub fn permits(&self, now: Duration, in_flight: u32) -> u32 {
+        match self.state {
+            BreakerState::Closed => u32::MAX,
+            BreakerState::Open => u32::from(now >= self.until && in_flight == 0),
+            BreakerState::HalfOpen => self.window.saturating_sub(in_flight),
+        }
+    }
+
+    /// How long until a probe is due; `None` if not open, or if it is due already.
+    pub fn next_probe(&self, now: Duration) -> Option<Duration> {
+        let waits = self.state == BreakerState::Open && now < self.until;
+        waits.then(|| self.until.saturating_sub(now))
+    }
+
+    /// Closed, open or half-open.
+    pub fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// Whether failures are the API's and use up no booking's attempt: not closed.
+    pub fn is_outage(&self) -> bool {
+        self.state != BreakerState::Closed
+    }
+
+    /// When the outage began, also while half-open and after failed probes; `None` if closed.
+    pub fn opened_at(&self) -> Option<Duration> {
+        self.opened_at
+    }
+
+    fn open(&mut self, pause: Duration, now: Duration, jitter: f64) {
+        self.state = BreakerState::Open;
+        self.pause = pause;
+        // Never earlier than before, should `now` have gone back.
+        let until = now.saturating_add(pause + part(pause / 4, jitter));
+        self.until = self.until.max(until);
+    }
+}
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;

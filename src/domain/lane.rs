@@ -1,0 +1,235 @@
+//! The lane to Guestly: quota, breaker and token together decide whether a call may go now. One per worker; lives on its
+//! main thread; pure: `now` is monotonic time since the worker began, `wall` the clock.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::breaker::Breaker;
+use super::outcome::{Operation, Outcome, QuotaHeaders};
+use super::quota::{Limits, Quota};
+use super::retry::part;
+use super::token::Token;
+
+mod token_gate;
+
+/// Five tokens in 24 hours: with credentials that are refused, one request per share of the window and no more.
+pub const REFUSED_PAUSE: TimeDelta = TimeDelta::seconds(24 * 3600 / 5);
+
+/// When a 429 names no time.
+const DEFAULT_HOLD: Duration = Duration::from_secs(30);
+
+/// Retry-After is a floor: jitter adds up to this share of it.
+const HOLD_JITTER: f64 = 0.05;
+
+/// Why the lane stands still on account of the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// One clear sentence.
+    pub sentence: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When it is tried again by itself.
+    pub until: DateTime<Utc>,
+}
+
+/// What may be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// That many calls may go.
+    Send(u32),
+    /// No usable token, and one may be asked for.
+    FetchToken,
+    /// Nothing now; look again after that time, or when a call comes back.
+    Wait(Option<Duration>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lane {
+    /// Calls per second, minute and hour.
+    pub quota: Quota,
+    /// Outages.
+    pub breaker: Breaker,
+    /// The current token.
+    pub token: Option<Token>,
+    /// When tokens were asked for, at most 24 hours back.
+    pub history: Vec<DateTime<Utc>>,
+    /// The credentials are refused, or capped.
+    pub blocked: Option<Blocked>,
+    /// Counts tokens, and the times without one: a rejection counts only for the token it was sent with.
+    pub generation: u64,
+    token_in_flight: bool,
+    /// The credentials changed while a token request was in flight: what it brings is theirs, not ours.
+    stale_request: bool,
+    /// Token requests in a row that came to nothing, and the pause after the last.
+    token_failures: u32,
+    token_rest: Option<Range<DateTime<Utc>>>,
+    /// The token was fetched because an earlier one was rejected.
+    after_rejection: bool,
+    /// A call was answered with this token.
+    proven: bool,
+    /// A create was rejected with this token, though it was new.
+    create_rejected: bool,
+}
+
+impl Lane {
+    /// A lane with full quota, closed breaker and no token.
+    #[must_use]
+    pub fn new(limits: Limits, now: Duration) -> Self {
+        Self {
+            quota: Quota::new(limits, now),
+            breaker: Breaker::new(),
+            token: None,
+            history: Vec::new(),
+            blocked: None,
+            generation: 0,
+            token_in_flight: false,
+            stale_request: false,
+            token_failures: 0,
+            token_rest: None,
+            after_rejection: false,
+            proven: false,
+            create_rejected: false,
+        }
+    }
+
+    /// How many calls may go, with `in_flight` on their way and at most `concurrency` at once.
+    pub fn go(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, concurrency: u32) -> Go {
+        let calls = self
+            .quota
+            .permits(now)
+            .min(self.breaker.permits(now, in_flight))
+            .min(concurrency.saturating_sub(in_flight));
+        let usable = self.token.as_ref().is_some_and(|token| token.usable(wall));
+        match (calls, usable, self.token_wait(wall)) {
+            (0, _, _) => Go::Wait(self.pause(now)),
+            (_, true, _) => Go::Send(calls),
+            (_, false, None) if self.token_in_flight => Go::Wait(None),
+            (_, false, None) => Go::FetchToken,
+            (_, false, Some(wait)) => Go::Wait(Some(wait)),
+        }
+    }
+
+    /// True when the token should be renewed while it still works.
+    #[must_use]
+    pub fn should_renew(&self, wall: DateTime<Utc>) -> bool {
+        let old = self.token.as_ref().is_some_and(|token| token.should_renew(wall));
+        old && !self.token_in_flight && self.token_wait(wall).is_none()
+    }
+
+    /// True while there is a token that was fetched because an earlier one was rejected. A create that is rejected with
+    /// it fetches no other one, or a single booking that Guestly does not want would use up the tokens of the day.
+    #[must_use]
+    pub fn token_is_new(&self) -> bool {
+        self.after_rejection && self.token.is_some()
+    }
+
+    /// What `transition::Moment` has to know of a call that was sent with the token of `generation`; to be asked before
+    /// [`Lane::came_back`]. A create: the token was new, so its rejection may be about the booking. A look-up: a create
+    /// was rejected with this very token, so an answer to the look-up says that it was about the booking.
+    #[must_use]
+    pub fn token_was_new(&self, operation: Operation, generation: u64) -> bool {
+        let asked = operation != Operation::LookUp || self.create_rejected;
+        asked && self.token_is_new() && generation == self.generation
+    }
+
+    /// A token request is about to be sent; it counts from now on, whatever comes of it.
+    pub fn token_requested(&mut self, wall: DateTime<Utc>) {
+        self.token_in_flight = true;
+        self.history.retain(|at| *at > wall - TimeDelta::hours(24));
+        self.history.push(wall);
+    }
+
+    /// A call has come to an outcome. `generation` is the one it was sent with.
+    pub fn came_back(&mut self, operation: Operation, generation: u64, outcome: &Outcome, moment: &Instant) {
+        if operation == Operation::Token {
+            self.token_came_back(outcome, moment);
+        } else if let Outcome::TokenRejected { sentence, .. } = outcome {
+            self.rejected(operation, generation, sentence, moment);
+        } else if matches!(outcome, Outcome::Created { .. } | Outcome::Found(_)) && generation == self.generation {
+            self.proven = true;
+        }
+        self.health(outcome, moment);
+    }
+
+    /// What the quota headers of an answer say; others share the account.
+    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, now: Duration) {
+        self.quota.observe(headers, in_flight, now);
+    }
+
+    /// New credentials or a new address: what was refused before may be accepted now.
+    pub fn credentials_changed(&mut self) {
+        self.forget_token();
+        self.blocked = None;
+        self.after_rejection = false;
+        self.token_failures = 0;
+        self.token_rest = None;
+        self.stale_request = self.token_in_flight;
+    }
+
+    /// The clock jumped: times of the wall clock move along.
+    pub fn clock_jumped(&mut self, by: TimeDelta) {
+        if let Some(token) = &mut self.token {
+            (token.fetched_at, token.expires_at) = (token.fetched_at + by, token.expires_at + by);
+        }
+        if let Some(blocked) = &mut self.blocked {
+            (blocked.since, blocked.until) = (blocked.since + by, blocked.until + by);
+        }
+        if let Some(rest) = &mut self.token_rest {
+            (rest.start, rest.end) = (rest.start + by, rest.end + by);
+        }
+        self.history.iter_mut().for_each(|at| *at += by);
+    }
+
+    fn pause(&mut self, now: Duration) -> Option<Duration> {
+        let quota = self.quota.next_permit(now);
+        let probe = self.breaker.next_probe(now);
+        quota.into_iter().chain(probe).max()
+    }
+
+    fn health(&mut self, outcome: &Outcome, moment: &Instant) {
+        let now = moment.now;
+        match outcome {
+            // The token's own cap holds the token, not the calls that a good token may make.
+            Outcome::Throttled { .. } if moment.token_call => {}
+            Outcome::Throttled { retry_after, .. } => {
+                self.hold(retry_after.unwrap_or(DEFAULT_HOLD).max(Duration::from_secs(1)), moment);
+            }
+            Outcome::NotSent { .. } | Outcome::Unknown { .. } => {
+                self.breaker.failure_of(moment.started, now, moment.jitter);
+            }
+            Outcome::Unavailable { retry_after, .. } => {
+                self.breaker.failure_of(moment.started, now, moment.jitter);
+                self.hold(retry_after.unwrap_or_default(), moment);
+            }
+            _ => self.breaker.success(now),
+        }
+    }
+
+    /// Nothing goes before `floor` is over.
+    fn hold(&mut self, floor: Duration, moment: &Instant) {
+        let pause = floor.saturating_add(part(floor, HOLD_JITTER * moment.jitter));
+        self.quota.hold(moment.now.saturating_add(pause));
+    }
+}
+
+/// When an outcome came in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Instant {
+    /// Monotonic.
+    pub now: Duration,
+    /// When the call began, monotonic.
+    pub started: Duration,
+    /// The clock.
+    pub wall: DateTime<Utc>,
+    /// In [0, 1).
+    pub jitter: f64,
+    /// The call was a token request.
+    pub token_call: bool,
+}
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

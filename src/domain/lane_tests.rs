@@ -1,0 +1,225 @@
+//! Unit tests of `lane`: what may go, and what an outcome does to quota and breaker. The token's are in
+//! `lane/token_gate_tests.rs`, which also uses the fixtures here.
+
+use super::*;
+use crate::domain::breaker::BreakerState;
+use crate::domain::error::ErrorClass;
+use crate::domain::outcome::Window;
+use crate::domain::redact::Secret;
+
+pub(super) const CALLS: Limits = Limits { per_second: 10, per_minute: 0, per_hour: 0, share_percent: 100 };
+
+/// So many seconds since the worker began.
+pub(super) fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn wall(seconds: u64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(i64::try_from(seconds).unwrap())
+}
+
+fn instant(seconds: u64, token_call: bool) -> Instant {
+    Instant { now: s(seconds), started: s(seconds), wall: wall(seconds), jitter: 0.0, token_call }
+}
+
+pub(super) fn token(lifetime: u64) -> Outcome {
+    Outcome::Token { access_token: Secret::new("token".to_owned()), expires_in: s(lifetime) }
+}
+
+pub(super) fn rejected() -> Outcome {
+    Outcome::TokenRejected { status: 401, sentence: "said".to_owned() }
+}
+
+pub(super) fn throttled(retry_after: Option<u64>) -> Outcome {
+    Outcome::Throttled { retry_after: retry_after.map(s), sentence: "said".to_owned() }
+}
+
+pub(super) fn unavailable(retry_after: Option<u64>) -> Outcome {
+    Outcome::Unavailable { retry_after: retry_after.map(s), sentence: "said".to_owned() }
+}
+
+pub(super) fn not_sent() -> Outcome {
+    Outcome::NotSent { sentence: "said".to_owned() }
+}
+
+pub(super) fn lost() -> Outcome {
+    Outcome::Unknown { sentence: "said".to_owned() }
+}
+
+pub(super) fn created() -> Outcome {
+    Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None }
+}
+
+/// What the worker does, in few words.
+pub(super) trait Play {
+    fn ask(&mut self, seconds: u64, outcome: &Outcome);
+    fn call(&mut self, seconds: u64, operation: Operation, outcome: &Outcome);
+    fn may(&mut self, seconds: u64) -> Go;
+}
+
+impl Play for Lane {
+    /// A token request and its answer.
+    fn ask(&mut self, seconds: u64, outcome: &Outcome) {
+        self.token_requested(wall(seconds));
+        self.came_back(Operation::Token, 0, outcome, &instant(seconds, true));
+    }
+
+    /// A call with the current token and its answer.
+    fn call(&mut self, seconds: u64, operation: Operation, outcome: &Outcome) {
+        self.came_back(operation, self.generation, outcome, &instant(seconds, false));
+    }
+
+    /// With nothing in flight and four at once.
+    fn may(&mut self, seconds: u64) -> Go {
+        self.go(s(seconds), wall(seconds), 0, 4)
+    }
+}
+
+pub(super) fn lane() -> Lane {
+    Lane::new(CALLS, s(0))
+}
+
+/// With a token of a day, fetched at 0.
+pub(super) fn ready() -> Lane {
+    let mut lane = lane();
+    lane.ask(0, &token(86_400));
+    lane
+}
+
+#[test]
+fn as_many_go_as_quota_breaker_and_concurrency_allow() {
+    for (in_flight, concurrency, expected) in [
+        (0, 4, Go::Send(4)),
+        (3, 4, Go::Send(1)),
+        (4, 4, Go::Wait(None)),
+        (9, 4, Go::Wait(None)),
+        (0, 0, Go::Wait(None)),
+        (0, 99, Go::Send(10)),
+    ] {
+        assert_eq!(ready().go(s(0), wall(0), in_flight, concurrency), expected, "{in_flight} of {concurrency}");
+    }
+    let mut spent = ready();
+    spent.quota.take(10, s(0));
+    assert_eq!(spent.may(0), Go::Wait(Some(Duration::from_millis(100))), "quota");
+    let mut poor = lane();
+    poor.quota.take(10, s(0));
+    assert_eq!(poor.may(0), Go::Wait(Some(Duration::from_millis(100))), "a token request needs quota too");
+}
+
+#[test]
+fn an_outage_lets_one_probe_through_at_a_time() {
+    let mut lane = ready();
+    for outcome in [lost(), not_sent(), unavailable(None), lost()] {
+        lane.call(10, Operation::Create, &outcome);
+    }
+    assert_eq!(lane.breaker.state(), BreakerState::Closed);
+    lane.call(10, Operation::LookUp, &not_sent());
+    assert_eq!(lane.breaker.state(), BreakerState::Open);
+    assert_eq!(lane.may(10), Go::Wait(Some(s(1))));
+    assert_eq!(lane.may(11), Go::Send(1));
+    assert_eq!(lane.go(s(11), wall(11), 1, 4), Go::Wait(None), "the probe is under way");
+    lane.call(12, Operation::LookUp, &Outcome::Found(vec![]));
+    assert_eq!(lane.breaker.state(), BreakerState::HalfOpen);
+    let late = Instant { started: s(9), ..instant(12, false) };
+    lane.came_back(Operation::Create, lane.generation, &lost(), &late);
+    assert_eq!(lane.breaker.state(), BreakerState::HalfOpen, "begun before the outage was noticed");
+}
+
+#[test]
+fn the_longer_of_two_pauses_counts() {
+    let mut lane = ready();
+    for _ in 0..5 {
+        lane.call(10, Operation::Create, &unavailable(Some(7)));
+    }
+    assert_eq!(lane.may(10), Go::Wait(Some(s(7))), "Retry-After beyond the breaker's second");
+    let mut lane = ready();
+    (0..5).for_each(|_| lane.call(10, Operation::Create, &lost()));
+    lane.quota.take(10, s(10));
+    assert_eq!(lane.may(10), Go::Wait(Some(s(1))), "the breaker's second beyond the quota's tenth");
+}
+
+#[test]
+fn any_answer_ends_a_row_of_failures() {
+    let refused = Outcome::Refused { class: ErrorClass::Refused, sentence: "said".to_owned() };
+    for outcome in [created(), Outcome::Found(vec![]), refused, rejected()] {
+        let mut lane = ready();
+        (0..4).for_each(|_| lane.call(1, Operation::Create, &lost()));
+        lane.call(1, Operation::Create, &outcome);
+        (0..4).for_each(|_| lane.call(1, Operation::Create, &lost()));
+        assert_eq!(lane.breaker.state(), BreakerState::Closed, "{outcome:?}");
+    }
+    let mut lane = ready();
+    (0..4).for_each(|_| lane.call(1, Operation::Create, &lost()));
+    lane.call(1, Operation::Create, &throttled(None));
+    lane.call(1, Operation::Create, &lost());
+    assert_eq!(lane.breaker.state(), BreakerState::Open, "a gateway's 429 does not");
+}
+
+#[test]
+fn retry_after_is_a_floor_for_the_whole_lane() {
+    for (name, outcome, wait) in [
+        ("429 with seconds", throttled(Some(20)), 20),
+        ("429 without", throttled(None), 30),
+        ("429 with nothing", throttled(Some(0)), 1),
+        ("503 with seconds", unavailable(Some(20)), 20),
+    ] {
+        for operation in [Operation::Create, Operation::LookUp] {
+            let mut lane = ready();
+            lane.call(10, operation, &outcome);
+            assert_eq!(lane.may(10), Go::Wait(Some(s(wait))), "{name}");
+            lane.call(10, operation, &throttled(Some(1)));
+            assert_eq!(lane.may(10), Go::Wait(Some(s(wait))), "{name}: a shorter one does not shorten it");
+            assert_eq!(lane.may(10 + wait), Go::Send(4), "{name}: over");
+        }
+    }
+    for outcome in [unavailable(None), unavailable(Some(0)), lost(), not_sent()] {
+        let mut lane = ready();
+        lane.call(10, Operation::Create, &outcome);
+        assert_eq!(lane.may(10), Go::Send(4), "no floor: {outcome:?}");
+    }
+}
+
+#[test]
+fn jitter_only_adds_to_the_floor() {
+    for (jitter, millis) in [(0.0, 20_000), (0.5, 20_500), (1.0, 21_000), (-1.0, 20_000), (f64::NAN, 40_000)] {
+        for outcome in [throttled(Some(20)), unavailable(Some(20))] {
+            let mut lane = ready();
+            lane.came_back(Operation::Create, 1, &outcome, &Instant { jitter, ..instant(10, false) });
+            let Go::Wait(Some(wait)) = lane.may(10) else { panic!("no wait") };
+            assert!(wait.abs_diff(Duration::from_millis(millis)) < Duration::from_millis(1), "{jitter}: {wait:?}");
+        }
+    }
+    let mut lane = ready();
+    let endless = Outcome::Throttled { retry_after: Some(Duration::MAX), sentence: String::new() };
+    lane.call(10, Operation::Create, &endless);
+    assert!(matches!(lane.may(10), Go::Wait(Some(_))), "no overflow");
+}
+
+#[test]
+fn others_share_the_account() {
+    let mut lane = ready();
+    let second = Window { limit: Some(10), remaining: Some(3) };
+    lane.observe(&QuotaHeaders { second, ..QuotaHeaders::default() }, 1, s(0));
+    assert_eq!(lane.go(s(0), wall(0), 0, 99), Go::Send(2), "what remains, less the call in flight");
+}
+
+#[test]
+fn a_jump_of_the_clock_moves_all_that_waits() {
+    let hour = TimeDelta::hours(1);
+    let mut jumped = ready();
+    jumped.call(0, Operation::Create, &created());
+    let before = jumped.token.clone().unwrap();
+    jumped.clock_jumped(hour);
+    let after = jumped.token.clone().unwrap();
+    assert_eq!((after.fetched_at, after.expires_at), (before.fetched_at + hour, before.expires_at + hour));
+    assert_eq!(jumped.history, [wall(3_600)]);
+    let mut blocked = lane();
+    blocked.ask(0, &rejected());
+    blocked.clock_jumped(-hour);
+    let kept = blocked.blocked.clone().unwrap();
+    assert_eq!((kept.since, kept.until - kept.since), (wall(0) - hour, REFUSED_PAUSE));
+    let mut resting = lane();
+    resting.ask(0, &lost());
+    resting.clock_jumped(hour);
+    assert_eq!(resting.go(s(10), wall(3_610), 0, 4), Go::Wait(Some(s(50))));
+}

@@ -1,0 +1,171 @@
+//! What an answer of the API means for a booking.
+//!
+//! Called by the worker's main thread for every finished call. Total: any status and any bytes
+//! give an outcome, and nothing here can panic.
+//! Must not import: pgrx, ureq, clocks, threads.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `outcome/reply.rs` | operations and raw replies |
+//! | `outcome/hits.rs` | rows of a look-up |
+//! | `outcome/error_text.rs` | plain words out of an error body |
+//! | `outcome/refusal.rs` | what a 4xx means |
+//! | `outcome/retry_after.rs` | the `Retry-After` header |
+//! | `outcome/sentence.rs` | sentences without personal data |
+
+mod error_text;
+mod hits;
+mod refusal;
+mod reply;
+mod retry_after;
+mod sentence;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use self::sentence::sentence;
+use super::error::ErrorClass;
+use super::redact::Secret;
+
+pub use error_text::error_text;
+pub use hits::Hit;
+pub use reply::{Answer, Operation, QuotaHeaders, Reply, Window};
+pub use retry_after::parse_retry_after;
+
+/// Seconds a token lives when the answer does not say.
+const USUAL_LIFETIME: f64 = 86_400.0;
+
+/// Seconds beyond which a stated lifetime is not believed.
+const LONGEST_LIFETIME: f64 = 31.0 * 86_400.0;
+
+/// What a call came to. Sentences are plain words for the owner: no control characters, no
+/// personal data, at most some 400 characters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The reservation exists.
+    Created {
+        /// Guesty's id.
+        reservation_id: String,
+        /// The code Guesty echoed.
+        confirmation_code: Option<String>,
+    },
+    /// The look-up was answered; the list may be empty.
+    Found(Vec<Hit>),
+    /// An access token.
+    Token {
+        /// The token.
+        access_token: Secret,
+        /// Its lifetime; 86 400 s when the answer names none or an absurd one.
+        expires_in: Duration,
+    },
+    /// Permanent: the same request will be refused again.
+    Refused {
+        /// Why, for the `error_class` column.
+        class: ErrorClass,
+        /// Why, in words.
+        sentence: String,
+    },
+    /// 401 or 403 that speaks neither of dates nor of terms; for a token request also a 400 that
+    /// names the client or the grant.
+    TokenRejected {
+        /// The status code.
+        status: u16,
+        /// What was said.
+        sentence: String,
+    },
+    /// 429. Nothing was done.
+    Throttled {
+        /// The wait asked for, at most 3600 s.
+        retry_after: Option<Duration>,
+        /// What was said.
+        sentence: String,
+    },
+    /// Nothing reached the API.
+    NotSent {
+        /// Why not.
+        sentence: String,
+    },
+    /// 408 or 5xx: it reached the API and may have taken effect.
+    Unavailable {
+        /// The wait asked for, at most 3600 s.
+        retry_after: Option<Duration>,
+        /// What was said.
+        sentence: String,
+    },
+    /// The effect is unknown: no whole answer, or a success that cannot be read.
+    Unknown {
+        /// What happened.
+        sentence: String,
+    },
+}
+
+/// Judges a reply. `now` is only compared with an HTTP date in `Retry-After`.
+pub fn classify(operation: Operation, reply: &Reply, now: DateTime<Utc>) -> Outcome {
+    match reply {
+        Reply::NotSent { reason } => Outcome::NotSent { sentence: sentence(reason, None) },
+        Reply::Lost { reason } => Outcome::Unknown { sentence: sentence(reason, None) },
+        Reply::Answer(answer) => answered(operation, answer, now),
+    }
+}
+
+fn answered(operation: Operation, answer: &Answer, now: DateTime<Utc>) -> Outcome {
+    let wait = || parse_retry_after(answer.retry_after.as_deref()?, now);
+    let say = |lead: &str| sentence(lead, error_text(&answer.body).as_deref());
+    match answer.status {
+        200..=299 => success(operation, answer),
+        300..=399 => Outcome::Refused {
+            class: ErrorClass::Refused,
+            sentence: format!("Guestly answered with a redirect (HTTP {}), which is never followed", answer.status),
+        },
+        429 => Outcome::Throttled { retry_after: wait(), sentence: say("Guestly asked for a pause (HTTP 429)") },
+        status @ (408 | 425 | 500..=599) => Outcome::Unavailable {
+            retry_after: wait(),
+            sentence: say(&format!("Guestly failed to answer the call (HTTP {status})")),
+        },
+        400..=499 => refusal::judge(operation, answer, wait()),
+        status => {
+            Outcome::Unknown { sentence: format!("Guestly answered with HTTP {status}, which means nothing here") }
+        }
+    }
+}
+
+fn success(operation: Operation, answer: &Answer) -> Outcome {
+    let read = match operation {
+        Operation::Token => token(&answer.body),
+        Operation::Create => created(&answer.body),
+        Operation::LookUp => hits::parse(&answer.body).map(Outcome::Found),
+    };
+    read.unwrap_or_else(|| Outcome::Unknown {
+        sentence: format!("Guestly said yes (HTTP {}) in words that cannot be read", answer.status),
+    })
+}
+
+fn created(body: &[u8]) -> Option<Outcome> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    Some(Outcome::Created {
+        reservation_id: hits::reservation_id(&value)?,
+        confirmation_code: hits::text(value.get("confirmationCode")),
+    })
+}
+
+fn token(body: &[u8]) -> Option<Outcome> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let access_token = value.get("access_token")?.as_str()?.trim();
+    // Anything else could not be sent back in a header.
+    let usable = !access_token.is_empty() && access_token.bytes().all(|b| b.is_ascii_graphic());
+    let lifetime = value.get("expires_in").and_then(|v| match v {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_f64(),
+    });
+    let seconds = lifetime.filter(|s| (1.0..=LONGEST_LIFETIME).contains(s)).unwrap_or(USUAL_LIFETIME);
+    usable.then(|| Outcome::Token {
+        access_token: Secret::new(access_token.to_owned()),
+        expires_in: Duration::from_secs_f64(seconds),
+    })
+}
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;

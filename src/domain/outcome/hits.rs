@@ -1,0 +1,140 @@
+//! Reading the reservations of a look-up answer, whatever spelling the API chose.
+//!
+//! Called by `classify` on the worker's main thread.
+//! Must not import: pgrx, ureq, clocks, threads.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::Value;
+
+/// A reservation found by a look-up. Everything but the id may be missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// Guesty's id of the reservation.
+    pub reservation_id: String,
+    /// Guesty's status word, e.g. `confirmed`, `canceled`.
+    pub status: Option<String>,
+    /// The confirmation code.
+    pub confirmation_code: Option<String>,
+    /// The `originId`: our booking reference, when the row carries it.
+    pub origin_id: Option<String>,
+    /// Every listing or unit id the row names, each once.
+    pub listing_ids: Vec<String>,
+    /// First night, in the property's time zone.
+    pub check_in: Option<NaiveDate>,
+    /// Day of departure, in the property's time zone.
+    pub check_out: Option<NaiveDate>,
+    /// When Guesty created it.
+    pub created_at: Option<DateTime<Utc>>,
+    /// The total as Guesty shows it, a decimal in major units of the listing's currency.
+    pub total: Option<String>,
+}
+
+/// The hits of a 2xx body: `{"results":[..]}` or a bare array. `None` when it is neither, or
+/// when a row has no readable id: a search that cannot be read must not count as "not found".
+pub(super) fn parse(body: &[u8]) -> Option<Vec<Hit>> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let rows = match &value {
+        Value::Array(rows) => rows,
+        Value::Object(map) => map.get("results")?.as_array()?,
+        _ => return None,
+    };
+    rows.iter().map(hit).collect()
+}
+
+fn hit(row: &Value) -> Option<Hit> {
+    Some(Hit {
+        reservation_id: reservation_id(row)?,
+        status: text(row.get("status")),
+        confirmation_code: text(row.get("confirmationCode")),
+        origin_id: text(row.get("originId")),
+        listing_ids: listing_ids(row),
+        check_in: date(row, "checkInDateLocalized", "checkIn"),
+        check_out: date(row, "checkOutDateLocalized", "checkOut"),
+        created_at: instant(row.get("createdAt")).or_else(|| instant(row.get("creationTime"))),
+        total: total(row),
+    })
+}
+
+/// The id of a reservation under any of its three names; `None` without a usable one.
+pub(super) fn reservation_id(row: &Value) -> Option<String> {
+    ["reservationId", "_id", "id"].iter().find_map(|name| row.get(name).and_then(id))
+}
+
+/// An id is 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path
+/// (`\u0000` would even be refused by Postgres), so it counts as no id at all.
+fn id(value: &Value) -> Option<String> {
+    let text = value.as_str()?.trim();
+    let usable = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    usable.then(|| text.to_owned())
+}
+
+/// A short text, cleaned; numbers are accepted because some services send them.
+pub(super) fn text(value: Option<&Value>) -> Option<String> {
+    let raw = match value? {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let cleaned = crate::domain::redact::clean(&raw, 100);
+    (!cleaned.is_empty()).then_some(cleaned)
+}
+
+fn stays(row: &Value) -> &[Value] {
+    row.get("stay").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn listing_ids(row: &Value) -> Vec<String> {
+    let mut ids = Vec::new();
+    for place in std::iter::once(row).chain(stays(row)) {
+        for name in ["listingId", "unitId", "unitTypeId"] {
+            if let Some(found) = place.get(name).and_then(id)
+                && !ids.contains(&found)
+            {
+                ids.push(found);
+            }
+        }
+    }
+    ids
+}
+
+/// The localized date where there is one, because the plain field may be an instant in UTC whose
+/// date is another day than the property's.
+fn date(row: &Value, localized: &str, plain: &str) -> Option<NaiveDate> {
+    let stay = stays(row);
+    // Arrival is in the first segment, departure in the last.
+    let segment = if plain == "checkIn" { stay.first() } else { stay.last() };
+    [row.get(localized), segment.and_then(|s| s.get(localized)), row.get(plain), segment.and_then(|s| s.get(plain))]
+        .into_iter()
+        .flatten()
+        .find_map(|value| NaiveDate::parse_from_str(value.as_str()?.get(..10)?, "%Y-%m-%d").ok())
+}
+
+fn instant(value: Option<&Value>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(value?.as_str()?).ok().map(|at| at.with_timezone(&Utc))
+}
+
+fn total(row: &Value) -> Option<String> {
+    let money = row.get("money");
+    [
+        money.and_then(|m| m.get("totalPrice")),
+        money.and_then(|m| m.get("total")),
+        row.get("totalPrice"),
+        row.get("total"),
+    ]
+    .into_iter()
+    .find_map(amount)
+}
+
+/// A decimal number or the same as a string: digits, at most one point, a sign. No exponent.
+fn amount(value: Option<&Value>) -> Option<String> {
+    let text = text(value)?;
+    let digits = text.strip_prefix('-').unwrap_or(&text);
+    let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let shaped =
+        digits.bytes().filter(|b| *b == b'.').count() <= 1 && digits.bytes().next().is_some_and(|b| b.is_ascii_digit());
+    (plain && shaped && text.len() <= 20).then_some(text)
+}
+
+#[cfg(test)]
+#[path = "hits_tests.rs"]
+mod tests;

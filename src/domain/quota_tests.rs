@@ -1,0 +1,247 @@
+//! Unit tests of `quota`. Arbitrary arrivals are in `tests/policy_props.rs`.
+
+use super::*;
+use crate::domain::outcome::Window;
+
+const START: Duration = Duration::from_secs(100);
+
+fn after(millis: u64) -> Duration {
+    START + Duration::from_millis(millis)
+}
+
+fn limits(per_second: u32, per_minute: u32, per_hour: u32, share_percent: u32) -> Limits {
+    Limits {
+        per_second,
+        per_minute,
+        per_hour,
+        share_percent,
+    }
+}
+
+fn remaining(remaining: u32) -> QuotaHeaders {
+    let window = Window {
+        limit: None,
+        remaining: Some(remaining),
+    };
+    QuotaHeaders {
+        second: window,
+        minute: window,
+        hour: window,
+    }
+}
+
+fn limit(limit: u32) -> QuotaHeaders {
+    let window = Window {
+        limit: Some(limit),
+        remaining: None,
+    };
+    QuotaHeaders {
+        second: window,
+        ..QuotaHeaders::default()
+    }
+}
+
+#[test]
+fn it_starts_full_for_the_share_and_refills_with_time() {
+    let mut quota = Quota::new(limits(10, 0, 0, 50), START);
+    assert_eq!(quota.permits(START), 5);
+    assert_eq!(quota.next_permit(START), None);
+    quota.take(5, START);
+    assert_eq!(quota.permits(START), 0);
+    assert_eq!(quota.next_permit(START), Some(Duration::from_millis(200)));
+    assert_eq!(quota.permits(after(199)), 0);
+    assert_eq!(quota.permits(after(200)), 1);
+    assert_eq!(quota.permits(after(999_999)), 5, "never more than its size");
+}
+
+#[test]
+fn the_tightest_window_decides() {
+    let mut quota = Quota::new(limits(15, 120, 5_000, 100), START);
+    let mut taken = 0;
+    for second in 0..60 {
+        let n = quota.permits(after(second * 1_000));
+        quota.take(n, after(second * 1_000));
+        taken += n;
+    }
+    // 120 at once as far as the second allows, and 2 a second afterwards; the hour would give 1.4 a second.
+    assert_eq!(taken, 120 + 59 * 2);
+}
+
+#[test]
+fn zero_means_no_limit() {
+    let mut quota = Quota::new(limits(0, 0, 0, 70), START);
+    quota.take(u32::MAX, START);
+    quota.observe(&remaining(0), u32::MAX, START);
+    quota.observe(&limit(1), 0, START);
+    assert_eq!(quota.permits(START), u32::MAX);
+    assert_eq!(quota.next_permit(START), None);
+    assert_eq!(quota.levels(START), [f64::INFINITY; 3]);
+}
+
+#[test]
+fn a_share_of_next_to_nothing_allows_one_call_a_window_and_too_much_is_all() {
+    let mut quota = Quota::new(limits(15, 0, 0, u32::MAX), START);
+    assert_eq!(quota.permits(START), 15);
+    for share in [0, 1] {
+        let mut quota = Quota::new(limits(15, 0, 0, share), START);
+        assert_eq!(quota.permits(START), 1);
+        quota.take(1, START);
+        assert_eq!(quota.next_permit(START), Some(Duration::from_secs(1)));
+    }
+}
+
+#[test]
+fn the_largest_numbers_do_not_overflow() {
+    let mut quota = Quota::new(
+        limits(u32::MAX, u32::MAX, u32::MAX, u32::MAX),
+        Duration::ZERO,
+    );
+    assert_eq!(quota.permits(Duration::ZERO), u32::MAX);
+    quota.take(u32::MAX, Duration::ZERO);
+    assert_eq!(quota.permits(Duration::ZERO), 0);
+    let levels = quota.levels(Duration::MAX);
+    assert_eq!(levels, [f64::from(u32::MAX); 3]);
+    quota.observe(&remaining(u32::MAX), u32::MAX, Duration::MAX);
+    quota.restore(levels, Duration::MAX, Duration::MAX);
+    assert_eq!(quota.permits(Duration::MAX), 0);
+    quota.hold(Duration::MAX);
+    assert_eq!(quota.held_until(), None, "that time has come");
+    assert!(quota.next_permit(Duration::MAX).is_some());
+}
+
+#[test]
+fn taking_more_than_allowed_leaves_no_debt() {
+    let mut quota = Quota::new(limits(10, 0, 0, 100), START);
+    quota.take(u32::MAX, START);
+    assert_eq!(quota.permits(after(100)), 1);
+}
+
+#[test]
+fn time_that_goes_back_gives_nothing() {
+    let mut quota = Quota::new(limits(10, 0, 0, 100), START);
+    quota.take(10, START);
+    for _ in 0..5 {
+        assert_eq!(quota.permits(Duration::ZERO), 0);
+        assert_eq!(quota.next_permit(Duration::ZERO), Some(after(100)));
+        assert_eq!(quota.permits(START), 0, "and coming back is no refill");
+    }
+    assert_eq!(quota.permits(after(100)), 1);
+}
+
+#[test]
+fn headers_lower_the_level_to_our_share_of_what_remains() {
+    let mut quota = Quota::new(limits(15, 120, 5_000, 70), START);
+    quota.observe(&remaining(5), 0, START);
+    assert_eq!(quota.levels(START), [3.0; 3]);
+    quota.observe(&remaining(4), 1, START);
+    assert_eq!(
+        quota.levels(START),
+        [1.0; 3],
+        "2 of 4, one of them under way"
+    );
+    quota.observe(&remaining(1_000), 0, START);
+    assert_eq!(quota.levels(START), [1.0; 3], "never raised");
+    quota.observe(&remaining(1), u32::MAX, START);
+    assert_eq!(quota.permits(START), 0);
+    quota.observe(&QuotaHeaders::default(), 15, START);
+    assert_eq!(
+        quota.permits(after(60_000)),
+        10,
+        "no headers, nothing learnt"
+    );
+}
+
+#[test]
+fn a_lower_limit_counts_until_the_api_names_another() {
+    let mut quota = Quota::new(limits(10, 0, 0, 100), START);
+    quota.observe(&limit(4), 0, START);
+    assert_eq!(quota.permits(START), 4);
+    quota.observe(&remaining(9), 0, START);
+    assert_eq!(
+        quota.permits(after(9_000)),
+        4,
+        "not named again: still true"
+    );
+    quota.observe(&limit(0), 0, after(9_000));
+    assert_eq!(
+        quota.permits(after(9_000)),
+        4,
+        "0 is no limit one could keep"
+    );
+    quota.observe(&limit(500), 0, after(9_000));
+    assert_eq!(quota.permits(after(9_000)), 4, "room to refill, no gift");
+    assert_eq!(quota.permits(after(19_000)), 10, "never above the settings");
+}
+
+#[test]
+fn a_hold_only_extends_and_ends() {
+    let mut quota = Quota::new(limits(10, 0, 0, 100), START);
+    quota.hold(after(2_000));
+    quota.hold(after(1_000));
+    quota.hold(Duration::ZERO);
+    assert_eq!(quota.held_until(), Some(after(2_000)));
+    assert_eq!(quota.permits(after(1_999)), 0);
+    assert_eq!(
+        quota.next_permit(after(500)),
+        Some(Duration::from_millis(1_500))
+    );
+    assert_eq!(quota.permits(after(2_000)), 10);
+    assert_eq!(quota.held_until(), None);
+}
+
+#[test]
+fn a_hold_and_an_empty_bucket_wait_for_the_later() {
+    let mut quota = Quota::new(limits(1, 0, 0, 100), START);
+    quota.take(1, START);
+    quota.hold(after(400));
+    assert_eq!(quota.next_permit(START), Some(Duration::from_secs(1)));
+    quota.hold(after(4_000));
+    assert_eq!(quota.next_permit(START), Some(Duration::from_secs(4)));
+}
+
+#[test]
+fn changed_limits_keep_what_was_used() {
+    let mut quota = Quota::new(limits(10, 0, 0, 100), START);
+    quota.take(8, START);
+    quota.set_limits(limits(100, 0, 0, 100), START);
+    assert_eq!(quota.permits(START), 2);
+    quota.set_limits(limits(1, 7, 0, 100), START);
+    assert_eq!(
+        quota.levels(START)[..2],
+        [1.0, 7.0],
+        "cut; the new window is full"
+    );
+    quota.set_limits(limits(0, 0, 0, 100), START);
+    assert_eq!(quota.permits(START), u32::MAX);
+}
+
+#[test]
+fn a_restart_takes_up_where_it_was() {
+    let mut before = Quota::new(limits(10, 60, 3_600, 100), START);
+    before.take(10, START);
+    let saved = before.levels(START);
+    assert_eq!(saved, [0.0, 50.0, 3_590.0]);
+    let mut quota = Quota::new(limits(10, 60, 3_600, 100), Duration::ZERO);
+    quota.restore(saved, Duration::from_secs(5), Duration::ZERO);
+    assert_eq!(quota.levels(Duration::ZERO), [10.0, 55.0, 3_595.0]);
+    quota.restore([100.0, 100.0, 1e300], Duration::MAX, Duration::ZERO);
+    assert_eq!(
+        quota.levels(Duration::ZERO),
+        [10.0, 55.0, 3_595.0],
+        "lowers only"
+    );
+}
+
+#[test]
+fn nonsense_is_restored_as_empty_and_infinity_as_full() {
+    let fresh = || Quota::new(limits(10, 60, 3_600, 100), START);
+    let mut quota = fresh();
+    quota.restore([f64::NAN, -3.0, f64::NEG_INFINITY], Duration::ZERO, START);
+    assert_eq!(quota.levels(START), [0.0; 3]);
+    let mut quota = fresh();
+    quota.restore([f64::INFINITY; 3], Duration::ZERO, START);
+    assert_eq!(quota.levels(START), [10.0, 60.0, 3_600.0]);
+    let mut quota = fresh();
+    quota.restore([f64::NAN; 3], Duration::MAX, START);
+    assert_eq!(quota.levels(START), [10.0, 60.0, 3_600.0], "long ago");
+}

@@ -1,0 +1,212 @@
+//! What may be shown: secrets that do not print, and texts made fit for a log line or an error column.
+//! Called by `net` (pool threads) and `pg` (main thread); pure, so it may run on any thread.
+//! Imports neither `pg` nor `net`, no clock, no environment.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// What is shown in place of anything hidden.
+const MASK: &str = "***";
+
+/// Secrets shorter than this (in bytes) are not looked for: they would hit ordinary words.
+const SHORTEST_SECRET: usize = 4;
+
+/// Keys whose values are a guest's personal data, compared without regard to case.
+const PERSONAL_KEYS: [&str; 9] = [
+    "firstName",
+    "lastName",
+    "fullName",
+    "email",
+    "emails",
+    "phone",
+    "phones",
+    "notes",
+    "address",
+];
+
+/// A password, client secret or token. Printing it, also as part of another value, shows `***`.
+///
+/// ```
+/// use guestly_sync::domain::redact::Secret;
+///
+/// let secret = Secret::new("hunter2-hunter2".to_owned());
+/// assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+/// assert_eq!(secret.reveal(), "hunter2-hunter2");
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret. Nothing is trimmed or checked.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The secret itself, for the one place that must send or store it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// Makes a foreign text fit for one line: NUL, control and text direction characters become spaces, runs of
+/// white space one space, and what is longer than `max_chars` characters ends in `…` (which counts).
+/// The result can be stored in a Postgres text column.
+///
+/// ```
+/// use guestly_sync::domain::redact::clean;
+///
+/// assert_eq!(clean("  dates\n\tnot \0 available ", 300), "dates not available");
+/// assert_eq!(clean("Grüße aus Köln", 6), "Grüße…");
+/// ```
+pub fn clean(text: &str, max_chars: usize) -> String {
+    let mut line = String::new();
+    let mut chars = 0_usize;
+    // One character too many is enough to know that the text must be cut; the rest is not looked at.
+    'words: for word in text
+        .split(is_separator)
+        .filter(|word: &&str| !word.is_empty())
+    {
+        let space = (!line.is_empty()).then_some(' ');
+        for char in space.into_iter().chain(word.chars()) {
+            line.push(char);
+            chars += 1;
+            if chars > max_chars {
+                break 'words;
+            }
+        }
+    }
+    if chars > max_chars {
+        cut(&line, max_chars)
+    } else {
+        line
+    }
+}
+
+/// The beginning of `line` with `…`, together at most `max_chars` characters.
+fn cut(line: &str, max_chars: usize) -> String {
+    if max_chars == 0 {
+        return String::new();
+    }
+    let kept: String = line.chars().take(max_chars - 1).collect();
+    format!("{}…", kept.trim_end())
+}
+
+/// Characters that `clean` turns into spaces. Those of text direction are no control characters to Unicode,
+/// but let a remote text change how the rest of a log line reads.
+fn is_separator(char: char) -> bool {
+    let turns_text = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    char.is_whitespace() || char.is_control() || turns_text
+}
+
+/// Replaces every occurrence of each secret by `***`, whether occurrences overlap or one secret contains
+/// another. Secrets shorter than four bytes are left alone. Only the exact spelling is found, not, for
+/// example, its percent-encoded form.
+///
+/// ```
+/// use guestly_sync::domain::redact::mask;
+///
+/// assert_eq!(mask("Bearer abcd-efgh was refused", &["abcd-efgh", "abcd"]), "Bearer *** was refused");
+/// ```
+pub fn mask(text: &str, secrets: &[&str]) -> String {
+    let mut masked = text.to_owned();
+    // Again, because a mask and its neighbours may read like another secret. Each round makes the text
+    // shorter (a secret is longer than the mask), so this ends.
+    loop {
+        let spots = occurrences(&masked, secrets);
+        if spots.is_empty() {
+            return masked;
+        }
+        masked = cover(&masked, &spots);
+    }
+}
+
+/// The byte ranges of all occurrences, overlapping and adjacent ones joined, in order.
+fn occurrences(text: &str, secrets: &[&str]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for secret in secrets.iter().filter(|s| s.len() >= SHORTEST_SECRET) {
+        let first = secret.chars().next().map_or(1, char::len_utf8);
+        let mut from = 0;
+        while let Some(at) = text[from..].find(secret).map(|offset| from + offset) {
+            found.push((at, at + secret.len()));
+            // The next occurrence may begin inside this one.
+            from = at + first;
+        }
+    }
+    found.sort_unstable();
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    for (begin, end) in found {
+        match joined.last_mut() {
+            Some(last) if begin <= last.1 => last.1 = last.1.max(end),
+            _ => joined.push((begin, end)),
+        }
+    }
+    joined
+}
+
+/// `text` with each of the ranges replaced by the mask.
+fn cover(text: &str, spots: &[(usize, usize)]) -> String {
+    let mut covered = String::with_capacity(text.len());
+    let mut from = 0;
+    for &(begin, end) in spots {
+        covered.push_str(&text[from..begin]);
+        covered.push_str(MASK);
+        from = end;
+    }
+    covered.push_str(&text[from..]);
+    covered
+}
+
+/// A copy of a request or answer for log lines: the values under the keys of personal data (names, e-mail,
+/// phone, address, notes), at any depth and whatever their type, become `"***"`.
+///
+/// ```
+/// use guestly_sync::domain::redact::mask_personal;
+/// use serde_json::json;
+///
+/// let body = json!({"listingId": "L1", "guest": {"firstName": "Ada", "phones": ["+49 30 1"]}});
+/// let shown = json!({"listingId": "L1", "guest": {"firstName": "***", "phones": "***"}});
+/// assert_eq!(mask_personal(&body), shown);
+/// ```
+pub fn mask_personal(json: &Value) -> Value {
+    match json {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), mask_field(key, value)))
+            .collect(),
+        Value::Array(items) => items.iter().map(mask_personal).collect(),
+        plain => plain.clone(),
+    }
+}
+
+fn mask_field(key: &str, value: &Value) -> Value {
+    let personal = PERSONAL_KEYS
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(key));
+    if personal {
+        Value::from(MASK)
+    } else {
+        mask_personal(value)
+    }
+}
+
+#[cfg(test)]
+#[path = "redact_tests.rs"]
+mod tests;

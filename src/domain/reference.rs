@@ -1,0 +1,63 @@
+//! The confirmation code of a booking: the same in every attempt, version and process.
+//! Called by `domain::reservation` and the worker (main thread); pure.
+//! Imports nothing. Changing what it returns breaks the look-up of reservations made before.
+
+/// Crockford's alphabet: no I, L, O or U, which are misread on the phone.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Marks codes that are not the host's own reference.
+const PREFIX: &str = "GS-";
+
+/// Characters after the prefix, five bits each.
+const CODE_CHARS: u32 = 20;
+
+/// The confirmation code that the reservation of a booking carries in Guestly.
+///
+/// It is the host's own `reference` if that consists of 5 to 30 ASCII letters, digits and hyphens (what the
+/// API accepts everywhere), so that both sides show the same code; otherwise `GS-` and 20 characters that
+/// derive from `booking_id` alone.
+///
+/// ```
+/// use guestly_sync::domain::reference::confirmation_code;
+///
+/// assert_eq!(confirmation_code("4711", Some("BK-0000123")), "BK-0000123");
+/// assert_eq!(confirmation_code("4711", None), "GS-49KNE9VVG1Q907MVJ590");
+/// ```
+pub fn confirmation_code(booking_id: &str, reference: Option<&str>) -> String {
+    match reference {
+        Some(reference) if is_code(reference) => reference.to_owned(),
+        _ => derived(booking_id),
+    }
+}
+
+fn is_code(reference: &str) -> bool {
+    (5..=30).contains(&reference.len())
+        && reference
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn derived(booking_id: &str) -> String {
+    let hash = fnv1a_128(booking_id.as_bytes());
+    // Folding keeps a part of every bit; cutting would drop some.
+    let bits = 5 * CODE_CHARS;
+    let folded = hash ^ (hash >> bits);
+    let code = (0..CODE_CHARS).rev().map(|place| {
+        let five = (folded >> (5 * place)) & 31;
+        char::from(ALPHABET[five as usize])
+    });
+    PREFIX.chars().chain(code).collect()
+}
+
+/// FNV-1a with 128 bits. Written here because the standard hasher may change between Rust versions.
+fn fnv1a_128(bytes: &[u8]) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    bytes.iter().fold(OFFSET, |hash, &byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
+    })
+}
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+//! A call to the Guesty Open API, as plain values.
+//!
+//! Called by the planner (which builds requests) and by `net::client` (which sends them); a
+//! request is made on the worker's main thread and sent on a pool thread, so it owns all it holds.
+//! Must not import: pgrx, ureq, clocks, threads.
+
+use serde_json::Value;
+
+use super::redact::Secret;
+
+/// The HTTP methods in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads; may be repeated freely.
+    Get,
+    /// Creates; must never be repeated without a look-up in between.
+    Post,
+    /// Replaces a part of a reservation.
+    Put,
+}
+
+impl Method {
+    /// The word of the request line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+        }
+    }
+}
+
+/// One call below the base URL. Holds the guest's personal data: never log the body as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiRequest {
+    /// The method.
+    pub method: Method,
+    /// Relative to the base URL; begins with `/`, ready encoded, query included.
+    pub path: String,
+    /// The JSON body; `None` sends no body and no content type.
+    pub body: Option<Value>,
+}
+
+/// What a pool thread can be asked to send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Fetch an access token. Guesty gives out five a day, so this is the scarcest call.
+    Token {
+        /// The public half of the API key.
+        client_id: String,
+        /// The secret half.
+        client_secret: Secret,
+    },
+    /// Any other call, with the bearer token to use.
+    Call {
+        /// The access token; sent to the base URL's host only.
+        token: Secret,
+        /// What to send.
+        request: ApiRequest,
+    },
+}

@@ -1,0 +1,97 @@
+use super::*;
+use crate::domain::booking::{Labels, Row};
+
+fn tables() -> Tables {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Tables {
+        listings: HashMap::from([pair("flat-1", "64b1f0aa11bb22cc33dd44e1")]),
+        statuses: HashMap::from([pair("confirmed", "confirmed"), pair("cancelled", "canceled")]),
+    }
+}
+
+pub(crate) fn reservation() -> Reservation {
+    let values = [
+        "BK-0000123", "flat-1", "6f1d", "Ada", "Example", "ada@example.org", "+49 (30) 555-0100", "2027-05-10",
+        "2027-05-14", "2", "1", "1", "0", "640.00", "confirmed", "completed",
+    ];
+    let row = Row { booking_id: "7".to_owned(), values: values.map(|text| Some(text.to_owned())).to_vec() };
+    Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables(), "website").unwrap()
+}
+
+fn hit() -> Hit {
+    Hit {
+        reservation_id: "r1".to_owned(),
+        status: Some("confirmed".to_owned()),
+        confirmation_code: Some("BK-0000123".to_owned()),
+        origin_id: Some("7".to_owned()),
+        listing_ids: vec!["64b1f0aa11bb22cc33dd44e1".to_owned()],
+        check_in: NaiveDate::from_ymd_opt(2027, 5, 10),
+        check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
+        created_at: None,
+        total: None,
+    }
+}
+
+#[test]
+fn the_create_has_every_field_and_never_overrides_the_calendar() {
+    let request = reservation().create();
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/reservations-v3"));
+    let expected = json!({
+        "listingId": "64b1f0aa11bb22cc33dd44e1",
+        "checkInDateLocalized": "2027-05-10", "checkOutDateLocalized": "2027-05-14",
+        "source": "website", "status": "confirmed", "guestsCount": 3,
+        "numberOfGuests": {"numberOfAdults": 2, "numberOfChildren": 1, "numberOfInfants": 1, "numberOfPets": 0},
+        "guest": {"firstName": "Ada", "lastName": "Example", "email": "ada@example.org", "phones": ["+49305550100"]},
+        "accommodationFare": 640.0, "cleaningFee": 0, "applyPromotions": false,
+        "ignoreCalendar": false, "ignoreTerms": false, "ignoreBlocks": false,
+        "confirmationCode": "BK-0000123", "origin": "guestly_sync", "originId": "7",
+    });
+    assert_eq!(request.body, Some(expected));
+}
+
+#[test]
+fn missing_rows_say_which_table_to_fill() {
+    let mut booking = reservation().booking;
+    booking.properties = vec!["flat-9".to_owned()];
+    let problem = Reservation::map(booking.clone(), &tables(), "website").unwrap_err();
+    assert_eq!(problem.to_string(), "unknown_listing: property 'flat-9' has no row in guestly.listings");
+    booking.properties = vec!["flat-1".to_owned()];
+    booking.status = "odd".to_owned();
+    let problem = Reservation::map(booking, &tables(), "website").unwrap_err();
+    assert_eq!(problem.to_string(), "unknown_status: status 'odd' has no row in guestly.status_map");
+}
+
+#[test]
+fn the_property_id_finds_a_listing_when_the_slug_does_not() {
+    let mut booking = reservation().booking;
+    booking.properties = vec!["renamed".to_owned(), "flat-1".to_owned()];
+    assert_eq!(Reservation::map(booking, &tables(), "w").unwrap().listing_id, "64b1f0aa11bb22cc33dd44e1");
+}
+
+#[test]
+fn ours_has_no_difference_and_another_one_shows_both_sides() {
+    let ours = reservation();
+    assert_eq!(ours.difference(&hit()), None);
+    let sparse = Hit { status: None, origin_id: None, listing_ids: vec![], check_in: None, check_out: None, ..hit() };
+    assert_eq!(ours.difference(&sparse), None);
+    let other = Hit { check_in: NaiveDate::from_ymd_opt(2027, 6, 1), listing_ids: vec!["x".to_owned()], ..hit() };
+    let words = ours.difference(&other).unwrap();
+    assert_eq!(words, "check-in 2027-06-01 there, 2027-05-10 here; listing x there, 64b1f0aa11bb22cc33dd44e1 here");
+    let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+    assert_eq!(ours.difference(&gone).unwrap(), "status canceled there, confirmed here");
+}
+
+#[test]
+fn phones_become_e164_only_where_that_is_certain() {
+    let cases = [("+49 (30) 555-0100", "+49305550100"), ("0049 30 5550100", "+49305550100"), ("030 5550100", "030 5550100"),
+        ("call me", "call me"), ("+", "+")];
+    for (given, sent) in cases {
+        assert_eq!(e164(given), sent);
+    }
+}
+
+#[test]
+fn look_ups_encode_brackets_and_odd_codes() {
+    assert_eq!(look_up("GS-1").path, "/reservations-v3/search?filter%5BconfirmationCode%5D=GS-1&limit=10");
+    assert!(look_up("a&b=c").path.contains("=a%26b%3Dc&"));
+}

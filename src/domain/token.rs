@@ -1,0 +1,103 @@
+//! The OAuth token: how long it is good, and whether another one may be fetched (five a day).
+//! Called by the worker (main thread); pure: time is an argument.
+//! Imports neither `pg` nor `net`, no clock.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::redact::Secret;
+
+/// Tokens that the API issues to one client id in `FETCH_WINDOW`.
+pub const FETCH_LIMIT: usize = 5;
+
+/// The rolling window of `FETCH_LIMIT`.
+pub const FETCH_WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// A token this near its end is not used: a call begun with it may be answered after it.
+const LAST_MOMENT: TimeDelta = TimeDelta::seconds(60);
+
+/// Renewal begins at most this long before the end.
+const RENEW_EARLY: TimeDelta = TimeDelta::minutes(45);
+
+/// A token that the API issued. Its value never prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What goes into the `Authorization` header.
+    pub value: Secret,
+    /// When it was issued, by our clock.
+    pub fetched_at: DateTime<Utc>,
+    /// When the API stops accepting it, by our clock.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Token {
+    /// Whether calls may begin with it: more than a minute is left, or, of a token that lives less than ten
+    /// minutes, more than a tenth of its life (otherwise a very short-lived one would be fetched for nothing).
+    ///
+    /// ```
+    /// use chrono::{DateTime, TimeDelta};
+    /// use guestly_sync::domain::{redact::Secret, token::Token};
+    ///
+    /// let fetched_at = DateTime::UNIX_EPOCH;
+    /// let expires_at = fetched_at + TimeDelta::hours(24);
+    /// let token = Token { value: Secret::new("t".to_owned()), fetched_at, expires_at };
+    /// assert!(token.usable(fetched_at) && !token.should_renew(fetched_at));
+    /// assert!(token.should_renew(expires_at - TimeDelta::minutes(44)));
+    /// assert!(!token.usable(expires_at - TimeDelta::seconds(60)));
+    /// ```
+    pub fn usable(&self, now: DateTime<Utc>) -> bool {
+        self.left(now) > LAST_MOMENT.min(self.tenth())
+    }
+
+    /// Whether to fetch the next one while this one still serves: less than 45 minutes, or less than a tenth
+    /// of its life, is left. True for every token that is not usable.
+    pub fn should_renew(&self, now: DateTime<Utc>) -> bool {
+        !self.usable(now) || self.left(now) < RENEW_EARLY.min(self.tenth())
+    }
+
+    fn left(&self, now: DateTime<Utc>) -> TimeDelta {
+        self.expires_at.signed_duration_since(now)
+    }
+
+    /// A tenth of its life, zero for one that ends before it begins.
+    fn tenth(&self) -> TimeDelta {
+        let life = self.expires_at.signed_duration_since(self.fetched_at);
+        (life / 10).max(TimeDelta::zero())
+    }
+}
+
+/// Whether a token may be asked for, given when the earlier ones were (in any order; refused requests may
+/// be among them). At most five in a rolling 24 hours; an entry exactly 24 hours old no longer counts.
+/// Entries of the future (the clock went back) count as if made now.
+///
+/// # Errors
+///
+/// When the next one is allowed.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta};
+/// use guestly_sync::domain::token::may_fetch;
+///
+/// let now = DateTime::UNIX_EPOCH;
+/// let history: Vec<_> = (1..=5).map(|hours| now - TimeDelta::hours(hours)).collect();
+/// assert_eq!(may_fetch(&history[..4], now), Ok(()));
+/// assert_eq!(may_fetch(&history, now), Err(now + TimeDelta::hours(19)));
+/// ```
+pub fn may_fetch(history: &[DateTime<Utc>], now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+    let mut recent: Vec<DateTime<Utc>> = history
+        .iter()
+        .map(|&at| at.min(now))
+        .filter(|&at| now.signed_duration_since(at) < FETCH_WINDOW)
+        .collect();
+    recent.sort_unstable();
+    // The newest five fill the window until the oldest of them leaves it.
+    match recent.iter().rev().nth(FETCH_LIMIT - 1) {
+        Some(oldest) => Err(oldest
+            .checked_add_signed(FETCH_WINDOW)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

@@ -1,0 +1,191 @@
+//! The state machine: what becomes of a queued booking when a call has come to an outcome. A table of cases, pure, and the
+//! only place that decides whether a create may be repeated. Called by `pg::worker` for each outcome; any thread.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::error::{ErrorClass, Problem};
+use super::outcome::{Operation, Outcome};
+use super::reservation::Reservation;
+use super::retry::{Backoff, look_up_at};
+use look_up::after_look_up;
+
+mod look_up;
+
+/// The queue row of a call, as it was when the call was claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// What was called.
+    pub operation: Operation,
+    /// Tries, this one included when it is a create.
+    pub attempts: u32,
+    /// Since when a create of unknown outcome may be taking effect.
+    pub doubt_since: Option<DateTime<Utc>>,
+    /// Look-ups since then that found nothing.
+    pub look_ups: u32,
+    /// Creates of this booking whose outcome was never known.
+    pub creates: u32,
+    /// Why the row is where it is.
+    pub problem: Option<Problem>,
+    /// The class the booking fails with when a look-up finds nothing: a refusal that waits to be confirmed.
+    pub verdict: Option<ErrorClass>,
+}
+
+/// The operator's settings for retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Pauses between tries.
+    pub backoff: Backoff,
+    /// Tries before a transient problem becomes `failed`.
+    pub max_attempts: u32,
+    /// How long a look-up may find nothing before a create is repeated.
+    pub settle: Duration,
+}
+
+/// The moment of the decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// When the call began.
+    pub started: DateTime<Utc>,
+    /// When its outcome is judged.
+    pub now: DateTime<Utc>,
+    /// In [0, 1).
+    pub jitter: f64,
+    /// The breaker holds this to be an outage: no attempt is used up.
+    pub outage: bool,
+    /// What `Lane::token_was_new` says about this call: a rejected create is the booking's affair, not the token's.
+    pub token_is_new: bool,
+}
+
+/// What becomes of the queue row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Guestly holds the reservation; the row leaves the queue.
+    Synced {
+        /// Guestly's id.
+        reservation_id: String,
+        /// Found instead of created.
+        adopted: bool,
+        /// Something a person should know, e.g. that Guestly holds two.
+        warning: Option<String>,
+    },
+    /// Back in line at once; no attempt was used.
+    Ready(Problem),
+    /// Tried and certainly without effect; tried again at `due`. `counted`: it used an attempt.
+    Wait {
+        /// When to try again.
+        due: DateTime<Utc>,
+        /// Whether it used an attempt.
+        counted: bool,
+        /// What was wrong.
+        problem: Problem,
+    },
+    /// A create may have taken effect: the next call is a look-up at `due`.
+    Doubt {
+        /// When to look.
+        due: DateTime<Utc>,
+        /// Since when.
+        since: Option<DateTime<Utc>>,
+        /// Look-ups that found nothing.
+        look_ups: u32,
+        /// Creates of unknown outcome.
+        creates: u32,
+        /// Whether the call used an attempt.
+        counted: bool,
+        /// Why.
+        problem: Problem,
+        /// A refusal that the look-up has to confirm.
+        verdict: Option<ErrorClass>,
+    },
+    /// The settle window is over and enough look-ups found nothing: one more create, with the same code.
+    CreateAgain,
+    /// A person has to look.
+    Failed(Problem),
+}
+
+/// Decides. Total: every outcome of every operation has an answer.
+#[must_use]
+pub fn next(work: &Work, outcome: &Outcome, wanted: &Reservation, policy: &Policy, moment: &Moment) -> Next {
+    match work.operation {
+        Operation::LookUp => after_look_up(work, outcome, wanted, policy, moment),
+        Operation::Create | Operation::Token => after_create(work, outcome, policy, moment),
+    }
+}
+
+fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+    let problem = |class: ErrorClass, sentence: &str| Problem::new(class, sentence);
+    match outcome {
+        Outcome::Created { reservation_id, .. } => {
+            Next::Synced { reservation_id: reservation_id.clone(), adopted: false, warning: None }
+        }
+        // An earlier create of ours may be what takes the dates.
+        Outcome::Refused { class: ErrorClass::DatesTaken, sentence } => {
+            confirm(work, ErrorClass::DatesTaken, problem(ErrorClass::DatesTaken, sentence), policy, moment)
+        }
+        Outcome::Refused { class, sentence } => Next::Failed(problem(*class, sentence)),
+        // A new token that works for a look-up but not for this create: Guestly means the booking, not the token.
+        Outcome::TokenRejected { sentence, .. } if moment.token_is_new => {
+            confirm(work, ErrorClass::Refused, problem(ErrorClass::Credentials, sentence), policy, moment)
+        }
+        Outcome::TokenRejected { sentence, .. } => Next::Ready(problem(ErrorClass::Credentials, sentence)),
+        Outcome::Throttled { sentence, .. } => Next::Ready(problem(ErrorClass::Throttled, sentence)),
+        Outcome::NotSent { sentence } => not_sent(work, problem(ErrorClass::Unavailable, sentence), policy, moment),
+        Outcome::Unavailable { sentence, .. } => {
+            doubt(work, problem(ErrorClass::Unavailable, sentence), !moment.outage, policy, moment)
+        }
+        Outcome::Unknown { sentence } => {
+            doubt(work, problem(ErrorClass::UnknownOutcome, sentence), true, policy, moment)
+        }
+        Outcome::Found(_) | Outcome::Token { .. } => {
+            doubt(work, problem(ErrorClass::Internal, "an answer of another kind of call"), true, policy, moment)
+        }
+    }
+}
+
+fn not_sent(work: &Work, problem: Problem, policy: &Policy, moment: &Moment) -> Next {
+    if moment.outage {
+        return Next::Ready(problem);
+    }
+    if work.attempts >= policy.max_attempts {
+        return Next::Failed(problem);
+    }
+    let delay = policy.backoff.delay(work.attempts, moment.jitter, None);
+    Next::Wait { due: later(moment.now, delay), counted: true, problem }
+}
+
+fn doubt(work: &Work, problem: Problem, counted: bool, policy: &Policy, moment: &Moment) -> Next {
+    Next::Doubt {
+        due: look_up_at(moment.now, 0, policy.settle),
+        since: Some(moment.now),
+        look_ups: 0,
+        creates: work.creates.saturating_add(1),
+        counted,
+        problem,
+        verdict: None,
+    }
+}
+
+/// A refusal that a look-up has to confirm. Only an earlier create of unknown outcome makes it worth more than one look.
+fn confirm(work: &Work, verdict: ErrorClass, problem: Problem, policy: &Policy, moment: &Moment) -> Next {
+    let earlier = work.creates > 0;
+    Next::Doubt {
+        due: if earlier { look_up_at(moment.now, 0, policy.settle) } else { moment.now },
+        since: earlier.then_some(moment.now),
+        look_ups: 0,
+        creates: work.creates,
+        counted: true,
+        problem,
+        verdict: Some(verdict),
+    }
+}
+
+/// `now + delay`, or the last date that chrono knows.
+fn later(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
+    let delay = TimeDelta::from_std(delay).ok();
+    delay.and_then(|delay| now.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+#[cfg(test)]
+#[path = "transition_tests.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! Unit tests of `transition::look_up`: what becomes of a look-up.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, TimeDelta};
+
+use super::super::tests::*;
+use super::*;
+use crate::domain::error::ErrorClass::*;
+use crate::domain::outcome::Operation;
+use crate::domain::transition::next;
+
+/// A look-up without a doubt: the first look at a copy, or at what takes the dates.
+fn look_up() -> Work {
+    Work { operation: Operation::LookUp, problem: Some(problem(UnknownOutcome)), ..create() }
+}
+
+/// In doubt since second 0; the look-up that is due when the window is over.
+fn last_look() -> Work {
+    Work { doubt_since: Some(at(0)), look_ups: 6, creates: 1, ..look_up() }
+}
+
+/// A create was rejected as if for its token.
+fn token_verdict() -> Work {
+    Work { verdict: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
+}
+
+fn ours() -> Hit {
+    Hit {
+        reservation_id: "r1".to_owned(),
+        status: Some("confirmed".to_owned()),
+        confirmation_code: Some("BK-0000123".to_owned()),
+        origin_id: Some("7".to_owned()),
+        listing_ids: vec!["L1".to_owned()],
+        check_in: NaiveDate::from_ymd_opt(2027, 5, 10),
+        check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
+        created_at: None,
+        total: None,
+    }
+}
+
+fn hit(id: &str, created_at: Option<i64>) -> Hit {
+    Hit { reservation_id: id.to_owned(), created_at: created_at.map(at), ..ours() }
+}
+
+fn decide(work: &Work, outcome: &Outcome, moment: &Moment) -> Next {
+    next(work, outcome, &wanted(), &policy(), moment)
+}
+
+fn nothing(work: &Work, seconds: i64) -> Next {
+    decide(work, &Outcome::Found(vec![]), &moment(seconds))
+}
+
+fn adopted(id: &str, warning: Option<&str>) -> Next {
+    Next::Synced { reservation_id: id.to_owned(), adopted: true, warning: warning.map(str::to_owned) }
+}
+
+/// `work` goes on being looked up, changed by nothing but this.
+fn doubt(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Next {
+    Next::Doubt {
+        due,
+        since: work.doubt_since,
+        look_ups,
+        creates: work.creates,
+        counted: true,
+        problem: work.problem.clone().unwrap(),
+        verdict: work.verdict,
+    }
+}
+
+#[test]
+fn what_is_found_is_adopted_whatever_the_row_says() {
+    let cases = [
+        ("no doubt", look_up()),
+        ("in doubt", Work { doubt_since: Some(at(0)), ..look_up() }),
+        ("window over, tries used up", Work { attempts: 9, ..last_look() }),
+        ("dates taken by ourselves", Work { verdict: Some(DatesTaken), ..look_up() }),
+        ("token verdict", token_verdict()),
+    ];
+    for (name, work) in cases {
+        assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(100)), adopted("r1", None), "{name}");
+    }
+    let bare = Hit { confirmation_code: None, status: None, origin_id: None, listing_ids: vec![], ..ours() };
+    let bare = Hit { check_in: None, check_out: None, ..bare };
+    assert_eq!(decide(&look_up(), &Outcome::Found(vec![bare]), &moment(0)), adopted("r1", None), "the filter's word");
+    let foreign = Hit { confirmation_code: Some("BK-0000124".to_owned()), ..ours() };
+    assert_eq!(decide(&look_up(), &Outcome::Found(vec![foreign]), &moment(0)), Next::CreateAgain, "another code");
+}
+
+#[test]
+fn another_booking_under_our_code_is_not_adopted_and_both_sides_are_named() {
+    let cases = [
+        (Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), ..ours() }, "check-in 2027-05-09 there, 2027-05-10 here"),
+        (Hit { listing_ids: vec!["L2".to_owned()], ..ours() }, "listing L2 there, L1 here"),
+        (Hit { status: Some("canceled".to_owned()), ..ours() }, "status canceled there, confirmed here"),
+    ];
+    for (hit, sides) in cases {
+        let said = format!("Guestly holds reservation r1 under our code BK-0000123, but not this booking: {sides}");
+        let next = decide(&last_look(), &Outcome::Found(vec![hit]), &moment(100));
+        assert_eq!(next, Next::Failed(Problem::new(Refused, said)));
+    }
+}
+
+#[test]
+fn of_several_the_oldest_is_kept_with_a_warning() {
+    let moved = Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), ..hit("r0", Some(0)) };
+    let cases = [
+        ("by time", vec![hit("r1", Some(9)), hit("r2", Some(5)), hit("r3", Some(7))], "r2", 3),
+        ("by id", vec![hit("r2", None), hit("r1", None)], "r1", 2),
+        ("same time, by id", vec![hit("r2", Some(5)), hit("r1", Some(5))], "r1", 2),
+        ("time known of one only: by id", vec![hit("r2", None), hit("r1", Some(5))], "r1", 2),
+        ("an older one that is another booking", vec![moved, hit("r1", Some(5))], "r1", 2),
+    ];
+    for (name, hits, kept, number) in cases {
+        let words = format!(
+            "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept, the others need a person"
+        );
+        assert_eq!(decide(&look_up(), &Outcome::Found(hits), &moment(0)), adopted(kept, Some(&words)), "{name}");
+    }
+}
+
+#[test]
+fn looks_widen_until_the_window_is_over_and_then_it_is_created_again() {
+    let mut work = Work { look_ups: 0, ..last_look() };
+    for (now, due) in [(2, 5), (5, 10), (10, 20), (20, 40), (40, 60), (60, 90)] {
+        let next = nothing(&work, now);
+        work.look_ups += 1;
+        assert_eq!(next, doubt(&work, at(due), work.look_ups), "at {now}");
+    }
+    assert_eq!(nothing(&work, 90), Next::CreateAgain);
+    assert_eq!(nothing(&look_up(), 0), Next::CreateAgain, "where no create is in doubt, one look is enough");
+}
+
+#[test]
+fn only_a_look_that_began_after_the_window_ends_it() {
+    let began = Moment { started: at(89), ..moment(95) };
+    assert_eq!(decide(&last_look(), &Outcome::Found(vec![]), &began), doubt(&last_look(), at(120), 7));
+}
+
+#[test]
+fn a_window_that_is_over_after_fewer_than_three_looks_begins_again() {
+    for (look_ups, next_look) in [(0, 5), (1, 10), (2, 20)] {
+        let anew = Work { doubt_since: Some(at(4_000)), ..last_look() };
+        let next = nothing(&Work { look_ups, ..last_look() }, 4_000);
+        assert_eq!(next, doubt(&anew, at(4_000 + next_look), look_ups + 1), "after {look_ups} looks");
+        let verdict = Work { look_ups, verdict: Some(DatesTaken), ..last_look() };
+        assert!(matches!(nothing(&verdict, 4_000), Next::Doubt { .. }), "a verdict waits likewise");
+    }
+    assert_eq!(nothing(&Work { look_ups: 3, ..last_look() }, 4_000), Next::CreateAgain);
+}
+
+#[test]
+fn a_clock_that_went_back_is_not_waited_out() {
+    let ahead = Work { doubt_since: Some(at(3_600)), look_ups: 2, ..last_look() };
+    let now = Work { doubt_since: Some(at(0)), ..ahead.clone() };
+    assert_eq!(nothing(&ahead, 0), doubt(&now, at(20), 3));
+    let next = decide(&ahead, &lost(), &moment(0));
+    assert_eq!(next, doubt(&now, at(0) + TimeDelta::milliseconds(500), 2), "the first of the pauses");
+}
+
+#[test]
+fn a_verdict_is_confirmed_by_one_look_or_by_the_whole_window() {
+    let failed = Next::Failed(Problem::new(DatesTaken, "said"));
+    let at_once = Work { verdict: Some(DatesTaken), ..look_up() };
+    assert_eq!(nothing(&at_once, 0), failed, "no create in doubt");
+    let window = Work { verdict: Some(DatesTaken), ..last_look() };
+    assert_eq!(nothing(&window, 89), doubt(&window, at(120), 7), "an earlier create may still appear");
+    assert_eq!(nothing(&window, 90), failed);
+}
+
+#[test]
+fn a_token_verdict_holds_only_for_the_token_that_was_rejected() {
+    let new = Moment { token_is_new: true, ..moment(0) };
+    let failed = Next::Failed(Problem::new(Refused, "said"));
+    let empty = Outcome::Found(vec![]);
+    assert_eq!(decide(&token_verdict(), &empty, &new), failed, "the token is good, so it is the booking");
+    assert_eq!(decide(&token_verdict(), &empty, &moment(0)), Next::CreateAgain, "another token: it may have been that");
+    let again = Next::Doubt {
+        due: at(0) + TimeDelta::seconds(4),
+        since: None,
+        look_ups: 0,
+        creates: 0,
+        counted: true,
+        problem: problem(Credentials),
+        verdict: None,
+    };
+    assert_eq!(decide(&token_verdict(), &rejected(), &new), again, "rejected too: no verdict, and looked up again");
+}
+
+#[test]
+fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
+    let other = Problem::new(Internal, "an answer of another kind of call");
+    let cases = [
+        ("token rejected", rejected(), problem(Credentials)),
+        ("429", throttled(), problem(Throttled)),
+        ("never left", not_sent(), problem(Unavailable)),
+        ("5xx", unavailable(), problem(Unavailable)),
+        ("refused", refused(DatesTaken), problem(UnknownOutcome)),
+        ("answer lost", lost(), problem(UnknownOutcome)),
+        ("a create's answer", created(), other.clone()),
+        ("a token's answer", token(), other),
+    ];
+    let taken = Some(problem(DatesTaken));
+    for (name, outcome, said) in cases {
+        // In doubt for 64 s, which is base * 2^6; a refusal is repeated as late as may be.
+        let due = at(64) + TimeDelta::seconds(if name == "refused" { 150 } else { 32 });
+        let work = Work { attempts: 9, ..last_look() };
+        let expected = doubt(&Work { problem: Some(said), ..work.clone() }, due, 6);
+        assert_eq!(decide(&work, &outcome, &moment(64)), expected, "{name}");
+        let verdict = Work { verdict: Some(DatesTaken), problem: taken.clone(), ..work };
+        let expected = doubt(&verdict, due, 6);
+        assert_eq!(decide(&verdict, &outcome, &moment(64)), expected, "{name}: a verdict keeps its words");
+    }
+}
+
+#[test]
+fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
+    for (age, millis) in [(0, 500), (1, 500), (2, 1_000), (255, 64_000), (256, 128_000), (1_000_000, 150_000)] {
+        let due = at(age) + TimeDelta::milliseconds(millis);
+        let expected = doubt(&Work { problem: Some(problem(Unavailable)), ..last_look() }, due, 6);
+        assert_eq!(decide(&last_look(), &unavailable(), &moment(age)), expected, "after {age} s");
+    }
+    let hasty =
+        Policy { backoff: crate::domain::retry::Backoff { base: Duration::ZERO, ..policy().backoff }, ..policy() };
+    let next = next(&last_look(), &unavailable(), &wanted(), &hasty, &moment(9));
+    assert_eq!(
+        next,
+        doubt(&Work { problem: Some(problem(Unavailable)), ..last_look() }, at(9), 6),
+        "no base, no pause"
+    );
+}
+
+#[test]
+fn tries_are_given_up_only_when_the_window_is_over() {
+    let words = |tries: u32| format!("given up after {tries} tries, and Guestly does not hold it; the last one: said");
+    for (attempts, fails) in [(0, false), (2, false), (3, true), (4, true)] {
+        let work = Work { attempts, ..last_look() };
+        assert_eq!(nothing(&work, 60), doubt(&work, at(120), 7), "try {attempts}, window open");
+        let failed = Next::Failed(Problem::new(UnknownOutcome, words(attempts)));
+        assert_eq!(nothing(&work, 90), if fails { failed } else { Next::CreateAgain }, "try {attempts}");
+        let copy = Work { attempts, ..look_up() };
+        assert_eq!(nothing(&copy, 0) == Next::CreateAgain, !fails, "try {attempts} without a doubt");
+    }
+    let silent = Work { problem: None, attempts: 3, ..last_look() };
+    let Next::Failed(problem) = nothing(&silent, 90) else { panic!("not failed") };
+    assert!(problem.class == UnknownOutcome && problem.sentence.ends_with("Guestly is asked for it"), "{problem}");
+}

@@ -1,0 +1,229 @@
+//! Unit tests of `transition`: what becomes of a create. Look-ups have theirs in `transition/look_up_tests.rs`, which also
+//! uses the fixtures here; whole lives of a booking are in `tests/transition_props.rs`.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::domain::booking::{Booking, Labels, Row};
+use crate::domain::redact::Secret;
+use crate::domain::reservation::Tables;
+
+pub(super) const SETTLE: Duration = Duration::from_secs(90);
+
+/// So many seconds into the test.
+pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(seconds)
+}
+
+pub(super) fn wanted() -> Reservation {
+    let values = "BK-0000123|flat-1||Ada|Example|ada@example.org||2027-05-10|2027-05-14|2||||640.00|confirmed|paid";
+    let values = values.split('|').map(|text| Some(text.to_owned())).collect();
+    let row = Row { booking_id: "7".to_owned(), values };
+    let pair = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
+    let tables = Tables { listings: pair("flat-1", "L1"), statuses: pair("confirmed", "confirmed") };
+    Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables, "website").unwrap()
+}
+
+/// The first try of a create.
+pub(super) fn create() -> Work {
+    Work {
+        operation: Operation::Create,
+        attempts: 1,
+        doubt_since: None,
+        look_ups: 0,
+        creates: 0,
+        problem: None,
+        verdict: None,
+    }
+}
+
+pub(super) fn policy() -> Policy {
+    let backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) };
+    Policy { backoff, max_attempts: 3, settle: SETTLE }
+}
+
+/// A call that was answered at once, in fine weather.
+pub(super) fn moment(seconds: i64) -> Moment {
+    Moment { started: at(seconds), now: at(seconds), jitter: 0.5, outage: false, token_is_new: false }
+}
+
+pub(super) fn problem(class: ErrorClass) -> Problem {
+    Problem::new(class, "said")
+}
+
+pub(super) fn said() -> String {
+    "said".to_owned()
+}
+
+pub(super) fn refused(class: ErrorClass) -> Outcome {
+    Outcome::Refused { class, sentence: said() }
+}
+
+pub(super) fn rejected() -> Outcome {
+    Outcome::TokenRejected { status: 401, sentence: said() }
+}
+
+pub(super) fn throttled() -> Outcome {
+    Outcome::Throttled { retry_after: None, sentence: said() }
+}
+
+pub(super) fn not_sent() -> Outcome {
+    Outcome::NotSent { sentence: said() }
+}
+
+pub(super) fn unavailable() -> Outcome {
+    Outcome::Unavailable { retry_after: None, sentence: said() }
+}
+
+pub(super) fn lost() -> Outcome {
+    Outcome::Unknown { sentence: said() }
+}
+
+pub(super) fn created() -> Outcome {
+    Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None }
+}
+
+pub(super) fn token() -> Outcome {
+    Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) }
+}
+
+/// At second 100 a create comes back.
+fn decide(work: &Work, outcome: &Outcome, moment: Moment) -> Next {
+    next(work, outcome, &wanted(), &policy(), &moment)
+}
+
+/// A create of unknown outcome; `creates` counts it.
+fn in_doubt(class: ErrorClass, sentence: &str, creates: u32, counted: bool) -> Next {
+    Next::Doubt {
+        due: at(102),
+        since: Some(at(100)),
+        look_ups: 0,
+        creates,
+        counted,
+        problem: Problem::new(class, sentence),
+        verdict: None,
+    }
+}
+
+/// A refusal that one look-up confirms, or several if an earlier create is in doubt.
+fn to_be_confirmed(verdict: ErrorClass, class: ErrorClass, creates: u32) -> Next {
+    Next::Doubt {
+        due: if creates > 0 { at(102) } else { at(100) },
+        since: (creates > 0).then(|| at(100)),
+        look_ups: 0,
+        creates,
+        counted: true,
+        problem: problem(class),
+        verdict: Some(verdict),
+    }
+}
+
+#[test]
+fn every_outcome_of_a_create() {
+    use ErrorClass::*;
+    let other = "an answer of another kind of call";
+    let failed = |class| Next::Failed(problem(class));
+    let waits =
+        Next::Wait { due: at(100) + TimeDelta::milliseconds(500), counted: true, problem: problem(Unavailable) };
+    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None };
+    let cases = [
+        ("created", created(), synced),
+        ("dates taken: ours, perhaps", refused(DatesTaken), to_be_confirmed(DatesTaken, DatesTaken, 0)),
+        ("refused for good", refused(Refused), failed(Refused)),
+        ("listing unknown there", refused(UnknownListing), failed(UnknownListing)),
+        ("invalid there", refused(InvalidBooking), failed(InvalidBooking)),
+        ("a good token rejected", rejected(), Next::Ready(problem(Credentials))),
+        ("429", throttled(), Next::Ready(problem(Throttled))),
+        ("never left", not_sent(), waits),
+        ("5xx", unavailable(), in_doubt(Unavailable, "said", 1, true)),
+        ("answer lost", lost(), in_doubt(UnknownOutcome, "said", 1, true)),
+        ("a look-up's answer", Outcome::Found(vec![]), in_doubt(Internal, other, 1, true)),
+        ("a token's answer", token(), in_doubt(Internal, other, 1, true)),
+    ];
+    for (name, outcome, expected) in cases {
+        assert_eq!(decide(&create(), &outcome, moment(100)), expected, "{name}");
+        let as_token = Work { operation: Operation::Token, ..create() };
+        assert_eq!(decide(&as_token, &outcome, moment(100)), expected, "{name}, were it a token request");
+    }
+}
+
+#[test]
+fn an_outage_uses_no_attempt() {
+    let work = Work { attempts: 3, ..create() };
+    let outage = Moment { outage: true, ..moment(100) };
+    assert_eq!(decide(&work, &not_sent(), outage), Next::Ready(problem(ErrorClass::Unavailable)), "never left");
+    let doubt = in_doubt(ErrorClass::Unavailable, "said", 1, false);
+    assert_eq!(decide(&work, &unavailable(), outage), doubt, "5xx: still to be looked up");
+    let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 1, true);
+    assert_eq!(decide(&work, &lost(), outage), doubt, "an answer lost on the way is no 5xx");
+}
+
+#[test]
+fn the_last_try_that_never_left_fails_and_the_one_before_waits() {
+    for (attempts, fails) in [(1, false), (2, false), (3, true), (4, true), (u32::MAX, true)] {
+        let next = decide(&Work { attempts, ..create() }, &not_sent(), moment(100));
+        assert_eq!(next == Next::Failed(problem(ErrorClass::Unavailable)), fails, "try {attempts}: {next:?}");
+    }
+}
+
+#[test]
+fn the_last_try_in_doubt_is_still_looked_up() {
+    for (outcome, class) in [(unavailable(), ErrorClass::Unavailable), (lost(), ErrorClass::UnknownOutcome)] {
+        let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment(100));
+        assert_eq!(next, in_doubt(class, "said", 1, true));
+    }
+}
+
+#[test]
+fn pauses_grow_with_the_tries() {
+    let patient = Policy { max_attempts: u32::MAX, ..policy() };
+    for (attempts, millis) in [(1, 500), (2, 1_000), (3, 2_000), (9, 128_000), (10, 150_000), (u32::MAX - 1, 150_000)] {
+        let next = next(&Work { attempts, ..create() }, &not_sent(), &wanted(), &patient, &moment(100));
+        let due = at(100) + TimeDelta::milliseconds(millis);
+        assert_eq!(next, Next::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) }, "{attempts}");
+    }
+}
+
+#[test]
+fn an_earlier_create_in_doubt_makes_a_refusal_wait_for_the_settle_window() {
+    let again = Work { attempts: 2, creates: 1, ..create() };
+    let taken = to_be_confirmed(ErrorClass::DatesTaken, ErrorClass::DatesTaken, 1);
+    assert_eq!(decide(&again, &refused(ErrorClass::DatesTaken), moment(100)), taken);
+    let new = Moment { token_is_new: true, ..moment(100) };
+    let token = to_be_confirmed(ErrorClass::Refused, ErrorClass::Credentials, 1);
+    assert_eq!(decide(&again, &rejected(), new), token);
+}
+
+#[test]
+fn a_new_token_rejected_is_a_refusal_to_be_confirmed() {
+    let new = Moment { token_is_new: true, ..moment(100) };
+    let expected = to_be_confirmed(ErrorClass::Refused, ErrorClass::Credentials, 0);
+    assert_eq!(decide(&create(), &rejected(), new), expected);
+    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None };
+    assert_eq!(decide(&create(), &created(), new), synced, "a new token accepted");
+    assert_eq!(decide(&create(), &throttled(), new), Next::Ready(problem(ErrorClass::Throttled)));
+}
+
+#[test]
+fn each_create_in_doubt_is_counted_and_its_window_begins_anew() {
+    let again = Work { attempts: 2, creates: 1, ..create() };
+    assert_eq!(decide(&again, &lost(), moment(100)), in_doubt(ErrorClass::UnknownOutcome, "said", 2, true));
+    let slow = Moment { started: at(70), ..moment(100) };
+    let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 2, true);
+    assert_eq!(
+        decide(&again, &lost(), slow),
+        doubt,
+        "it counts from the end of the call: that long it may take effect"
+    );
+    let many = Work { creates: u32::MAX, ..create() };
+    assert_eq!(decide(&many, &lost(), moment(100)), in_doubt(ErrorClass::UnknownOutcome, "said", u32::MAX, true));
+}
+
+#[test]
+fn settings_without_measure_do_not_overflow() {
+    let backoff = Backoff { base: Duration::MAX, max: Duration::MAX };
+    let endless = Policy { backoff, max_attempts: u32::MAX, settle: Duration::MAX };
+    let next = next(&create(), &not_sent(), &wanted(), &endless, &moment(100));
+    let due = DateTime::<Utc>::MAX_UTC;
+    assert_eq!(next, Next::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) });
+}

@@ -1,0 +1,28 @@
+//! The network side: HTTP on sender threads.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `net/client.rs` | one request, one reply |
+//! | `net/pool.rs` | the sender threads, from outside |
+//! | `net/pool/crew.rs` | the same from inside |
+//! | `net/transport.rs` | which requests were certainly never sent; names without a thread per call |
+//! | `net/answer.rs` | reading an answer into a plain value |
+//! | `net/url.rs` | which addresses may be called |
+//! | `net/words.rs` | ureq's errors in plain words |
+//!
+//! The law of these threads: they own what they touch. Nothing here calls Postgres or reads a
+//! setting; requests come in as plain values and replies go out as plain values. The one thing a
+//! thread may do to the worker is the `wake` function it was given. Every thread has all signals
+//! blocked (`crate::sys`), and a panic in a job becomes a reply.
+//!
+//! May import `crate::domain` and `crate::sys`; must not import pgrx.
+
+mod answer;
+pub mod client;
+pub mod pool;
+mod transport;
+mod url;
+mod words;
+
+#[cfg(test)]
+mod test_server;

@@ -1,0 +1,205 @@
+//! Requests and answers as they go over the wire, also answers that break the rules of HTTP.
+//! What happens when no answer comes is in `client_failure_tests.rs`.
+
+use std::io::Write;
+
+use super::super::answer::BODY_CAP;
+use super::super::test_server::{Server, call, get, ok, post};
+use super::*;
+use crate::domain::outcome::Answer;
+
+pub(super) fn answer(reply: Reply) -> Answer {
+    match reply {
+        Reply::Answer(answer) => answer,
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn not_sent(reply: &Reply, words: &str) {
+    match reply {
+        Reply::NotSent { reason } => assert!(reason.contains(words), "{reason}"),
+        other => panic!("not `not sent`: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn lost(reply: &Reply, words: &str) {
+    match reply {
+        Reply::Lost { reason } => assert!(reason.contains(words), "{reason}"),
+        other => panic!("not lost: {other:?}"),
+    }
+}
+
+#[test]
+fn a_call_as_it_goes_over_the_wire() {
+    let server = Server::answering(ok("{}"));
+    let client = server.client();
+    answer(client.send(&post()));
+    answer(client.send(&get("/reservations-v3/search?filter%5Bsource%5D=a")));
+    answer(client.send(&call(Method::Put, "/reservations-v3/r1/status", None)));
+    let seen = server.seen();
+    let first = seen[0].to_lowercase();
+    assert!(first.starts_with("post /v1/reservations-v3 http/1.1\r\n"));
+    for line in [
+        "authorization: bearer canary-token\r\n",
+        "accept: application/json\r\n",
+        "content-type: application/json\r\n",
+        "user-agent: guestly_sync/",
+        &format!("host: {}\r\n", server.address),
+    ] {
+        assert!(first.contains(line), "{line} in {first}");
+    }
+    assert!(first.ends_with("{\"listingid\":\"64b1f0aa11bb22cc33dd44e1\"}"));
+    assert!(seen[1].starts_with("GET /v1/reservations-v3/search?filter%5Bsource%5D=a HTTP/1.1"));
+    assert!(!seen[1].to_lowercase().contains("content-type"));
+    assert!(seen[2].to_lowercase().contains("content-length: 0\r\n"));
+}
+
+#[test]
+fn a_token_request_as_it_goes_over_the_wire() {
+    let server = Server::answering(ok("{}"));
+    let request =
+        Request::Token { client_id: "id & co".to_owned(), client_secret: Secret::new("s3cret+=%".to_owned()) };
+    answer(server.client().send(&request));
+    let seen = server.seen().remove(0);
+    assert!(seen.starts_with("POST /oauth2/token HTTP/1.1\r\n"));
+    assert!(seen.to_lowercase().contains("content-type: application/x-www-form-urlencoded\r\n"));
+    assert!(!seen.to_lowercase().contains("authorization"));
+    let form = "grant_type=client_credentials&scope=open-api&client_id=id+%26+co&client_secret=s3cret%2B%3D%25";
+    assert!(seen.ends_with(form), "{seen}");
+}
+
+#[test]
+fn headers_are_read() {
+    let server = Server::answering(
+        "HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nX-Request-Id: req-1\r\nDate: Sun, 03 Jan 2027 10:00:00 GMT\r\n\
+         X-RateLimit-Limit-Second: 15\r\nx-ratelimit-remaining-second: 0\r\nX-RATELIMIT-LIMIT-MINUTE: 120\r\n\
+         X-RateLimit-Remaining-Minute: -1\r\nX-RateLimit-Limit-Hour: 5000.0\r\nX-RateLimit-Remaining-Hour: many\r\n\
+         Content-Length: 0\r\n\r\n",
+    );
+    let answer = answer(server.client().send(&get("/")));
+    assert_eq!((answer.status, answer.whole), (429, true));
+    assert_eq!(answer.retry_after.as_deref(), Some("17"));
+    assert_eq!(answer.request_id.as_deref(), Some("req-1"));
+    assert_eq!(answer.date.as_deref(), Some("Sun, 03 Jan 2027 10:00:00 GMT"));
+    let windows = [answer.quota.second, answer.quota.minute, answer.quota.hour];
+    assert_eq!(windows.map(|w| w.limit), [Some(15), Some(120), Some(5000)]);
+    assert_eq!(windows.map(|w| w.remaining), [Some(0), Some(0), None]);
+}
+
+#[test]
+fn a_request_that_cannot_be_built() {
+    let server = Server::answering(ok("{}"));
+    for path in ["reservations", "@elsewhere.example/", "", "/a b", "/\u{0}", "/\r\nX: y"] {
+        not_sent(&server.client().send(&get(path)), "Nothing was sent");
+    }
+    let token = Secret::new("canary\r\nX-Other: y".to_owned());
+    let request = ApiRequest { method: Method::Get, path: "/".to_owned(), body: None };
+    let reply = server.client().send(&Request::Call { token, request });
+    not_sent(&reply, "Nothing was sent");
+    assert!(!format!("{reply:?}").contains("canary"));
+    assert!(server.seen().is_empty());
+}
+
+#[test]
+fn wrong_content_lengths() {
+    // Too short: the rest is not taken for the next answer.
+    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 500 Trap\r\n\r\n");
+    let client = server.client();
+    for _ in 0..3 {
+        let answer = answer(client.send(&get("/")));
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
+    }
+    for length in ["-1", "ten", "2, 3", "99999999999999999999999"] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{{}}");
+        let server = Server::start(move |connection| {
+            connection.request();
+            connection.write(head.as_bytes());
+        });
+        match server.client().send(&post()) {
+            Reply::Lost { .. } => {}
+            // Read up to the end of the connection: also the whole of it.
+            Reply::Answer(answer) => assert_eq!(answer.body, b"{}", "{length}"),
+            other => panic!("{length}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_body_of_twenty_megabytes() {
+    let server = Server::start(|connection| {
+        connection.request();
+        connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n");
+        let block = vec![b'a'; 64 * 1024];
+        while connection.socket.write_all(&block).is_ok() {}
+    });
+    let reply = answer(server.client().send(&get("/")));
+    assert_eq!((reply.body.len(), reply.whole), (BODY_CAP, false));
+    let exact = Server::answering(ok(&"a".repeat(BODY_CAP)));
+    let reply = answer(exact.client().send(&get("/")));
+    assert_eq!((reply.body.len(), reply.whole), (BODY_CAP, true));
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    let mut bytes = b"HTTP/1.1 200 OK\r\nX-Request-Id: \xff\xfe\r\nContent-Length: 4\r\n\r\n".to_vec();
+    bytes.extend([0xff, 0x00, 0xc3, 0x28]);
+    let answer = answer(Server::answering(bytes).client().send(&get("/")));
+    assert_eq!(answer.body, [0xff, 0x00, 0xc3, 0x28]);
+    assert!(answer.request_id.is_some());
+    for garbage in ["\u{1}\u{2}\u{3}\r\n\r\n", "HTTP/9.9 abc\r\n\r\n", "SSH-2.0-OpenSSH\r\n"] {
+        let server = Server::start(move |connection| {
+            connection.request();
+            connection.write(garbage.as_bytes());
+        });
+        lost(&server.client().send(&post()), "no whole answer");
+    }
+}
+
+#[test]
+fn huge_headers() {
+    let large = format!("X-Large: {}\r\n", "a".repeat(1000));
+    let server = Server::start(move |connection| {
+        connection.request();
+        connection.write(b"HTTP/1.1 200 OK\r\n");
+        while connection.socket.write_all(large.as_bytes()).is_ok() {}
+    });
+    lost(&server.client().send(&post()), "no whole answer");
+    let many = "X-Many: 1\r\n".repeat(500);
+    let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"));
+    lost(&server.client().send(&post()), "no whole answer");
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let trap = Server::answering(ok("{}"));
+    for status in [301, 302, 303, 307, 308] {
+        let head = format!("HTTP/1.1 {status} Go\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n", trap.address);
+        for request in [post(), get("/")] {
+            let answer = answer(Server::answering(head.clone()).client().send(&request));
+            assert_eq!(answer.status, status);
+        }
+    }
+    assert!(trap.seen().is_empty());
+}
+
+#[test]
+fn no_client_for_a_bad_endpoint() {
+    let good = || Endpoint {
+        base_url: "https://api.example.org/v1/".to_owned(),
+        token_url: "https://api.example.org/oauth2/token".to_owned(),
+        connect_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(500),
+    };
+    assert!(Client::new(good()).is_ok());
+    let plain = "http://api.example.org".to_owned();
+    for bad in [
+        Endpoint { base_url: plain.clone(), ..good() },
+        Endpoint { token_url: plain, ..good() },
+        Endpoint { connect_timeout: Duration::ZERO, ..good() },
+        Endpoint { request_timeout: Duration::ZERO, ..good() },
+    ] {
+        assert!(Client::new(bad).is_err());
+    }
+}

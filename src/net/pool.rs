@@ -1,0 +1,127 @@
+//! The sender threads: jobs in, replies out, the caller never waits.
+//!
+//! Owned and called by the worker's main thread. Threads are spawned with all signals blocked.
+//! Must not import: pgrx.
+
+mod crew;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use self::crew::{Crew, Job, Work};
+use super::client::Client;
+use crate::domain::outcome::Reply;
+use crate::domain::request::Request;
+
+/// A finished job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done<T> {
+    /// What `submit` was given.
+    pub tag: T,
+    /// How it ended.
+    pub reply: Reply,
+    /// When a thread took the job, by the wall clock.
+    pub started_at: DateTime<Utc>,
+    /// From then to its end; zero for a job that was never started.
+    pub elapsed: Duration,
+}
+
+/// Threads that send requests. `T` is the caller's mark on a job, given back with its reply.
+pub struct Pool<T> {
+    crew: Arc<Crew<T>>,
+}
+
+impl<T: Send + 'static> Pool<T> {
+    /// Starts the threads (1 to 64). `wake` is called from a sender thread when replies have
+    /// become available after there were none; it must be quick and must not call back into the
+    /// pool. Fails in plain words when no thread can be started.
+    pub fn new(threads: usize, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, String> {
+        let crew = Arc::new(Crew::new(threads, Box::new(wake)));
+        let staffed = Crew::staff(&crew);
+        if crew.lock().alive == 0 {
+            staffed.map_err(|e| format!("no sender thread could be started: {e}"))?;
+        }
+        Ok(Pool { crew })
+    }
+
+    /// Queues a request; never waits for the network.
+    pub fn submit(&self, client: Client, tag: T, request: Request) {
+        let sender = client.clone();
+        self.submit_work(tag, Some(client), Box::new(move || sender.send(&request)));
+    }
+
+    fn submit_work(&self, tag: T, client: Option<Client>, work: Work) {
+        self.crew.lock().queue.push_back(Job { tag, client, work });
+        self.crew.work.notify_one();
+        // A thread that died is replaced here; if that fails, the next call tries again.
+        let _ = Crew::staff(&self.crew);
+    }
+
+    /// Takes the replies that have come in, in the order in which they came.
+    pub fn finished(&self) -> Vec<Done<T>> {
+        let _ = Crew::staff(&self.crew);
+        std::mem::take(&mut self.crew.lock().finished)
+    }
+
+    /// Jobs submitted and not yet returned by [`Pool::finished`].
+    pub fn in_flight(&self) -> usize {
+        let state = self.crew.lock();
+        state.queue.len() + state.running.len() + state.finished.len()
+    }
+
+    /// Changes the number of threads (1 to 64). Surplus threads end after their present job.
+    pub fn resize(&mut self, threads: usize) {
+        self.crew.lock().wanted = crew::sane(threads);
+        let _ = Crew::staff(&self.crew);
+        self.crew.work.notify_all();
+    }
+
+    /// Ends the pool within `wait` and returns every job that is still owed. Jobs never started
+    /// come back as `NotSent`. Requests under way get three quarters of the time to end by
+    /// themselves, then their clients are shut down (for all clones), and what has not even then
+    /// come back is `Lost`. To cut at once, call [`Client::shutdown`] before.
+    pub fn shutdown(self, wait: Duration) -> Vec<Done<T>> {
+        let deadline = Instant::now() + wait;
+        let mut state = self.crew.lock();
+        state.wanted = 0;
+        let unsent: Vec<_> = state.queue.drain(..).collect();
+        self.crew.work.notify_all();
+        state = self.crew.wait_idle(state, deadline - wait / 4);
+        let clients: Vec<_> = state.running.iter().filter_map(|r| r.client.clone()).collect();
+        drop(state);
+        for client in &clients {
+            client.shutdown();
+        }
+        let mut state = self.crew.wait_idle(self.crew.lock(), deadline);
+        let mut all = std::mem::take(&mut state.finished);
+        all.extend(state.running.drain(..).map(|running| {
+            let reason = "interrupted".to_owned();
+            running.done(Reply::Lost { reason })
+        }));
+        drop(state);
+        all.extend(unsent.into_iter().map(|job| Done {
+            tag: job.tag,
+            reply: Reply::NotSent { reason: "stopped before sending".to_owned() },
+            started_at: Utc::now(),
+            elapsed: Duration::ZERO,
+        }));
+        all
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    fn drop(&mut self) {
+        // Threads of a pool that was dropped without `shutdown` end after their present job.
+        let mut state = self.crew.lock();
+        state.wanted = 0;
+        state.queue.clear();
+        drop(state);
+        self.crew.work.notify_all();
+    }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! What the pool's owner and its threads share, and what a thread does all day.
+//!
+//! Called by `net::pool` on the worker's main thread, and by the sender threads themselves. The
+//! lock is never held while a job runs, a thread starts or `wake` is called. Must not import: pgrx.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use super::Done;
+use crate::domain::outcome::Reply;
+use crate::net::client::Client;
+use crate::sys::SignalBlock;
+
+/// More threads than any quota could use.
+const MAX_THREADS: usize = 64;
+
+/// Enough for a TLS handshake in a debug build; a job does not recurse.
+const STACK: usize = 512 * 1024;
+
+/// What a thread runs for a job.
+pub(super) type Work = Box<dyn FnOnce() -> Reply + Send>;
+
+/// The number of threads that a wish comes to.
+pub(super) fn sane(threads: usize) -> usize {
+    threads.clamp(1, MAX_THREADS)
+}
+
+pub(super) struct Crew<T> {
+    pub(super) state: Mutex<State<T>>,
+    /// A job came, or threads should end.
+    pub(super) work: Condvar,
+    /// A job ended.
+    pub(super) ended: Condvar,
+    pub(super) wake: Box<dyn Fn() + Send + Sync>,
+}
+
+pub(super) struct State<T> {
+    pub(super) queue: VecDeque<Job<T>>,
+    pub(super) running: Vec<Running<T>>,
+    pub(super) finished: Vec<Done<T>>,
+    /// Threads that should be there, and that are.
+    pub(super) wanted: usize,
+    pub(super) alive: usize,
+    pub(super) next_id: u64,
+}
+
+pub(super) struct Job<T> {
+    pub(super) tag: T,
+    pub(super) client: Option<Client>,
+    pub(super) work: Work,
+}
+
+/// The part of a job that stays with the pool, so that its tag comes back whatever the thread
+/// does.
+pub(super) struct Running<T> {
+    pub(super) id: u64,
+    pub(super) tag: T,
+    pub(super) client: Option<Client>,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) started: Instant,
+}
+
+impl<T> Running<T> {
+    pub(super) fn done(self, reply: Reply) -> Done<T> {
+        Done { tag: self.tag, reply, started_at: self.started_at, elapsed: self.started.elapsed() }
+    }
+}
+
+impl<T> Crew<T> {
+    /// A crew without anybody in it yet: see `staff`.
+    pub(super) fn new(threads: usize, wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        Crew {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                running: Vec::new(),
+                finished: Vec::new(),
+                wanted: sane(threads),
+                alive: 0,
+                next_id: 0,
+            }),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+            wake,
+        }
+    }
+
+    /// The state stays usable after a panic: each change to it is complete in itself.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wait_idle<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        until: Instant,
+    ) -> MutexGuard<'a, State<T>> {
+        while !state.running.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.ended.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+
+    /// The next job, or `None` when this thread should end.
+    fn take(&self) -> Option<(u64, Work)> {
+        let mut state = self.lock();
+        loop {
+            if state.alive > state.wanted {
+                state.alive -= 1;
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                let id = state.next_id;
+                state.next_id += 1;
+                state.running.push(Running {
+                    id,
+                    tag: job.tag,
+                    client: job.client,
+                    started_at: Utc::now(),
+                    started: Instant::now(),
+                });
+                return Some((id, job.work));
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn put(&self, id: u64, reply: Reply) {
+        let mut state = self.lock();
+        let Some(at) = state.running.iter().position(|running| running.id == id) else {
+            // `shutdown` has already given it up.
+            return;
+        };
+        let first = state.finished.is_empty();
+        let done = state.running.swap_remove(at).done(reply);
+        state.finished.push(done);
+        drop(state);
+        self.ended.notify_all();
+        if first {
+            (self.wake)();
+        }
+    }
+}
+
+impl<T: Send + 'static> Crew<T> {
+    /// Starts the threads that are missing.
+    pub(super) fn staff(crew: &Arc<Self>) -> std::io::Result<()> {
+        loop {
+            let mut state = crew.lock();
+            if state.alive >= state.wanted {
+                return Ok(());
+            }
+            state.alive += 1;
+            drop(state);
+            let desk = Desk { crew: Arc::clone(crew), taken: true };
+            let _block = SignalBlock::new()?;
+            thread::Builder::new().name("guestly sender".to_owned()).stack_size(STACK).spawn(move || desk.serve())?;
+        }
+    }
+}
+
+/// A thread's place. However it is left (also by a panic, or when the thread could not be started
+/// at all), the count is right and `staff` can fill it again.
+struct Desk<T> {
+    crew: Arc<Crew<T>>,
+    taken: bool,
+}
+
+impl<T> Desk<T> {
+    fn serve(mut self) {
+        while let Some((id, work)) = self.crew.take() {
+            let reply = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+                // Dropping the payload could panic again, now outside of any guard; quoting it
+                // could quote a secret. The panic hook has already logged where it was.
+                std::mem::forget(panic);
+                Reply::Lost { reason: "internal: a sender thread panicked".to_owned() }
+            });
+            self.crew.put(id, reply);
+        }
+        // `take` has counted this thread out, under the lock that told it to go.
+        self.taken = false;
+    }
+}
+
+impl<T> Drop for Desk<T> {
+    fn drop(&mut self) {
+        if self.taken {
+            self.crew.lock().alive -= 1;
+        }
+    }
+}

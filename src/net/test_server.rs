@@ -1,0 +1,144 @@
+//! A server for tests that speaks raw TCP, so that it can break every rule of HTTP.
+//!
+//! Used by the tests of `net` only. Each connection gets its own thread; the threads end when
+//! their script does or when the client goes.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::client::{Client, Endpoint};
+use crate::domain::redact::Secret;
+use crate::domain::request::{ApiRequest, Method, Request};
+
+/// What a connection does: its number (from 0), the socket, the log of requests.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+pub(super) struct Connection {
+    /// Counted from 0.
+    pub(super) number: usize,
+    pub(super) socket: TcpStream,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(super) fn start(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let script = Arc::new(script);
+        let log = Arc::clone(&seen);
+        thread::spawn(move || {
+            for (number, socket) in listener.incoming().flatten().enumerate() {
+                let mut connection = Connection { number, socket, seen: Arc::clone(&log) };
+                let script = Arc::clone(&script);
+                thread::spawn(move || script(&mut connection));
+            }
+        });
+        Server { address, seen }
+    }
+
+    /// Answers every request on every connection with these bytes.
+    pub(super) fn answering(bytes: impl Into<Vec<u8>>) -> Server {
+        let bytes = bytes.into();
+        Server::start(move |connection| {
+            while connection.request().is_some() {
+                connection.write(&bytes);
+            }
+        })
+    }
+
+    /// The requests read so far, as text.
+    pub(super) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        client(&format!("http://{}", self.address))
+    }
+}
+
+impl Connection {
+    /// Reads a request to the end of its body; `None` when the client is gone.
+    pub(super) fn request(&mut self) -> Option<String> {
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .filter_map(|line| line.split_once(": "))
+                    .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                    .map_or(0, |(_, length)| length.parse().unwrap());
+                if body.len() >= length {
+                    self.seen.lock().unwrap().push(text.clone().into_owned());
+                    return Some(text.into_owned());
+                }
+            }
+            match self.socket.read(&mut chunk) {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        // The client may have hung up already; the test looks at the client's side.
+        let _ = self.socket.write_all(bytes);
+    }
+
+    /// The coming close will be an RST instead of a FIN.
+    pub(super) fn reset(&mut self) {
+        crate::sys::reset_on_close(&self.socket).unwrap();
+    }
+
+    /// Waits until the client hangs up.
+    pub(super) fn hang(&mut self) {
+        let mut chunk = [0; 4096];
+        while self.socket.read(&mut chunk).is_ok_and(|count| count > 0) {}
+    }
+}
+
+pub(super) fn client(base: &str) -> Client {
+    Client::new(Endpoint {
+        base_url: format!("{base}/v1"),
+        token_url: format!("{base}/oauth2/token"),
+        connect_timeout: Duration::from_millis(400),
+        request_timeout: Duration::from_millis(800),
+    })
+    .unwrap()
+}
+
+pub(super) fn ok(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+pub(super) fn get(path: &str) -> Request {
+    call(Method::Get, path, None)
+}
+
+pub(super) fn post() -> Request {
+    let body = serde_json::json!({"listingId": "64b1f0aa11bb22cc33dd44e1"});
+    call(Method::Post, "/reservations-v3", Some(body))
+}
+
+pub(super) fn call(method: Method, path: &str, body: Option<serde_json::Value>) -> Request {
+    let path = path.to_owned();
+    Request::Call { token: Secret::new("canary-token".to_owned()), request: ApiRequest { method, path, body } }
+}
+
+/// Waits for a condition, up to five seconds.
+pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_millis(5000);
+    while !condition() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,41 @@
+//! Touches Postgres: everything here runs on the main thread of a backend or worker, and nothing here waits for the network.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `settings.rs` | the GUCs, and one owned copy of them for the worker |
+//! | `secrets.rs` | where the API credentials come from |
+//! | `session.rs` | transactions, subtransactions and the owner's rights: the only way to SQL |
+//! | `statement.rs` | named statements of `sql/queries`, prepared once |
+//! | `trigger.rs` | a booking was paid: one row into the queue |
+//! | `bookings.rs` | reading and writing the host's table, as its owner |
+//! | `queue.rs` | the worker's statements: claim, record, rescue, sweep |
+//! | `claim.rs` | what is due becomes calls, the intent written first |
+//! | `job.rs` | one call, and the rows its outcome becomes |
+//! | `record.rs` | outcomes, written in one short transaction |
+//! | `memory.rs` | what the worker remembers across restarts: token, quota, breaker |
+//! | `functions.rs` | SQL functions written in Rust |
+//! | `report.rs` | errors with SQLSTATE, detail and hint |
+//! | `wake.rs` | shared memory: who works where, and the latch at commit |
+//! | `launcher.rs` | one worker per database that has the extension |
+//! | `worker.rs`, `worker/` | the loop, and what it calls |
+//! | `alarm.rs` | how sender threads wake the main thread |
+//! | `sys.rs`, `sys/` | thin wrappers of the server's C functions |
+
+pub(crate) mod alarm;
+pub(crate) mod bookings;
+pub(crate) mod claim;
+pub(crate) mod functions;
+pub(crate) mod job;
+pub(crate) mod launcher;
+pub(crate) mod memory;
+pub(crate) mod queue;
+pub(crate) mod record;
+pub(crate) mod report;
+pub(crate) mod secrets;
+pub(crate) mod session;
+pub(crate) mod settings;
+pub(crate) mod statement;
+pub(crate) mod sys;
+pub(crate) mod trigger;
+pub(crate) mod wake;
+pub(crate) mod worker;

@@ -1,0 +1,211 @@
+//! The host's table: reading bookings through `guestly.field_map`, locking them, writing outcomes back. All of it with the
+//! rights of the table's owner, because mapping expressions and triggers are other people's code. Main thread only.
+
+use std::collections::HashMap;
+
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+
+use super::session::{Owner, Result, SqlError, as_owner};
+use super::statement;
+use crate::domain::booking::{Field, Labels, Row};
+use crate::domain::error::ErrorClass;
+
+/// The attached table and its mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bookings {
+    table: String,
+    key: String,
+    key_type: String,
+    payment: String,
+    arrival: Option<String>,
+    owner: Owner,
+    /// In the order of [`Field::ALL`].
+    expressions: Vec<Option<String>>,
+}
+
+/// One write to the five columns of a booking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteBack {
+    /// The primary key, as text.
+    pub booking_id: String,
+    /// `pending`, `synced` or `failed`.
+    pub status: &'static str,
+    /// Guestly's id; none leaves the column as it is.
+    pub reservation_id: Option<String>,
+    /// `<class>: <sentence>`; none clears it.
+    pub error: Option<String>,
+    /// Tries since it was queued afresh.
+    pub attempts: i32,
+}
+
+impl Bookings {
+    /// The attached table, if any. Errors: the table or its owner is gone.
+    pub fn load() -> Result<Option<Self>> {
+        let found = statement::row(include_str!("../../sql/queries/attachment.sql"), &[], |row| {
+            let owner = Owner { role: row.get::<pg_sys::Oid>(6)?.unwrap_or(pg_sys::InvalidOid), schema: text(row, 7)? };
+            Ok(Self {
+                table: text(row, 1)?,
+                key: text(row, 2)?,
+                key_type: text(row, 3)?,
+                payment: text(row, 4)?,
+                arrival: row.get::<String>(5)?,
+                owner,
+                expressions: Vec::new(),
+            })
+        })?;
+        let Some(mut bookings) = found else { return Ok(None) };
+        if bookings.owner.role == pg_sys::InvalidOid {
+            return Err(SqlError {
+                code: pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                message: format!("the attached table {} does not exist; call guestly_attach() on the table of bookings", bookings.table),
+            });
+        }
+        let map: HashMap<String, String> =
+            statement::rows(include_str!("../../sql/queries/field_map.sql"), &[], |row| Ok((text(row, 1)?, text(row, 2)?)))?
+                .into_iter()
+                .collect();
+        bookings.expressions = Field::ALL.iter().map(|field| map.get(field.name()).cloned()).collect();
+        Ok(Some(bookings))
+    }
+
+    /// How messages call the host's columns.
+    pub fn labels(&self) -> Labels {
+        Labels::from_expressions(&self.expressions)
+    }
+
+    /// The mapped rows of these bookings; one that is missing from the answer does not exist. Errors: a mapping
+    /// expression that raises, or row security that hides rows from the owner.
+    pub fn read(&self, ids: &[String]) -> Result<Vec<Row>> {
+        let columns: Vec<String> = Field::ALL.iter().map(|field| self.column(*field)).collect();
+        let sql = format!("SELECT {}::text, {} FROM {} b WHERE {}", self.key(), columns.join(", "), self.table, self.by_key());
+        as_owner(&self.owner, || {
+            statement::rows(&sql, &[ids.to_vec().into()], |row| {
+                let values = (0..Field::ALL.len()).map(|index| row.get::<String>(index + 2)).collect::<std::result::Result<_, _>>()?;
+                Ok(Row { booking_id: text(row, 1)?, values })
+            })
+        })
+    }
+
+    /// Like [`Bookings::read`], but a row that raises takes no other down: its error comes back beside its id.
+    pub fn read_each(&self, ids: &[String]) -> Vec<(String, Result<Option<Row>>)> {
+        if let Ok(rows) = self.read(ids) {
+            let mut found: HashMap<String, Row> = rows.into_iter().map(|row| (row.booking_id.clone(), row)).collect();
+            return ids.iter().map(|id| (id.clone(), Ok(found.remove(id)))).collect();
+        }
+        let one = |id: &String| self.read(std::slice::from_ref(id)).map(|rows| rows.into_iter().next());
+        ids.iter().map(|id| (id.clone(), one(id))).collect()
+    }
+
+    /// Locks what nobody else holds. Says which of the ids are locked now, and which exist.
+    pub fn lock(&self, ids: &[String]) -> Result<Locked> {
+        let lock = format!("SELECT {}::text FROM {} b WHERE {} FOR NO KEY UPDATE SKIP LOCKED", self.key(), self.table, self.by_key());
+        let there = format!("SELECT {}::text FROM {} b WHERE {}", self.key(), self.table, self.by_key());
+        as_owner(&self.owner, || {
+            let locked = statement::rows(&lock, &[ids.to_vec().into()], |row| text(row, 1))?;
+            let exist =
+                if locked.len() == ids.len() { locked.clone() } else { statement::rows(&there, &[ids.to_vec().into()], |row| text(row, 1))? };
+            Ok(Locked { locked, exist })
+        })
+    }
+
+    /// Writes the five columns. Errors: whatever the host's triggers raise.
+    pub fn write(&self, writes: &[&WriteBack]) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
+             guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
+             guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
+             FROM pg_catalog.unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) \
+             AS w(id, status, reservation_id, error, attempts) WHERE b.{} = w.id::{}",
+            self.table,
+            quote_identifier(&self.key),
+            self.key_type
+        );
+        let ids: Vec<String> = writes.iter().map(|write| write.booking_id.clone()).collect();
+        let statuses: Vec<String> = writes.iter().map(|write| write.status.to_owned()).collect();
+        let reservations: Vec<Option<String>> = writes.iter().map(|write| write.reservation_id.clone()).collect();
+        let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
+        let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
+        as_owner(&self.owner, || {
+            // A deferred trigger would fire at commit, with the worker's rights.
+            statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
+            statement::run(&sql, &[ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into()])
+        })
+    }
+
+    /// Paid bookings without a reservation, at most `limit`, by key: what a trigger may have missed.
+    pub fn open(&self, paid: &[String], limit: i64) -> Result<Vec<(String, Option<String>)>> {
+        let arrival = self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
+        let sql = format!(
+            "SELECT {key}::text, {arrival} FROM {table} b WHERE b.guestly_reservation_id IS NULL \
+             AND b.{payment}::text = ANY ($1) AND b.guestly_sync_status IS DISTINCT FROM 'synced' \
+             AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = {key}::text) \
+             AND NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = {key}::text) \
+             AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = {key}::text) LIMIT $2",
+            key = self.key(),
+            table = self.table,
+            payment = quote_identifier(&self.payment),
+        );
+        let args: [DatumWithOid; 2] = [paid.to_vec().into(), limit.into()];
+        // guestly_attach() lets the owner read the three tables of ours.
+        as_owner(&self.owner, || statement::rows(&sql, &args, |row| Ok((text(row, 1)?, row.get::<String>(2)?))))
+    }
+
+    /// Every paid booking.
+    pub fn paid(&self, paid: &[String]) -> Result<Vec<String>> {
+        let sql = format!("SELECT {}::text FROM {} b WHERE b.{}::text = ANY ($1)", self.key(), self.table, quote_identifier(&self.payment));
+        as_owner(&self.owner, || statement::rows(&sql, &[paid.to_vec().into()], |row| text(row, 1)))
+    }
+
+    /// Checks one mapping expression without running it. Errors: what is wrong with it.
+    pub fn check(&self, expression: &str) -> Result<()> {
+        let sql = format!("SELECT ({expression}\n)::text FROM {} b WHERE false", self.table);
+        as_owner(&self.owner, || statement::check(&sql))
+    }
+
+    fn key(&self) -> String {
+        format!("b.{}", quote_identifier(&self.key))
+    }
+
+    fn by_key(&self) -> String {
+        format!("{} = ANY ($1::text[]::{}[])", self.key(), self.key_type)
+    }
+
+    fn column(&self, field: Field) -> String {
+        match self.expressions.get(field as usize) {
+            Some(Some(expression)) => format!("({expression}\n)::text"),
+            _ => "NULL::text".to_owned(),
+        }
+    }
+}
+
+/// What [`Bookings::lock`] found.
+#[derive(Default)]
+pub struct Locked {
+    /// Locked by us until the end of the transaction.
+    pub locked: Vec<String>,
+    /// All that exist; what exists and is not locked is held by somebody else.
+    pub exist: Vec<String>,
+}
+
+impl Locked {
+    /// Somebody else holds it.
+    pub fn is_busy(&self, booking_id: &str) -> bool {
+        self.is_there(booking_id) && !self.locked.iter().any(|id| id == booking_id)
+    }
+
+    /// It exists.
+    pub fn is_there(&self, booking_id: &str) -> bool {
+        self.exist.iter().any(|id| id == booking_id)
+    }
+}
+
+/// The words that stand in `guestly_sync_error`.
+pub fn error_column(class: ErrorClass, sentence: &str) -> String {
+    format!("{}: {sentence}", class.as_str())
+}
+
+fn text(row: &statement::Tuple, column: usize) -> Result<String> {
+    Ok(row.get::<String>(column)?.unwrap_or_default())
+}

@@ -1,0 +1,129 @@
+//! Claiming: takes what is due, reads the bookings, plans, and writes the intents; all in the caller's transaction, so that
+//! everything is durable before a byte leaves. Main thread only.
+
+use chrono::{DateTime, Utc};
+
+use super::bookings::{Bookings, WriteBack};
+use super::job::{Job, without_call};
+use super::queue::{self, Due, Kept};
+use super::record::{Change, record_all};
+use super::session::{Result, SqlError};
+use super::settings::{Settings, paid_statuses};
+use super::statement;
+use crate::domain::booking::Row;
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::outcome::Operation;
+use crate::domain::plan::{Plan, Queued, Rules, plan};
+use crate::domain::redact::clean;
+use crate::domain::reservation::Tables;
+
+/// What a claim gave.
+#[derive(Default)]
+pub struct Claimed {
+    /// Calls to be sent.
+    pub jobs: Vec<Job>,
+    /// Something due must wait because somebody holds the booking.
+    pub busy: bool,
+    /// Fewer than asked for were due.
+    pub drained: bool,
+}
+
+/// Claims up to `limit` bookings. `claim` gives a new fence for each.
+pub fn claim(
+    bookings: &Bookings,
+    rules: &Rules,
+    now: DateTime<Utc>,
+    limit: u32,
+    mut claim: impl FnMut() -> i64,
+) -> Result<Claimed> {
+    let due = queue::due(now, limit)?;
+    let drained = due.len() < limit as usize;
+    let ids: Vec<String> = due.iter().map(|due| due.booking_id.clone()).collect();
+    let mut claimed = Claimed { drained, ..Claimed::default() };
+    if ids.is_empty() {
+        return Ok(claimed);
+    }
+    let mut settled = Vec::new();
+    for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
+        match decide(due, row, rules, now) {
+            Decision::Call(due, operation, reservation) => {
+                claimed.jobs.push(Job { due, operation, reservation, claim: claim(), generation: 0 });
+            }
+            Decision::Settled(change) => settled.push(*change),
+        }
+    }
+    let intents: Vec<_> = claimed
+        .jobs
+        .iter()
+        .map(|job| (job.due.booking_id.clone(), job.claim, job.operation.as_str(), job.attempts()))
+        .collect();
+    if !intents.is_empty() {
+        queue::begin(&intents)?;
+    }
+    // Their queue rows are unchanged: what must wait is simply due again.
+    claimed.busy = !record_all(Some(bookings), settled).is_empty();
+    Ok(claimed)
+}
+
+enum Decision {
+    Call(Due, Operation, Box<crate::domain::reservation::Reservation>),
+    Settled(Box<Change>),
+}
+
+fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
+    let settled = |change: Change| Decision::Settled(Box::new(change));
+    let row = match row {
+        Ok(Some(row)) => row,
+        Ok(None) => return settled(without_call(&due, "plan", "gone", Some(gone()), now)),
+        Err(error) => return settled(failed(&due, unreadable(&error), now)),
+    };
+    let queued = Queued { force: due.force, in_doubt: due.in_doubt, known: due.known.clone() };
+    match plan(&row, &queued, rules) {
+        Plan::Call(operation, reservation) => Decision::Call(due, operation, reservation),
+        Plan::Done => {
+            let id = due.known.clone().unwrap_or_default();
+            let write = Some(WriteBack::synced(&due.booking_id, &id, due.attempts));
+            settled(Change { write, ..without_call(&due, "plan", "nothing_to_do", None, now) })
+        }
+        Plan::Withdraw(why) => {
+            let write = Some(WriteBack::unsynced(&due.booking_id, "pending", None, due.attempts));
+            let why = Problem::new(ErrorClass::InvalidBooking, why);
+            settled(Change { write, ..without_call(&due, "plan", "withdrawn", Some(why), now) })
+        }
+        Plan::Fail(problem) => settled(failed(&due, problem, now)),
+    }
+}
+
+fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
+    // The try that was not made counts: the row says that it was looked at.
+    let attempts = due.attempts.saturating_add(1);
+    let write = Some(WriteBack::unsynced(&due.booking_id, "failed", Some(&problem), attempts));
+    let kept = Some(Kept { problem: Some(problem.clone()), creates: due.creates, ..Kept::failed(attempts) });
+    Change { kept, write, ..without_call(due, "plan", "refused", Some(problem), now) }
+}
+
+fn gone() -> Problem {
+    Problem::new(ErrorClass::InvalidBooking, "the booking was deleted")
+}
+
+fn unreadable(error: &SqlError) -> Problem {
+    let sentence = format!("the booking cannot be read: {}; see guestly.field_map", clean(&error.message, 300));
+    Problem::new(ErrorClass::InvalidBooking, sentence)
+}
+
+/// Listings, statuses and the words for messages.
+pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
+    let pairs = |sql: &str| {
+        statement::rows(sql, &[], |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())))
+    };
+    Ok(Rules {
+        tables: Tables {
+            listings: pairs(include_str!("../../sql/queries/listings.sql"))?.into_iter().collect(),
+            statuses: pairs(include_str!("../../sql/queries/status_map.sql"))?.into_iter().collect(),
+        },
+        labels: bookings.labels(),
+        paid: paid_statuses(),
+        source: settings.source.clone(),
+        test_mode: settings.test_mode,
+    })
+}

@@ -1,0 +1,159 @@
+//! SQL functions written in Rust, in the schema `guestly`: what SQL cannot do, for the functions of `sql/functions.sql` that
+//! people call. Nobody but the extension's owner may execute them. Main thread of a session.
+
+use pgrx::prelude::*;
+
+/// The schema of the extension; made by `sql/bootstrap.sql`.
+#[pg_schema]
+mod guestly {
+    use pgrx::JsonB;
+    use pgrx::datum::TimestampWithTimeZone;
+    use pgrx::prelude::*;
+    use serde_json::json;
+
+    use crate::domain::booking::{Field, Row};
+    use crate::domain::plan;
+    use crate::domain::redact::clean;
+    use crate::pg::bookings::{Bookings, WriteBack};
+    use crate::pg::report::{raise, raise_problem, raise_sql};
+    use crate::pg::{claim, secrets, session, settings, sys, trigger, wake, worker};
+
+    const NOT_ATTACHED: &str = "Call SELECT guestly_attach('your_table') on the table that holds the bookings.";
+
+    fn attached() -> Bookings {
+        match Bookings::load() {
+            Ok(Some(bookings)) => bookings,
+            Ok(None) => {
+                raise(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no table of bookings is attached", NOT_ATTACHED)
+            }
+            Err(error) => raise_sql(&error, NOT_ATTACHED),
+        }
+    }
+
+    fn read(bookings: &Bookings, booking_id: &str) -> Option<Row> {
+        match bookings.read(&[booking_id.to_owned()]) {
+            Ok(rows) => rows.into_iter().next(),
+            Err(error) if error.code == PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION => {
+                let message = format!("'{}' is not a booking id: {}", clean(booking_id, 80), error.message);
+                raise(error.code, message, "Give the primary key of a row of the bookings table.")
+            }
+            Err(error) => raise_sql(&error, "See guestly.field_map: an expression may be wrong."),
+        }
+    }
+
+    /// What the extension needs to know of a booking; null if there is none. Errors: not a key of that type.
+    #[pg_extern]
+    fn booking(booking_id: &str) -> Option<JsonB> {
+        let row = read(&attached(), booking_id)?;
+        Some(JsonB(json!({
+            "booking_id": row.booking_id,
+            "paid": row.is_paid(&settings::paid_statuses()),
+            "payment_status": row.get(Field::PaymentStatus),
+            "status": row.get(Field::Status),
+            "arrival": row.get(Field::CheckIn).and_then(|day| day.get(..10)),
+            "reference": row.get(Field::Reference),
+        })))
+    }
+
+    /// Exactly the request that would be sent to create the booking's reservation. Errors: the booking cannot be mapped.
+    #[pg_extern]
+    fn preview(booking_id: &str) -> Option<JsonB> {
+        let bookings = attached();
+        let row = read(&bookings, booking_id)?;
+        let rules = claim::rules(&bookings, &settings::Settings::load()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
+        let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem));
+        let request = reservation.create();
+        Some(JsonB(json!({ "method": request.method.as_str(), "path": request.path, "body": request.body })))
+    }
+
+    /// Marks bookings as on their way again: `pending`, no error, no tries. With the rights of the table's owner.
+    #[pg_extern]
+    fn mark_pending(booking_ids: Vec<String>) {
+        let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
+        if let Err(error) = attached().write(&writes.iter().collect::<Vec<_>>()) {
+            raise_sql(&error, "A trigger on the bookings table refused the change.");
+        }
+    }
+
+    /// Every paid booking, with the rights of the table's owner: remembered at the attachment.
+    #[pg_extern]
+    fn paid_bookings() -> SetOfIterator<'static, String> {
+        let found = attached().paid(&settings::paid_statuses());
+        SetOfIterator::new(found.unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED)))
+    }
+
+    /// Checks a mapping expression. Errors: what is wrong with it.
+    #[pg_extern]
+    fn check_expression(field: &str, expression: &str) {
+        if !Field::ALL.iter().any(|known| known.name() == field) {
+            let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+            let hint = format!("The fields are {}.", names.join(", "));
+            raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, format!("'{}' is not a field of a reservation", clean(field, 60)), &hint);
+        }
+        // Nothing to check against yet; guestly_attach checks all of them.
+        let Ok(Some(bookings)) = Bookings::load() else { return };
+        if let Err(error) = bookings.check(expression) {
+            let message = format!("the expression for '{field}' is wrong: {}", error.message);
+            raise(error.code, message, "Write one SQL expression over the booking row b, e.g. b.total.");
+        }
+    }
+
+    /// True for a payment status that means paid.
+    #[pg_extern]
+    fn is_paid(payment_status: &str) -> bool {
+        trigger::is_paid(payment_status)
+    }
+
+    /// Wakes this database's worker when the transaction commits.
+    #[pg_extern]
+    fn wake_worker() {
+        wake::wake_at_commit();
+    }
+
+    /// The live worker of this database; no row if there is none.
+    #[pg_extern]
+    fn live_worker() -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone))> {
+        let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
+        TableIterator::new(wake::live_worker().map(|(pid, since)| (pid, epoch(since))))
+    }
+
+    /// True when the library was loaded through shared_preload_libraries.
+    #[pg_extern]
+    fn is_preloaded() -> bool {
+        wake::is_preloaded()
+    }
+
+    /// Version of the loaded library.
+    #[pg_extern]
+    fn library_version() -> &'static str {
+        worker::VERSION
+    }
+
+    /// The search path of the session at its last CREATE EXTENSION: inside the script it is another one.
+    #[pg_extern]
+    fn caller_search_path() -> Option<String> {
+        wake::caller_search_path()
+    }
+
+    /// The settings in force, whether set, from the environment or built in; no secret.
+    #[pg_extern]
+    fn setting_values() -> JsonB {
+        let settings = settings::Settings::load();
+        let credentials = session::subtransaction(|| Ok(secrets::credentials())).ok().flatten();
+        JsonB(json!({
+            "enabled": settings.enabled,
+            "test_mode": settings.test_mode,
+            "environment": settings::environment(),
+            "credentials": credentials.map(|credentials| credentials.source),
+            "paid_statuses": settings::paid_statuses(),
+            "stale_after_seconds": settings::stale_after().as_secs(),
+        }))
+    }
+
+    /// This server and database, as `guestly.installations` names them.
+    #[pg_extern]
+    fn this_installation()
+    -> TableIterator<'static, (name!(system_identifier, String), name!(database_oid, pg_sys::Oid), name!(environment, String))> {
+        TableIterator::once((sys::system_identifier().to_string(), sys::my_database(), settings::environment()))
+    }
+}

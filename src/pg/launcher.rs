@@ -1,0 +1,117 @@
+//! The launcher: one static background worker that sees to it that each database with the extension has its worker. It
+//! connects to no database, runs no statement, and sleeps until something changes. Main thread only.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::prelude::*;
+use pgrx::pg_sys;
+
+use super::{session, sys, wake};
+
+/// New databases (and copies of databases, which no commit announces) are noticed within this time.
+const LOOK_AROUND: Duration = Duration::from_secs(60);
+/// A worker that lived shorter than this crashed at start: the next pause is twice as long.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a started worker may take to publish itself.
+const START_UP: Duration = Duration::from_secs(10);
+
+/// Registers the launcher with the postmaster. From `_PG_init`.
+pub fn register() {
+    BackgroundWorkerBuilder::new("guestly_sync launcher")
+        .set_function("guestly_launcher_main")
+        .set_library("guestly_sync")
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(Some(Duration::from_secs(1)))
+        .enable_spi_access()
+        .load();
+}
+
+/// What the launcher knows of one database.
+#[derive(Default)]
+struct Entry {
+    started: Option<Instant>,
+    crashes: u32,
+    not_before: Option<Instant>,
+    changes: u32,
+}
+
+/// The launcher's main function.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn guestly_launcher_main(_arg: pg_sys::Datum) {
+    sys::attach_signals();
+    sys::connect(None);
+    wake::publish_launcher();
+    let mut entries: HashMap<u32, Entry> = HashMap::new();
+    loop {
+        pgrx::check_for_interrupts!();
+        if sys::take_reload_request() {
+            sys::reload_configuration();
+        }
+        let pause = session::transaction(c"guestly_sync: looking for databases", || Ok(look_around(&mut entries)));
+        sys::wait(None, Some(pause.unwrap_or(LOOK_AROUND)));
+    }
+}
+
+/// Starts what is missing; says when to look again.
+fn look_around(entries: &mut HashMap<u32, Entry>) -> Duration {
+    let databases = sys::databases();
+    wake::forget_others(&databases);
+    entries.retain(|oid, _| databases.iter().any(|database| database.to_u32() == *oid));
+    let now = Instant::now();
+    let waits = databases.iter().filter_map(|oid| see_to(*oid, entries.entry(oid.to_u32()).or_default(), now));
+    waits.min().unwrap_or(LOOK_AROUND).min(LOOK_AROUND)
+}
+
+/// Sees to one database; says how long it may be left alone, none if until something changes.
+fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Duration> {
+    let slot = wake::slot(database);
+    if slot.changes != entry.changes {
+        *entry = Entry { changes: slot.changes, ..Entry::default() };
+    }
+    if sys::is_alive(slot.worker) || (slot.absent && entry.started.is_some()) {
+        return None;
+    }
+    if let Some(wait) = entry.pause(&slot, now) {
+        return Some(wait);
+    }
+    wake::expect_worker(database);
+    if sys::start_worker("guestly_worker_main", "guestly_sync worker", database) {
+        entry.started = Some(now);
+        entry.not_before = None;
+        return Some(START_UP);
+    }
+    entry.crashes = entry.crashes.saturating_add(1);
+    entry.not_before = Some(now + entry.growing());
+    if entry.crashes == 1 {
+        pgrx::warning!("guestly_sync: no free background worker for database {}: raise max_worker_processes", database.to_u32());
+    }
+    Some(entry.growing())
+}
+
+impl Entry {
+    /// The pause before the next start; none if it may start now.
+    fn pause(&mut self, slot: &wake::Slot, now: Instant) -> Option<Duration> {
+        if let Some(wait) = self.not_before.map(|then| then.saturating_duration_since(now)) {
+            return (!wait.is_zero()).then_some(wait);
+        }
+        let started = self.started?;
+        let age = now.duration_since(started);
+        // Registered, and not yet there: its end, or its absence, will wake us.
+        if slot.worker == 0 && !slot.left_cleanly && age < START_UP {
+            return Some(START_UP - age);
+        }
+        self.crashes = if slot.left_cleanly || age > SHORT_LIFE { 0 } else { self.crashes.saturating_add(1) };
+        let wait = self.growing();
+        self.not_before = Some(now + wait);
+        Some(wait)
+    }
+
+    fn growing(&self) -> Duration {
+        let half_a_second = Duration::from_millis(500);
+        (half_a_second * 2u32.saturating_pow(self.crashes.min(10))).min(LONGEST_PAUSE)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the worker remembers across restarts: the token and when tokens were asked for, the quota's levels, refused
+//! credentials. Main thread only, inside a transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use pgrx::datum::DatumWithOid;
+
+use super::queue::{seconds, time};
+use super::session::Result;
+use super::statement;
+use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
+use crate::domain::redact::Secret;
+use crate::domain::token::Token;
+
+/// What is written beside the lane.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct News {
+    /// The last success.
+    pub success: Option<DateTime<Utc>>,
+    /// The last error, in words.
+    pub error: Option<String>,
+    /// The API's clock minus ours.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// Fills a new lane with what the last worker knew. `mark` names the credentials.
+pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
+    let found = statement::row(include_str!("../../sql/queries/recall.sql"), &[], |row| {
+        Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<String>(5)?))
+    })?;
+    if let Some((levels, age, error, at, refused)) = found {
+        let levels: Option<[f64; 3]> = levels.and_then(|levels| levels.try_into().ok());
+        if let (Some(levels), Some(age)) = (levels, age) {
+            lane.quota.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
+        }
+        if let (Some(sentence), Some(at)) = (error, at) {
+            let blocked = Blocked { sentence, since: time(at), until: time(at) + REFUSED_PAUSE };
+            lane.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
+        }
+    }
+    if let Some(mark) = mark {
+        lane.token = load_token(mark)?;
+        lane.history = token_history(mark)?;
+    }
+    Ok(())
+}
+
+fn load_token(mark: &str) -> Result<Option<Token>> {
+    statement::row(include_str!("../../sql/queries/token_load.sql"), &[mark.into()], |row| {
+        Ok(Token {
+            value: Secret::new(row.get(1)?.unwrap_or_default()),
+            fetched_at: time(row.get(2)?.unwrap_or_default()),
+            expires_at: time(row.get(3)?.unwrap_or_default()),
+        })
+    })
+}
+
+fn token_history(mark: &str) -> Result<Vec<DateTime<Utc>>> {
+    statement::rows(include_str!("../../sql/queries/token_history.sql"), &[mark.into()], |row| {
+        Ok(time(row.get(1)?.unwrap_or_default()))
+    })
+}
+
+/// Writes what a successor should know, and what `guestly.status` shows.
+pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration, wall: DateTime<Utc>) -> Result<()> {
+    let held = lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
+    let blocked = lane.blocked.as_ref();
+    let args: [DatumWithOid; 9] = [
+        lane.breaker.state().as_str().into(),
+        held.into(),
+        lane.quota.levels(now).to_vec().into(),
+        news.success.map(seconds).into(),
+        news.error.clone().into(),
+        blocked.map(|blocked| blocked.sentence.clone()).into(),
+        blocked.map(|blocked| seconds(blocked.since)).into(),
+        blocked.and(mark).into(),
+        news.clock_skew_ms.into(),
+    ];
+    statement::run(include_str!("../../sql/queries/remember.sql"), &args)
+}
+
+/// Keeps a token.
+pub fn save_token(token: &Token, mark: &str) -> Result<()> {
+    let args: [DatumWithOid; 4] =
+        [token.value.reveal().into(), seconds(token.fetched_at).into(), seconds(token.expires_at).into(), mark.into()];
+    statement::run(include_str!("../../sql/queries/token_save.sql"), &args)
+}
+
+/// Forgets a token that Guestly rejected.
+pub fn drop_token() -> Result<()> {
+    statement::run(include_str!("../../sql/queries/token_drop.sql"), &[])
+}
+
+/// A token request is about to leave.
+pub fn intend_token(at: DateTime<Utc>, mark: &str) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/token_intent.sql"), &[seconds(at).into(), mark.into()])
+}
+
+/// It certainly never left.
+pub fn token_unsent(at: DateTime<Utc>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/token_unsent.sql"), &[seconds(at).into()])
+}

@@ -1,0 +1,266 @@
+//! The worker's statements on our own tables, by name. Rows go in and come out as plain values. Main thread only, inside a
+//! transaction of `pg::session`.
+
+use chrono::{DateTime, Utc};
+use pgrx::datum::DatumWithOid;
+
+use super::session::Result;
+use super::statement::{self, Tuple};
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::reservation::Reservation;
+
+/// Rows that one step of pruning deletes; the statement says the same number.
+const PRUNE_STEP: usize = 1000;
+
+/// A queue row that may go now, locked until the claim is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// The booking.
+    pub booking_id: String,
+    /// Tries since it was queued afresh.
+    pub attempts: u32,
+    /// A person asked for it, paid or not.
+    pub force: bool,
+    /// Ask Guestly before creating.
+    pub in_doubt: bool,
+    /// Since when a create of unknown outcome may be taking effect.
+    pub doubt_since: Option<DateTime<Utc>>,
+    /// Look-ups since then that found nothing.
+    pub look_ups: u32,
+    /// Creates of unknown outcome.
+    pub creates: u32,
+    /// A refusal that waits to be confirmed.
+    pub verdict: Option<ErrorClass>,
+    /// Why the row is where it is.
+    pub problem: Option<Problem>,
+    /// The id in `guestly.reservations`.
+    pub known: Option<String>,
+}
+
+/// What stays of a booking in the queue after an outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The new state.
+    pub state: &'static str,
+    /// Tries.
+    pub attempts: u32,
+    /// When it is due; none leaves the time as it is.
+    pub due: Option<DateTime<Utc>>,
+    /// See [`Due`].
+    pub doubt_since: Option<DateTime<Utc>>,
+    /// See [`Due`].
+    pub look_ups: u32,
+    /// See [`Due`].
+    pub creates: u32,
+    /// See [`Due`].
+    pub verdict: Option<ErrorClass>,
+    /// Ask Guestly before creating.
+    pub look_up_first: bool,
+    /// Why.
+    pub problem: Option<Problem>,
+}
+
+/// One row of `guestly.attempts`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// The booking; none for a token request.
+    pub booking_id: Option<String>,
+    /// Which try.
+    pub attempt: u32,
+    /// `create`, `look_up`, `token`, or what was done without a call.
+    pub operation: &'static str,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: i32,
+    /// The status, where there was an answer.
+    pub http_status: Option<u16>,
+    /// What it came to, in one word.
+    pub outcome: &'static str,
+    /// What was wrong.
+    pub problem: Option<Problem>,
+    /// `x-request-id`.
+    pub request_id: Option<String>,
+}
+
+/// What Guestly is known to hold now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Guestly's id.
+    pub reservation_id: String,
+    /// As it was sent or found.
+    pub reservation: Reservation,
+    /// Found instead of created.
+    pub adopted: bool,
+}
+
+/// May this server send?
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// `guestly_pause()` was called.
+    pub paused: bool,
+    /// Sending is allowed on this server and database.
+    pub armed: bool,
+    /// Version of the SQL objects.
+    pub version: Option<String>,
+}
+
+/// Seconds since the epoch, as the statements take times.
+pub fn seconds(at: DateTime<Utc>) -> f64 {
+    at.timestamp_micros() as f64 / 1e6
+}
+
+/// The time of that many seconds since the epoch.
+pub fn time(seconds: f64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros((seconds * 1e6).round() as i64).unwrap_or_default()
+}
+
+/// Reads the switches.
+pub fn gate(system: &str, database: pgrx::pg_sys::Oid, environment: &str) -> Result<Gate> {
+    let args: [DatumWithOid; 3] = [system.into(), database.into(), environment.into()];
+    let gate = statement::row(include_str!("../../sql/queries/gate.sql"), &args, |row| {
+        Ok(Gate { paused: row.get(1)?.unwrap_or(true), armed: row.get(2)?.unwrap_or(false), version: row.get(3)? })
+    })?;
+    Ok(gate.unwrap_or_default())
+}
+
+/// Up to `limit` bookings that may go now, nearest arrival first, locked.
+pub fn due(now: DateTime<Utc>, limit: u32) -> Result<Vec<Due>> {
+    statement::rows(include_str!("../../sql/queries/due.sql"), &[seconds(now).into(), i64::from(limit).into()], |row| {
+        let class = |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));
+        let sentence = row.get::<String>(10)?.unwrap_or_default();
+        Ok(Due {
+            booking_id: row.get(1)?.unwrap_or_default(),
+            attempts: natural(row, 2)?,
+            force: row.get(3)?.unwrap_or_default(),
+            in_doubt: row.get(4)?.unwrap_or_default(),
+            doubt_since: row.get::<f64>(5)?.map(time),
+            look_ups: natural(row, 6)?,
+            creates: natural(row, 7)?,
+            verdict: class(8)?,
+            problem: class(9)?.map(|class| Problem::new(class, sentence)),
+            known: row.get(11)?,
+        })
+    })
+}
+
+fn natural(row: &Tuple, column: usize) -> Result<u32> {
+    Ok(row.get::<i32>(column)?.and_then(|number| u32::try_from(number).ok()).unwrap_or_default())
+}
+
+/// When something is due again.
+pub fn next_due() -> Result<Option<DateTime<Utc>>> {
+    let found = statement::row(include_str!("../../sql/queries/next_due.sql"), &[], |row| Ok(row.get::<f64>(1)?))?;
+    Ok(found.flatten().map(time))
+}
+
+/// The probe: is anything ready, and when is something due again.
+pub fn peek() -> Result<(bool, Option<DateTime<Utc>>)> {
+    let found = statement::row(include_str!("../../sql/queries/peek.sql"), &[], |row| {
+        Ok((row.get::<bool>(1)?.unwrap_or_default(), row.get::<f64>(2)?.map(time)))
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Writes the intents: (booking, claim, operation, tries).
+pub fn begin(intents: &[(String, i64, &'static str, u32)]) -> Result<()> {
+    let ids: Vec<String> = intents.iter().map(|intent| intent.0.clone()).collect();
+    let claims: Vec<i64> = intents.iter().map(|intent| intent.1).collect();
+    let operations: Vec<&str> = intents.iter().map(|intent| intent.2).collect();
+    let attempts: Vec<i32> = intents.iter().map(|intent| signed(intent.3)).collect();
+    let args: [DatumWithOid; 4] = [ids.into(), claims.into(), operations.into(), attempts.into()];
+    statement::run(include_str!("../../sql/queries/begin.sql"), &args)
+}
+
+/// Writes what stays in the queue; gives the bookings whose claim was still ours.
+pub fn record(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
+    let seconds_of = |at: &Option<DateTime<Utc>>| at.map(seconds);
+    let args: [DatumWithOid; 12] = [
+        column(rows, |row| row.0.clone()).into(),
+        column(rows, |row| row.1).into(),
+        column(rows, |row| row.2.state).into(),
+        column(rows, |row| signed(row.2.attempts)).into(),
+        column(rows, |row| seconds_of(&row.2.due)).into(),
+        column(rows, |row| seconds_of(&row.2.doubt_since)).into(),
+        column(rows, |row| signed(row.2.look_ups)).into(),
+        column(rows, |row| signed(row.2.creates)).into(),
+        column(rows, |row| row.2.verdict.map(ErrorClass::as_str)).into(),
+        column(rows, |row| row.2.look_up_first).into(),
+        column(rows, |row| row.2.problem.as_ref().map(|problem| problem.class.as_str())).into(),
+        column(rows, |row| row.2.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
+    ];
+    statement::rows(include_str!("../../sql/queries/record.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
+}
+
+/// Takes bookings out of the queue; gives those whose claim was still ours.
+pub fn finish(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
+    let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
+    statement::rows(include_str!("../../sql/queries/finish.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
+}
+
+/// Writes what Guestly holds: (booking, what).
+pub fn keep(rows: &[(String, Held)]) -> Result<()> {
+    let args: [DatumWithOid; 12] = [
+        column(rows, |row| row.0.clone()).into(),
+        column(rows, |row| row.1.reservation_id.clone()).into(),
+        column(rows, |row| row.1.reservation.code.clone()).into(),
+        column(rows, |row| row.1.reservation.status.clone()).into(),
+        column(rows, |row| row.1.reservation.listing_id.clone()).into(),
+        column(rows, |row| row.1.reservation.booking.check_in.to_string()).into(),
+        column(rows, |row| row.1.reservation.booking.check_out.to_string()).into(),
+        column(rows, |row| signed(row.1.reservation.booking.adults)).into(),
+        column(rows, |row| signed(row.1.reservation.booking.children)).into(),
+        column(rows, |row| signed(row.1.reservation.booking.infants)).into(),
+        column(rows, |row| signed(row.1.reservation.booking.pets)).into(),
+        column(rows, |row| row.1.adopted).into(),
+    ];
+    statement::run(include_str!("../../sql/queries/keep.sql"), &args)
+}
+
+/// Writes the log.
+pub fn log(rows: &[Attempt]) -> Result<()> {
+    let args: [DatumWithOid; 10] = [
+        column(rows, |row| row.booking_id.clone()).into(),
+        column(rows, |row| signed(row.attempt)).into(),
+        column(rows, |row| row.operation).into(),
+        column(rows, |row| seconds(row.started)).into(),
+        column(rows, |row| row.duration_ms).into(),
+        column(rows, |row| row.http_status.map(i32::from)).into(),
+        column(rows, |row| row.outcome).into(),
+        column(rows, |row| row.problem.as_ref().map(|problem| problem.class.as_str())).into(),
+        column(rows, |row| row.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
+        column(rows, |row| row.request_id.clone()).into(),
+    ];
+    statement::run(include_str!("../../sql/queries/log.sql"), &args)
+}
+
+/// Makes every claim of a dead worker unknown; `look` is when it is looked up.
+pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/rescue.sql"), &[seconds(now).into(), seconds(look).into()])
+}
+
+/// Moves every waiting time by that many seconds.
+pub fn shift(by: f64) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/shift.sql"), &[by.into()])
+}
+
+/// Queues what the sweep found: (booking, day of arrival).
+pub fn sweep(found: &[(String, Option<String>)]) -> Result<()> {
+    let args: [DatumWithOid; 2] = [column(found, |row| row.0.clone()).into(), column(found, |row| row.1.clone()).into()];
+    statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
+}
+
+/// Deletes the oldest attempts from before `until`, a small step; true if there may be more.
+pub fn prune(until: DateTime<Utc>) -> Result<bool> {
+    let deleted = statement::rows(include_str!("../../sql/queries/prune.sql"), &[seconds(until).into()], |_| Ok(()))?;
+    Ok(deleted.len() >= PRUNE_STEP)
+}
+
+fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// A count as Postgres stores it.
+pub fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

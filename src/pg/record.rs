@@ -1,0 +1,163 @@
+//! Writing outcomes down: what becomes of the queue row, the reservation, the booking's five columns and the log, in one
+//! short transaction for all that have come in. Main thread only.
+//!
+//! The bookings are locked first, without waiting: a sale that is busy with one must not wait for us, nor we for it. What
+//! cannot be written yet stays in memory and is tried again until it commits.
+
+use std::collections::HashSet;
+
+use super::bookings::{Bookings, Locked, WriteBack, error_column};
+use super::queue::{self, Attempt, Held, Kept};
+use super::session::{self, Result, SqlError};
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::redact::clean;
+
+/// The outcome of one booking, as rows to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The booking.
+    pub booking_id: String,
+    /// The fence; none for a row that was decided without a call and is locked by this transaction.
+    pub claim: Option<i64>,
+    /// What stays in the queue; none if the booking leaves it.
+    pub kept: Option<Kept>,
+    /// What Guestly holds now.
+    pub held: Option<Held>,
+    /// What the host's row says from now on; none leaves it alone.
+    pub write: Option<WriteBack>,
+    /// The log.
+    pub attempt: Option<Attempt>,
+}
+
+/// Writes `changes` inside the caller's transaction; gives back those that must wait, because somebody holds the booking or
+/// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
+/// raises for ever is parked.
+pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>) -> Vec<Change> {
+    if changes.is_empty() {
+        return changes;
+    }
+    if let Ok(postponed) = session::subtransaction(|| record(bookings, changes.clone())) {
+        return postponed;
+    }
+    changes.into_iter().flat_map(|change| record_one(bookings, change)).collect()
+}
+
+fn record_one(bookings: Option<&Bookings>, change: Change) -> Vec<Change> {
+    let error = match session::subtransaction(|| record(bookings, vec![change.clone()])) {
+        Ok(postponed) => return postponed,
+        Err(error) => error,
+    };
+    if error.is_transient() || change.write.is_none() {
+        return vec![change];
+    }
+    let parked = park(change.clone(), &error);
+    // Where even that fails, our own tables are broken: it stays in memory until they are mended.
+    session::subtransaction(|| record(bookings, vec![parked])).unwrap_or_else(|_| vec![change])
+}
+
+fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Change>> {
+    let ids: Vec<String> = changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
+    let locked = match bookings {
+        Some(bookings) if !ids.is_empty() => bookings.lock(&ids)?,
+        _ => Locked::default(),
+    };
+    let busy = |change: &Change| change.write.is_some() && locked.is_busy(&change.booking_id);
+    let (postponed, mut now): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(busy);
+    for change in &mut now {
+        if bookings.is_some() && change.write.is_some() && !locked.is_there(&change.booking_id) {
+            forget(change);
+        }
+    }
+    let ours = fenced(&now)?;
+    let held: Vec<(String, Held)> = now.iter().filter_map(|c| Some((c.booking_id.clone(), c.held.clone()?))).collect();
+    if !held.is_empty() {
+        queue::keep(&held)?;
+    }
+    // A late answer whose claim was taken over changes the row only if it brings a reservation.
+    let counts = |change: &&Change| ours.contains(&change.booking_id) || change.held.is_some();
+    let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
+    if let (Some(bookings), false) = (bookings, writes.is_empty()) {
+        bookings.write(&writes)?;
+    }
+    let log: Vec<Attempt> = now.iter().filter_map(|change| change.attempt.clone()).collect();
+    if !log.is_empty() {
+        queue::log(&log)?;
+    }
+    Ok(postponed)
+}
+
+/// The booking was deleted meanwhile: nothing to write back, nothing left to do.
+fn forget(change: &mut Change) {
+    change.write = None;
+    change.kept = None;
+    let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
+    if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none()) {
+        attempt.problem = Some(gone);
+    }
+}
+
+fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
+    let mut ours = HashSet::new();
+    let leave: Vec<_> = changes.iter().filter(|c| c.kept.is_none()).map(|c| (c.booking_id.clone(), c.claim)).collect();
+    let stay: Vec<_> =
+        changes.iter().filter_map(|c| Some((c.booking_id.clone(), c.claim, c.kept.clone()?))).collect();
+    if !leave.is_empty() {
+        ours.extend(queue::finish(&leave)?);
+    }
+    if !stay.is_empty() {
+        ours.extend(queue::record(&stay)?);
+    }
+    Ok(ours)
+}
+
+/// What a write that raises for ever becomes: failed with the trigger's own words, the booking's row left alone, the
+/// reservation kept.
+fn park(change: Change, error: &SqlError) -> Change {
+    let words = clean(&error.message, 500);
+    let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {words}"));
+    let attempts = change.kept.as_ref().map_or_else(|| change.write.as_ref().map_or(0, |w| w.attempts.unsigned_abs()), |k| k.attempts);
+    let kept = Kept { problem: Some(problem.clone()), ..Kept::failed(attempts) };
+    let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
+    Change { kept: Some(kept), write: None, attempt, ..change }
+}
+
+impl Kept {
+    /// A row that waits for a person.
+    pub fn failed(attempts: u32) -> Self {
+        Self {
+            state: "failed",
+            attempts,
+            due: None,
+            doubt_since: None,
+            look_ups: 0,
+            creates: 0,
+            verdict: None,
+            look_up_first: false,
+            problem: None,
+        }
+    }
+}
+
+impl WriteBack {
+    /// Still on its way, or failed; with the problem, if there is one.
+    pub fn unsynced(booking_id: &str, status: &'static str, problem: Option<&Problem>, attempts: u32) -> Self {
+        Self {
+            booking_id: booking_id.to_owned(),
+            status,
+            reservation_id: None,
+            error: problem.map(|problem| error_column(problem.class, &problem.sentence)),
+            attempts: queue::signed(attempts),
+        }
+    }
+
+    /// Guestly holds it.
+    pub fn synced(booking_id: &str, reservation_id: &str, attempts: u32) -> Self {
+        Self {
+            booking_id: booking_id.to_owned(),
+            status: "synced",
+            reservation_id: Some(reservation_id.to_owned()),
+            error: None,
+            attempts: queue::signed(attempts),
+        }
+    }
+}

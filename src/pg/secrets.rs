@@ -1,0 +1,61 @@
+//! Where the API credentials come from: Supabase Vault, then the settings, then the server's environment. Main thread only.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::session::{self, Result};
+use super::{settings, statement};
+use crate::domain::redact::Secret;
+
+/// Client id and secret, and where they were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The client id.
+    pub id: String,
+    /// The client secret.
+    pub secret: Secret,
+    /// `vault`, `settings` or `environment`.
+    pub source: &'static str,
+}
+
+impl Credentials {
+    /// Names these credentials and this address without giving them away: tells whether a kept token still fits.
+    pub fn mark(&self, token_url: &str) -> String {
+        let mut hasher = DefaultHasher::new();
+        (&self.id, self.secret.reveal(), token_url).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+/// The credentials in force, if there are any. Inside a transaction. A Vault that cannot be read (a copy without its root
+/// key) counts as empty.
+pub fn credentials() -> Option<Credentials> {
+    from_vault().or_else(from_settings).or_else(from_environment)
+}
+
+fn from_vault() -> Option<Credentials> {
+    let there = "SELECT pg_catalog.to_regclass('vault.decrypted_secrets') IS NOT NULL";
+    let exists = statement::row(there, &[], |row| Ok(row.get::<bool>(1)?)).ok().flatten().flatten();
+    if exists != Some(true) {
+        return None;
+    }
+    let read = || -> Result<Vec<(Option<String>, Option<String>)>> {
+        statement::rows(include_str!("../../sql/queries/vault.sql"), &[], |row| Ok((row.get(1)?, row.get(2)?)))
+    };
+    let found = session::subtransaction(read).ok()?;
+    let secret = |name: &str| {
+        let mine = |(key, value): &(Option<String>, Option<String>)| if key.as_deref() == Some(name) { value.clone() } else { None };
+        found.iter().find_map(mine).filter(|value| !value.is_empty())
+    };
+    let (id, secret) = (secret("guestly_client_id")?, Secret::new(secret("guestly_client_secret")?));
+    Some(Credentials { id, secret, source: "vault" })
+}
+
+fn from_settings() -> Option<Credentials> {
+    settings::credentials().map(|(id, secret)| Credentials { id, secret, source: "settings" })
+}
+
+fn from_environment() -> Option<Credentials> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (id, secret) = (variable("GUESTY_CLIENT_ID")?, Secret::new(variable("GUESTY_CLIENT_SECRET")?));
+    Some(Credentials { id, secret, source: "environment" })
+}

@@ -1,0 +1,127 @@
+//! Transactions, subtransactions and the owner's rights: the only way from this crate to SQL.
+//!
+//! A Postgres error is a Rust panic to pgrx, and leaves its transaction open: here it is caught, the (sub)transaction is
+//! aborted, and the error comes back as a value. Main thread only.
+
+use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
+
+use pgrx::prelude::*;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
+
+use super::sys;
+use super::sys::transaction as calls;
+
+/// An SQL error as a value.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct SqlError {
+    /// SQLSTATE.
+    pub code: PgSqlErrorCode,
+    /// The primary message; may quote data, so it is cleaned before it is stored anywhere.
+    pub message: String,
+}
+
+impl SqlError {
+    fn caught(error: CaughtError) -> Self {
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = error;
+        Self { code: report.sql_error_code(), message: report.message().to_owned() }
+    }
+
+    /// True for what goes away by itself: a lock, a deadlock, a serialization failure.
+    pub fn is_transient(&self) -> bool {
+        use PgSqlErrorCode::*;
+        matches!(
+            self.code,
+            ERRCODE_LOCK_NOT_AVAILABLE
+                | ERRCODE_T_R_DEADLOCK_DETECTED
+                | ERRCODE_T_R_SERIALIZATION_FAILURE
+                | ERRCODE_OUT_OF_MEMORY
+                | ERRCODE_DISK_FULL
+                | ERRCODE_TOO_MANY_CONNECTIONS
+        )
+    }
+
+    /// True when somebody asked this statement to stop: it must not be swallowed.
+    pub fn is_cancel(&self) -> bool {
+        self.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+    }
+}
+
+impl From<pgrx::spi::Error> for SqlError {
+    fn from(error: pgrx::spi::Error) -> Self {
+        Self { code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message: error.to_string() }
+    }
+}
+
+/// What SQL gives.
+pub type Result<T> = std::result::Result<T, SqlError>;
+
+/// Runs `body` and turns an error raised inside into a value. The caller must abort what `body` began.
+fn catching<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    PgTryBuilder::new(AssertUnwindSafe(|| body())).catch_others(|error| Err(SqlError::caught(error))).execute()
+}
+
+/// One transaction of a background worker: committed when `body` gives a value, aborted otherwise. `activity` is what
+/// `pg_stat_activity` shows meanwhile.
+pub fn transaction<T>(activity: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    sys::report_activity(Some(activity));
+    let result = catching(|| {
+        calls::begin();
+        let value = body()?;
+        calls::commit();
+        Ok(value)
+    });
+    if result.is_err() {
+        calls::abort();
+    }
+    sys::report_activity(None);
+    result
+}
+
+/// Runs `body` in a subtransaction: an error undoes it alone, with the rights and settings that it changed.
+pub fn subtransaction<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    let saved = calls::begin_sub();
+    let result = catching(body);
+    calls::end_sub(saved, result.is_ok());
+    result
+}
+
+/// The role that owns the bookings table, and the schema its code expects on the search path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The role.
+    pub role: pg_sys::Oid,
+    /// Quoted schema of the table.
+    pub schema: String,
+}
+
+/// Runs `body` with the rights of the owner, from where foreign code cannot come back: no SET ROLE, nothing left for
+/// commit. In a subtransaction of its own, since an error must restore the rights.
+pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    subtransaction(|| {
+        let (user, context) = sys::current_user();
+        let level = sys::GucLevel::open();
+        sys::set_locally(c"search_path", &format!("{}, public, extensions", owner.schema));
+        sys::set_locally(c"datestyle", "ISO, YMD");
+        sys::set_locally(c"row_security", "off");
+        sys::set_current_user(owner.role, context | sys::RESTRICTED);
+        let value = body()?;
+        sys::set_current_user(user, context);
+        level.close();
+        Ok(value)
+    })
+}
+
+/// Settings of a worker's session: never wait long for a lock, never lose an intent that was committed, and plan the point
+/// queries of a small queue once and by index, whatever the statistics of the moment say.
+pub fn configure() {
+    let settings = [(c"lock_timeout", "500ms"), (c"enable_seqscan", "off"), (c"plan_cache_mode", "force_generic_plan")];
+    settings.into_iter().for_each(|(name, value)| sys::set_for_session(name, value));
+    if sys::setting(c"synchronous_commit").as_deref() == Some("off") {
+        sys::set_for_session(c"synchronous_commit", "local");
+    }
+}

@@ -1,0 +1,311 @@
+//! Thin wrappers of the server's C functions: no logic, one reason for each `unsafe`. Main thread only: every function here
+//! reads or writes state that belongs to the process's main thread, which is what "main thread" in the reasons means.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use pgrx::pg_sys;
+
+pub mod transaction;
+mod trigger_row;
+
+pub use trigger_row::TriggerRow;
+
+/// True while `pg_upgrade` runs the server: nothing may start.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: a plain flag, set before any library is loaded; main thread.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// True while the postmaster loads `shared_preload_libraries`.
+pub fn is_preloading() -> bool {
+    // SAFETY: a plain flag; main thread.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Refuses settings under our prefix that do not exist.
+pub fn reserve_prefix(prefix: &'static CStr) {
+    // SAFETY: the name is a constant; called once from _PG_init, main thread.
+    unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
+}
+
+/// Reads the configuration files again: pgrx's handler only notes that it should be done.
+pub fn reload_configuration() {
+    // SAFETY: called between transactions on the main thread, as the server's own processes do it.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
+}
+
+/// Handlers for reload and stop, then signals may come.
+pub fn attach_signals() {
+    // SAFETY: both handlers only set flags and the latch; main thread, before any other thread is made.
+    unsafe {
+        pg_sys::pqsignal(pg_sys::SIGHUP as i32, Some(on_reload));
+        pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(on_stop));
+        pg_sys::BackgroundWorkerUnblockSignals();
+    }
+}
+
+unsafe extern "C-unwind" fn on_reload(_signal: i32) {
+    // SAFETY: async-signal-safe, as the server's own handler: a flag and the latch.
+    unsafe {
+        (&raw mut pg_sys::ConfigReloadPending).write_volatile(1);
+        pg_sys::SetLatch(pg_sys::MyLatch);
+    }
+}
+
+/// Like the server's `die`: a statement in progress ends at its next interrupt check.
+unsafe extern "C-unwind" fn on_stop(_signal: i32) {
+    // SAFETY: async-signal-safe, as the server's own handler: flags and the latch.
+    unsafe {
+        (&raw mut pg_sys::ProcDiePending).write_volatile(1);
+        (&raw mut pg_sys::InterruptPending).write_volatile(1);
+        pg_sys::SetLatch(pg_sys::MyLatch);
+    }
+}
+
+/// True once after each SIGHUP.
+pub fn take_reload_request() -> bool {
+    // SAFETY: a sig_atomic_t flag that only a signal handler sets; volatile, as the C declaration has it.
+    unsafe {
+        let flag = &raw mut pg_sys::ConfigReloadPending;
+        let pending = flag.read_volatile() != 0;
+        flag.write_volatile(0);
+        pending
+    }
+}
+
+/// True once after a SIGTERM. Taking it defers the death until [`exit`], so that outcomes can be recorded first; a second
+/// SIGTERM kills at the next interrupt check.
+pub fn take_stop_request() -> bool {
+    // SAFETY: sig_atomic_t flags that only signal handlers set; volatile, as the C declarations have them.
+    unsafe {
+        let flag = &raw mut pg_sys::ProcDiePending;
+        let pending = flag.read_volatile() != 0;
+        flag.write_volatile(0);
+        pending
+    }
+}
+
+/// Leaves the process; 1 asks the postmaster to start a static worker again, 0 never.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: the regular end of a server process; runs its exit callbacks on the main thread.
+    unsafe { pg_sys::proc_exit(code) }
+}
+
+/// Sleeps until the latch is set, `fd` is readable or the time is over; says whether `fd` is readable and whether the
+/// latch was set. Leaves the process if the postmaster has died.
+pub fn wait(fd: Option<RawFd>, timeout: Option<Duration>) -> (bool, bool) {
+    let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // Whole milliseconds, rounded up: a time that is not over yet would only be waited for again.
+    let millis = timeout.map_or(-1, |time| i64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i64::MAX).min(3_600_000));
+    events |= if timeout.is_some() { pg_sys::WL_TIMEOUT } else { 0 };
+    events |= if fd.is_some() { pg_sys::WL_SOCKET_READABLE } else { 0 };
+    // SAFETY: MyLatch is this process's latch; the descriptor is open for as long as its owner, the caller, lives.
+    unsafe {
+        let socket = fd.unwrap_or(-1);
+        let what = pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, socket, millis, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+        (what & pg_sys::WL_SOCKET_READABLE as i32 != 0, what & pg_sys::WL_LATCH_SET as i32 != 0)
+    }
+}
+
+/// The database of this process.
+pub fn my_database() -> pg_sys::Oid {
+    // SAFETY: set when the process connected; main thread.
+    unsafe { pg_sys::MyDatabaseId }
+}
+
+/// The process id of this process.
+pub fn my_pid() -> i32 {
+    // SAFETY: set at process start.
+    unsafe { pg_sys::MyProcPid }
+}
+
+/// The argument a background worker was registered with.
+pub fn worker_argument(arg: pg_sys::Datum) -> pg_sys::Oid {
+    pg_sys::Oid::from(arg.value() as u32)
+}
+
+/// Connects a background worker to a database, as the bootstrap superuser; to none, where only shared catalogs are needed.
+pub fn connect(database: Option<pg_sys::Oid>) {
+    // SAFETY: called once, first thing in a background worker's main function.
+    unsafe {
+        match database {
+            Some(oid) => pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, pg_sys::InvalidOid, 0),
+            None => pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0),
+        }
+    }
+}
+
+/// The databases one can connect to, templates left out. Inside a transaction.
+pub fn databases() -> Vec<pg_sys::Oid> {
+    let mut found = Vec::new();
+    // SAFETY: a catalog scan inside a transaction, closed before return; the tuples are read while the scan holds them.
+    unsafe {
+        let relation = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
+        let scan = pg_sys::table_beginscan_catalog(relation, 0, std::ptr::null_mut());
+        loop {
+            let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+            if tuple.is_null() {
+                break;
+            }
+            let header = (*tuple).t_data;
+            let form = header.cast::<u8>().add((*header).t_hoff.into()).cast::<pg_sys::FormData_pg_database>();
+            if (*form).datallowconn && !(*form).datistemplate {
+                found.push((*form).oid);
+            }
+        }
+        pg_sys::heap_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+    found
+}
+
+/// What `pg_stat_activity` shows; `None` is idle.
+pub fn report_activity(query: Option<&CStr>) {
+    // SAFETY: the string is copied; main thread.
+    unsafe {
+        match query {
+            Some(text) => pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, text.as_ptr()),
+            None => pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null()),
+        }
+    }
+}
+
+/// Hands the counters of finished transactions over, or autovacuum never hears of them.
+pub fn report_statistics() {
+    // SAFETY: called outside of a transaction, on the main thread.
+    unsafe {
+        pg_sys::pgstat_report_stat(false);
+    }
+}
+
+/// Sets a GUC until the enclosing [`GucLevel`] ends.
+pub fn set_locally(name: &CStr, value: &str) {
+    set_option(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+}
+
+/// Sets a GUC for the rest of the session. Outside of a transaction.
+pub fn set_for_session(name: &CStr, value: &str) {
+    set_option(name, value, pg_sys::GucAction::GUC_ACTION_SET);
+}
+
+fn set_option(name: &CStr, value: &str, action: pg_sys::GucAction::Type) {
+    let Ok(value) = CString::new(value) else { return };
+    let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_SESSION);
+    // SAFETY: both strings outlive the call, which copies them.
+    unsafe {
+        pg_sys::set_config_option(name.as_ptr(), value.as_ptr(), context, source, action, true, 0, false);
+    }
+}
+
+/// A nesting level of settings: whatever is set inside is undone when it is dropped normally; an error undoes it too, with
+/// the (sub)transaction that it aborts.
+pub struct GucLevel(i32);
+
+impl GucLevel {
+    /// Opens a level.
+    pub fn open() -> Self {
+        // SAFETY: inside a transaction, main thread; levels nest as these values do.
+        Self(unsafe { pg_sys::NewGUCNestLevel() })
+    }
+
+    /// Closes it and undoes what was set inside.
+    pub fn close(self) {
+        // SAFETY: the level of the matching open.
+        unsafe { pg_sys::AtEOXact_GUC(false, self.0) }
+    }
+}
+
+/// The value of a setting in this session.
+pub fn setting(name: &CStr) -> Option<String> {
+    // SAFETY: the returned string belongs to the server and is copied at once; missing settings give null.
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+    }
+}
+
+/// Whose rights are in force, with the security context.
+pub fn current_user() -> (pg_sys::Oid, i32) {
+    let mut user = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: both pointers are to locals.
+    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+    (user, context)
+}
+
+/// Puts a role's rights in force. An error restores the former ones with the (sub)transaction that it aborts.
+pub fn set_current_user(user: pg_sys::Oid, context: i32) {
+    // SAFETY: inside a transaction, main thread; the caller restores what current_user gave.
+    unsafe { pg_sys::SetUserIdAndSecContext(user, context) }
+}
+
+/// The flag that keeps foreign code from changing roles or leaving work for later.
+pub const RESTRICTED: i32 = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+
+/// The flag that keeps a session from setting its role back meanwhile.
+pub const LOCAL_USER_CHANGE: i32 = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+
+/// The role whose rights the extension's own tables are written with. Only a superuser can install the extension, and the
+/// bootstrap superuser always exists.
+pub fn extension_owner() -> pg_sys::Oid {
+    pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID)
+}
+
+/// Starts a dynamic background worker that reports its end to us; false when no slot is free.
+pub fn start_worker(function: &str, name: &str, argument: pg_sys::Oid) -> bool {
+    use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+    BackgroundWorkerBuilder::new(name)
+        .set_function(function)
+        .set_library("guestly_sync")
+        .set_argument(Some(pg_sys::Datum::from(argument)))
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_notify_pid(my_pid())
+        .enable_spi_access()
+        .load_dynamic()
+        .is_ok()
+}
+
+/// True while the process with this id is a live backend.
+pub fn is_alive(pid: i32) -> bool {
+    // SAFETY: looks a pid up in shared memory under the server's lock; main thread.
+    pid != 0 && unsafe { !pg_sys::BackendPidGetProc(pid).is_null() }
+}
+
+/// Sets the latch of a live backend; nothing happens if it is gone.
+pub fn set_latch_of(pid: i32) {
+    if pid == 0 {
+        return;
+    }
+    // SAFETY: a PGPROC never moves; if the process ends in between, a stranger is woken once, which every process bears.
+    unsafe {
+        let process = pg_sys::BackendPidGetProc(pid);
+        if !process.is_null() {
+            pg_sys::SetLatch(&raw mut (*process).procLatch);
+        }
+    }
+}
+
+/// The identifier that initdb gave the cluster.
+pub fn system_identifier() -> u64 {
+    // SAFETY: reads the control file's copy in shared memory.
+    unsafe { pg_sys::GetSystemIdentifier() }
+}
+
+/// The oid of our extension in this database, if it is installed. Inside a transaction.
+pub fn is_installed() -> bool {
+    // SAFETY: a catalog look-up inside a transaction; missing is allowed.
+    unsafe { pg_sys::get_extension_oid(c"guestly_sync".as_ptr(), true) != pg_sys::InvalidOid }
+}
+
+/// How many statements a text holds; raises on a syntax error, which the caller catches.
+pub fn statement_count(sql: &str) -> usize {
+    let Ok(text) = CString::new(sql) else { return 0 };
+    // SAFETY: the text outlives the parse; the tree is allocated in the current memory context and only counted.
+    unsafe {
+        let list = pg_sys::raw_parser(text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        if list.is_null() { 0 } else { usize::try_from((*list).length).unwrap_or_default() }
+    }
+}

@@ -1,0 +1,88 @@
+//! Thin wrappers of the server's transaction calls, used by `pg::session` alone. Main thread only, which is what "main
+//! thread" in the reasons means.
+
+use pgrx::pg_sys;
+
+/// Starts a transaction with a snapshot.
+pub fn begin() {
+    // SAFETY: outside of a transaction, main thread; paired with commit or abort by pg::session.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+}
+
+/// Commits it.
+pub fn commit() {
+    // SAFETY: the snapshot is the one of begin; deferred triggers may raise, which the caller catches.
+    unsafe {
+        pg_sys::PopActiveSnapshot();
+        pg_sys::CommitTransactionCommand();
+    }
+}
+
+/// Aborts whatever is open.
+pub fn abort() {
+    // SAFETY: allowed in every state; does nothing outside of a transaction.
+    unsafe { pg_sys::AbortCurrentTransaction() }
+}
+
+/// What a subtransaction must give back.
+pub struct Saved {
+    memory: pg_sys::MemoryContext,
+    owner: pg_sys::ResourceOwner,
+}
+
+/// Starts an internal subtransaction.
+pub fn begin_sub() -> Saved {
+    // SAFETY: inside a transaction, main thread; memory context and resource owner are kept to be restored.
+    unsafe {
+        let saved = Saved { memory: pg_sys::CurrentMemoryContext, owner: pg_sys::CurrentResourceOwner };
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = saved.memory;
+        saved
+    }
+}
+
+/// Ends it: keeps its work or undoes it.
+pub fn end_sub(saved: Saved, keep: bool) {
+    // SAFETY: the subtransaction of the matching begin_sub is the innermost one; then the outer state is restored.
+    unsafe {
+        pg_sys::CurrentMemoryContext = saved.memory;
+        if keep {
+            pg_sys::ReleaseCurrentSubTransaction();
+        } else {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        }
+        pg_sys::CurrentMemoryContext = saved.memory;
+        pg_sys::CurrentResourceOwner = saved.owner;
+    }
+}
+
+/// Names a subtransaction; grows with each one of a transaction.
+pub type Sub = pg_sys::SubTransactionId;
+
+/// The innermost open subtransaction.
+pub fn current_sub() -> Sub {
+    // SAFETY: reads the transaction state; main thread.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
+/// Registers callbacks for the end of every transaction and subtransaction of this process, for good.
+pub fn register_callbacks(end: pg_sys::XactCallback, sub_end: pg_sys::SubXactCallback) {
+    // SAFETY: the callbacks are functions of this library, which is never unloaded.
+    unsafe {
+        pg_sys::RegisterXactCallback(end, std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(sub_end, std::ptr::null_mut());
+    }
+}
+
+/// Runs `body` with a snapshot: before a commit there is none any more.
+pub fn with_snapshot(body: impl FnOnce()) {
+    // SAFETY: inside a transaction that is about to commit; an error in between aborts it, snapshots included.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    body();
+    // SAFETY: the snapshot pushed above is on top again.
+    unsafe { pg_sys::PopActiveSnapshot() };
+}

@@ -1,0 +1,135 @@
+//! A booking was paid: one row into `guestly.queue`, in the same transaction. The sale comes first: whatever goes wrong here
+//! becomes a WARNING, and the sweep finds the booking later. Main thread of the session that pays.
+//!
+//! The row trigger only notes the booking; the statement trigger writes all that were noted with one INSERT. Where no
+//! statement trigger fires (a BEFORE trigger of the host that sets the payment status), the end of the transaction writes.
+
+use std::cell::{Cell, RefCell};
+
+use pgrx::prelude::*;
+use pgrx::pg_sys;
+
+use super::session::{self, SqlError};
+use super::sys::{self, transaction::Sub};
+use super::{report, settings, statement, wake};
+
+/// The longest that a sale waits for a lock that somebody holds on the queue.
+const LOCK_TIMEOUT: &str = "100ms";
+/// Rows of one INSERT: bounds the memory of a statement that flips a million bookings.
+const BATCH: usize = 10_000;
+
+/// A booking that became paid in this transaction.
+struct Noted {
+    sub: Sub,
+    booking_id: String,
+    arrival: Option<String>,
+}
+
+thread_local! {
+    static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
+    static REGISTERED: Cell<bool> = const { Cell::new(false) };
+    // Splitting the setting for each row of a large update would cost more than the rest.
+    static PAID: RefCell<(String, Vec<String>)> = const { RefCell::new((String::new(), Vec::new())) };
+}
+
+/// AFTER INSERT OR UPDATE FOR EACH ROW; arguments: key column, payment column, arrival column or ''.
+#[pg_trigger]
+fn guestly_note_paid<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, PgTriggerError> {
+    if let Some(row) = sys::TriggerRow::of(trigger) {
+        note(&row);
+    }
+    Ok(trigger.new())
+}
+
+/// AFTER INSERT OR UPDATE FOR EACH STATEMENT.
+#[pg_trigger]
+fn guestly_queue_paid<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, PgTriggerError> {
+    flush();
+    Ok(trigger.new())
+}
+
+fn note(row: &sys::TriggerRow) {
+    let paid = |status: Option<String>| status.is_some_and(|status| is_paid(&status));
+    if !paid(row.new_value(1)) || paid(row.old_value(1)) {
+        return;
+    }
+    let Some(booking_id) = row.new_value(0) else { return };
+    register();
+    NOTED.with_borrow_mut(|noted| noted.push(Noted { sub: sys::transaction::current_sub(), booking_id, arrival: row.new_value(2) }));
+}
+
+/// True for a payment status that means paid.
+pub fn is_paid(status: &str) -> bool {
+    PAID.with_borrow_mut(|(text, words)| {
+        let now = settings::paid_list();
+        if now != *text {
+            (*words, *text) = (settings::split(&now), now);
+        }
+        words.iter().any(|word| word.eq_ignore_ascii_case(status.trim()))
+    })
+}
+
+/// Writes what was noted. One subtransaction for all of it: a failure undoes the queueing and nothing else.
+fn flush() {
+    let noted = NOTED.take();
+    if noted.is_empty() {
+        return;
+    }
+    match session::subtransaction(|| noted.chunks(BATCH).try_for_each(queue)) {
+        Ok(()) => wake::wake_at_commit(),
+        Err(error) if error.is_cancel() => report::raise_sql(&error, "The payment was cancelled together with its queueing."),
+        Err(error) => warn(noted.len(), &error),
+    }
+}
+
+fn queue(noted: &[Noted]) -> session::Result<()> {
+    let ids: Vec<&str> = noted.iter().map(|booking| booking.booking_id.as_str()).collect();
+    let arrivals: Vec<Option<&str>> = noted.iter().map(|booking| booking.arrival.as_deref()).collect();
+    let (user, context) = sys::current_user();
+    let level = sys::GucLevel::open();
+    sys::set_locally(c"lock_timeout", LOCK_TIMEOUT);
+    sys::set_current_user(sys::extension_owner(), context | sys::LOCAL_USER_CHANGE);
+    statement::run(include_str!("../../sql/queries/enqueue.sql"), &[ids.into(), arrivals.into()])?;
+    sys::set_current_user(user, context);
+    level.close();
+    Ok(())
+}
+
+fn warn(bookings: usize, error: &SqlError) {
+    let message = format!("guestly_sync could not queue {bookings} paid booking(s): {}", error.message);
+    report::warn(
+        error.code,
+        message,
+        "The payment is not affected. The worker looks for such bookings every guestly_sync.poll_interval.",
+    );
+}
+
+fn register() {
+    if !REGISTERED.replace(true) {
+        sys::transaction::register_callbacks(Some(at_end), Some(at_sub_end));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE if NOTED.with_borrow(|noted| !noted.is_empty()) => {
+            sys::transaction::with_snapshot(flush);
+        }
+        XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => drop(NOTED.take()),
+        _ => {}
+    }
+}
+
+/// A savepoint was rolled back: its bookings were not paid after all.
+#[pg_guard]
+unsafe extern "C-unwind" fn at_sub_end(event: pg_sys::SubXactEvent::Type, sub: Sub, _parent: Sub, _arg: *mut std::ffi::c_void) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        NOTED.with_borrow_mut(|noted| noted.retain(|booking| booking.sub < sub));
+    }
+}

@@ -1,0 +1,288 @@
+//! The worker of one database. This file is the loop; the decisions are in `domain`, the statements in `queue`, `record` and
+//! `claim`. Main thread: Postgres, latch, decisions. Sender threads (`net::pool`): HTTP and nothing else. No transaction is
+//! open while anything is waited for.
+
+mod judge;
+mod send;
+mod upkeep;
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use pgrx::prelude::*;
+use pgrx::{pg_sys, warning};
+
+use super::alarm::Alarm;
+use super::bookings::Bookings;
+use super::claim::{self, Claimed};
+use super::job::Job;
+use super::memory::{self, News};
+use super::record::{Change, record_all};
+use super::secrets::Credentials;
+use super::session::{self, Result};
+use super::settings::{Settings, environment};
+use super::{queue, sys, wake};
+use crate::domain::lane::{Go, Lane};
+use crate::net::client::Client;
+use crate::net::pool::Pool;
+
+/// The version of the SQL objects that this library works with.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Outcomes that may wait in memory before no more are claimed.
+const UNRECORDED_MAX: usize = 200;
+/// How soon an outcome that could not be written is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// A fault of the same kind is reported at most this often.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How long a stop waits for calls that are being cut.
+const STOP_WAIT: Duration = Duration::from_millis(300);
+/// Bookings that test mode works off in one transaction.
+const TEST_BATCH: u32 = 100;
+/// Bookings that one sweep queues.
+const SWEEP_BATCH: i64 = 1_000;
+
+/// What travels with a request through the sender threads.
+enum Tag {
+    Token { requested: DateTime<Utc>, mark: String },
+    Call(Box<Job>),
+}
+
+struct Worker {
+    settings: Settings,
+    lane: Lane,
+    /// None only while the worker stops.
+    pool: Option<Pool<Tag>>,
+    client: Option<Client>,
+    alarm: Alarm,
+    credentials: Option<Credentials>,
+    /// A token request whose intent is committed with the current transaction.
+    token_intent: Option<(DateTime<Utc>, String)>,
+    began: Instant,
+    clock: (Instant, DateTime<Utc>),
+    claims: i64,
+    unrecorded: Vec<Change>,
+    news: News,
+    /// There may be more to claim.
+    more: bool,
+    next_due: Option<DateTime<Utc>>,
+    next_probe: Instant,
+    next_prune: Instant,
+    not_before: Option<Instant>,
+    reported: Option<Instant>,
+    changes: u32,
+}
+
+/// The worker's main function; the argument is the database's oid.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn guestly_worker_main(arg: pg_sys::Datum) {
+    sys::attach_signals();
+    sys::connect(Some(sys::worker_argument(arg)));
+    // A reload may have come before the handler was there.
+    sys::reload_configuration();
+    if !wake::claim_worker(Utc::now().timestamp_micros()) {
+        sys::exit(0);
+    }
+    leave_if_absent();
+    match Worker::start() {
+        Ok(worker) => worker.run(),
+        Err(error) => warning!("guestly_sync: the worker cannot start: {error}"),
+    }
+    sys::exit(1);
+}
+
+/// Ends the process where the extension is not, or no longer, installed.
+fn leave_if_absent() {
+    let installed = session::transaction(c"guestly_sync: looking for the extension", || Ok(sys::is_installed()));
+    if installed == Ok(false) {
+        wake::leave(true);
+        sys::exit(0);
+    }
+}
+
+impl Worker {
+    fn start() -> std::result::Result<Self, String> {
+        let settings = Settings::load();
+        let no_pipe = |error: std::io::Error| format!("no wake-up pipe: {error}");
+        let alarm = Alarm::new().map_err(no_pipe)?;
+        let bell = alarm.bell().map_err(no_pipe)?;
+        let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
+        let began = Instant::now();
+        Ok(Self {
+            lane: Lane::new(settings.limits, Duration::ZERO),
+            next_probe: began + settings.poll_interval.min(Duration::from_secs(1)),
+            settings,
+            pool: Some(pool),
+            client: None,
+            alarm,
+            credentials: None,
+            token_intent: None,
+            began,
+            clock: (began, Utc::now()),
+            claims: Utc::now().timestamp_micros(),
+            unrecorded: Vec::new(),
+            news: News::default(),
+            more: true,
+            next_due: None,
+            next_prune: began,
+            not_before: None,
+            reported: None,
+            changes: wake::slot(sys::my_database()).changes,
+        })
+    }
+
+    fn run(mut self) -> ! {
+        session::configure();
+        self.reload();
+        self.rescue();
+        while !sys::take_stop_request() {
+            pgrx::check_for_interrupts!();
+            if sys::take_reload_request() {
+                self.reload();
+            }
+            self.collect();
+            self.turn();
+            let (ring, latch) = sys::wait(Some(self.alarm.fd()), self.pause());
+            self.more |= latch;
+            if ring {
+                self.alarm.silence();
+            }
+            if latch && self.changes != wake::slot(sys::my_database()).changes {
+                self.changes = wake::slot(sys::my_database()).changes;
+                leave_if_absent();
+            }
+        }
+        self.stop()
+    }
+
+    /// One short transaction: what has come in is recorded, what is due is claimed. Then the calls leave.
+    fn turn(&mut self) {
+        self.follow_the_clock();
+        self.probe();
+        let held_back = self.not_before.is_some_and(|then| then > Instant::now());
+        if held_back || (self.unrecorded.is_empty() && !self.is_something_due()) {
+            return;
+        }
+        self.not_before = None;
+        let (now, wall) = (self.now(), Utc::now());
+        let go = self.go(now, wall);
+        let changes = std::mem::take(&mut self.unrecorded);
+        let kept = changes.clone();
+        let worked = session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
+        match worked {
+            Ok((claimed, postponed)) => {
+                if !postponed.is_empty() || claimed.busy {
+                    self.not_before = Some(Instant::now() + TRY_AGAIN);
+                }
+                self.unrecorded = postponed;
+                self.send_token_request();
+                self.send(claimed.jobs);
+                sys::report_statistics();
+            }
+            Err(error) => {
+                self.unrecorded = kept;
+                self.token_intent = None;
+                self.more = true;
+                self.trouble(&error);
+            }
+        }
+    }
+
+    fn is_something_due(&self) -> bool {
+        self.settings.enabled && (self.more || self.next_due.is_some_and(|due| due <= Utc::now()))
+    }
+
+    /// What the lane allows now; test mode needs no lane.
+    fn go(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
+        if !self.settings.enabled || self.unrecorded.len() > UNRECORDED_MAX {
+            return Go::Wait(None);
+        }
+        if self.settings.test_mode {
+            return Go::Send(TEST_BATCH);
+        }
+        let in_flight = self.in_flight();
+        self.lane.go(now, wall, in_flight, self.settings.concurrency)
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.pool.as_ref().map_or(0, |pool| u32::try_from(pool.in_flight()).unwrap_or(u32::MAX))
+    }
+
+    /// How long to sleep; none until something happens.
+    fn pause(&mut self) -> Option<Duration> {
+        let (now, wall, instant) = (self.now(), Utc::now(), Instant::now());
+        let mut pauses = vec![self.next_probe.saturating_duration_since(instant)];
+        if let Some(then) = self.not_before {
+            pauses.push(then.saturating_duration_since(instant));
+        } else if self.is_something_due() {
+            match self.go(now, wall) {
+                Go::Wait(Some(time)) => pauses.push(time),
+                Go::Wait(None) => {}
+                Go::Send(_) | Go::FetchToken => pauses.push(Duration::ZERO),
+            }
+        } else if let (true, Some(due)) = (self.settings.enabled, self.next_due) {
+            pauses.push((due - wall).to_std().unwrap_or_default());
+        }
+        pauses.into_iter().min()
+    }
+
+    /// Time since the worker began.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn work(&mut self, go: Go, changes: Vec<Change>, now: Duration, wall: DateTime<Utc>) -> Result<(Claimed, Vec<Change>)> {
+        let bookings = Bookings::load()?;
+        let any = !changes.is_empty();
+        let postponed = record_all(bookings.as_ref(), changes);
+        let mut claimed = Claimed::default();
+        if let (Some(bookings), true) = (&bookings, self.may_send()?) {
+            let rules = claim::rules(bookings, &self.settings)?;
+            let claims = &mut self.claims;
+            let mut fence = || {
+                *claims += 1;
+                *claims
+            };
+            match go {
+                Go::Send(calls) => claimed = claim::claim(bookings, &rules, wall, calls, &mut fence)?,
+                Go::FetchToken if !queue::due(wall, 1)?.is_empty() => self.intend_token(wall)?,
+                Go::FetchToken | Go::Wait(_) => {}
+            }
+            self.more = matches!(go, Go::Wait(_)) && self.more || !claimed.drained && matches!(go, Go::Send(_));
+            if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
+                self.intend_token(wall)?;
+            }
+        } else {
+            self.more = false;
+        }
+        self.next_due = queue::next_due()?;
+        if any || !claimed.jobs.is_empty() {
+            let mark = self.mark();
+            memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;
+            self.news = News::default();
+        }
+        Ok((claimed, postponed))
+    }
+
+    /// The switches, read at each claim so that they work at once.
+    fn may_send(&mut self) -> Result<bool> {
+        let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &environment())?;
+        if gate.version.as_deref() != Some(VERSION) {
+            let sql = gate.version.unwrap_or_default();
+            self.report(
+                &format!("the library is version {VERSION} and the SQL objects are version {sql}: nothing is sent"),
+                "Run ALTER EXTENSION guestly_sync UPDATE, or restart the server if it still runs the older library.",
+            );
+            return Ok(false);
+        }
+        if !gate.armed {
+            self.report("this is a copy: nothing is sent from this server", "Run SELECT guestly_arm() if it should send.");
+        }
+        Ok(gate.armed && !gate.paused)
+    }
+
+    /// Names the credentials in force.
+    fn mark(&self) -> Option<String> {
+        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url))
+    }
+}

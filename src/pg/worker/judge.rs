@@ -1,0 +1,117 @@
+//! What came back from the sender threads: each reply is classified, told to the lane, and becomes rows to be written.
+//! Part of the worker, main thread.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use chrono::{DateTime, Utc};
+
+use super::{Tag, Worker};
+use crate::domain::lane;
+use crate::domain::outcome::{Operation, Outcome, Reply, classify};
+use crate::domain::transition::{Moment, next};
+use crate::net::pool::Done;
+use crate::pg::job::{Trace, token_attempt};
+use crate::pg::record::Change;
+use crate::pg::{memory, queue};
+
+impl Worker {
+    /// What came back from the sender threads, judged.
+    pub(super) fn collect(&mut self) {
+        let finished = self.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
+        finished.into_iter().for_each(|done| self.judge(done));
+    }
+
+    /// Judges one reply; its rows wait in memory until they are committed.
+    pub(super) fn judge(&mut self, done: Done<Tag>) {
+        let wall = Utc::now();
+        let now = self.now();
+        let operation = match &done.tag {
+            Tag::Token { .. } => Operation::Token,
+            Tag::Call(job) => job.operation,
+        };
+        let outcome = classify(operation, &done.reply, wall);
+        let trace = self.trace(&done);
+        let instant = lane::Instant {
+            now,
+            started: now.saturating_sub(done.elapsed),
+            wall,
+            jitter: jitter(),
+            token_call: operation == Operation::Token,
+        };
+        if let Reply::Answer(answer) = &done.reply {
+            let others = self.in_flight();
+            self.lane.observe(&answer.quota, others, now);
+        }
+        match done.tag {
+            Tag::Token { requested, mark } => {
+                self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
+                self.token_came_back(&outcome, requested, &mark, trace);
+            }
+            Tag::Call(job) => {
+                let moment = Moment {
+                    started: trace.started,
+                    now: wall,
+                    jitter: jitter(),
+                    outage: self.lane.breaker.is_outage(),
+                    token_is_new: self.lane.token_is_new() && job.generation == self.lane.generation,
+                };
+                let next = next(&job.work(), &outcome, &job.reservation, &self.settings.policy, &moment);
+                let had_token = self.lane.token.is_some();
+                self.lane.came_back(operation, job.generation, &outcome, &instant);
+                if had_token && self.lane.token.is_none() {
+                    self.in_transaction(|_| memory::drop_token());
+                }
+                let change = job.change(&outcome, next, trace);
+                self.note(&change, wall);
+                self.unrecorded.push(change);
+            }
+        }
+        self.more = true;
+    }
+
+    fn trace(&mut self, done: &Done<Tag>) -> Trace {
+        let answer = if let Reply::Answer(answer) = &done.reply { Some(answer) } else { None };
+        if let Some(date) = answer.and_then(|answer| answer.date.as_deref()).and_then(|date| DateTime::parse_from_rfc2822(date).ok()) {
+            self.news.clock_skew_ms = Some((date.with_timezone(&Utc) - Utc::now()).num_milliseconds());
+        }
+        Trace {
+            started: done.started_at,
+            duration_ms: i32::try_from(done.elapsed.as_millis()).unwrap_or(i32::MAX),
+            http_status: answer.map(|answer| answer.status),
+            request_id: answer.and_then(|answer| answer.request_id.clone()),
+        }
+    }
+
+    fn note(&mut self, change: &Change, wall: DateTime<Utc>) {
+        if change.held.is_some() {
+            self.news.success = Some(wall);
+        } else if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()) {
+            self.news.error = Some(format!("booking {}: {problem}", change.booking_id));
+        }
+    }
+
+    fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {
+        let token = self.lane.token.clone().filter(|_| matches!(outcome, Outcome::Token { .. }));
+        let unsent = matches!(outcome, Outcome::NotSent { .. });
+        let attempt = token_attempt(outcome, trace);
+        if let Some(problem) = &attempt.problem {
+            self.news.error = Some(format!("access token: {problem}"));
+            self.report(&format!("no access token: {}", problem.sentence), "The bookings wait. See SELECT * FROM guestly_doctor().");
+        }
+        self.in_transaction(|_| {
+            if let Some(token) = &token {
+                memory::save_token(token, mark)?;
+            }
+            if unsent {
+                memory::token_unsent(requested)?;
+            }
+            queue::log(&[attempt])
+        });
+    }
+}
+
+/// In [0, 1): the standard library seeds its hashers from the system's randomness.
+fn jitter() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1u64 << 53) as f64
+}

@@ -1,0 +1,107 @@
+//! What leaves: calls, token requests, and what test mode does instead. Part of the worker, main thread; the only place
+//! that hands something to the sender threads.
+
+use chrono::{DateTime, Utc};
+use pgrx::log;
+
+use super::{Tag, Worker};
+use crate::domain::outcome::Outcome;
+use crate::domain::plan::TEST_PREFIX;
+use crate::domain::redact::mask_personal;
+use crate::domain::request::Request;
+use crate::domain::transition::Next;
+use crate::net::client::{Client, Endpoint};
+use crate::pg::job::{Job, Trace};
+use crate::pg::session::Result;
+use crate::pg::{memory, secrets};
+
+impl Worker {
+    /// Sends the calls whose intent is committed.
+    pub(super) fn send(&mut self, jobs: Vec<Job>) {
+        if self.settings.test_mode {
+            return jobs.into_iter().for_each(|job| self.pretend(job));
+        }
+        let now = self.now();
+        for mut job in jobs {
+            let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+                // Rescued by the next start; cannot happen, since a claim needs both.
+                self.report("claimed a booking without a token", "Please report this.");
+                continue;
+            };
+            let request = Request::Call { token: token.value.clone(), request: job.request() };
+            job.generation = self.lane.generation;
+            self.lane.quota.take(1, now);
+            pool.submit(client, Tag::Call(Box::new(job)), request);
+        }
+    }
+
+    /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.
+    fn pretend(&mut self, job: Job) {
+        let request = job.request();
+        let body = request.body.as_ref().map(mask_personal).unwrap_or_default();
+        log!("guestly_sync test mode: {} {} {body}", request.method.as_str(), request.path);
+        let reservation_id = format!("{TEST_PREFIX}{}", job.reservation.code);
+        let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None };
+        let next = Next::Synced { reservation_id, adopted: false, warning: None };
+        let trace = Trace { started: Utc::now(), ..Trace::default() };
+        self.unrecorded.push(job.change(&outcome, next, trace));
+    }
+
+    /// Asks for a token: the intent is part of this transaction, the request leaves after it.
+    pub(super) fn intend_token(&mut self, wall: DateTime<Utc>) -> Result<()> {
+        self.look_for_credentials();
+        if let Some(mark) = self.mark() {
+            memory::intend_token(wall, &mark)?;
+            self.token_intent = Some((wall, mark));
+        }
+        Ok(())
+    }
+
+    /// Sends the token request whose intent is committed.
+    pub(super) fn send_token_request(&mut self) {
+        let Some((requested, mark)) = self.token_intent.take() else { return };
+        let (Some(client), Some(credentials), Some(pool)) = (self.client(), &self.credentials, &self.pool) else { return };
+        let request = Request::Token { client_id: credentials.id.clone(), client_secret: credentials.secret.clone() };
+        self.lane.token_requested(requested);
+        self.lane.quota.take(1, self.began.elapsed());
+        pool.submit(client, Tag::Token { requested, mark }, request);
+    }
+
+    /// The credentials in force. New ones start with a clean slate: their own token, history and standing.
+    pub(super) fn look_for_credentials(&mut self) {
+        let before = self.mark();
+        self.credentials = secrets::credentials();
+        let after = self.mark();
+        if self.credentials.is_none() {
+            self.report(
+                "no API credentials: paid bookings wait",
+                "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",
+            );
+        }
+        if before != after {
+            self.lane.credentials_changed();
+            let now = self.now();
+            if let Err(error) = memory::recall(&mut self.lane, after.as_deref(), now) {
+                self.report(&format!("cannot read the kept token: {error}"), "See SELECT * FROM guestly_doctor().");
+            }
+        }
+    }
+
+    /// The client for the addresses in force; none, with a report, where they may not be called.
+    pub(super) fn client(&mut self) -> Option<Client> {
+        if self.client.is_none() {
+            let settings = &self.settings;
+            let endpoint = Endpoint {
+                base_url: settings.base_url.clone(),
+                token_url: settings.token_url.clone(),
+                connect_timeout: settings.connect_timeout,
+                request_timeout: settings.request_timeout,
+            };
+            match Client::new(endpoint) {
+                Ok(client) => self.client = Some(client),
+                Err(why) => self.report(&why, "Correct guestly_sync.base_url or guestly_sync.token_url."),
+            }
+        }
+        self.client.clone()
+    }
+}

@@ -1,0 +1,125 @@
+//! The limiter: never over any window, for any arrival pattern, and no slower than it must be.
+
+use std::time::Duration;
+
+use guestly_sync::domain::quota::Quota;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::api::{Api, WINDOWS, every_window};
+use crate::config;
+use crate::limiter_model::{Run, Step, api_limits, settings, step};
+
+/// Calls in any interval are at most capacity plus refill, for each limited window.
+fn within_every_interval(
+    calls: &[(u64, u32)],
+    limits: [u32; 3],
+    share: u32,
+) -> Result<(), TestCaseError> {
+    for i in (0..3).filter(|&i| limits[i] > 0) {
+        let rate = (u128::from(limits[i]) * u128::from(share.min(100))).max(100);
+        for (first, &(begin, _)) in calls.iter().enumerate() {
+            let mut made = 0;
+            for &(end, n) in &calls[first..] {
+                made += u128::from(n);
+                let allowed = rate * (WINDOWS[i] + u128::from(end - begin));
+                prop_assert!(
+                    made * 100 * WINDOWS[i] <= allowed,
+                    "{made} calls in {} ns",
+                    end - begin
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config(400))]
+
+    #[test]
+    fn the_limiter_never_exceeds_any_window(limits in api_limits(), share in prop_oneof![0_u32..=100, Just(100), Just(u32::MAX)], steps in vec(step(), 1..80)) {
+        let mut api = Api::new(limits, 0);
+        let mut run = Run::new(settings(limits, share));
+        for step in &steps {
+            let (known, held) = (run.calls.len(), run.held);
+            run.apply(step, &mut api)?;
+            for &(at, n) in &run.calls[known..] {
+                prop_assert!(api.serve(n, u128::from(at)), "429 after {step:?}");
+                prop_assert!(at >= held || matches!(step, Step::Restart { .. }), "called before Retry-After ended");
+            }
+        }
+        within_every_interval(&run.calls, limits, share)?;
+    }
+
+    #[test]
+    fn two_that_share_an_account_stay_within_it_together(share in 20_u32..=80, steps in vec((any::<bool>(), step()), 1..80)) {
+        let limits = [15, 120, 5_000];
+        let mut api = Api::new(limits, 0);
+        let mut runs = [Run::new(settings(limits, share)), Run::new(settings(limits, 100 - share))];
+        for (which, step) in &steps {
+            let time = runs[0].time.max(runs[1].time);
+            let run = &mut runs[usize::from(*which)];
+            run.time = time;
+            let known = run.calls.len();
+            run.apply(step, &mut api)?;
+            for &(at, n) in &run.calls[known..] {
+                prop_assert!(api.serve(n, u128::from(at)), "429 after {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_backlog_uses_all_that_is_allowed(limit in 1_u32..200, window in 0_usize..3, share in 1_u32..=100, rounds in 1_u32..300) {
+        let mut limits = [0; 3];
+        limits[window] = limit;
+        let mut run = Run::new(settings(limits, share));
+        for _ in 0..rounds {
+            run.greedy()?;
+        }
+        let made: u128 = run.calls.iter().map(|&(_, n)| u128::from(n)).sum();
+        let rate = (u128::from(limit) * u128::from(share)).max(100);
+        let allowed = rate * (WINDOWS[window] + u128::from(run.time)) / (100 * WINDOWS[window]);
+        prop_assert_eq!(made, allowed);
+    }
+
+    #[test]
+    fn answers_do_not_slow_a_lone_worker(share in 10_u32..=100, rounds in 100_u32..400, in_flight in 0_u32..4) {
+        let limits = [15, 120, 5_000];
+        let mut api = Api::new(limits, 0);
+        let mut run = Run::new(settings(limits, share));
+        for _ in 0..rounds {
+            let known = run.calls.len();
+            run.greedy()?;
+            for &(at, n) in &run.calls[known..] {
+                prop_assert!(api.serve(n, u128::from(at)));
+            }
+            let headers = api.headers(u128::from(run.time));
+            run.learn(&headers, in_flight)?;
+        }
+        let made: u128 = run.calls.iter().map(|&(_, n)| u128::from(n)).sum();
+        let gained = (0..3).map(|i| u128::from(limits[i] * share) * u128::from(run.time) / (100 * WINDOWS[i]));
+        // What is lost is lost once, not with every answer: rounding and the calls under way.
+        prop_assert!(made + 2 + u128::from(in_flight) >= gained.min().unwrap_or(0));
+    }
+
+    #[test]
+    fn no_argument_makes_the_limiter_panic_or_overflow(
+        limits in any::<[u32; 3]>(), share in any::<u32>(), nows in vec(any::<u64>(), 1..9),
+        levels in any::<[f64; 3]>(), n in any::<u32>(), remaining in any::<Option<u32>>(), limit in any::<Option<u32>>(),
+    ) {
+        let mut quota = Quota::new(settings(limits, share), Duration::from_nanos(n.into()));
+        for now in nows.into_iter().flat_map(|now| [Duration::from_nanos(now), Duration::from_secs(now)]) {
+            quota.restore(levels, now, now);
+            quota.take(n / 2, now);
+            quota.observe(&every_window(limit, remaining), n, now);
+            quota.hold(now);
+            quota.set_limits(settings([n, limits[0], limits[1]], share), now);
+            let permits = quota.permits(now);
+            prop_assert_eq!(permits == 0, quota.next_permit(now).is_some());
+            for level in quota.levels(now) {
+                prop_assert!(level >= 0.0);
+            }
+        }
+    }
+}

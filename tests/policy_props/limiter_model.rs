@@ -1,0 +1,205 @@
+//! What the limiter is tested with: a worker that does anything that is allowed, and dies at times.
+
+use std::time::Duration;
+
+use guestly_sync::domain::outcome::QuotaHeaders;
+use guestly_sync::domain::quota::{Limits, Quota};
+use proptest::prelude::*;
+
+use crate::api::{Api, every_window};
+use crate::pause;
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Time passes; then as many calls as wanted and allowed.
+    Call {
+        pause: u64,
+        wanted: u32,
+    },
+    /// Time passes as far as the limiter says; then all that is allowed.
+    Greedy,
+    /// An answer with the API's true headers.
+    Observe {
+        in_flight: u32,
+    },
+    /// An answer with any headers.
+    Rubbish {
+        limit: u32,
+        remaining: u32,
+    },
+    Hold {
+        length: u64,
+    },
+    /// The worker dies, and another starts after a while.
+    Restart {
+        away: u64,
+    },
+    /// `now` is asked for as if time had gone back, and calls are made if that is allowed.
+    Back {
+        by: u64,
+        wanted: u32,
+    },
+    /// Settings change and change back.
+    Settings {
+        smaller: u32,
+    },
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (pause(), prop_oneof![0_u32..4, Just(u32::MAX)]).prop_map(|(pause, wanted)| Step::Call { pause, wanted }),
+        6 => Just(Step::Greedy),
+        2 => (0_u32..4).prop_map(|in_flight| Step::Observe { in_flight }),
+        1 => any::<(u32, u32)>().prop_map(|(limit, remaining)| Step::Rubbish { limit, remaining }),
+        1 => pause().prop_map(|length| Step::Hold { length }),
+        1 => pause().prop_map(|away| Step::Restart { away }),
+        1 => (pause(), 0_u32..9).prop_map(|(by, wanted)| Step::Back { by, wanted }),
+        1 => (0_u32..9).prop_map(|smaller| Step::Settings { smaller }),
+    ]
+}
+
+pub fn api_limits() -> impl Strategy<Value = [u32; 3]> {
+    let limit = || prop_oneof![Just(0_u32), 1_u32..30, 1_u32..6_000, Just(u32::MAX)];
+    prop_oneof![2 => Just([15, 120, 5_000]), 3 => [limit(), limit(), limit()]]
+}
+
+pub fn settings(limits: [u32; 3], share_percent: u32) -> Limits {
+    let [per_second, per_minute, per_hour] = limits;
+    Limits {
+        per_second,
+        per_minute,
+        per_hour,
+        share_percent,
+    }
+}
+
+/// One worker (and its successors) on true time, which the API sees; `origin` is when it started.
+pub struct Run {
+    quota: Quota,
+    limits: Limits,
+    origin: u64,
+    pub time: u64,
+    /// When calls were made, and how many.
+    pub calls: Vec<(u64, u32)>,
+    pub held: u64,
+}
+
+impl Run {
+    pub fn new(limits: Limits) -> Self {
+        let quota = Quota::new(limits, Duration::ZERO);
+        Self {
+            quota,
+            limits,
+            origin: 0,
+            time: 0,
+            calls: Vec::new(),
+            held: 0,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.time - self.origin)
+    }
+
+    fn call(&mut self, wanted: u32, now: Duration) {
+        let n = wanted.min(self.quota.permits(now));
+        self.quota.take(n, now);
+        if n > 0 {
+            self.calls.push((self.time, n));
+        }
+    }
+
+    pub fn greedy(&mut self) -> Result<(), TestCaseError> {
+        let now = self.now();
+        if let Some(wait) = self.quota.next_permit(now) {
+            prop_assert!(wait > Duration::ZERO);
+            prop_assert_eq!(
+                self.quota
+                    .clone()
+                    .permits(now + wait - Duration::from_nanos(1)),
+                0,
+                "not the earliest"
+            );
+            self.time += wait.as_nanos() as u64;
+        }
+        prop_assert!(
+            self.quota.permits(self.now()) > 0,
+            "the promised permit is missing"
+        );
+        self.call(u32::MAX, self.now());
+        Ok(())
+    }
+
+    fn restart(&mut self, away: u64) {
+        let saved = self.quota.levels(self.now());
+        self.time += away;
+        self.origin = self.time;
+        self.held = 0;
+        self.quota = Quota::new(self.limits, Duration::ZERO);
+        self.quota
+            .restore(saved, Duration::from_nanos(away), Duration::ZERO);
+    }
+
+    /// One step. The caller gives new `calls` to the API, and compares them with `held`.
+    pub fn apply(&mut self, step: &Step, api: &mut Api) -> Result<(), TestCaseError> {
+        match *step {
+            Step::Call { pause, wanted } => {
+                self.time += pause;
+                self.call(wanted, self.now());
+            }
+            Step::Greedy => self.greedy()?,
+            Step::Observe { in_flight } => {
+                let headers = api.headers(u128::from(self.time));
+                self.learn(&headers, in_flight)?;
+            }
+            Step::Rubbish { limit, remaining } => {
+                self.learn(&every_window(Some(limit), Some(remaining)), 0)?;
+            }
+            Step::Hold { length } => {
+                let until = self.now() + Duration::from_nanos(length);
+                self.quota.hold(until);
+                self.held = self.held.max(self.time + length);
+            }
+            Step::Restart { away } => self.restart(away),
+            Step::Back { by, wanted } => self.go_back(by, wanted)?,
+            Step::Settings { smaller } => self.change_settings(smaller),
+        }
+        Ok(())
+    }
+
+    fn go_back(&mut self, by: u64, wanted: u32) -> Result<(), TestCaseError> {
+        let before = self.quota.permits(self.now());
+        let now = self.now().saturating_sub(Duration::from_nanos(by));
+        let after = self.quota.permits(now);
+        prop_assert!(after <= before, "time that went back gave permits");
+        self.call(wanted, now);
+        Ok(())
+    }
+
+    /// Smaller limits and back. A window that becomes unlimited forgets, so limited ones stay limited here.
+    fn change_settings(&mut self, smaller: u32) {
+        let Limits {
+            per_second,
+            per_minute,
+            per_hour,
+            share_percent,
+        } = self.limits;
+        let cut =
+            [per_second, per_minute, per_hour].map(|l| l.saturating_sub(smaller).max(l.min(1)));
+        let now = self.now();
+        self.quota.set_limits(settings(cut, share_percent), now);
+        self.quota.set_limits(self.limits, now);
+    }
+
+    pub fn learn(&mut self, headers: &QuotaHeaders, in_flight: u32) -> Result<(), TestCaseError> {
+        let now = self.now();
+        let before = self.quota.levels(now);
+        self.quota.observe(headers, in_flight, now);
+        let after = self.quota.levels(now);
+        prop_assert!(
+            (0..3).all(|i| after[i] <= before[i]),
+            "an answer raised a level"
+        );
+        Ok(())
+    }
+}

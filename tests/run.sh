@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Every check of the project, set-up included: on a fresh Debian 12 machine, as root or with sudo, and again at will.
+# Asks nothing. Ends with status 0 if all is well, else at the first step that failed, with its name.
+set -euo pipefail
+
+# shellcheck source=tests/lib/setup.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+
+step_name=start
+steps_done=()
+
+finish() {
+    local status=$?
+    say
+    [ "${#steps_done[@]}" -eq 0 ] || printf '%s\n' "${steps_done[@]}"
+    if [ "$status" -eq 0 ]; then
+        say "All checks passed in $SECONDS s."
+    else
+        say "FAILED: $step_name (status $status, after $SECONDS s in all)"
+    fi
+}
+trap finish EXIT
+
+# step <name> <command …>: runs one check and notes how long it took.
+step() {
+    local began=$SECONDS
+    step_name=$1
+    shift
+    say "==> $step_name"
+    "$@" </dev/null
+    steps_done+=("$(printf '%5d s  %s' "$((SECONDS - began))" "$step_name")")
+}
+
+check_scripts() {
+    local script
+    for script in .ci/run tests/*.sh tests/lib/*.sh; do
+        bash -n "$script"
+    done
+}
+
+# `set_up` changes this shell's PATH, so no step may run in a subshell.
+step "set-up" set_up
+step "scripts" check_scripts
+step "format" cargo fmt --all --check
+step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+step "unit, property and doc tests" cargo test --locked --package guestly_sync
+step "tests of the simulator" cargo test --locked --package guestly-simulator
+step "install the extension" install_extension
+step "scenario tests" cargo test --locked --package guestly-scenarios

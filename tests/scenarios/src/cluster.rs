@@ -1,0 +1,201 @@
+//! A PostgreSQL server for one test: started in a moment from a template, reached over its own socket only, broken
+//! and restarted at will, deleted at the end. Called by the tests, on their threads. Must not know the host's tables.
+
+use crate::database::Database;
+use crate::folder::{self, must_run, programs, run, server_command};
+use crate::options::Options;
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The last lines of the server's log that a failed test shows.
+const LOG_TAIL: usize = 60;
+
+/// How a server is stopped: `pg_ctl stop -m …`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopMode {
+    /// Waits until every session has gone.
+    Smart,
+    /// Sends every session away.
+    Fast,
+    /// As a crash: the next start recovers.
+    Immediate,
+}
+
+impl StopMode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Smart => "smart",
+            Self::Fast => "fast",
+            Self::Immediate => "immediate",
+        }
+    }
+}
+
+/// A test server. It is its own database `postgres`: what [`Database`] can do, it can do there. Dropped, it is stopped
+/// and deleted; in a failing test it is stopped, kept, and the end of its log printed.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    environment: Vec<(String, String)>,
+    main: Database,
+}
+
+impl Deref for Cluster {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.main
+    }
+}
+
+impl Cluster {
+    /// Makes a server and starts it.
+    ///
+    /// # Panics
+    /// If it does not start, with the end of its log.
+    pub fn start(options: Options) -> Self {
+        let folder = folder::new_server_folder();
+        folder::make_data(&folder.join("data"), options.own_identifier);
+        Self::start_on(folder, options)
+    }
+
+    /// Starts a server on a physical copy of another one's data folder, as a backup or a cloned disk would give it:
+    /// the other server must be stopped. Its ALTER SYSTEM settings come along.
+    ///
+    /// # Panics
+    /// If the other server runs or the copy does not start.
+    pub fn start_copy_of(other: &Self, options: Options) -> Self {
+        assert!(!other.is_running(), "a data folder is copied while its server is stopped");
+        let folder = folder::new_server_folder();
+        must_run(server_command(Path::new("cp")).arg("-a").arg(other.data()).arg(folder.join("data")));
+        Self::start_on(folder, options)
+    }
+
+    /// Starts a streaming standby of this server.
+    ///
+    /// # Panics
+    /// If the base backup or the start fails.
+    pub fn start_standby(&self, options: Options) -> Self {
+        let folder = folder::new_server_folder();
+        let mut backup = server_command(&programs().join("pg_basebackup"));
+        backup.arg("-h").arg(&self.folder).args(["-U", "postgres", "-c", "fast", "-X", "stream", "-R", "--no-sync"]);
+        must_run(backup.arg("-D").arg(folder.join("data")));
+        Self::start_on(folder, options)
+    }
+
+    fn start_on(folder: PathBuf, options: Options) -> Self {
+        let own = folder.join("data").join(folder::CONFIGURATION);
+        fs::write(&own, options.configuration(&folder))
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", own.display()));
+        let main = Database::new(&folder, "postgres");
+        let cluster = Self { folder, environment: options.environment, main };
+        cluster.start_again();
+        cluster
+    }
+
+    /// Starts a stopped server and waits until it takes connections.
+    ///
+    /// # Panics
+    /// If it does not start, with the end of its log.
+    pub fn start_again(&self) {
+        let mut command = self.pg_ctl();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.args(["start", "-w", "-t", "60", "-l"]).arg(self.folder.join("log"));
+        run(&mut command).unwrap_or_else(|error| panic!("{error}\n{}", self.log_tail()));
+    }
+
+    /// Stops the server, waits until it is gone, and gives the time that took.
+    ///
+    /// # Panics
+    /// If it still runs after 60 s.
+    pub fn stop(&self, mode: StopMode) -> Duration {
+        let began = Instant::now();
+        let mut command = self.pg_ctl();
+        command.args(["stop", "-w", "-t", "60", "-m", mode.as_str()]);
+        run(&mut command).unwrap_or_else(|error| panic!("{error}\n{}", self.log_tail()));
+        began.elapsed()
+    }
+
+    /// Stops fast and starts again.
+    pub fn restart(&self) {
+        self.stop(StopMode::Fast);
+        self.start_again();
+    }
+
+    /// Ends a standby's standby and waits until it takes writes.
+    pub fn promote(&self) {
+        must_run(self.pg_ctl().args(["promote", "-w", "-t", "60"]));
+    }
+
+    /// Whether the server runs.
+    pub fn is_running(&self) -> bool {
+        run(self.pg_ctl().arg("status")).is_ok()
+    }
+
+    /// The folder of its socket, which is all that a client needs to come in.
+    pub fn socket_folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The whole log since the first start.
+    pub fn log(&self) -> String {
+        fs::read(self.folder.join("log"))
+            .map_or_else(|_| String::new(), |text| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Sets a setting for the whole server and reloads. Running sessions and workers hear of it a moment later.
+    pub fn alter_system(&self, name: &str, value: &str) {
+        self.change_system(&format!("ALTER SYSTEM SET {name} = '{}'", value.replace('\'', "''")));
+    }
+
+    /// Takes a setting back to its default and reloads.
+    pub fn reset_system(&self, name: &str) {
+        self.change_system(&format!("ALTER SYSTEM RESET {name}"));
+    }
+
+    fn change_system(&self, statement: &str) {
+        let mut client = self.client();
+        for part in [statement, "SELECT pg_reload_conf()"] {
+            // One by one: ALTER SYSTEM refuses to run inside a transaction, which a batch would be.
+            client
+                .batch_execute(part)
+                .unwrap_or_else(|error| panic!("{}\nin: {part}", crate::database::in_words(&error)));
+        }
+    }
+
+    fn pg_ctl(&self) -> Command {
+        let mut command = server_command(&programs().join("pg_ctl"));
+        command.arg("-s").arg("-D").arg(self.data());
+        command
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let skipped = lines.len().saturating_sub(LOG_TAIL);
+        format!("the end of the server's log:\n{}", lines[skipped..].join("\n"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // No panic in here: a second one would abort the test binary and hide the first.
+        let _ = run(self.pg_ctl().args(["stop", "-w", "-t", "60", "-m", "immediate"]));
+        if thread::panicking() {
+            let tail = self.log_tail();
+            let place = folder::keep(&self.folder).unwrap_or_else(|error| error);
+            eprintln!("{tail}\nthe server's folder is kept in {place}");
+        } else if let Err(error) = folder::remove(&self.folder) {
+            eprintln!("a test server's folder stays behind: {error}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Support for the scenario tests in `tests/scenarios/tests`: real PostgreSQL servers with the extension, the host
+//! application's tables with invented bookings, and the Guestly simulator. Only tests call it, from their own
+//! threads. It must not import the extension's crate: a scenario sees the product as a user does, from outside.
+//!
+//! Everything here panics with a plain sentence when it cannot do its work: a test has nothing better to do.
+
+pub mod cluster;
+mod database;
+mod folder;
+pub mod host;
+mod options;
+pub mod sim;
+pub mod wait;
+mod worker;
+
+pub use cluster::{Cluster, StopMode};
+pub use database::Database;
+pub use options::Options;
+pub use sim::Sim;
+pub use wait::wait_until;

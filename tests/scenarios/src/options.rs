@@ -1,0 +1,75 @@
+//! What a test server is started with. Called by the tests; `cluster` writes it down. Must not start anything.
+
+use std::path::Path;
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    preload: bool,
+    durable: bool,
+    pub(crate) own_identifier: bool,
+    settings: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    /// The extension's library preloaded, fsync off, the template's system identifier.
+    fn default() -> Self {
+        Self { preload: true, durable: false, own_identifier: false, settings: Vec::new(), environment: Vec::new() }
+    }
+}
+
+impl Options {
+    /// A server that does not load the extension's library.
+    #[must_use]
+    pub fn without_preload(mut self) -> Self {
+        self.preload = false;
+        self
+    }
+
+    /// With fsync on, for tests that time real commits. A killed server loses nothing without it either: only a
+    /// machine that fails does.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// With a system identifier of its own, unlike all copies of the template: another server in the extension's eyes.
+    #[must_use]
+    pub fn own_identifier(mut self) -> Self {
+        self.own_identifier = true;
+        self
+    }
+
+    /// A line in postgresql.conf.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A variable in the server's environment, at every start.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The lines of configuration of a server whose socket lies in `folder`.
+    pub(crate) fn configuration(&self, folder: &Path) -> String {
+        let durability = if self.durable { "on" } else { "off" };
+        let mut lines = format!(
+            "listen_addresses = ''\nunix_socket_directories = '{}'\nfsync = {durability}\nfull_page_writes = \
+             {durability}\nmax_worker_processes = 16\nshared_buffers = '32MB'\nlog_line_prefix = '%m [%p] %b '\n",
+            folder.display()
+        );
+        if self.preload {
+            lines.push_str("shared_preload_libraries = 'guestly_sync'\n");
+        }
+        for (name, value) in &self.settings {
+            lines.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
+        }
+        lines
+    }
+}

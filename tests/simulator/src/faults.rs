@@ -1,0 +1,208 @@
+//! Fault rules: which calls they hit and what happens to those. Installed by admin.rs, asked by state.rs.
+//! All under the state lock; without rules the way through is one length check.
+
+use crate::call::Call;
+use crate::clock::Now;
+use crate::rng::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A rule as the admin call sends it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    #[serde(rename = "match", default)]
+    pub matcher: Matcher,
+    pub effect: Effect,
+    /// How many calls matched and how often the effect was used.
+    #[serde(skip_deserializing)]
+    pub seen: u64,
+    #[serde(skip_deserializing)]
+    pub fired: u64,
+    #[serde(skip)]
+    installed: u64,
+}
+
+/// Which calls a rule hits; every given part must hold.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Matcher {
+    pub method: Option<String>,
+    #[serde(alias = "path_regex")]
+    pub path: Option<String>,
+    pub operation: Option<String>,
+    pub body_contains: Option<String>,
+    /// Only the n-th matching call, from 1.
+    pub nth: Option<u64>,
+    pub every: Option<u64>,
+    pub prob: Option<f64>,
+    /// At most so many times.
+    pub count: Option<u64>,
+    /// Only after, and only for, so many real milliseconds since the rule was installed.
+    pub after_ms: Option<u64>,
+    pub for_ms: Option<u64>,
+}
+
+/// Before or after the business state changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum When {
+    #[default]
+    Before,
+    After,
+}
+
+/// How a connection is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cut {
+    #[default]
+    Rst,
+    Fin,
+    HalfBody,
+    WrongLength,
+    ShortLength,
+}
+
+/// What happens to a matching call; `kind` names it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Effect {
+    Latency {
+        ms: u64,
+        max_ms: Option<u64>,
+        #[serde(default)]
+        when: When,
+    },
+    Hang {
+        ms: u64,
+        #[serde(default)]
+        when: When,
+    },
+    DropBeforeAccept {
+        #[serde(default)]
+        how: Cut,
+    },
+    DropAfterAccept {
+        #[serde(default)]
+        how: Cut,
+    },
+    LateCommit {
+        ms: u64,
+        /// A status to answer now; without it the connection is cut.
+        status: Option<u16>,
+        #[serde(default)]
+        how: Cut,
+    },
+    Status {
+        #[serde(alias = "status")]
+        code: u16,
+        #[serde(default)]
+        body: Option<String>,
+        #[serde(default)]
+        retry_after: Option<Value>,
+        #[serde(default)]
+        committed: bool,
+    },
+    RateLimit {
+        #[serde(default)]
+        retry_after: Option<Value>,
+    },
+    TokenExpireNow,
+    TokenRevoke,
+    OauthDown {
+        status: Option<u16>,
+    },
+    CalendarConflict {
+        status: Option<u16>,
+    },
+    Garbage {
+        shape: String,
+        status: Option<u16>,
+    },
+    Redirect {
+        to: String,
+        code: Option<u16>,
+    },
+    SlowBody {
+        bytes_per_s: u64,
+    },
+    StatusSilentIgnore,
+}
+
+impl Effect {
+    /// The name for the ledger.
+    pub(crate) fn name(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.get("kind").and_then(Value::as_str).unwrap_or("?").to_owned()
+    }
+}
+
+/// A header value given as text or number.
+pub(crate) fn header_text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The installed rules.
+#[derive(Default)]
+pub(crate) struct Faults {
+    pub rules: Vec<Rule>,
+}
+
+impl Faults {
+    pub(crate) fn install(&mut self, value: &Value, now: Now) -> Result<(), String> {
+        let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let mut rules = Vec::new();
+        for entry in list {
+            let mut rule: Rule = serde_json::from_value(entry).map_err(|e| e.to_string())?;
+            rule.installed = now.mono;
+            rules.push(rule);
+        }
+        self.rules.extend(rules);
+        Ok(())
+    }
+
+    /// The effects for this call, in the order of the rules.
+    pub(crate) fn pick(&mut self, call: &Call, now: Now, rng: &mut Rng) -> Vec<Effect> {
+        if self.rules.is_empty() {
+            return Vec::new();
+        }
+        self.rules.iter_mut().filter_map(|rule| rule.fires(call, now, rng)).collect()
+    }
+}
+
+impl Rule {
+    fn fires(&mut self, call: &Call, now: Now, rng: &mut Rng) -> Option<Effect> {
+        let age = now.mono.saturating_sub(self.installed) / 1000;
+        if !self.matcher.hits(call, age) || self.matcher.count.is_some_and(|count| self.fired >= count) {
+            return None;
+        }
+        self.seen += 1;
+        let by_place = self.matcher.nth.is_none_or(|n| n == self.seen)
+            && self.matcher.every.is_none_or(|n| n == 0 || self.seen.is_multiple_of(n));
+        if !by_place || self.matcher.prob.is_some_and(|p| !rng.chance(p)) {
+            return None;
+        }
+        self.fired += 1;
+        Some(self.effect.clone())
+    }
+}
+
+impl Matcher {
+    fn hits(&self, call: &Call, age_ms: u64) -> bool {
+        self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(&call.request.method))
+            && self.path.as_deref().is_none_or(|p| call.request.path.contains(p) || call.request.target.contains(p))
+            && self.operation.as_deref().is_none_or(|o| o == call.operation.as_str())
+            && self.after_ms.is_none_or(|ms| age_ms >= ms)
+            && self.for_ms.is_none_or(|ms| age_ms < ms)
+            && self.body_contains.as_deref().is_none_or(|part| contains(&call.request.body, part.as_bytes()))
+    }
+}
+
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || body.windows(part.len()).any(|window| window == part)
+}

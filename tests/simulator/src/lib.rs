@@ -1,0 +1,149 @@
+//! A hermetic HTTP server that plays the Guesty Open API on the loopback and judges its client.
+//!
+//! Used by the scenario tests and by hand through the binary. It shares no type with the client: a shared struct
+//! would hide a wrong field name. State lives in memory; every call is a row of the ledger, and verdicts come from
+//! what the server saw.
+//!
+//! # Admin calls
+//!
+//! All under `/__sim`, with JSON bodies, never limited or judged. A bad body is answered 400 `{"error": "…"}`.
+//!
+//! | call | body (example) | what it does |
+//! |---|---|---|
+//! | `POST /__sim/reset` | `{"profile":"observed","seed":7,"lag_scale":0.02}` | forgets everything; knobs are the profile's plus the body's |
+//! | `POST /__sim/knobs` | `{"conflict_status":409,"per_second":5}` | changes any subset of [`Knobs`]; `GET` shows them |
+//! | `POST /__sim/faults` | a rule or an array of rules, see below | adds rules; `GET` shows them with `seen` and `fired` |
+//! | `DELETE /__sim/faults` | | removes all rules |
+//! | `POST /__sim/listings` | `{"id":"64b1f0aa11bb22cc33dd4499","units":1,"min_nights":3,"tax":0.13}` | adds or replaces one or an array |
+//! | `POST /__sim/foreign-reservation` | `{"listingId":"…","checkInDateLocalized":"2027-05-10","checkOutDateLocalized":"2027-05-14"}` | a booking the client did not make |
+//! | `POST /__sim/reservations/{id or code}` | `{"status":"canceled"}` | the owner edits in the UI; dates, listing, guests, notes too |
+//! | `POST /__sim/tokens/revoke` | | all tokens are revoked |
+//! | `POST /__sim/clock/advance` | `{"seconds":86400}` | moves token expiry, 24 h windows, buckets; not the lags |
+//! | `POST /__sim/connections/close` | | cuts all open connections |
+//! | `GET /__sim/ledger?since=&operation=&code=&limit=` | | `{"rows":[…],"kept":n,"dropped":n}` |
+//! | `GET /__sim/state?code=` | | all reservations with everything received |
+//! | `GET /__sim/violations` | | `{"violations":[{"id":"I8","severity":"fatal",…}],"counts":{"I8":{"warn":0,"fatal":1}}}` |
+//! | `GET /__sim/metrics?brief=1` | | counters; `brief` leaves out the maps per code |
+//! | `GET /__sim/health` | | 200 |
+//!
+//! # Fault rules
+//!
+//! `{"match":{…},"effect":{"kind":"…",…}}`; all rules are tried in order and all that match take effect.
+//!
+//! `match`: `method`, `path` (substring of path or query), `operation` (`token`, `create`, `search`, `get`, `update`,
+//! `payment`, `listing`), `body_contains`, `nth` (from 1), `every`, `prob`, `count` (at most), `after_ms`, `for_ms`
+//! (real time since the rule was added: a burst or a maintenance).
+//!
+//! | effect | |
+//! |---|---|
+//! | `{"kind":"latency","ms":50,"max_ms":200,"when":"before"}` | uniform; `when`: `before` or `after` the commit |
+//! | `{"kind":"hang","ms":30000,"when":"after"}` | the same, longer than the client waits; a client that leaves ends the call, a commit still comes |
+//! | `{"kind":"drop_before_accept","how":"rst"}` | nothing committed; `rst`, `fin` |
+//! | `{"kind":"drop_after_accept","how":"half_body"}` | committed; `rst`, `fin`, `half_body`, `wrong_length` (longer than the body), `short_length` |
+//! | `{"kind":"late_commit","ms":400,"status":502}` | answers (or, without `status`, cuts by `how`) now, commits after so many real ms |
+//! | `{"kind":"status","code":503,"body":"html","retry_after":"2","committed":true}` | `body`: `json`, `html`, `empty`, `string` or any text |
+//! | `{"kind":"rate_limit","retry_after":"3"}` | 429; any text, a number, or `null` for none |
+//! | `{"kind":"token_expire_now"}`, `{"kind":"token_revoke"}` | the bearer of the call, or all |
+//! | `{"kind":"oauth_down","status":503}` | answers in place of the API (match it with `"operation":"token"`) |
+//! | `{"kind":"calendar_conflict","status":409}` | a third party takes the nights first |
+//! | `{"kind":"garbage","shape":"no_id","status":201}` | of a success: `invalid_json`, `no_id`, `underscore_id`, `nul_in_id`, `invalid_utf8`, `huge_20mb`, `html`, `extra_fields`, `null_fields` |
+//! | `{"kind":"redirect","to":"http://127.0.0.1:1/trap","code":307}` | a followed redirect to a path with `/trap` is a breach |
+//! | `{"kind":"slow_body","bytes_per_s":100}` | |
+//! | `{"kind":"status_silent_ignore"}` | an update is answered 200 and does nothing |
+//!
+//! # Verdicts
+//!
+//! I1 duplicates, I3 overbooking, I4 ignore flags, I5 tokens, I6 rate and Retry-After, I7 in flight, I8 blind second
+//! creates, I9 racing writes, I10 payments, I11 foreign cancellations, I12 bearers and secrets, I13 retries (warn),
+//! I14 legacy endpoints, ROUTE unknown routes, SCHEMA unknown fields (warn). What needs the client's side (I2, I15)
+//! is for the tests to compare with `GET /__sim/state`.
+
+mod admin;
+mod answer;
+mod arrive;
+mod call;
+mod changes;
+mod clock;
+mod config;
+mod create;
+mod effects;
+mod execute;
+mod faults;
+mod http;
+mod judge;
+mod ledger;
+mod limits;
+mod listings;
+mod metrics;
+mod owner;
+mod payments;
+mod profiles;
+mod reads;
+mod reservations;
+mod rng;
+mod schema;
+mod search;
+mod server;
+mod state;
+mod tokens;
+mod updates;
+mod validate;
+mod verdicts;
+
+pub use config::{Config, Knobs, Profile};
+
+use clock::Clock;
+use server::{Shared, accept_loop};
+use state::State;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// A running simulator. Dropping it stops it.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    acceptor: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Simulator {
+    /// Starts listening on 127.0.0.1; ready when this returns.
+    ///
+    /// # Errors
+    /// When the port is taken or a thread cannot be started.
+    pub fn start(config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
+        let address = listener.local_addr()?;
+        let clock = Arc::new(Clock::new());
+        let shared = Arc::new(Shared::new(State::new(config.knobs, Arc::clone(&clock), 1), clock));
+        let theirs = Arc::clone(&shared);
+        let acceptor =
+            thread::Builder::new().name("sim-accept".into()).spawn(move || accept_loop(&listener, &theirs))?;
+        Ok(Self { shared, address, acceptor: Mutex::new(Some(acceptor)) })
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at the end. The API's base is this plus `/v1`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops listening and cuts all connections; the second call does nothing.
+    pub fn stop(&self) {
+        let acceptor = self.acceptor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(acceptor) = acceptor else { return };
+        self.shared.stopping.store(true, Ordering::Release);
+        // Wakes the acceptor, which then sees the flag.
+        let _ = TcpStream::connect(self.address);
+        self.shared.close_connections();
+        let _ = acceptor.join();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
