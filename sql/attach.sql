@@ -33,8 +33,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     property text := guestly.first_column(bookings, 'property_id', 'listing_id', 'apartment_id', 'unit_id');
-    full_name text := guestly.first_column(bookings, 'guest_name', 'customer_name', 'name');
-    pet text := guestly.first_column(bookings, 'has_pet', 'has_pets');
+    -- Null, and so are the expressions made of it, where the table has no such column.
+    full_name text := 'b.' || quote_ident(guestly.first_column(bookings, 'guest_name', 'customer_name', 'name'));
+    pet text := 'b.' || quote_ident(guestly.first_column(bookings, 'has_pet', 'has_pets'));
 BEGIN
     INSERT INTO guestly.field_map AS m (field, expression)
     SELECT f.field, f.expression
@@ -43,11 +44,10 @@ BEGIN
         ('property', coalesce(guestly.column_expression(bookings, NULL, 'property_slug', 'slug', 'property'),
                               guestly.property_expression(bookings, property))),
         ('property_id', 'b.' || quote_ident(property)),
-        ('guest_first_name', guestly.column_expression(bookings, format('split_part(b.%I, '' '', 1)', full_name),
+        ('guest_first_name', guestly.column_expression(bookings, 'split_part(' || full_name || ', '' '', 1)',
                                                        'guest_first_name', 'first_name')),
         ('guest_last_name', guestly.column_expression(bookings,
-                                                      format('coalesce(nullif(regexp_replace(b.%1$I, ''^\S+\s*'', ''''), ''''), b.%1$I)', full_name),
-                                                      'guest_last_name', 'last_name')),
+            'coalesce(nullif(regexp_replace(' || full_name || ', ''^\S+\s*'', ''''), ''''), ' || full_name || ')', 'guest_last_name', 'last_name')),
         ('guest_email', guestly.column_expression(bookings, NULL, 'guest_email', 'email', 'customer_email')),
         ('guest_phone', guestly.column_expression(bookings, NULL, 'guest_phone', 'phone', 'customer_phone')),
         ('check_in', guestly.column_expression(bookings, NULL, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date')),
@@ -55,7 +55,7 @@ BEGIN
         ('adults', guestly.column_expression(bookings, '1', 'adults', 'guests', 'guests_count', 'num_guests')),
         ('children', guestly.column_expression(bookings, '0', 'children')),
         ('infants', guestly.column_expression(bookings, '0', 'infants')),
-        ('pets', guestly.column_expression(bookings, coalesce(format('CASE WHEN b.%I THEN 1 ELSE 0 END', pet), '0'), 'pets')),
+        ('pets', guestly.column_expression(bookings, coalesce('CASE WHEN ' || pet || ' THEN 1 ELSE 0 END', '0'), 'pets')),
         ('total', guestly.column_expression(bookings, NULL, 'total', 'total_price', 'total_amount', 'amount')),
         ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
         ('payment_status', 'b.payment_status')
@@ -117,7 +117,9 @@ BEGIN
             ('guestly_insert_end', format('AFTER INSERT ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()')
         ) AS t (name, clause, call)
     LOOP
-        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', wanted.name, bookings);
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = bookings AND t.tgname = wanted.name) THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', wanted.name, bookings);
+        END IF;
         EXECUTE format('CREATE TRIGGER %I %s EXECUTE FUNCTION %s', wanted.name, wanted.clause, wanted.call);
         -- So that a plain DROP EXTENSION works.
         EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION guestly_sync', wanted.name, bookings);
@@ -227,8 +229,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end'] LOOP
-        IF attached IS NOT NULL THEN
-            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', name, attached);
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = name) THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', name, attached);
         END IF;
     END LOOP;
     DELETE FROM guestly.attachment;

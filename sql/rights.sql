@@ -55,9 +55,15 @@ BEGIN
 END $$;
 
 -- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
-SELECT pg_catalog.pg_extension_config_dump(t::pg_catalog.regclass, '')
-FROM pg_catalog.unnest(ARRAY['guestly.attachment', 'guestly.queue', 'guestly.reservations', 'guestly.attempts', 'guestly.listings',
-    'guestly.status_map', 'guestly.field_map', 'guestly.old_bookings', 'guestly.installations', 'guestly.pause']) t;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
+                                'old_bookings', 'installations', 'pause'] LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
+    END LOOP;
+END $$;
 
 INSERT INTO guestly.installations (system_identifier, database_oid, environment)
 SELECT system_identifier, database_oid, environment FROM guestly.this_installation();

@@ -7,7 +7,7 @@ CREATE FUNCTION guestly.status_row() RETURNS TABLE (
     oldest_waiting_since timestamptz, last_success_at timestamptz, last_error text, last_error_at timestamptz,
     tokens_24h bigint, token_expires_at timestamptz, quota_second double precision, quota_minute double precision,
     quota_hour double precision, clock_skew_ms bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
            p.paused_at IS NOT NULL, p.reason, w.breaker, w.breaker_since, w.held_until, w.credentials_error,

@@ -24,10 +24,10 @@ use pgrx::prelude::*;
 compile_error!("a panic in a sender thread must not take the server down: build with panic = \"unwind\"");
 
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
-extension_sql_file!("../sql/attach.sql", name = "attach", finalize);
+extension_sql_file!("../sql/attach.sql", name = "attach", requires = ["bootstrap"]);
 extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["attach"]);
 extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
-extension_sql_file!("../sql/rights.sql", name = "rights", requires = ["views"]);
+extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
 
 /// Called by the server when it loads the library: in the postmaster, or later in a session that uses a function.
 #[pg_guard]

@@ -2,7 +2,7 @@
 -- attachment, is left alone. Every name is qualified: it runs under the search path of whoever pays.
 INSERT INTO guestly.queue AS q (booking_id, arrival)
 SELECT p.id, p.arrival::pg_catalog.date
-FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS p (id, arrival)
+FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS p (id, arrival)
 WHERE NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id OPERATOR (pg_catalog.=) p.id)
   AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id OPERATOR (pg_catalog.=) p.id
                   AND r.reservation_id OPERATOR (pg_catalog.!~~) 'test-%')

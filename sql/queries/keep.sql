@@ -3,7 +3,7 @@ INSERT INTO guestly.reservations AS r
        (booking_id, reservation_id, confirmation_code, status, listing_id, check_in, check_out, adults, children, infants, pets, adopted)
 SELECT c.id, c.reservation_id, c.code, c.status, c.listing_id, c.check_in::date, c.check_out::date, c.adults, c.children,
        c.infants, c.pets, c.adopted
-FROM pg_catalog.unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
                        $9::integer[], $10::integer[], $11::integer[], $12::boolean[])
      AS c (id, reservation_id, code, status, listing_id, check_in, check_out, adults, children, infants, pets, adopted)
 ON CONFLICT (booking_id) DO UPDATE

@@ -3,7 +3,7 @@ UPDATE guestly.queue q
 SET state = c.state, attempts = c.attempts, due_at = coalesce(pg_catalog.to_timestamp(c.due), q.due_at),
     doubt_since = pg_catalog.to_timestamp(c.doubt_since), look_ups = c.look_ups, creates = c.creates, verdict = c.verdict,
     look_up_first = c.look_up_first, error_class = c.error_class, error = c.error, claim = NULL, operation = NULL
-FROM pg_catalog.unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
                        $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[])
      AS c (id, claim, state, attempts, due, doubt_since, look_ups, creates, verdict, look_up_first, error_class, error)
 WHERE q.booking_id = c.id AND q.claim IS NOT DISTINCT FROM c.claim AND (c.claim IS NULL OR q.state = 'sending')

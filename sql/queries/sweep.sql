@@ -2,5 +2,5 @@
 -- is asked first.
 INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
 SELECT c.id, c.arrival::date, true
-FROM pg_catalog.unnest($1::text[], $2::text[]) AS c (id, arrival)
+FROM unnest($1::text[], $2::text[]) AS c (id, arrival)
 ON CONFLICT (booking_id) DO NOTHING

@@ -116,7 +116,7 @@ impl Bookings {
             "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
              guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
              guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
-             FROM pg_catalog.unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) \
              AS w(id, status, reservation_id, error, attempts) WHERE b.{} = w.id::{}",
             self.table,
             quote_identifier(&self.key),

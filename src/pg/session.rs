@@ -119,7 +119,13 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
 /// Settings of a worker's session: never wait long for a lock, never lose an intent that was committed, and plan the point
 /// queries of a small queue once and by index, whatever the statistics of the moment say.
 pub fn configure() {
-    let settings = [(c"lock_timeout", "500ms"), (c"enable_seqscan", "off"), (c"plan_cache_mode", "force_generic_plan")];
+    let settings = [
+        (c"search_path", "pg_catalog, pg_temp"),
+        (c"lock_timeout", "500ms"), 
+        (c"jit", "off"),
+        (c"enable_seqscan", "off"),
+        (c"plan_cache_mode", "force_generic_plan"),
+    ];
     settings.into_iter().for_each(|(name, value)| sys::set_for_session(name, value));
     if sys::setting(c"synchronous_commit").as_deref() == Some("off") {
         sys::set_for_session(c"synchronous_commit", "local");
