@@ -150,7 +150,10 @@ CREATE TABLE guestly.worker (
     credentials_error    text,
     credentials_error_at timestamptz,
     credentials_mark     text,
-    clock_skew_ms        bigint
+    clock_skew_ms        bigint,
+    online_status        text,
+    online_answer        text,
+    online_at            timestamptz
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);

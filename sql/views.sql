@@ -128,7 +128,13 @@ BEGIN
         coalesce(format('%s s away from Guestly''s', round(now_.clock_skew_ms / 1000.0)), 'not compared yet'),
         CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
     IF online THEN
-        RETURN QUERY SELECT * FROM guestly.check_online();
+        IF guestly.ask_worker() THEN
+            RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
+                CASE WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+            FROM guestly.worker w;
+        ELSE
+            RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
+        END IF;
     END IF;
 END $$;
 COMMENT ON FUNCTION guestly_doctor(boolean) IS 'everything that must be right, one row each, with what to type; online also tries the credentials';

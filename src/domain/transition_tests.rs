@@ -206,7 +206,7 @@ fn a_new_token_rejected_is_a_refusal_to_be_confirmed() {
 
 #[test]
 fn each_create_in_doubt_is_counted_and_its_window_begins_anew() {
-    let again = Work { attempts: 2, creates: 1, ..create() };
+    let again = Work { attempts: 2, creates: 1, look_ups: 7, ..create() };
     assert_eq!(decide(&again, &lost(), moment(100)), in_doubt(ErrorClass::UnknownOutcome, "said", 2, true));
     let slow = Moment { started: at(70), ..moment(100) };
     let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 2, true);

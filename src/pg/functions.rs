@@ -6,6 +6,8 @@ use pgrx::prelude::*;
 /// The schema of the extension; made by `sql/bootstrap.sql`.
 #[pg_schema]
 mod guestly {
+    use std::time::{Duration, Instant};
+
     use pgrx::JsonB;
     use pgrx::datum::TimestampWithTimeZone;
     use pgrx::prelude::*;
@@ -115,6 +117,24 @@ mod guestly {
     fn live_worker() -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone))> {
         let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
         TableIterator::new(wake::live_worker().map(|(pid, since)| (pid, epoch(since))))
+    }
+
+    /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time.
+    #[pg_extern]
+    fn ask_worker() -> bool {
+        if wake::live_worker().is_none() {
+            return false;
+        }
+        let Some(question) = wake::ask() else { return false };
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while wake::slot(sys::my_database()).answered != question {
+            if Instant::now() > deadline || wake::live_worker().is_none() {
+                return false;
+            }
+            pgrx::check_for_interrupts!();
+            sys::wait(None, Some(Duration::from_millis(20)));
+        }
+        true
     }
 
     /// True when the library was loaded through shared_preload_libraries.

@@ -101,3 +101,8 @@ pub fn intend_token(at: DateTime<Utc>, mark: &str) -> Result<()> {
 pub fn token_unsent(at: DateTime<Utc>) -> Result<()> {
     statement::run(include_str!("../../sql/queries/token_unsent.sql"), &[seconds(at).into()])
 }
+
+/// The answer to `guestly_doctor(online => true)`.
+pub fn answer_doctor(status: &str, words: &str) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/answer_doctor.sql"), &[status.into(), words.into()])
+}

@@ -28,6 +28,10 @@ pub struct Slot {
     pub changes: u32,
     /// The worker found no extension here and left.
     pub absent: bool,
+    /// Questions of guestly_doctor(online => true), and how many of them were answered.
+    pub asked: u32,
+    /// See `asked`.
+    pub answered: u32,
     /// The worker left on request: it may be started again at once.
     pub left_cleanly: bool,
 }
@@ -215,5 +219,24 @@ pub fn forget_others(databases: &[pg_sys::Oid]) {
         if slot.worker == 0 && !databases.iter().any(|database| database.to_u32() == slot.database) {
             *slot = Slot::default();
         }
+    }
+}
+
+/// Asks this database's worker to try the credentials; gives the question's number.
+pub fn ask() -> Option<u32> {
+    let (worker, question) = {
+        let mut shared = SHARED.exclusive();
+        let slot = slot_for(&mut shared, sys::my_database().to_u32())?;
+        slot.asked = slot.asked.wrapping_add(1);
+        (slot.worker, slot.asked)
+    };
+    sys::set_latch_of(worker);
+    Some(question)
+}
+
+/// The worker has answered a question.
+pub fn answered(question: u32) {
+    if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
+        slot.answered = question;
     }
 }

@@ -2,6 +2,7 @@
 //! `claim`. Main thread: Postgres, latch, decisions. Sender threads (`net::pool`): HTTP and nothing else. No transaction is
 //! open while anything is waited for.
 
+mod doctor;
 mod judge;
 mod send;
 mod upkeep;
@@ -45,6 +46,8 @@ const SWEEP_BATCH: i64 = 1_000;
 enum Tag {
     Token { requested: DateTime<Utc>, mark: String },
     Call(Box<Job>),
+    /// The doctor's question.
+    Doctor(u32),
 }
 
 struct Worker {
@@ -70,6 +73,10 @@ struct Worker {
     not_before: Option<Instant>,
     reported: Option<Instant>,
     changes: u32,
+    /// Claims of the former worker are dealt with.
+    rescued: bool,
+    /// The doctor's last question that was answered, and the one that waits for its answer.
+    doctor: (u32, Option<u32>),
 }
 
 /// The worker's main function; the argument is the database's oid.
@@ -128,13 +135,14 @@ impl Worker {
             not_before: None,
             reported: None,
             changes: wake::slot(sys::my_database()).changes,
+            rescued: false,
+            doctor: (wake::slot(sys::my_database()).asked, None),
         })
     }
 
     fn run(mut self) -> ! {
         session::configure();
         self.reload();
-        self.rescue();
         while !sys::take_stop_request() {
             pgrx::check_for_interrupts!();
             if sys::take_reload_request() {
@@ -159,11 +167,14 @@ impl Worker {
     fn turn(&mut self) {
         self.follow_the_clock();
         self.probe();
-        let held_back = self.not_before.is_some_and(|then| then > Instant::now());
-        if held_back || (self.unrecorded.is_empty() && !self.is_something_due()) {
+        if self.not_before.is_some_and(|then| then > Instant::now()) {
             return;
         }
         self.not_before = None;
+        self.answer_the_doctor();
+        if !self.rescue() || (self.unrecorded.is_empty() && !self.is_something_due()) {
+            return;
+        }
         let (now, wall) = (self.now(), Utc::now());
         let go = self.go(now, wall);
         let changes = std::mem::take(&mut self.unrecorded);
@@ -171,7 +182,10 @@ impl Worker {
         let worked = session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
         match worked {
             Ok((claimed, postponed)) => {
-                if !postponed.is_empty() || claimed.busy {
+                let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
+                let may_go = !matches!(go, Go::Wait(_)) && self.is_something_due();
+                // Locked by somebody else: a claim in a tight loop would find the same.
+                if !postponed.is_empty() || claimed.busy || (stuck && may_go) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
                 self.unrecorded = postponed;
@@ -252,10 +266,10 @@ impl Worker {
             if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
                 self.intend_token(wall)?;
             }
+            self.next_due = queue::next_due()?;
         } else {
-            self.more = false;
+            (self.more, self.next_due) = (false, None);
         }
-        self.next_due = queue::next_due()?;
         if any || !claimed.jobs.is_empty() {
             let mark = self.mark();
             memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;

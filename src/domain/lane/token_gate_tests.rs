@@ -80,10 +80,15 @@ fn a_new_token_that_look_ups_reject_blocks_and_one_that_they_accepted_is_replace
     let blocked = lane.blocked.clone().unwrap();
     assert_eq!((blocked.sentence.as_str(), blocked.since, blocked.until), ("said", wall(200), wall(200 + PAUSE)));
     assert_eq!(lane.may(200), Go::Wait(Some(s(PAUSE))));
+    lane.ask(200 + PAUSE, &token(86_400));
+    assert_eq!((lane.may(200 + PAUSE), lane.blocked.clone()), (Go::Send(4), None), "the next one is given its chance");
     let mut lane = refreshed();
     lane.call(200, LookUp, &Outcome::Found(vec![]));
+    lane.call(300, Create, &rejected());
     lane.call(300, LookUp, &rejected());
     assert_eq!((lane.may(300), lane.blocked.clone()), (Go::FetchToken, None), "it was good for a while");
+    lane.ask(300, &token(86_400));
+    assert!(!lane.token_was_new(LookUp, lane.generation), "no create was rejected with the third");
 }
 
 #[test]
@@ -101,6 +106,19 @@ fn refused_credentials_are_tried_once_per_pause() {
     assert_eq!((lane.may(14 * PAUSE + 1), lane.blocked.clone()), (Go::Wait(Some(s(PAUSE - 1))), None), "the cap stays");
     lane.history.clear();
     assert_eq!(lane.may(14 * PAUSE + 1), Go::FetchToken, "new credentials have their own history");
+}
+
+#[test]
+fn new_credentials_begin_with_a_clean_slate() {
+    let mut lane = refreshed();
+    let old = lane.generation;
+    lane.ask(100, &unavailable(None));
+    lane.credentials_changed();
+    assert_eq!((lane.may(101), lane.token_wait(wall(100))), (Go::FetchToken, None));
+    lane.ask(101, &unavailable(None));
+    assert_eq!(lane.token_wait(wall(101)), Some(s(1)), "the first pause again");
+    lane.ask(102, &token(86_400));
+    assert!(!lane.token_is_new() && lane.generation > old + 1, "calls with the old ones say nothing");
 }
 
 #[test]

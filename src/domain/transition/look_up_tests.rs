@@ -128,6 +128,8 @@ fn looks_widen_until_the_window_is_over_and_then_it_is_created_again() {
         assert_eq!(next, doubt(&work, at(due), work.look_ups), "at {now}");
     }
     assert_eq!(nothing(&work, 90), Next::CreateAgain);
+    let late = Work { look_ups: 1, ..work };
+    assert_eq!(nothing(&late, 50), doubt(&late, at(50), 2), "missed looks are made up for, none is due in the past");
     assert_eq!(nothing(&look_up(), 0), Next::CreateAgain, "where no create is in doubt, one look is enough");
 }
 

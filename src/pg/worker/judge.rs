@@ -28,6 +28,7 @@ impl Worker {
         let operation = match &done.tag {
             Tag::Token { .. } => Operation::Token,
             Tag::Call(job) => job.operation,
+            Tag::Doctor(_) => Operation::LookUp,
         };
         let outcome = classify(operation, &done.reply, wall);
         let trace = self.trace(&done);
@@ -46,6 +47,10 @@ impl Worker {
             Tag::Token { requested, mark } => {
                 self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
                 self.token_came_back(&outcome, requested, &mark, trace);
+            }
+            Tag::Doctor(question) => {
+                self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
+                self.answer(question, Some(&outcome));
             }
             Tag::Call(job) => {
                 let moment = Moment {

@@ -1,10 +1,12 @@
 //! What leaves: calls, token requests, and what test mode does instead. Part of the worker, main thread; the only place
 //! that hands something to the sender threads.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::log;
 
 use super::{Tag, Worker};
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::lane::Blocked;
 use crate::domain::outcome::Outcome;
 use crate::domain::plan::TEST_PREFIX;
 use crate::domain::redact::mask_personal;
@@ -24,8 +26,8 @@ impl Worker {
         let now = self.now();
         for mut job in jobs {
             let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
-                // Rescued by the next start; cannot happen, since a claim needs both.
-                self.report("claimed a booking without a token", "Please report this.");
+                // The credentials changed in the very transaction that claimed it.
+                self.give_back(job);
                 continue;
             };
             let request = Request::Call { token: token.value.clone(), request: job.request() };
@@ -33,6 +35,14 @@ impl Worker {
             self.lane.quota.take(1, now);
             pool.submit(client, Tag::Call(Box::new(job)), request);
         }
+    }
+
+    /// A claim whose call certainly never left: back in line.
+    fn give_back(&mut self, job: Job) {
+        let sentence = "not sent yet: no access token".to_owned();
+        let problem = Problem::new(ErrorClass::Credentials, sentence.clone());
+        let trace = Trace { started: Utc::now(), ..Trace::default() };
+        self.unrecorded.push(job.change(&Outcome::NotSent { sentence }, Next::Ready(problem), trace));
     }
 
     /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.
@@ -73,6 +83,9 @@ impl Worker {
         self.credentials = secrets::credentials();
         let after = self.mark();
         if self.credentials.is_none() {
+            let wall = Utc::now();
+            let until = wall + TimeDelta::from_std(self.settings.poll_interval).unwrap_or_default();
+            self.lane.blocked = Some(Blocked { sentence: "no API credentials were found".to_owned(), since: wall, until });
             self.report(
                 "no API credentials: paid bookings wait",
                 "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",

@@ -22,11 +22,14 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 const SWEEP_SHARE: u32 = 50;
 
 impl Worker {
-    /// Claims of a worker that is gone are unknown from now on.
-    pub(super) fn rescue(&mut self) {
-        let now = Utc::now();
-        let look = look_up_at(now, 0, self.settings.policy.settle);
-        self.in_transaction(|_| queue::rescue(now, look));
+    /// Claims of a worker that is gone are unknown from now on; true once that is written.
+    pub(super) fn rescue(&mut self) -> bool {
+        if !self.rescued {
+            let now = Utc::now();
+            let look = look_up_at(now, 0, self.settings.policy.settle);
+            self.rescued = self.in_transaction(|_| queue::rescue(now, look)).is_some();
+        }
+        self.rescued
     }
 
     /// After a SIGHUP.

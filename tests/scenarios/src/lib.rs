@@ -10,6 +10,7 @@ mod folder;
 pub mod host;
 mod options;
 pub mod sim;
+mod site;
 pub mod wait;
 mod worker;
 
@@ -17,4 +18,5 @@ pub use cluster::{Cluster, StopMode};
 pub use database::Database;
 pub use options::Options;
 pub use sim::Sim;
+pub use site::{SOON, Site};
 pub use wait::wait_until;

@@ -1,0 +1,80 @@
+//! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a harmless
+//! look-up and writes the answer to `guestly.worker`. Part of the worker, main thread.
+
+use chrono::Utc;
+
+use super::{Tag, Worker};
+use crate::domain::lane::Go;
+use crate::domain::outcome::Outcome;
+use crate::domain::request::Request;
+use crate::domain::reservation::look_up;
+use crate::pg::{memory, sys, wake};
+
+/// A code that no booking has: the answer is an empty list.
+const NOBODY: &str = "GS-DOCTOR";
+
+impl Worker {
+    /// Takes up a new question, or goes on with one that waits for a token.
+    pub(super) fn answer_the_doctor(&mut self) {
+        let asked = wake::slot(sys::my_database()).asked;
+        if asked != self.doctor.0 {
+            self.doctor = (asked, Some(asked));
+            self.in_transaction(|worker| {
+                worker.look_for_credentials();
+                Ok(())
+            });
+        }
+        let Some(question) = self.doctor.1 else { return };
+        let (now, wall) = (self.now(), Utc::now());
+        match self.lane.go(now, wall, 0, 1) {
+            Go::Send(_) => self.look_for_nobody(question),
+            Go::FetchToken => {
+                self.in_transaction(|worker| worker.intend_token(wall));
+                self.send_token_request();
+                if self.credentials.is_none() {
+                    self.answer(question, None);
+                }
+            }
+            // A token is on its way, and comes with a wake-up.
+            Go::Wait(None) => {}
+            Go::Wait(Some(_)) => self.answer(question, None),
+        }
+    }
+
+    fn look_for_nobody(&mut self, question: u32) {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+            return self.answer(question, None);
+        };
+        let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
+        self.doctor.1 = None;
+        self.lane.quota.take(1, self.began.elapsed());
+        pool.submit(client, Tag::Doctor(question), request);
+    }
+
+    /// Writes the answer; without an outcome it says why nothing could be tried.
+    pub(super) fn answer(&mut self, question: u32, outcome: Option<&Outcome>) {
+        self.doctor.1 = None;
+        let (status, words) = match outcome {
+            Some(Outcome::Found(_)) => ("ok", "Guestly accepted the credentials and answered a look-up".to_owned()),
+            Some(Outcome::TokenRejected { sentence, .. } | Outcome::Refused { sentence, .. }) => ("fail", sentence.clone()),
+            Some(Outcome::Throttled { sentence, .. }) => ("warn", sentence.clone()),
+            Some(Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } | Outcome::Unknown { sentence }) => {
+                ("fail", sentence.clone())
+            }
+            Some(Outcome::Created { .. } | Outcome::Token { .. }) => ("fail", "an answer of another kind of call".to_owned()),
+            None => ("fail", self.why_not()),
+        };
+        self.in_transaction(|_| memory::answer_doctor(status, &words));
+        wake::answered(question);
+    }
+
+    fn why_not(&self) -> String {
+        match (&self.lane.blocked, self.lane.breaker.is_outage()) {
+            (Some(blocked), _) => {
+                format!("{}; not tried again before {}", blocked.sentence, blocked.until.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            (None, true) => "Guestly is out of reach; the next probe is near".to_owned(),
+            (None, false) => "the quota or the token cap does not allow a call now".to_owned(),
+        }
+    }
+}
