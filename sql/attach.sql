@@ -68,15 +68,21 @@ END $$;
 CREATE FUNCTION guestly.add_columns(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    wanted record;
 BEGIN
-    EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS guestly_reservation_id text,
-                                   ADD COLUMN IF NOT EXISTS guestly_sync_error text,
-                                   ADD COLUMN IF NOT EXISTS guestly_synced_at timestamptz,
-                                   ADD COLUMN IF NOT EXISTS guestly_sync_attempts integer DEFAULT 0', bookings);
-    IF guestly.first_column(bookings, 'guestly_sync_status') IS NULL THEN
-        EXECUTE format('ALTER TABLE %s ADD COLUMN guestly_sync_status text DEFAULT ''pending''
-                        CHECK (guestly_sync_status IN (''pending'', ''synced'', ''failed''))', bookings);
-    END IF;
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('guestly_reservation_id', 'text'),
+            ('guestly_sync_status', 'text DEFAULT ''pending'' CHECK (guestly_sync_status IN (''pending'', ''synced'', ''failed''))'),
+            ('guestly_sync_error', 'text'),
+            ('guestly_synced_at', 'timestamptz'),
+            ('guestly_sync_attempts', 'integer DEFAULT 0')
+        ) AS c (name, definition)
+        WHERE guestly.first_column(bookings, c.name) IS NULL
+    LOOP
+        EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', bookings, wanted.name, wanted.definition);
+    END LOOP;
 END $$;
 
 -- One index for the sweep, two for the administrator's questions; left out where one like it exists.
@@ -85,6 +91,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     wanted record;
+    name text;
 BEGIN
     FOR wanted IN
         SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
@@ -95,8 +102,10 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
                           WHERE i.indrelid = bookings AND a.attname = w.first)
     LOOP
-        EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s %s %s',
-            left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix, bookings, wanted.keys, wanted.predicate);
+        name := left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix;
+        IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = bookings AND c.relname = name) THEN
+            EXECUTE format('CREATE INDEX %I ON %s %s %s', name, bookings, wanted.keys, wanted.predicate);
+        END IF;
     END LOOP;
 END $$;
 
@@ -175,14 +184,35 @@ BEGIN
     PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
     EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.reservations TO %1$I',
                    (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = bookings));
-    IF since IS NULL AND former IS DISTINCT FROM name THEN
-        INSERT INTO guestly.old_bookings (booking_id) SELECT p FROM guestly.paid_bookings() p ON CONFLICT DO NOTHING;
+    IF former IS DISTINCT FROM name THEN
+        PERFORM guestly.take_stock(bookings);
     END IF;
     PERFORM guestly.remember_attachment(bookings);
     PERFORM guestly.add_triggers(bookings, key.name, payment, arrival);
     PERFORM guestly.wake_worker();
 END $$;
 COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
+
+-- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
+-- CREATE EXTENSION was dropped is queued again, to be looked up first.
+CREATE FUNCTION guestly.take_stock(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting text[] := guestly.remembered_waiting(bookings);
+BEGIN
+    INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+    SELECT p.booking_id, p.reservation_id, '', true FROM guestly.paid_bookings() p WHERE p.reservation_id <> ''
+    ON CONFLICT (booking_id) DO NOTHING;
+    INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
+    SELECT p.booking_id, p.arrival::date, true FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
+    ON CONFLICT (booking_id) DO NOTHING;
+    INSERT INTO guestly.old_bookings (booking_id)
+    SELECT p.booking_id FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+    ON CONFLICT (booking_id) DO NOTHING;
+END $$;
 
 CREATE FUNCTION guestly.qualified_name(bookings regclass) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -203,22 +233,47 @@ BEGIN
     END IF;
 END $$;
 
--- "Attached since" outlives DROP EXTENSION, so that a new CREATE EXTENSION picks up where the former one was: it stands in
--- the comment of a column of ours.
-CREATE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
+-- "Attached since" outlives DROP EXTENSION, and so do the bookings that wait, so that a new CREATE EXTENSION picks up where
+-- the former one was: they stand in the comment of a column that stays.
+CREATE FUNCTION guestly.remembered(bookings regclass) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT substring(col_description(bookings, a.attnum) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz
-    FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_sync_attempts'
+    SELECT col_description(bookings, a.attnum) FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_sync_attempts'
 $$;
 
-CREATE FUNCTION guestly.remember_attachment(bookings regclass) RETURNS void
+CREATE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT substring(guestly.remembered(bookings) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz $$;
+
+CREATE FUNCTION guestly.remembered_waiting(bookings regclass) RETURNS text[]
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(w.id), '{}')
+    FROM jsonb_array_elements_text(coalesce(substring(guestly.remembered(bookings) FROM 'waiting: (\[.*\])$')::jsonb, '[]')) AS w (id)
+$$;
+
+-- Waiting bookings are named up to a number that a comment may well hold; beyond it guestly_backfill() finds them.
+CREATE FUNCTION guestly.remember_attachment(bookings regclass, with_waiting boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    since text := (SELECT to_char(a.attached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM guestly.attachment a);
+    waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (SELECT booking_id FROM guestly.queue WHERE with_waiting LIMIT 10000) q);
 BEGIN
     EXECUTE format('COMMENT ON COLUMN %s.guestly_sync_attempts IS %L', bookings,
-        'guestly_sync: tries since the booking was last queued; attached since '
-        || (SELECT to_char(a.attached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM guestly.attachment a));
+        'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting, ''));
+END $$;
+
+-- Called by the library before DROP EXTENSION begins.
+CREATE FUNCTION guestly.prepare_drop() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+BEGIN
+    IF attached IS NOT NULL THEN
+        PERFORM guestly.remember_attachment(attached, with_waiting => true);
+    END IF;
 END $$;
 
 CREATE FUNCTION guestly_detach() RETURNS void

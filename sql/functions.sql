@@ -17,7 +17,7 @@ END $$;
 
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
 -- asked first, since an earlier life of the booking may have got through.
-CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean) RETURNS bigint
+CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -25,7 +25,7 @@ DECLARE
 BEGIN
     WITH written AS (
         INSERT INTO guestly.queue AS q (booking_id, arrival, force, look_up_first)
-        SELECT n.id, n.arrival, forced, EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
+        SELECT n.id, n.arrival, forced, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
                                         OR EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = n.id)
         FROM unnest(ids, arrivals) AS n (id, arrival)
         ON CONFLICT (booking_id) DO UPDATE
@@ -145,6 +145,30 @@ AS $$
     SELECT coalesce(bool_and((i.system_identifier, i.database_oid, i.environment) = (t.system_identifier, t.database_oid, t.environment)), false)
     FROM guestly.installations i CROSS JOIN guestly.this_installation() t
 $$;
+
+-- Bookings that were paid before the attachment, or synced in test mode, or that a restore lost sight of.
+CREATE FUNCTION guestly_backfill(since timestamptz DEFAULT NULL, dry_run boolean DEFAULT true)
+RETURNS TABLE (booking_id text, reference text, action text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    found jsonb := (SELECT jsonb_agg(jsonb_build_object('id', p.booking_id, 'reference', p.reference, 'arrival', p.arrival,
+                                                        'queued', EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id))
+                                     ORDER BY p.arrival, p.booking_id)
+                    FROM guestly.paid_bookings(extract(epoch FROM since)::double precision) p
+                    WHERE (coalesce(p.reservation_id, '') = '' OR p.reservation_id LIKE 'test-%')
+                      AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id AND r.reservation_id NOT LIKE 'test-%'));
+BEGIN
+    IF NOT dry_run THEN
+        PERFORM guestly.queue_afresh(array_agg(f.id), array_agg(f.arrival), false, true)
+        FROM jsonb_to_recordset(found) AS f (id text, arrival date, queued boolean) WHERE NOT f.queued HAVING count(*) > 0;
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'in the queue already' WHEN dry_run THEN 'would be queued' ELSE 'queued' END
+    FROM jsonb_to_recordset(found) AS f (id text, reference text, queued boolean);
+END $$;
+COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'paid bookings that have no reservation: lists them, or queues them with dry_run => false, nearest arrival first';
 
 -- A row of the log in plain words.
 CREATE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text

@@ -39,6 +39,7 @@ pub extern "C-unwind" fn _PG_init() {
     pg::sys::reserve_prefix(c"guestly_sync");
     if pg::sys::is_preloading() {
         pg::wake::init();
+        pg::utility::init();
         pg::launcher::register();
     }
 }

@@ -15,6 +15,7 @@
 //! | `memory.rs` | what the worker remembers across restarts: token, quota, breaker |
 //! | `functions.rs` | SQL functions written in Rust |
 //! | `report.rs` | errors with SQLSTATE, detail and hint |
+//! | `utility.rs` | DROP EXTENSION, and statements that need a database to themselves |
 //! | `wake.rs` | shared memory: who works where, and the latch at commit |
 //! | `launcher.rs` | one worker per database that has the extension |
 //! | `worker.rs`, `worker/` | the loop, and what it calls |
@@ -37,5 +38,6 @@ pub(crate) mod settings;
 pub(crate) mod statement;
 pub(crate) mod sys;
 pub(crate) mod trigger;
+pub(crate) mod utility;
 pub(crate) mod wake;
 pub(crate) mod worker;

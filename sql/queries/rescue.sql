@@ -2,8 +2,9 @@
 -- look-up changed nothing and is simply due again. One row of the log for each.
 WITH orphans AS (
     UPDATE guestly.queue q
-    SET state = 'unknown', claim = NULL, operation = NULL, error_class = 'unknown_outcome',
-        error = 'the worker ended during the call',
+    SET state = 'unknown', claim = NULL, operation = NULL,
+        error_class = CASE o.operation WHEN 'create' THEN 'unknown_outcome' ELSE q.error_class END,
+        error = CASE o.operation WHEN 'create' THEN 'the worker ended during the call' ELSE q.error END,
         doubt_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.doubt_since END,
         look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
         creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,

@@ -152,15 +152,28 @@ impl Bookings {
         as_owner(&self.owner, || statement::rows(&sql, &args, |row| Ok((text(row, 1)?, row.get::<String>(2)?))))
     }
 
-    /// Every paid booking.
-    pub fn paid(&self, paid: &[String]) -> Result<Vec<String>> {
-        let sql = format!("SELECT {}::text FROM {} b WHERE b.{}::text = ANY ($1)", self.key(), self.table, quote_identifier(&self.payment));
-        as_owner(&self.owner, || statement::rows(&sql, &[paid.to_vec().into()], |row| text(row, 1)))
+    /// Every paid booking, created since then where the table says when (seconds since the epoch).
+    pub fn paid(&self, paid: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
+        let sql = format!(
+            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {} FROM {} b WHERE b.{}::text = ANY ($1) \
+             AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
+            self.key(),
+            self.column(Field::CheckIn),
+            self.column(Field::Reference),
+            self.table,
+            quote_identifier(&self.payment),
+        );
+        as_owner(&self.owner, || {
+            statement::rows(&sql, &[paid.to_vec().into(), since.into()], |row| {
+                Ok(Paid { booking_id: text(row, 1)?, reservation_id: row.get(2)?, arrival: row.get(3)?, reference: row.get(4)? })
+            })
+        })
     }
 
     /// Checks one mapping expression without running it. Errors: what is wrong with it.
     pub fn check(&self, expression: &str) -> Result<()> {
-        let sql = format!("SELECT ({expression}\n)::text FROM {} b WHERE false", self.table);
+        // In order of the key: it is read beside the key later, where an aggregate is an error.
+        let sql = format!("SELECT ({expression}\n)::text FROM {} b WHERE false ORDER BY {}", self.table, self.key());
         as_owner(&self.owner, || statement::check(&sql))
     }
 
@@ -178,6 +191,18 @@ impl Bookings {
             _ => "NULL::text".to_owned(),
         }
     }
+}
+
+/// A paid booking.
+pub struct Paid {
+    /// The primary key, as text.
+    pub booking_id: String,
+    /// What the host's row says Guestly calls it.
+    pub reservation_id: Option<String>,
+    /// Day of arrival.
+    pub arrival: Option<String>,
+    /// The host's reference.
+    pub reference: Option<String>,
 }
 
 /// What [`Bookings::lock`] found.

@@ -77,11 +77,22 @@ mod guestly {
         }
     }
 
-    /// Every paid booking, with the rights of the table's owner: remembered at the attachment.
+    /// Every paid booking, created since then where the table says when; with the rights of the table's owner.
     #[pg_extern]
-    fn paid_bookings() -> SetOfIterator<'static, String> {
-        let found = attached().paid(&settings::paid_statuses());
-        SetOfIterator::new(found.unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED)))
+    #[allow(clippy::type_complexity)] // The columns of a table function are one type to pgrx.
+    fn paid_bookings(
+        since: default!(Option<f64>, "NULL"),
+    ) -> TableIterator<
+        'static,
+        (
+            name!(booking_id, String),
+            name!(reservation_id, Option<String>),
+            name!(arrival, Option<String>),
+            name!(reference, Option<String>),
+        ),
+    > {
+        let found = attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
+        TableIterator::new(found.into_iter().map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference)))
     }
 
     /// Checks a mapping expression. Errors: what is wrong with it.

@@ -75,6 +75,10 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
     if sys::is_alive(slot.worker) || (slot.absent && entry.started.is_some()) {
         return None;
     }
+    let aside = slot.aside_until - chrono::Utc::now().timestamp_micros();
+    if aside > 0 {
+        return Some(Duration::from_micros(aside.unsigned_abs()));
+    }
     if let Some(wait) = entry.pause(&slot, now) {
         return Some(wait);
     }

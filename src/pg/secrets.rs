@@ -33,7 +33,7 @@ pub fn credentials() -> Option<Credentials> {
 }
 
 fn from_vault() -> Option<Credentials> {
-    let there = "SELECT pg_catalog.to_regclass('vault.decrypted_secrets') IS NOT NULL";
+    let there = include_str!("../../sql/queries/vault_exists.sql");
     let exists = statement::row(there, &[], |row| Ok(row.get::<bool>(1)?)).ok().flatten().flatten();
     if exists != Some(true) {
         return None;

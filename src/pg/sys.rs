@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
+mod scope;
 pub mod transaction;
+pub mod utility;
 mod trigger_row;
 
+pub use scope::*;
 pub use trigger_row::TriggerRow;
 
 /// True while `pg_upgrade` runs the server: nothing may start.
@@ -181,79 +184,6 @@ pub fn report_statistics() {
     }
 }
 
-/// Sets a GUC until the enclosing [`GucLevel`] ends.
-pub fn set_locally(name: &CStr, value: &str) {
-    set_option(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
-}
-
-/// Sets a GUC for the rest of the session. Outside of a transaction.
-pub fn set_for_session(name: &CStr, value: &str) {
-    set_option(name, value, pg_sys::GucAction::GUC_ACTION_SET);
-}
-
-fn set_option(name: &CStr, value: &str, action: pg_sys::GucAction::Type) {
-    let Ok(value) = CString::new(value) else { return };
-    let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_SESSION);
-    // SAFETY: both strings outlive the call, which copies them.
-    unsafe {
-        pg_sys::set_config_option(name.as_ptr(), value.as_ptr(), context, source, action, true, 0, false);
-    }
-}
-
-/// A nesting level of settings: whatever is set inside is undone when it is dropped normally; an error undoes it too, with
-/// the (sub)transaction that it aborts.
-pub struct GucLevel(i32);
-
-impl GucLevel {
-    /// Opens a level.
-    pub fn open() -> Self {
-        // SAFETY: inside a transaction, main thread; levels nest as these values do.
-        Self(unsafe { pg_sys::NewGUCNestLevel() })
-    }
-
-    /// Closes it and undoes what was set inside.
-    pub fn close(self) {
-        // SAFETY: the level of the matching open.
-        unsafe { pg_sys::AtEOXact_GUC(false, self.0) }
-    }
-}
-
-/// The value of a setting in this session.
-pub fn setting(name: &CStr) -> Option<String> {
-    // SAFETY: the returned string belongs to the server and is copied at once; missing settings give null.
-    unsafe {
-        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
-    }
-}
-
-/// Whose rights are in force, with the security context.
-pub fn current_user() -> (pg_sys::Oid, i32) {
-    let mut user = pg_sys::InvalidOid;
-    let mut context = 0;
-    // SAFETY: both pointers are to locals.
-    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
-    (user, context)
-}
-
-/// Puts a role's rights in force. An error restores the former ones with the (sub)transaction that it aborts.
-pub fn set_current_user(user: pg_sys::Oid, context: i32) {
-    // SAFETY: inside a transaction, main thread; the caller restores what current_user gave.
-    unsafe { pg_sys::SetUserIdAndSecContext(user, context) }
-}
-
-/// The flag that keeps foreign code from changing roles or leaving work for later.
-pub const RESTRICTED: i32 = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
-
-/// The flag that keeps a session from setting its role back meanwhile.
-pub const LOCAL_USER_CHANGE: i32 = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-
-/// The role whose rights the extension's own tables are written with. Only a superuser can install the extension, and the
-/// bootstrap superuser always exists.
-pub fn extension_owner() -> pg_sys::Oid {
-    pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID)
-}
-
 /// Starts a dynamic background worker that reports its end to us; false when no slot is free.
 pub fn start_worker(function: &str, name: &str, argument: pg_sys::Oid) -> bool {
     use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
@@ -285,6 +215,14 @@ pub fn set_latch_of(pid: i32) {
         if !process.is_null() {
             pg_sys::SetLatch(&raw mut (*process).procLatch);
         }
+    }
+}
+
+/// Asks a live backend to end.
+pub fn terminate(pid: i32) {
+    if is_alive(pid) {
+        // SAFETY: a plain signal to a process of this server that was alive a moment ago.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
     }
 }
 

@@ -7,10 +7,9 @@
 use std::cell::{Cell, RefCell};
 
 use pgrx::prelude::*;
-use pgrx::pg_sys;
 
 use super::session::{self, SqlError};
-use super::sys::{self, transaction::Sub};
+use super::sys::{self, transaction::Sub, transaction::Watcher};
 use super::{report, settings, statement, wake};
 
 /// The longest that a sale waits for a lock that somebody holds on the queue.
@@ -108,28 +107,22 @@ fn warn(bookings: usize, error: &SqlError) {
     );
 }
 
+static AT_THE_END: Watcher = Watcher { before_commit, over: || drop(NOTED.take()), sub_rolled_back: forget_from };
+
 fn register() {
     if !REGISTERED.replace(true) {
-        sys::transaction::register_callbacks(Some(at_end), Some(at_sub_end));
+        sys::transaction::watch(&AT_THE_END);
     }
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
-    use pg_sys::XactEvent::*;
-    match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE if NOTED.with_borrow(|noted| !noted.is_empty()) => {
-            sys::transaction::with_snapshot(flush);
-        }
-        XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => drop(NOTED.take()),
-        _ => {}
+/// Bookings that no statement trigger wrote.
+fn before_commit() {
+    if NOTED.with_borrow(|noted| !noted.is_empty()) {
+        sys::transaction::with_snapshot(flush);
     }
 }
 
 /// A savepoint was rolled back: its bookings were not paid after all.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_sub_end(event: pg_sys::SubXactEvent::Type, sub: Sub, _parent: Sub, _arg: *mut std::ffi::c_void) {
-    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
-        NOTED.with_borrow_mut(|noted| noted.retain(|booking| booking.sub < sub));
-    }
+fn forget_from(sub: Sub) {
+    NOTED.with_borrow_mut(|noted| noted.retain(|booking| booking.sub < sub));
 }

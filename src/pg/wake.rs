@@ -28,6 +28,8 @@ pub struct Slot {
     pub changes: u32,
     /// The worker found no extension here and left.
     pub absent: bool,
+    /// No worker may start before then, microseconds since the Unix epoch: somebody needs the database to itself.
+    pub aside_until: i64,
     /// Questions of guestly_doctor(online => true), and how many of them were answered.
     pub asked: u32,
     /// See `asked`.
@@ -187,6 +189,18 @@ pub fn expect_worker(database: pg_sys::Oid) {
     if let Some(slot) = slot_for(&mut shared, database.to_u32()) {
         (slot.worker, slot.left_cleanly, slot.absent) = (0, false, false);
     }
+}
+
+/// Ends the worker of a database, and keeps its successor away for a moment: longer than the server waits for others to
+/// leave.
+pub fn step_aside(database: pg_sys::Oid, now_micros: i64) {
+    let worker = {
+        let mut shared = SHARED.exclusive();
+        let Some(slot) = shared.slots.iter_mut().find(|slot| slot.database == database.to_u32()) else { return };
+        slot.aside_until = now_micros + 6_000_000;
+        slot.worker
+    };
+    sys::terminate(worker);
 }
 
 /// This process leaves: why decides when the launcher starts the next one.

@@ -1,8 +1,6 @@
 //! One booking's life: a queue row as the worker keeps it, and a Guestly that may commit what it did not confirm, shows it
 //! later than it commits, and refuses what the calendar forbids. Used by `transition_props.rs`.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use guestly_sync::domain::error::{ErrorClass, Problem};
 use guestly_sync::domain::outcome::{Operation, Outcome};
@@ -16,8 +14,8 @@ use crate::values::{at, our_hit, wanted};
 #[derive(Clone, Debug)]
 pub enum Fault {
     None,
-    Lost { appears: Option<u64> },
-    Unavailable { appears: Option<u64> },
+    Lost { appears: Option<i64> },
+    Unavailable { appears: Option<i64> },
     NotSent,
     Throttled,
     TokenRejected,
@@ -28,7 +26,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct Weather {
     pub fault: Fault,
-    pub took: Duration,
+    pub took: TimeDelta,
     /// The clock jumps before the call: back at any time; ahead while nobody has looked yet, and by more than the window.
     /// What less than that would do, the worker mends: it moves along what waits.
     pub jump: TimeDelta,
@@ -39,7 +37,7 @@ pub struct Weather {
 
 impl Weather {
     pub fn calm() -> Self {
-        let (took, jump) = (Duration::from_millis(200), TimeDelta::zero());
+        let (took, jump) = (TimeDelta::milliseconds(200), TimeDelta::zero());
         Self { fault: Fault::None, took, jump, jitter: 0.5, outage: false, token_is_new: false }
     }
 }
@@ -97,7 +95,7 @@ impl Life {
         let before = self.row.attempts;
         self.row.operation = operation;
         self.row.attempts += u32::from(operation == Operation::Create);
-        self.now += TimeDelta::from_std(weather.took).unwrap();
+        self.now += weather.took;
         let outcome = if self.in_doubt { self.look_up(weather, started) } else { self.create(weather)? };
         let moment = Moment {
             started: started + self.clock,
@@ -141,8 +139,8 @@ impl Life {
         })
     }
 
-    fn commit(&mut self, appears: Option<u64>) {
-        self.held.extend(appears.map(|millis| self.now + TimeDelta::milliseconds(i64::try_from(millis).unwrap())));
+    fn commit(&mut self, appears: Option<i64>) {
+        self.held.extend(appears.map(|millis| self.now + TimeDelta::milliseconds(millis)));
     }
 
     fn look_up(&self, weather: &Weather, started: DateTime<Utc>) -> Outcome {

@@ -27,7 +27,9 @@ pub fn wanted() -> Reservation {
     let row = Row { booking_id: "7".to_owned(), values };
     let pair = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
     let tables = Tables { listings: pair("flat-1", "L1"), statuses: pair("confirmed", "confirmed") };
-    Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables, "website").unwrap()
+    let booking = Booking::parse(&row, &Labels::default());
+    let reservation = booking.and_then(|booking| Reservation::map(booking, &tables, "website"));
+    reservation.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
 /// What Guestly shows of our reservation.
@@ -98,7 +100,7 @@ pub fn outcome() -> impl Strategy<Value = Outcome> {
 
 /// The weather of one call. A reservation appears at most `SETTLE` after the call.
 pub fn weather() -> impl Strategy<Value = Weather> {
-    let appears = option::weighted(0.6, prop_oneof![0_u64..=90_000, Just(90_000)]);
+    let appears = option::weighted(0.6, prop_oneof![0_i64..=90_000, Just(90_000)]);
     let fault = prop_oneof![
         2 => Just(Fault::None),
         4 => appears.clone().prop_map(|appears| Fault::Lost { appears }),
@@ -110,10 +112,10 @@ pub fn weather() -> impl Strategy<Value = Weather> {
         1 => select(vec![ErrorClass::Refused, ErrorClass::UnknownListing, ErrorClass::InvalidBooking]).prop_map(Fault::Refused),
     ];
     let jump = prop_oneof![4 => Just(0_i64), 1 => -4_000_i64..0, 1 => 90_i64..4_000];
-    (fault, 0_u64..40_000, jump, jitter(), any::<(bool, bool)>()).prop_map(|(fault, took, jump, jitter, flags)| {
+    (fault, 0_i64..40_000, jump, jitter(), any::<(bool, bool)>()).prop_map(|(fault, took, jump, jitter, flags)| {
         Weather {
             fault,
-            took: Duration::from_millis(took),
+            took: TimeDelta::milliseconds(took),
             jump: TimeDelta::seconds(jump),
             jitter,
             outage: flags.0,

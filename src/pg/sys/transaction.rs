@@ -1,7 +1,9 @@
-//! Thin wrappers of the server's transaction calls, used by `pg::session` alone. Main thread only, which is what "main
-//! thread" in the reasons means.
+//! Thin wrappers of the server's transaction calls, used by `pg::session` and `pg::trigger`. Main thread only, which is what
+//! "main thread" in the reasons means.
 
-use pgrx::pg_sys;
+use std::ffi::c_void;
+
+use pgrx::{pg_guard, pg_sys};
 
 /// Starts a transaction with a snapshot.
 pub fn begin() {
@@ -69,12 +71,44 @@ pub fn current_sub() -> Sub {
     unsafe { pg_sys::GetCurrentSubTransactionId() }
 }
 
-/// Registers callbacks for the end of every transaction and subtransaction of this process, for good.
-pub fn register_callbacks(end: pg_sys::XactCallback, sub_end: pg_sys::SubXactCallback) {
-    // SAFETY: the callbacks are functions of this library, which is never unloaded.
+/// What to call around the end of every transaction of this process.
+pub struct Watcher {
+    /// About to commit or to be prepared: an error still aborts the transaction.
+    pub before_commit: fn(),
+    /// Committed, prepared or aborted: must not fail, because an error now would take the server down.
+    pub over: fn(),
+    /// This subtransaction was rolled back. Must not fail.
+    pub sub_rolled_back: fn(Sub),
+}
+
+/// Calls the watcher from now on, for good.
+pub fn watch(watcher: &'static Watcher) {
+    let arg = std::ptr::from_ref(watcher).cast_mut().cast();
+    // SAFETY: the callbacks are functions of this library, which is never unloaded, and take a Watcher.
     unsafe {
-        pg_sys::RegisterXactCallback(end, std::ptr::null_mut());
-        pg_sys::RegisterSubXactCallback(sub_end, std::ptr::null_mut());
+        pg_sys::RegisterXactCallback(Some(at_end), arg);
+        pg_sys::RegisterSubXactCallback(Some(at_sub_end), arg);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    // SAFETY: watch registered this callback with a Watcher that lives for ever.
+    let watcher = unsafe { &*arg.cast::<Watcher>() };
+    match event {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => (watcher.before_commit)(),
+        XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => (watcher.over)(),
+        _ => {}
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_sub_end(event: pg_sys::SubXactEvent::Type, sub: Sub, _parent: Sub, arg: *mut c_void) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        // SAFETY: watch registered this callback with a Watcher that lives for ever.
+        let watcher = unsafe { &*arg.cast::<Watcher>() };
+        (watcher.sub_rolled_back)(sub);
     }
 }
 

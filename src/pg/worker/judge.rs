@@ -58,7 +58,7 @@ impl Worker {
                     now: wall,
                     jitter: jitter(),
                     outage: self.lane.breaker.is_outage(),
-                    token_is_new: self.lane.token_is_new() && job.generation == self.lane.generation,
+                    token_is_new: self.lane.token_was_new(operation, job.generation),
                 };
                 let next = next(&job.work(), &outcome, &job.reservation, &self.settings.policy, &moment);
                 let had_token = self.lane.token.is_some();
@@ -96,8 +96,11 @@ impl Worker {
     }
 
     fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {
-        let token = self.lane.token.clone().filter(|_| matches!(outcome, Outcome::Token { .. }));
-        let unsent = matches!(outcome, Outcome::NotSent { .. });
+        // A token for credentials that are no longer in force is of no use.
+        let current = matches!(outcome, Outcome::Token { .. }) && self.mark().as_deref() == Some(mark);
+        let token = self.lane.token.clone().filter(|_| current);
+        // Neither counts against the five of a day.
+        let unsent = matches!(outcome, Outcome::NotSent { .. } | Outcome::Unavailable { .. });
         let attempt = token_attempt(outcome, trace);
         if let Some(problem) = &attempt.problem {
             self.news.error = Some(format!("access token: {problem}"));

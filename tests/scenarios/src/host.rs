@@ -37,6 +37,13 @@ pub fn map_listings(database: &Database) {
     }
 }
 
+/// The host's tables, the extension and its listings, in an empty database.
+pub fn set_up(database: &Database) {
+    load(database);
+    create_extension(database);
+    map_listings(database);
+}
+
 /// Makes unpaid bookings, none of which overlap, and gives their ids, oldest first.
 pub fn make_bookings(database: &Database, how_many: u32) -> Vec<String> {
     database.query_all(&format!("SELECT id::text FROM sample.make_bookings({how_many}) AS id"))

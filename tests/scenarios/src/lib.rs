@@ -11,6 +11,7 @@ pub mod host;
 mod options;
 pub mod sim;
 mod site;
+pub mod story;
 pub mod wait;
 mod worker;
 

@@ -57,6 +57,15 @@ impl Site {
         Self { cluster, sim }
     }
 
+    /// A site whose Guestly is `sim`, limits and all, its settings those of `Sim::options` after `more`.
+    #[must_use]
+    pub fn open_on(sim: Sim, more: impl FnOnce(Options) -> Options) -> Self {
+        let cluster = Cluster::start(more(sim.options()));
+        let site = Self { cluster, sim };
+        host::set_up(&site);
+        site
+    }
+
     /// Makes `how_many` bookings, pays them in one statement and gives their ids, in order.
     pub fn paid_bookings(&self, how_many: u32) -> Vec<String> {
         let ids = host::make_bookings(self, how_many);

@@ -133,10 +133,7 @@ fn what_is_rolled_back_was_never_paid() {
         charge(&ids[4]),
         charge(&ids[5])
     ));
-    site.sql(&format!(
-        "DO $$ BEGIN {}; RAISE 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $$",
-        pay(&ids[6])
-    ));
+    site.sql(&format!("DO $$ BEGIN {}; RAISE 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $$", pay(&ids[6])));
     let paid = [ids[2].clone(), ids[5].clone()];
     site.wait_for_status(&paid, "synced");
     site.wait_drained();
@@ -163,8 +160,11 @@ fn bookings_that_were_paid_before_are_left_alone() {
     // An old row that is paid only now is a new booking. One is paid while no trigger fires: once it is synced, a
     // sweep has seen the others too.
     host::pay(&site, &old[3..4]);
-    site.sql(&format!("SET session_replication_role = replica; UPDATE bookings SET payment_status = 'completed', \
-                       status = 'confirmed' WHERE id = '{}'", old[4]));
+    site.sql(&format!(
+        "SET session_replication_role = replica; UPDATE bookings SET payment_status = 'completed', \
+                       status = 'confirmed' WHERE id = '{}'",
+        old[4]
+    ));
     site.wait_for_status(&old[3..], "synced");
     site.wait_drained();
     assert_eq!(site.sim.state().len(), 2);

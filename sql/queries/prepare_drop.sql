@@ -1,0 +1,2 @@
+-- Remembers what waits, before DROP EXTENSION.
+SELECT guestly.prepare_drop()

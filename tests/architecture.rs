@@ -1,0 +1,178 @@
+//! The laws of the three folders, held on the sources themselves; a breach is named by file and line. Run by cargo; no
+//! server, no library of ours: it reads text. What each law means stands in README.md, section Contributing.
+//!
+//! Each law has a test on a few lines that break it, so that a law that has gone blind is noticed too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "architecture/laws.rs"]
+mod laws;
+#[path = "architecture/paths.rs"]
+mod paths;
+#[path = "architecture/tokens.rs"]
+mod tokens;
+
+use laws::{
+    Source, domain_is_pure, files_are_short, functions_are_short, net_knows_no_postgres, only_the_worker_knows_net,
+    queries_are_used_once, statements_are_files, unsafe_has_its_places,
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<Source> {
+    let all = files(&root().join("src"));
+    let read = |path: &PathBuf| Source {
+        name: path.strip_prefix(root()).unwrap_or(path).display().to_string().replace('\\', "/"),
+        text: fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    };
+    let sources: Vec<Source> =
+        all.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")).map(read).collect();
+    assert!(sources.len() > 40, "only {} sources were found", sources.len());
+    sources
+}
+
+#[track_caller]
+fn hold(law: fn(&Source) -> Vec<String>) {
+    let breaches: Vec<String> = sources().iter().flat_map(law).collect();
+    assert!(breaches.is_empty(), "\n{}\n", breaches.join("\n"));
+}
+
+fn source(name: &str, text: &str) -> Source {
+    Source { name: name.to_owned(), text: text.to_owned() }
+}
+
+/// The lines of `text`, which stands for the file `name`, that the law objects to.
+fn lines(law: fn(&Source) -> Vec<String>, name: &str, text: &str) -> Vec<usize> {
+    let line = |breach: String| {
+        let rest = breach.strip_prefix(&format!("{name}:")).unwrap_or_else(|| panic!("no file in {breach}")).to_owned();
+        rest.split(':').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no line in {breach}"))
+    };
+    law(&source(name, text)).into_iter().map(line).collect()
+}
+
+#[test]
+fn the_domain_is_pure() {
+    hold(domain_is_pure);
+}
+
+#[test]
+fn the_net_knows_no_postgres() {
+    hold(net_knows_no_postgres);
+}
+
+#[test]
+fn of_pg_only_the_worker_knows_the_net() {
+    hold(only_the_worker_knows_net);
+}
+
+#[test]
+fn unsafe_stands_in_its_places() {
+    hold(unsafe_has_its_places);
+}
+
+#[test]
+fn sql_text_stands_in_the_folder_sql() {
+    hold(statements_are_files);
+}
+
+#[test]
+fn every_query_is_used_once() {
+    let folder = root().join("sql/queries");
+    let name = |path: &PathBuf| path.strip_prefix(&folder).unwrap_or(path).display().to_string();
+    let queries: Vec<String> = files(&folder).iter().map(name).collect();
+    let breaches = queries_are_used_once(&sources(), &queries);
+    assert!(queries.len() > 20 && breaches.is_empty(), "\n{}\n", breaches.join("\n"));
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    hold(files_are_short);
+    hold(functions_are_short);
+}
+
+#[test]
+fn the_law_of_purity_bites() {
+    let bad = "//! std::env in a comment is free\nuse std::{collections::HashMap, env, time::{Duration, Instant}};\n\
+               fn f() -> u8 {\n let t = chrono::Utc::now();\n crate::pg::sys::exit(1);\n super::super::net::go();\n\
+               pgrx::log!(\"x\");\n let r = RandomState::new();\n time::SystemTime::now();\n}\nuse std::thread as t;\nuse rand::Rng;\n\
+               use std::net::TcpStream;\nuse std::fs::File;\nuse ureq::Agent;\nuse std::time::*;\n";
+    assert_eq!(
+        lines(domain_is_pure, "src/domain/x.rs", bad),
+        [2, 2, 4, 5, 6, 7, 9, 11, 12, 13, 14, 15, 16],
+        "RandomState::new"
+    );
+    assert_eq!(lines(domain_is_pure, "src/domain/x.rs", "fn f() { g(RandomState) }"), [1]);
+    assert_eq!(lines(domain_is_pure, "src/domain.rs", "use std::env;"), [1]);
+    let good = "use std::time::Duration;\nuse super::lane::Instant;\nuse crate::domain::net_of_tax;\n// std::thread\n/* Utc::now /* */ std::fs */\n\
+                fn f(now: DateTime<Utc>, c: char) { let s = \"Utc::now() \\\" std::env\"; let q = '\"'; let t = r#\"std::fs \"# ; }\n\
+                #[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod tests;\n#[cfg(test)]\nmod more { use std::env; }\n";
+    assert!(lines(domain_is_pure, "src/domain/x.rs", good).is_empty());
+    assert!(lines(domain_is_pure, "src/domain/x_tests.rs", bad).is_empty(), "tests may use a clock");
+    assert!(lines(domain_is_pure, "src/net/x.rs", bad).is_empty(), "another folder");
+}
+
+#[test]
+fn the_laws_of_imports_bite() {
+    let net = "//! pgrx\nuse crate::domain::retry;\nuse pgrx::log;\nuse crate::{pg::sys, domain};\nfn f() { ::pgrx::log!(\"\"); super::pg::go(); }\n";
+    assert_eq!(lines(net_knows_no_postgres, "src/net/pool.rs", net), [3, 4, 5, 5]);
+    let pg =
+        "use std::os::unix::net::UnixStream;\nuse crate::net::pool::Pool;\nuse super::super::net;\nuse ureq::Agent;\n";
+    assert_eq!(lines(only_the_worker_knows_net, "src/pg/claim.rs", pg), [2, 3, 4]);
+    for free in ["src/pg/worker.rs", "src/pg/worker/send.rs", "src/net/client.rs"] {
+        assert!(lines(only_the_worker_knows_net, free, pg).is_empty(), "{free}");
+    }
+}
+
+#[test]
+fn the_law_of_unsafe_bites() {
+    let bad = "// unsafe\n#![forbid(unsafe_code)]\n#[unsafe(no_mangle)]\npub fn f() { unsafe { g() } }\nunsafe extern \"C-unwind\" fn h() {}\n";
+    for place in ["src/pg/trigger.rs", "src/lib.rs", "src/domain/x_tests.rs", "src/pg/system.rs"] {
+        assert_eq!(lines(unsafe_has_its_places, place, bad), [4, 5], "{place}");
+    }
+    for place in ["src/sys.rs", "src/pg/sys.rs", "src/pg/sys/transaction.rs", "src/pg/wake.rs"] {
+        assert!(lines(unsafe_has_its_places, place, bad).is_empty(), "{place}");
+    }
+}
+
+#[test]
+fn the_laws_of_sql_bite() {
+    let bad = "const A: &str = \"SELECT 1\";\nconst B: &str = r#\"\n  WITH a AS\"#;\n// \"DELETE FROM a\"\nconst C: &str = \"See SELECT\";\nlet d = c\"UPDATE a\";\n\
+               const E: &str = \"delete from a\";\nconst F: &str = \"With care\";\nlet g = \"INSERT\\n INTO a\";\n";
+    assert_eq!(lines(statements_are_files, "src/pg/queue.rs", bad), [1, 2, 6, 7, 9]);
+    assert!(lines(statements_are_files, "src/pg/bookings.rs", bad).is_empty());
+    let use_of =
+        |name: &str, file: &str| source(name, &format!("fn f() {{ run(include_str!(\"../../sql/queries/{file}\")) }}"));
+    let sources =
+        [use_of("src/pg/a.rs", "one.sql"), use_of("src/pg/b.rs", "two.sql"), use_of("src/pg/c.rs", "two.sql")];
+    let queries = ["one.sql", "three.sql", "two.sql"].map(str::to_owned);
+    let breaches = queries_are_used_once(&sources, &queries);
+    assert_eq!(breaches.len(), 2, "{breaches:?}");
+    assert!(breaches[0].starts_with("sql/queries/three.sql:1: used 0 times"), "{breaches:?}");
+    assert!(breaches[1].contains("used 2 times: src/pg/b.rs:1, src/pg/c.rs:1"), "{breaches:?}");
+}
+
+#[test]
+fn the_budgets_bite() {
+    assert_eq!(lines(files_are_short, "src/pg/a.rs", &"//\n".repeat(laws::FILE_LINES + 1)), [laws::FILE_LINES + 1]);
+    assert!(lines(files_are_short, "src/pg/a.rs", &"//\n".repeat(laws::FILE_LINES)).is_empty());
+    assert!(lines(files_are_short, "src/pg/a_tests.rs", &"//\n".repeat(laws::FILE_LINES + 1)).is_empty());
+    let function = |inside: usize| {
+        format!("type F = fn(u8) -> u8;\nfn long(a: [u8; 3]) -> u8 {{\n{}}}\n", "a(\"}\");\n".repeat(inside))
+    };
+    assert_eq!(lines(functions_are_short, "src/pg/a.rs", &function(laws::FUNCTION_LINES - 1)), [2]);
+    assert!(lines(functions_are_short, "src/pg/a.rs", &function(laws::FUNCTION_LINES - 2)).is_empty());
+}

@@ -1,0 +1,201 @@
+//! The laws, each a function from one source file (or all of them) to what offends it, as `file:line: what`.
+//! Called by tests/architecture.rs only; reads nothing but its arguments, so that each law can be shown to bite.
+
+use std::collections::BTreeMap;
+
+use super::paths::{Path, paths};
+use super::tokens::{Placed, Token, block_end, tokens, without_tests};
+
+/// Lines of a file; the aim is 250.
+pub const FILE_LINES: usize = 300;
+/// Lines of a function; the aim is 40.
+pub const FUNCTION_LINES: usize = 60;
+
+/// Clock, threads, randomness and the world outside: not for `domain`.
+const IMPURE: [&[&str]; 13] = [
+    &["pgrx"],
+    &["ureq"],
+    &["libc"],
+    &["rand"],
+    &["std", "thread"],
+    &["std", "env"],
+    &["std", "fs"],
+    &["std", "net"],
+    &["std", "process"],
+    &["std", "time", "Instant"],
+    &["std", "time", "SystemTime"],
+    &["std", "time", "*"],
+    &["std", "*"],
+];
+/// The same by the end of the path, however its beginning was imported.
+const IMPURE_ENDS: [&[&str]; 6] = [
+    &["Utc", "now"],
+    &["Local", "now"],
+    &["time", "Instant"],
+    &["time", "SystemTime"],
+    &["SystemTime", "now"],
+    &["RandomState"],
+];
+
+/// A source file under `src/`.
+pub struct Source {
+    /// Relative to the root of the project, with `/`.
+    pub name: String,
+    pub text: String,
+}
+
+impl Source {
+    pub fn is_test(&self) -> bool {
+        self.name.ends_with("_tests.rs") || self.name == "src/net/test_server.rs"
+    }
+
+    fn is_in(&self, folder: &str) -> bool {
+        self.name == format!("src/{folder}.rs") || self.name.starts_with(&format!("src/{folder}/"))
+    }
+
+    /// The tokens of the product; none of a test.
+    fn product(&self) -> Vec<Placed> {
+        if self.is_test() { Vec::new() } else { without_tests(&tokens(&self.text)) }
+    }
+
+    fn offence(&self, line: usize, what: &str) -> String {
+        format!("{}:{line}: {what}", self.name)
+    }
+
+    fn paths_that(&self, offend: impl Fn(&Path) -> bool, why: &str) -> Vec<String> {
+        let all = paths(&self.product());
+        let bad = all.iter().filter(|path| offend(path));
+        bad.map(|path| self.offence(path.line, &format!("{} {why}", path.segments.join("::")))).collect()
+    }
+}
+
+/// The path leads into that module of this crate.
+fn is_ours(path: &Path, module: &str) -> bool {
+    let inner = path.segments.iter().position(|segment| !matches!(segment.as_str(), "crate" | "super" | "self"));
+    inner.is_some_and(|place| place > 0 && path.segments[place] == module)
+}
+
+fn begins(path: &Path, with: &[&str]) -> bool {
+    path.segments.len() >= with.len() && path.segments.iter().zip(with).all(|(have, want)| have == want)
+}
+
+fn ends(path: &Path, with: &[&str]) -> bool {
+    let skipped = path.segments.len().checked_sub(with.len());
+    skipped.is_some_and(|skipped| path.segments[skipped..].iter().zip(with).all(|(have, want)| have == want))
+}
+
+/// `domain` is pure.
+pub fn domain_is_pure(source: &Source) -> Vec<String> {
+    if !source.is_in("domain") {
+        return Vec::new();
+    }
+    let impure = |path: &Path| {
+        IMPURE.iter().any(|bad| begins(path, bad))
+            || IMPURE_ENDS.iter().any(|bad| ends(path, bad))
+            || ["pg", "net", "sys"].iter().any(|module| is_ours(path, module))
+    };
+    source.paths_that(impure, "in domain, which is pure: time, jitter and facts are arguments")
+}
+
+/// `net` never names pgrx or `pg`: its threads must not touch Postgres.
+pub fn net_knows_no_postgres(source: &Source) -> Vec<String> {
+    if !source.is_in("net") {
+        return Vec::new();
+    }
+    let postgres =
+        |path: &Path| path.segments.iter().any(|name| name == "pgrx" || name == "pg_sys") || is_ours(path, "pg");
+    source.paths_that(postgres, "in net, whose threads must not touch Postgres")
+}
+
+/// Of `pg`, only the worker names `net`.
+pub fn only_the_worker_knows_net(source: &Source) -> Vec<String> {
+    if !source.is_in("pg") || source.is_in("pg/worker") {
+        return Vec::new();
+    }
+    let net = |path: &Path| is_ours(path, "net") || begins(path, &["ureq"]);
+    source.paths_that(net, "in pg: only pg/worker knows the network")
+}
+
+/// `unsafe` stands in a few files; `#[unsafe(no_mangle)]` is the new spelling of an attribute and no block.
+pub fn unsafe_has_its_places(source: &Source) -> Vec<String> {
+    if ["src/sys.rs", "src/pg/wake.rs"].contains(&source.name.as_str()) || source.is_in("pg/sys") {
+        return Vec::new();
+    }
+    let tokens = tokens(&source.text);
+    let is_attribute = |at: usize| at > 1 && tokens[at - 1].is('[') && tokens[at - 2].is('#');
+    let bad = (0..tokens.len()).filter(|at| tokens[*at].word() == Some("unsafe") && !is_attribute(*at));
+    bad.map(|at| source.offence(tokens[at].line, "unsafe belongs into src/sys.rs, src/pg/sys or src/pg/wake.rs"))
+        .collect()
+}
+
+/// Statements are files under `sql/`; only `bookings` puts some together, from the host's names.
+pub fn statements_are_files(source: &Source) -> Vec<String> {
+    if source.name == "src/pg/bookings.rs" {
+        return Vec::new();
+    }
+    let is_statement = |text: &str| {
+        let plain = text.replace("\\n", " ").replace("\\\n", " ");
+        let verb: String = plain.trim_start().chars().take_while(|char| char.is_alphanumeric()).collect();
+        ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&verb.as_str())
+            || ["select ", "insert into ", "delete from "].iter().any(|begin| plain.trim_start().starts_with(begin))
+    };
+    let texts = source.product().into_iter().filter_map(|placed| match placed.token {
+        Token::Text(text) if is_statement(&text) => {
+            Some(source.offence(placed.line, "SQL text belongs into sql/queries"))
+        }
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// Every file of `sql/queries` is included once.
+pub fn queries_are_used_once(sources: &[Source], queries: &[String]) -> Vec<String> {
+    let mut uses: BTreeMap<&str, Vec<String>> = queries.iter().map(|name| (name.as_str(), Vec::new())).collect();
+    for source in sources {
+        for placed in source.product() {
+            let Token::Text(text) = &placed.token else { continue };
+            let Some((_, name)) = text.rsplit_once("sql/queries/") else { continue };
+            if let Some(places) = uses.get_mut(name) {
+                places.push(format!("{}:{}", source.name, placed.line));
+            }
+        }
+    }
+    let wrong = uses.into_iter().filter(|(_, places)| places.len() != 1);
+    wrong
+        .map(|(name, places)| format!("sql/queries/{name}:1: used {} times: {}", places.len(), places.join(", ")))
+        .collect()
+}
+
+/// Files that one can read at a sitting.
+pub fn files_are_short(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    if source.is_test() || lines <= FILE_LINES {
+        return Vec::new();
+    }
+    vec![source.offence(lines, &format!("{lines} lines, the limit is {FILE_LINES}"))]
+}
+
+/// Functions that one can see at a glance.
+pub fn functions_are_short(source: &Source) -> Vec<String> {
+    let tokens = source.product();
+    let named = |at: usize| tokens[at].word() == Some("fn") && tokens.get(at + 1).is_some_and(|t| t.word().is_some());
+    let long = (0..tokens.len()).filter(|at| named(*at)).filter_map(|at| {
+        let lines = body_end(&tokens, at)? - tokens[at].line + 1;
+        let name = tokens[at + 1].word().unwrap_or_default();
+        let what = || format!("the function {name} has {lines} lines, the limit is {FUNCTION_LINES}");
+        (lines > FUNCTION_LINES).then(|| source.offence(tokens[at].line, &what()))
+    });
+    long.collect()
+}
+
+/// The last line of the function at `at`; none without a body.
+fn body_end(tokens: &[Placed], mut at: usize) -> Option<usize> {
+    loop {
+        match tokens.get(at)?.token {
+            Token::Mark('{') => return tokens.get(block_end(tokens, at) - 1).map(|last| last.line),
+            Token::Mark(';') => return None,
+            Token::Mark('(' | '[') => at = block_end(tokens, at),
+            _ => at += 1,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How soon: from the commit of a payment to the call, and how long a burst takes. The bounds are loose, because the
+//! machine may be busy; what was measured is printed (`--nocapture`).
+
+use guestly_scenarios::{Site, host, wait_until};
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const SAMPLES: usize = 50;
+
+fn micros() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+#[test]
+fn a_call_follows_its_commit_at_once() {
+    let site = Site::open_with(guestly_scenarios::Options::durable);
+    // The first one fetches the token.
+    let first = site.paid_booking();
+    site.wait_synced(&first);
+    let ids = host::make_bookings(&site, u32::try_from(SAMPLES).unwrap());
+    let mut session = site.client();
+    let pay = session.prepare("UPDATE bookings SET payment_status = 'completed' WHERE id = $1::text::uuid").unwrap();
+    let mut committed = HashMap::new();
+    for id in &ids {
+        let mut sale = session.transaction().unwrap();
+        assert_eq!(sale.execute(&pay, &[id]).unwrap(), 1);
+        // Before the commit leaves: what is measured includes the commit itself.
+        let at = micros();
+        sale.commit().unwrap();
+        committed.insert(id.clone(), at);
+        // One by one: the next sale comes when this one is done, so that none waits behind another.
+        site.wait_synced(id);
+    }
+    let calls = site.sim.ledger(Some("create"));
+    let mut delays: Vec<i64> = calls
+        .iter()
+        .filter_map(|call| Some(call["wall_us"].as_i64()? - committed.get(call["originId"].as_str()?)?))
+        .collect();
+    delays.sort_unstable();
+    assert_eq!(delays.len(), SAMPLES, "each booking is created by one call");
+    let (p50, p95) = (delays[SAMPLES / 2], delays[SAMPLES * 95 / 100]);
+    println!("commit to request: p50 {} ms, p95 {} ms", p50 as f64 / 1000.0, p95 as f64 / 1000.0);
+    assert!(delays[0] >= 0, "a call left before its payment was committed");
+    assert!(p50 < 250_000, "half of the calls took longer than {p50} µs");
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_thousand_bookings_drain() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "8"));
+    let ids = host::make_bookings(&site, 1_000);
+    let began = Instant::now();
+    host::pay(&site, &ids);
+    let update = began.elapsed();
+    let synced = "SELECT count(*) FROM bookings WHERE guestly_sync_status = 'synced' AND guestly_sync_attempts = 1";
+    let took = wait_until("1,000 bookings to be synced", Duration::from_secs(120), || {
+        let found = site.query_one::<i64>(synced);
+        (found == 1_000, found.to_string())
+    });
+    println!("1,000 bookings: paid in {update:?}, drained {took:?} later");
+    site.wait_drained();
+    let metrics = site.sim.metrics();
+    assert_eq!((site.sim.state().len(), site.sim.calls("create"), site.sim.calls("search")), (1_000, 1_000, 0));
+    assert_eq!((&metrics["codes"]["active_once"], &metrics["tokens_issued"]), (&1_000.into(), &1.into()));
+    assert!(metrics["max_in_flight"].as_u64().unwrap() <= 8, "{}", metrics["max_in_flight"]);
+    // Nearest arrival first: the order of the calls is that of the arrivals, but for those in flight together.
+    let codes: HashMap<String, String> = site
+        .query("SELECT booking_reference, check_in_date::text FROM bookings", &[])
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect();
+    let arrivals: Vec<&String> =
+        site.sim.ledger(Some("create")).iter().map(|call| &codes[call["confirmationCode"].as_str().unwrap()]).collect();
+    for few in arrivals.windows(200) {
+        assert!(few[0] <= few[199], "a later arrival was sent much earlier: {} {}", few[0], few[199]);
+    }
+    site.sim.assert_no_violation();
+}
