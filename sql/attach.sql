@@ -261,7 +261,7 @@ DECLARE
     waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (SELECT booking_id FROM guestly.queue WHERE with_waiting LIMIT 10000) q);
 BEGIN
     EXECUTE format('COMMENT ON COLUMN %s.guestly_sync_attempts IS %L', bookings,
-        'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting, ''));
+        'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));
 END $$;
 
 -- Called by the library before DROP EXTENSION begins.

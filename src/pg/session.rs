@@ -62,7 +62,7 @@ pub type Result<T> = std::result::Result<T, SqlError>;
 
 /// Runs `body` and turns an error raised inside into a value. The caller must abort what `body` began.
 fn catching<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    PgTryBuilder::new(AssertUnwindSafe(|| body())).catch_others(|error| Err(SqlError::caught(error))).execute()
+    PgTryBuilder::new(AssertUnwindSafe(body)).catch_others(|error| Err(SqlError::caught(error))).execute()
 }
 
 /// One transaction of a background worker: committed when `body` gives a value, aborted otherwise. `activity` is what

@@ -33,7 +33,8 @@ fn prepare_drop() {
 
 /// Asks the worker of that database to leave, and the launcher not to start another for a moment.
 fn step_aside(database: &str) {
-    if let Some(oid) = sys::utility::own_database(database) {
+    let oid = session::subtransaction(|| Ok(sys::utility::own_database(database))).ok().flatten();
+    if let Some(oid) = oid {
         wake::step_aside(oid, chrono::Utc::now().timestamp_micros());
     }
 }

@@ -21,7 +21,7 @@ use super::memory::{self, News};
 use super::record::{Change, record_all};
 use super::secrets::Credentials;
 use super::session::{self, Result};
-use super::settings::{Settings, environment};
+use super::settings::Settings;
 use super::{queue, sys, wake};
 use crate::domain::lane::{Go, Lane};
 use crate::net::client::Client;
@@ -276,23 +276,6 @@ impl Worker {
             self.news = News::default();
         }
         Ok((claimed, postponed))
-    }
-
-    /// The switches, read at each claim so that they work at once.
-    fn may_send(&mut self) -> Result<bool> {
-        let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &environment())?;
-        if gate.version.as_deref() != Some(VERSION) {
-            let sql = gate.version.unwrap_or_default();
-            self.report(
-                &format!("the library is version {VERSION} and the SQL objects are version {sql}: nothing is sent"),
-                "Run ALTER EXTENSION guestly_sync UPDATE, or restart the server if it still runs the older library.",
-            );
-            return Ok(false);
-        }
-        if !gate.armed {
-            self.report("this is a copy: nothing is sent from this server", "Run SELECT guestly_arm() if it should send.");
-        }
-        Ok(gate.armed && !gate.paused)
     }
 
     /// Names the credentials in force.

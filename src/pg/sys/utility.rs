@@ -5,7 +5,6 @@ use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
 
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
 /// A statement that we look at.
 pub enum Statement {
@@ -28,7 +27,23 @@ pub fn chain(before: fn(&pg_sys::PlannedStmt)) {
     }
 }
 
-#[pg_guard]
+unsafe extern "C-unwind" {
+    // The server's function itself. pgrx's wrapper would turn every error of every utility statement of the server into a
+    // panic and back, and hang a Rust backtrace on it.
+    fn standard_ProcessUtility(
+        planned: *mut pg_sys::PlannedStmt,
+        query: *const c_char,
+        read_only: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        dest: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
+}
+
+// No #[pg_guard], for the same reason: an error of the statement passes this frame by longjmp, and nothing here has a
+// destructor. What we add before is guarded on its own.
 #[allow(clippy::too_many_arguments)] // The server's signature.
 unsafe extern "C-unwind" fn hook(
     planned: *mut pg_sys::PlannedStmt,
@@ -44,13 +59,12 @@ unsafe extern "C-unwind" fn hook(
     // before or to the standard.
     unsafe {
         if let (Some(before), Some(planned)) = (BEFORE.get(), planned.as_ref()) {
-            before(planned);
+            // A panic must not reach the server's frames; errors of Postgres are values inside `before`.
+            let _contained = std::panic::catch_unwind(|| before(planned));
         }
         match NEXT {
             Some(next) => next(planned, query, read_only, context, params, environment, dest, completion),
-            None => {
-                pg_sys::standard_ProcessUtility(planned, query, read_only, context, params, environment, dest, completion);
-            }
+            None => standard_ProcessUtility(planned, query, read_only, context, params, environment, dest, completion),
         }
     }
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::log;
 
-use super::{Tag, Worker};
+use super::{Tag, VERSION, Worker};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::lane::Blocked;
 use crate::domain::outcome::Outcome;
@@ -15,9 +15,26 @@ use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::job::{Job, Trace};
 use crate::pg::session::Result;
-use crate::pg::{memory, secrets};
+use crate::pg::{memory, queue, secrets, settings, sys};
 
 impl Worker {
+    /// The switches, read at each claim so that they work at once.
+    pub(super) fn may_send(&mut self) -> Result<bool> {
+        let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &settings::environment())?;
+        if gate.version.as_deref() != Some(VERSION) {
+            let sql = gate.version.unwrap_or_default();
+            self.report(
+                &format!("the library is version {VERSION} and the SQL objects are version {sql}: nothing is sent"),
+                "Run ALTER EXTENSION guestly_sync UPDATE, or restart the server if it still runs the older library.",
+            );
+            return Ok(false);
+        }
+        if !gate.armed {
+            self.report("this is a copy: nothing is sent from this server", "Run SELECT guestly_arm() if it should send.");
+        }
+        Ok(gate.armed && !gate.paused)
+    }
+
     /// Sends the calls whose intent is committed.
     pub(super) fn send(&mut self, jobs: Vec<Job>) {
         if self.settings.test_mode {

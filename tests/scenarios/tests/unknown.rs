@@ -2,7 +2,7 @@
 //! Guestly, it is asked by confirmation code before anything is created again, and holds one reservation in the end.
 //! Against a real server and the simulator, whose settle window is 1.8 s and whose reads lag by up to 0.6 s.
 
-use guestly_scenarios::{SOON, Site};
+use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,10 +12,10 @@ fn site_with(effects: &[Value]) -> (Site, Vec<String>) {
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.request_timeout", "1s").setting("guestly_sync.concurrency", "8")
     });
-    let ids = guestly_scenarios::host::make_bookings(&site, u32::try_from(effects.len()).unwrap_or_default());
+    let ids = host::make_bookings(&site, u32::try_from(effects.len()).unwrap_or_default());
     let rules: Vec<Value> = ids.iter().zip(effects).map(|(id, effect)| rule(&site.code(id), 1, effect)).collect();
     site.sim.fault(json!(rules));
-    guestly_scenarios::host::pay(&site, &ids);
+    host::pay(&site, &ids);
     (site, ids)
 }
 
@@ -135,9 +135,12 @@ fn a_create_without_effect_is_repeated_once_with_the_same_code_and_only_after_se
 
 #[test]
 fn a_second_create_whose_answer_is_lost_too_is_looked_up_again() {
-    let (site, ids) = site_with(&[json!({"kind": "status", "code": 502})]);
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 1);
     let code = site.code(&ids[0]);
+    site.sim.fault(rule(&code, 1, &json!({"kind": "status", "code": 502})));
     site.sim.fault(rule(&code, 2, &json!({"kind": "drop_after_accept", "how": "rst"})));
+    host::pay(&site, &ids);
     site.wait_all_synced(SOON);
     let operations = site.operations_of(&code);
     assert_eq!(operations.iter().filter(|name| *name == "create").count(), 2, "{operations:?}");
