@@ -2,8 +2,22 @@ use super::*;
 
 pub(crate) fn row(changes: &[(Field, Option<&str>)]) -> Row {
     let mut values: Vec<Option<String>> = [
-        "BK-0000123", "flat-1", "6f1d", "Ada", "Example", "ada@example.org", "+49 30 5550100", "2027-05-10", "2027-05-14",
-        "2", "1", "0", "0", "640.00", "confirmed", "completed",
+        "BK-0000123",
+        "flat-1",
+        "6f1d",
+        "Ada",
+        "Example",
+        "ada@example.org",
+        "+49 30 5550100",
+        "2027-05-10",
+        "2027-05-14",
+        "2",
+        "1",
+        "0",
+        "0",
+        "640.00",
+        "confirmed",
+        "completed",
     ]
     .iter()
     .map(|text| Some((*text).to_owned()))
@@ -15,9 +29,24 @@ pub(crate) fn row(changes: &[(Field, Option<&str>)]) -> Row {
 }
 
 fn sentence(changes: &[(Field, Option<&str>)]) -> String {
-    let columns = ["b.booking_reference", "p", "b.property_id", "b.guest_first_name", "b.guest_last_name", "b.guest_email",
-        "b.guest_phone", "b.check_in_date", "b.check_out_date", "b.adults", "b.children", "b.infants", "pets", "b.total",
-        "b.status", "b.payment_status"];
+    let columns = [
+        "b.booking_reference",
+        "p",
+        "b.property_id",
+        "b.guest_first_name",
+        "b.guest_last_name",
+        "b.guest_email",
+        "b.guest_phone",
+        "b.check_in_date",
+        "b.check_out_date",
+        "b.adults",
+        "b.children",
+        "b.infants",
+        "pets",
+        "b.total",
+        "b.status",
+        "b.payment_status",
+    ];
     let labels = Labels::from_expressions(&columns.map(|text| Some(text.to_owned())));
     Booking::parse(&row(changes), &labels).unwrap_err().to_string()
 }
@@ -33,7 +62,11 @@ fn a_whole_row_is_parsed() {
 #[test]
 fn each_fault_names_the_hosts_column() {
     let cases: [(Field, Option<&str>, &str); 10] = [
-        (Field::CheckOut, Some("2027-05-10"), "invalid_booking: check_out_date 2027-05-10 is not after check_in_date 2027-05-10"),
+        (
+            Field::CheckOut,
+            Some("2027-05-10"),
+            "invalid_booking: check_out_date 2027-05-10 is not after check_in_date 2027-05-10",
+        ),
         (Field::CheckIn, None, "invalid_booking: check_in_date is empty"),
         (Field::CheckIn, Some("infinity"), "invalid_booking: check_in_date is not a date that Guestly knows"),
         (Field::Adults, Some("0"), "invalid_booking: adults is 0: a stay needs at least one adult"),

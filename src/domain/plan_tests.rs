@@ -18,9 +18,18 @@ fn rules() -> Rules {
 
 fn row(status: &str, payment: &str) -> Row {
     let mut values: Vec<Option<String>> = vec![None; Field::ALL.len()];
-    let given = [(Field::Property, "flat-1"), (Field::GuestFirstName, "Ada"), (Field::GuestLastName, "Example"),
-        (Field::GuestEmail, "ada@example.org"), (Field::CheckIn, "2027-05-10"), (Field::CheckOut, "2027-05-14"),
-        (Field::Adults, "2"), (Field::Total, "640.00"), (Field::Status, status), (Field::PaymentStatus, payment)];
+    let given = [
+        (Field::Property, "flat-1"),
+        (Field::GuestFirstName, "Ada"),
+        (Field::GuestLastName, "Example"),
+        (Field::GuestEmail, "ada@example.org"),
+        (Field::CheckIn, "2027-05-10"),
+        (Field::CheckOut, "2027-05-14"),
+        (Field::Adults, "2"),
+        (Field::Total, "640.00"),
+        (Field::Status, status),
+        (Field::PaymentStatus, payment),
+    ];
     for (field, value) in given {
         values[field as usize] = Some(value.to_owned());
     }

@@ -11,8 +11,22 @@ fn tables() -> Tables {
 
 pub(crate) fn reservation() -> Reservation {
     let values = [
-        "BK-0000123", "flat-1", "6f1d", "Ada", "Example", "ada@example.org", "+49 (30) 555-0100", "2027-05-10",
-        "2027-05-14", "2", "1", "1", "0", "640.00", "confirmed", "completed",
+        "BK-0000123",
+        "flat-1",
+        "6f1d",
+        "Ada",
+        "Example",
+        "ada@example.org",
+        "+49 (30) 555-0100",
+        "2027-05-10",
+        "2027-05-14",
+        "2",
+        "1",
+        "1",
+        "0",
+        "640.00",
+        "confirmed",
+        "completed",
     ];
     let row = Row { booking_id: "7".to_owned(), values: values.map(|text| Some(text.to_owned())).to_vec() };
     Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables(), "website").unwrap()
@@ -83,8 +97,13 @@ fn ours_has_no_difference_and_another_one_shows_both_sides() {
 
 #[test]
 fn phones_become_e164_only_where_that_is_certain() {
-    let cases = [("+49 (30) 555-0100", "+49305550100"), ("0049 30 5550100", "+49305550100"), ("030 5550100", "030 5550100"),
-        ("call me", "call me"), ("+", "+")];
+    let cases = [
+        ("+49 (30) 555-0100", "+49305550100"),
+        ("0049 30 5550100", "+49305550100"),
+        ("030 5550100", "030 5550100"),
+        ("call me", "call me"),
+        ("+", "+"),
+    ];
     for (given, sent) in cases {
         assert_eq!(e164(given), sent);
     }

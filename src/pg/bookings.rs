@@ -59,13 +59,18 @@ impl Bookings {
         if bookings.owner.role == pg_sys::InvalidOid {
             return Err(SqlError {
                 code: pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                message: format!("the attached table {} does not exist; call guestly_attach() on the table of bookings", bookings.table),
+                message: format!(
+                    "the attached table {} does not exist; call guestly_attach() on the table of bookings",
+                    bookings.table
+                ),
             });
         }
         let map: HashMap<String, String> =
-            statement::rows(include_str!("../../sql/queries/field_map.sql"), &[], |row| Ok((text(row, 1)?, text(row, 2)?)))?
-                .into_iter()
-                .collect();
+            statement::rows(include_str!("../../sql/queries/field_map.sql"), &[], |row| {
+                Ok((text(row, 1)?, text(row, 2)?))
+            })?
+            .into_iter()
+            .collect();
         bookings.expressions = Field::ALL.iter().map(|field| map.get(field.name()).cloned()).collect();
         Ok(Some(bookings))
     }
@@ -79,10 +84,18 @@ impl Bookings {
     /// expression that raises, or row security that hides rows from the owner.
     pub fn read(&self, ids: &[String]) -> Result<Vec<Row>> {
         let columns: Vec<String> = Field::ALL.iter().map(|field| self.column(*field)).collect();
-        let sql = format!("SELECT {}::text, {} FROM {} b WHERE {}", self.key(), columns.join(", "), self.table, self.by_key());
+        let sql = format!(
+            "SELECT {}::text, {} FROM {} b WHERE {}",
+            self.key(),
+            columns.join(", "),
+            self.table,
+            self.by_key()
+        );
         as_owner(&self.owner, || {
             statement::rows(&sql, &[ids.to_vec().into()], |row| {
-                let values = (0..Field::ALL.len()).map(|index| row.get::<String>(index + 2)).collect::<std::result::Result<_, _>>()?;
+                let values = (0..Field::ALL.len())
+                    .map(|index| row.get::<String>(index + 2))
+                    .collect::<std::result::Result<_, _>>()?;
                 Ok(Row { booking_id: text(row, 1)?, values })
             })
         })
@@ -100,12 +113,20 @@ impl Bookings {
 
     /// Locks what nobody else holds. Says which of the ids are locked now, and which exist.
     pub fn lock(&self, ids: &[String]) -> Result<Locked> {
-        let lock = format!("SELECT {}::text FROM {} b WHERE {} FOR NO KEY UPDATE SKIP LOCKED", self.key(), self.table, self.by_key());
+        let lock = format!(
+            "SELECT {}::text FROM {} b WHERE {} FOR NO KEY UPDATE SKIP LOCKED",
+            self.key(),
+            self.table,
+            self.by_key()
+        );
         let there = format!("SELECT {}::text FROM {} b WHERE {}", self.key(), self.table, self.by_key());
         as_owner(&self.owner, || {
             let locked = statement::rows(&lock, &[ids.to_vec().into()], |row| text(row, 1))?;
-            let exist =
-                if locked.len() == ids.len() { locked.clone() } else { statement::rows(&there, &[ids.to_vec().into()], |row| text(row, 1))? };
+            let exist = if locked.len() == ids.len() {
+                locked.clone()
+            } else {
+                statement::rows(&there, &[ids.to_vec().into()], |row| text(row, 1))?
+            };
             Ok(Locked { locked, exist })
         })
     }
@@ -136,7 +157,8 @@ impl Bookings {
 
     /// Paid bookings without a reservation, at most `limit`, by key: what a trigger may have missed.
     pub fn open(&self, paid: &[String], limit: i64) -> Result<Vec<(String, Option<String>)>> {
-        let arrival = self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
+        let arrival =
+            self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let sql = format!(
             "SELECT {key}::text, {arrival} FROM {table} b WHERE b.guestly_reservation_id IS NULL \
              AND b.{payment}::text = ANY ($1) AND b.guestly_sync_status IS DISTINCT FROM 'synced' \
@@ -165,7 +187,12 @@ impl Bookings {
         );
         as_owner(&self.owner, || {
             statement::rows(&sql, &[paid.to_vec().into(), since.into()], |row| {
-                Ok(Paid { booking_id: text(row, 1)?, reservation_id: row.get(2)?, arrival: row.get(3)?, reference: row.get(4)? })
+                Ok(Paid {
+                    booking_id: text(row, 1)?,
+                    reservation_id: row.get(2)?,
+                    arrival: row.get(3)?,
+                    reference: row.get(4)?,
+                })
             })
         })
     }

@@ -114,7 +114,9 @@ fn unreadable(error: &SqlError) -> Problem {
 /// Listings, statuses and the words for messages.
 pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
     let pairs = |sql: &str| {
-        statement::rows(sql, &[], |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())))
+        statement::rows(sql, &[], |row| {
+            Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default()))
+        })
     };
     Ok(Rules {
         tables: Tables {

@@ -25,9 +25,11 @@ mod guestly {
     fn attached() -> Bookings {
         match Bookings::load() {
             Ok(Some(bookings)) => bookings,
-            Ok(None) => {
-                raise(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no table of bookings is attached", NOT_ATTACHED)
-            }
+            Ok(None) => raise(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "no table of bookings is attached",
+                NOT_ATTACHED,
+            ),
             Err(error) => raise_sql(&error, NOT_ATTACHED),
         }
     }
@@ -62,7 +64,8 @@ mod guestly {
     fn preview(booking_id: &str) -> Option<JsonB> {
         let bookings = attached();
         let row = read(&bookings, booking_id)?;
-        let rules = claim::rules(&bookings, &settings::Settings::load()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
+        let rules = claim::rules(&bookings, &settings::Settings::load())
+            .unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
         let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem));
         let request = reservation.create();
         Some(JsonB(json!({ "method": request.method.as_str(), "path": request.path, "body": request.body })))
@@ -91,8 +94,11 @@ mod guestly {
             name!(reference, Option<String>),
         ),
     > {
-        let found = attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
-        TableIterator::new(found.into_iter().map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference)))
+        let found =
+            attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
+        TableIterator::new(
+            found.into_iter().map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference)),
+        )
     }
 
     /// Checks a mapping expression. Errors: what is wrong with it.
@@ -101,7 +107,11 @@ mod guestly {
         if !Field::ALL.iter().any(|known| known.name() == field) {
             let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
             let hint = format!("The fields are {}.", names.join(", "));
-            raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, format!("'{}' is not a field of a reservation", clean(field, 60)), &hint);
+            raise(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("'{}' is not a field of a reservation", clean(field, 60)),
+                &hint,
+            );
         }
         // Nothing to check against yet; guestly_attach checks all of them.
         let Ok(Some(bookings)) = Bookings::load() else { return };
@@ -183,8 +193,10 @@ mod guestly {
 
     /// This server and database, as `guestly.installations` names them.
     #[pg_extern]
-    fn this_installation()
-    -> TableIterator<'static, (name!(system_identifier, String), name!(database_oid, pg_sys::Oid), name!(environment, String))> {
+    fn this_installation() -> TableIterator<
+        'static,
+        (name!(system_identifier, String), name!(database_oid, pg_sys::Oid), name!(environment, String)),
+    > {
         TableIterator::once((sys::system_identifier().to_string(), sys::my_database(), settings::environment()))
     }
 }

@@ -87,7 +87,12 @@ impl Job {
             Next::Synced { reservation_id, adopted, warning } => {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|words| Problem::new(crate::domain::error::ErrorClass::Refused, words));
-                (None, Some(Held { reservation_id, reservation: *self.reservation.clone(), adopted }), Some(write), warning)
+                (
+                    None,
+                    Some(Held { reservation_id, reservation: *self.reservation.clone(), adopted }),
+                    Some(write),
+                    warning,
+                )
             }
             other => {
                 let kept = self.kept(other, tries);
@@ -170,7 +175,13 @@ fn word(outcome: &Outcome, next: &Next) -> &'static str {
 }
 
 /// A booking that is settled without a call.
-pub fn without_call(due: &Due, operation: &'static str, outcome: &'static str, problem: Option<Problem>, now: DateTime<Utc>) -> Change {
+pub fn without_call(
+    due: &Due,
+    operation: &'static str,
+    outcome: &'static str,
+    problem: Option<Problem>,
+    now: DateTime<Utc>,
+) -> Change {
     let attempt = Attempt {
         booking_id: Some(due.booking_id.clone()),
         attempt: due.attempts,
@@ -182,7 +193,14 @@ pub fn without_call(due: &Due, operation: &'static str, outcome: &'static str, p
         problem,
         request_id: None,
     };
-    Change { booking_id: due.booking_id.clone(), claim: None, kept: None, held: None, write: None, attempt: Some(attempt) }
+    Change {
+        booking_id: due.booking_id.clone(),
+        claim: None,
+        kept: None,
+        held: None,
+        write: None,
+        attempt: Some(attempt),
+    }
 }
 
 /// The log's row for a token request.
@@ -190,9 +208,13 @@ pub fn token_attempt(outcome: &Outcome, trace: Trace) -> Attempt {
     use crate::domain::error::ErrorClass;
     let problem = match outcome {
         Outcome::Token { .. } | Outcome::Created { .. } | Outcome::Found(_) => None,
-        Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => Some((ErrorClass::Credentials, sentence)),
+        Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => {
+            Some((ErrorClass::Credentials, sentence))
+        }
         Outcome::Throttled { sentence, .. } => Some((ErrorClass::Throttled, sentence)),
-        Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } => Some((ErrorClass::Unavailable, sentence)),
+        Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } => {
+            Some((ErrorClass::Unavailable, sentence))
+        }
         Outcome::Unknown { sentence } => Some((ErrorClass::UnknownOutcome, sentence)),
     };
     Attempt {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
-use pgrx::prelude::*;
 use pgrx::pg_sys;
+use pgrx::prelude::*;
 
 use super::{session, sys, wake};
 
@@ -91,7 +91,10 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
     entry.crashes = entry.crashes.saturating_add(1);
     entry.not_before = Some(now + entry.growing());
     if entry.crashes == 1 {
-        pgrx::warning!("guestly_sync: no free background worker for database {}: raise max_worker_processes", database.to_u32());
+        pgrx::warning!(
+            "guestly_sync: no free background worker for database {}: raise max_worker_processes",
+            database.to_u32()
+        );
     }
     Some(entry.growing())
 }

@@ -27,7 +27,13 @@ pub struct News {
 /// Fills a new lane with what the last worker knew. `mark` names the credentials.
 pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../sql/queries/recall.sql"), &[], |row| {
-        Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<String>(5)?))
+        Ok((
+            row.get::<Vec<f64>>(1)?,
+            row.get::<f64>(2)?,
+            row.get::<String>(3)?,
+            row.get::<f64>(4)?,
+            row.get::<String>(5)?,
+        ))
     })?;
     if let Some((levels, age, error, at, refused)) = found {
         let levels: Option<[f64; 3]> = levels.and_then(|levels| levels.try_into().ok());
@@ -64,7 +70,8 @@ fn token_history(mark: &str) -> Result<Vec<DateTime<Utc>>> {
 
 /// Writes what a successor should know, and what `guestly.status` shows.
 pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration, wall: DateTime<Utc>) -> Result<()> {
-    let held = lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
+    let held =
+        lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
     let blocked = lane.blocked.as_ref();
     let args: [DatumWithOid; 9] = [
         lane.breaker.state().as_str().into(),

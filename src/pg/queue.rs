@@ -127,7 +127,8 @@ pub fn gate(system: &str, database: pgrx::pg_sys::Oid, environment: &str) -> Res
 /// Up to `limit` bookings that may go now, nearest arrival first, locked.
 pub fn due(now: DateTime<Utc>, limit: u32) -> Result<Vec<Due>> {
     statement::rows(include_str!("../../sql/queries/due.sql"), &[seconds(now).into(), i64::from(limit).into()], |row| {
-        let class = |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));
+        let class =
+            |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));
         let sentence = row.get::<String>(10)?.unwrap_or_default();
         Ok(Due {
             booking_id: row.get(1)?.unwrap_or_default(),
@@ -246,7 +247,8 @@ pub fn shift(by: f64) -> Result<()> {
 
 /// Queues what the sweep found: (booking, day of arrival).
 pub fn sweep(found: &[(String, Option<String>)]) -> Result<()> {
-    let args: [DatumWithOid; 2] = [column(found, |row| row.0.clone()).into(), column(found, |row| row.1.clone()).into()];
+    let args: [DatumWithOid; 2] =
+        [column(found, |row| row.0.clone()).into(), column(found, |row| row.1.clone()).into()];
     statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
 }
 

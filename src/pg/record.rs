@@ -56,7 +56,8 @@ fn record_one(bookings: Option<&Bookings>, change: Change) -> Vec<Change> {
 }
 
 fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Change>> {
-    let ids: Vec<String> = changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
+    let ids: Vec<String> =
+        changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
     let locked = match bookings {
         Some(bookings) if !ids.is_empty() => bookings.lock(&ids)?,
         _ => Locked::default(),
@@ -91,7 +92,8 @@ fn forget(change: &mut Change) {
     change.write = None;
     change.kept = None;
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
-    if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none()) {
+    if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())
+    {
         attempt.problem = Some(gone);
     }
 }
@@ -99,8 +101,7 @@ fn forget(change: &mut Change) {
 fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
     let mut ours = HashSet::new();
     let leave: Vec<_> = changes.iter().filter(|c| c.kept.is_none()).map(|c| (c.booking_id.clone(), c.claim)).collect();
-    let stay: Vec<_> =
-        changes.iter().filter_map(|c| Some((c.booking_id.clone(), c.claim, c.kept.clone()?))).collect();
+    let stay: Vec<_> = changes.iter().filter_map(|c| Some((c.booking_id.clone(), c.claim, c.kept.clone()?))).collect();
     if !leave.is_empty() {
         ours.extend(queue::finish(&leave)?);
     }
@@ -115,7 +116,10 @@ fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
 fn park(change: Change, error: &SqlError) -> Change {
     let words = clean(&error.message, 500);
     let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {words}"));
-    let attempts = change.kept.as_ref().map_or_else(|| change.write.as_ref().map_or(0, |w| w.attempts.unsigned_abs()), |k| k.attempts);
+    let attempts = change
+        .kept
+        .as_ref()
+        .map_or_else(|| change.write.as_ref().map_or(0, |w| w.attempts.unsigned_abs()), |k| k.attempts);
     let kept = Kept { problem: Some(problem.clone()), ..Kept::failed(attempts) };
     let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
     Change { kept: Some(kept), write: None, attempt, ..change }

@@ -20,8 +20,12 @@ pub fn warn(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) {
 /// Raises what was wrong with a booking.
 pub fn raise_problem(problem: &Problem) -> ! {
     let hint = match problem.class {
-        ErrorClass::UnknownListing => "Add the property: INSERT INTO guestly.listings (property, listing_id) VALUES ('…', '…').",
-        ErrorClass::UnknownStatus => "Add the status: INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES ('…', 'confirmed').",
+        ErrorClass::UnknownListing => {
+            "Add the property: INSERT INTO guestly.listings (property, listing_id) VALUES ('…', '…')."
+        }
+        ErrorClass::UnknownStatus => {
+            "Add the status: INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES ('…', 'confirmed')."
+        }
         _ => "Correct the booking, or the expression in guestly.field_map.",
     };
     raise(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, problem.to_string(), hint)

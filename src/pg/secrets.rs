@@ -43,7 +43,9 @@ fn from_vault() -> Option<Credentials> {
     };
     let found = session::subtransaction(read).ok()?;
     let secret = |name: &str| {
-        let mine = |(key, value): &(Option<String>, Option<String>)| if key.as_deref() == Some(name) { value.clone() } else { None };
+        let mine = |(key, value): &(Option<String>, Option<String>)| {
+            if key.as_deref() == Some(name) { value.clone() } else { None }
+        };
         found.iter().find_map(mine).filter(|value| !value.is_empty())
     };
     let (id, secret) = (secret("guestly_client_id")?, Secret::new(secret("guestly_client_secret")?));

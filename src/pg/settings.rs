@@ -55,29 +55,99 @@ static LOG_RETENTION: GucSetting<f64> = GucSetting::<f64>::new(30.0 * 86_400_000
 pub fn init() {
     let empty = GucFlags::default();
     let secret = GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL;
-    flag(c"guestly_sync.enabled", c"Sends paid bookings to Guestly; off: they are queued and wait.", &ENABLED, "GUESTLY_SYNC_ENABLED");
+    flag(
+        c"guestly_sync.enabled",
+        c"Sends paid bookings to Guestly; off: they are queued and wait.",
+        &ENABLED,
+        "GUESTLY_SYNC_ENABLED",
+    );
     flag(c"guestly_sync.test_mode", c"Does everything but the HTTP calls.", &TEST_MODE, "GUESTLY_TEST_MODE");
-    text_from(c"guestly_sync.base_url", c"Address of the Guesty Open API.", &BASE_URL, "GUESTLY_BASE_URL", "https://open-api.guesty.com/v1");
-    text_from(c"guestly_sync.token_url", c"Where access tokens are fetched.", &TOKEN_URL, "GUESTLY_TOKEN_URL", "https://open-api.guesty.com/oauth2/token");
-    text_from(c"guestly_sync.environment", c"A name for this server; a copy of the data under another name sends nothing.", &ENVIRONMENT, "GUESTLY_ENVIRONMENT", "");
-    text(c"guestly_sync.client_id", c"Client id of the API key; better kept in Vault or the environment.", &CLIENT_ID, secret);
-    text(c"guestly_sync.client_secret", c"Client secret of the API key; better kept in Vault or the environment.", &CLIENT_SECRET, secret);
-    text(c"guestly_sync.paid_statuses", c"Payment statuses that mean paid, separated by commas.", &PAID_STATUSES, empty);
+    text_from(
+        c"guestly_sync.base_url",
+        c"Address of the Guesty Open API.",
+        &BASE_URL,
+        "GUESTLY_BASE_URL",
+        "https://open-api.guesty.com/v1",
+    );
+    text_from(
+        c"guestly_sync.token_url",
+        c"Where access tokens are fetched.",
+        &TOKEN_URL,
+        "GUESTLY_TOKEN_URL",
+        "https://open-api.guesty.com/oauth2/token",
+    );
+    text_from(
+        c"guestly_sync.environment",
+        c"A name for this server; a copy of the data under another name sends nothing.",
+        &ENVIRONMENT,
+        "GUESTLY_ENVIRONMENT",
+        "",
+    );
+    text(
+        c"guestly_sync.client_id",
+        c"Client id of the API key; better kept in Vault or the environment.",
+        &CLIENT_ID,
+        secret,
+    );
+    text(
+        c"guestly_sync.client_secret",
+        c"Client secret of the API key; better kept in Vault or the environment.",
+        &CLIENT_SECRET,
+        secret,
+    );
+    text(
+        c"guestly_sync.paid_statuses",
+        c"Payment statuses that mean paid, separated by commas.",
+        &PAID_STATUSES,
+        empty,
+    );
     text(c"guestly_sync.source", c"Shown as the source of reservations in Guestly.", &SOURCE, empty);
     number(c"guestly_sync.max_attempts", c"Tries before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
     number(c"guestly_sync.concurrency", c"Calls in flight at once.", &CONCURRENCY, 1, 64);
-    number(c"guestly_sync.rate_per_second", c"Calls per second that Guesty allows; 0 is no limit.", &RATE_PER_SECOND, 0, 1_000_000);
-    number(c"guestly_sync.rate_per_minute", c"Calls per minute that Guesty allows; 0 is no limit.", &RATE_PER_MINUTE, 0, 1_000_000);
-    number(c"guestly_sync.rate_per_hour", c"Calls per hour that Guesty allows; 0 is no limit.", &RATE_PER_HOUR, 0, 10_000_000);
+    number(
+        c"guestly_sync.rate_per_second",
+        c"Calls per second that Guesty allows; 0 is no limit.",
+        &RATE_PER_SECOND,
+        0,
+        1_000_000,
+    );
+    number(
+        c"guestly_sync.rate_per_minute",
+        c"Calls per minute that Guesty allows; 0 is no limit.",
+        &RATE_PER_MINUTE,
+        0,
+        1_000_000,
+    );
+    number(
+        c"guestly_sync.rate_per_hour",
+        c"Calls per hour that Guesty allows; 0 is no limit.",
+        &RATE_PER_HOUR,
+        0,
+        10_000_000,
+    );
     number(c"guestly_sync.quota_share", c"Percent of those limits that we may use.", &QUOTA_SHARE, 1, 100);
     duration(c"guestly_sync.backoff_base", c"Pause before the second try; doubles with each one.", &BACKOFF_BASE, 1);
     duration(c"guestly_sync.backoff_max", c"Longest pause between tries.", &BACKOFF_MAX, 1);
     duration(c"guestly_sync.connect_timeout", c"Longest time to find and reach the API.", &CONNECT_TIMEOUT, 1);
     duration(c"guestly_sync.request_timeout", c"Longest time for one call.", &REQUEST_TIMEOUT, 1);
     duration(c"guestly_sync.settle", c"How long a look-up may find nothing before a create is repeated.", &SETTLE, 1);
-    duration(c"guestly_sync.poll_interval", c"Time between two looks for bookings that no trigger queued.", &POLL_INTERVAL, 100);
+    duration(
+        c"guestly_sync.poll_interval",
+        c"Time between two looks for bookings that no trigger queued.",
+        &POLL_INTERVAL,
+        100,
+    );
     duration(c"guestly_sync.stale_after", c"A paid booking unsent for this long is a warning.", &STALE_AFTER, 1);
-    GucRegistry::define_float_guc(c"guestly_sync.log_retention", c"How long guestly.attempts is kept.", c"", &LOG_RETENTION, 60_000.0, 1e15, GucContext::Sighup, GucFlags::UNIT_MS);
+    GucRegistry::define_float_guc(
+        c"guestly_sync.log_retention",
+        c"How long guestly.attempts is kept.",
+        c"",
+        &LOG_RETENTION,
+        60_000.0,
+        1e15,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
 }
 
 fn flag(name: &'static CStr, about: &'static CStr, slot: &OnceLock<&'static GucSetting<bool>>, variable: &str) {

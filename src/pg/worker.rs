@@ -44,7 +44,10 @@ const SWEEP_BATCH: i64 = 1_000;
 
 /// What travels with a request through the sender threads.
 enum Tag {
-    Token { requested: DateTime<Utc>, mark: String },
+    Token {
+        requested: DateTime<Utc>,
+        mark: String,
+    },
     Call(Box<Job>),
     /// The doctor's question.
     Doctor(u32),
@@ -179,7 +182,8 @@ impl Worker {
         let go = self.go(now, wall);
         let changes = std::mem::take(&mut self.unrecorded);
         let kept = changes.clone();
-        let worked = session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
+        let worked =
+            session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
         match worked {
             Ok((claimed, postponed)) => {
                 let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
@@ -245,7 +249,13 @@ impl Worker {
         self.began.elapsed()
     }
 
-    fn work(&mut self, go: Go, changes: Vec<Change>, now: Duration, wall: DateTime<Utc>) -> Result<(Claimed, Vec<Change>)> {
+    fn work(
+        &mut self,
+        go: Go,
+        changes: Vec<Change>,
+        now: Duration,
+        wall: DateTime<Utc>,
+    ) -> Result<(Claimed, Vec<Change>)> {
         let bookings = Bookings::load()?;
         let any = !changes.is_empty();
         let postponed = record_all(bookings.as_ref(), changes);

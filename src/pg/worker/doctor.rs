@@ -56,12 +56,16 @@ impl Worker {
         self.doctor.1 = None;
         let (status, words) = match outcome {
             Some(Outcome::Found(_)) => ("ok", "Guestly accepted the credentials and answered a look-up".to_owned()),
-            Some(Outcome::TokenRejected { sentence, .. } | Outcome::Refused { sentence, .. }) => ("fail", sentence.clone()),
-            Some(Outcome::Throttled { sentence, .. }) => ("warn", sentence.clone()),
-            Some(Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } | Outcome::Unknown { sentence }) => {
+            Some(Outcome::TokenRejected { sentence, .. } | Outcome::Refused { sentence, .. }) => {
                 ("fail", sentence.clone())
             }
-            Some(Outcome::Created { .. } | Outcome::Token { .. }) => ("fail", "an answer of another kind of call".to_owned()),
+            Some(Outcome::Throttled { sentence, .. }) => ("warn", sentence.clone()),
+            Some(
+                Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } | Outcome::Unknown { sentence },
+            ) => ("fail", sentence.clone()),
+            Some(Outcome::Created { .. } | Outcome::Token { .. }) => {
+                ("fail", "an answer of another kind of call".to_owned())
+            }
             None => ("fail", self.why_not()),
         };
         self.in_transaction(|_| memory::answer_doctor(status, &words));
@@ -71,7 +75,11 @@ impl Worker {
     fn why_not(&self) -> String {
         match (&self.lane.blocked, self.lane.breaker.is_outage()) {
             (Some(blocked), _) => {
-                format!("{}; not tried again before {}", blocked.sentence, blocked.until.format("%Y-%m-%d %H:%M:%S UTC"))
+                format!(
+                    "{}; not tried again before {}",
+                    blocked.sentence,
+                    blocked.until.format("%Y-%m-%d %H:%M:%S UTC")
+                )
             }
             (None, true) => "Guestly is out of reach; the next probe is near".to_owned(),
             (None, false) => "the quota or the token cap does not allow a call now".to_owned(),

@@ -76,7 +76,9 @@ impl Worker {
 
     fn trace(&mut self, done: &Done<Tag>) -> Trace {
         let answer = if let Reply::Answer(answer) = &done.reply { Some(answer) } else { None };
-        if let Some(date) = answer.and_then(|answer| answer.date.as_deref()).and_then(|date| DateTime::parse_from_rfc2822(date).ok()) {
+        if let Some(date) =
+            answer.and_then(|answer| answer.date.as_deref()).and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+        {
             self.news.clock_skew_ms = Some((date.with_timezone(&Utc) - Utc::now()).num_milliseconds());
         }
         Trace {
@@ -104,7 +106,10 @@ impl Worker {
         let attempt = token_attempt(outcome, trace);
         if let Some(problem) = &attempt.problem {
             self.news.error = Some(format!("access token: {problem}"));
-            self.report(&format!("no access token: {}", problem.sentence), "The bookings wait. See SELECT * FROM guestly_doctor().");
+            self.report(
+                &format!("no access token: {}", problem.sentence),
+                "The bookings wait. See SELECT * FROM guestly_doctor().",
+            );
         }
         self.in_transaction(|_| {
             if let Some(token) = &token {

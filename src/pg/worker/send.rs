@@ -30,7 +30,10 @@ impl Worker {
             return Ok(false);
         }
         if !gate.armed {
-            self.report("this is a copy: nothing is sent from this server", "Run SELECT guestly_arm() if it should send.");
+            self.report(
+                "this is a copy: nothing is sent from this server",
+                "Run SELECT guestly_arm() if it should send.",
+            );
         }
         Ok(gate.armed && !gate.paused)
     }
@@ -87,7 +90,9 @@ impl Worker {
     /// Sends the token request whose intent is committed.
     pub(super) fn send_token_request(&mut self) {
         let Some((requested, mark)) = self.token_intent.take() else { return };
-        let (Some(client), Some(credentials), Some(pool)) = (self.client(), &self.credentials, &self.pool) else { return };
+        let (Some(client), Some(credentials), Some(pool)) = (self.client(), &self.credentials, &self.pool) else {
+            return;
+        };
         let request = Request::Token { client_id: credentials.id.clone(), client_secret: credentials.secret.clone() };
         self.lane.token_requested(requested);
         self.lane.quota.take(1, self.began.elapsed());
@@ -102,7 +107,8 @@ impl Worker {
         if self.credentials.is_none() {
             let wall = Utc::now();
             let until = wall + TimeDelta::from_std(self.settings.poll_interval).unwrap_or_default();
-            self.lane.blocked = Some(Blocked { sentence: "no API credentials were found".to_owned(), since: wall, until });
+            self.lane.blocked =
+                Some(Blocked { sentence: "no API credentials were found".to_owned(), since: wall, until });
             self.report(
                 "no API credentials: paid bookings wait",
                 "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",

@@ -119,7 +119,10 @@ impl Worker {
         leave_if_absent();
         self.not_before = Some(Instant::now() + Duration::from_secs(1));
         if !error.is_transient() {
-            self.report(&format!("cannot work: {error}"), "Bookings wait and nothing is lost. See SELECT * FROM guestly_doctor().");
+            self.report(
+                &format!("cannot work: {error}"),
+                "Bookings wait and nothing is lost. See SELECT * FROM guestly_doctor().",
+            );
         }
     }
 

@@ -1,0 +1,155 @@
+//! Other hosts' tables: other keys, an enum, partitions, names that need quotes, columns called otherwise. The whole way
+//! from the payment to the reservation for each, and in words what cannot be attached.
+
+use guestly_scenarios::{SOON, Site};
+use serde_json::Value;
+
+/// A site whose host has a table of its own kind instead of the usual one.
+fn site_without_bookings() -> Site {
+    let site = Site::bare_with(|options| options);
+    site.sql("DROP TABLE bookings; CREATE EXTENSION guestly_sync; INSERT INTO guestly.listings VALUES ('loft', '64b1f0aa11bb22cc33dd4401')");
+    site
+}
+
+/// The columns of a table that shares only `payment_status` with the usual one.
+fn columns(key: &str, payment: &str) -> String {
+    format!(
+        "{key}, payment_status {payment}, property text DEFAULT 'loft', customer_name text DEFAULT 'Ana María Ñandú', \
+         email text DEFAULT 'ana@example.com', phone text, arrival timestamptz DEFAULT now() + interval '40 days', \
+         departure timestamptz DEFAULT now() + interval '42 days', guests integer DEFAULT 2, \
+         amount numeric DEFAULT 99.50"
+    )
+}
+
+/// Waits until the only row of a table with this key is synced; gives what Guestly received.
+fn received(site: &Site, table: &str, key: &str) -> Value {
+    let synced = format!(
+        "SELECT guestly_sync_status = 'synced' AND guestly_sync_attempts = 1, concat_ws(' ', guestly_sync_status, \
+         guestly_sync_error) FROM {table} b WHERE {key}"
+    );
+    site.wait_for(&format!("{table} to be synced"), SOON, &synced);
+    let id: String = site.query_one(&format!("SELECT guestly_reservation_id FROM {table} b WHERE {key}"));
+    let mut found = site.sim.state();
+    found.retain(|reservation| reservation["reservationId"] == id.as_str());
+    assert_eq!(found.len(), 1, "{table} names {id}");
+    found.remove(0)["received"].take()
+}
+
+#[test]
+fn keys_of_every_kind_go_the_whole_way() {
+    let site = site_without_bookings();
+    let long = "k".repeat(120);
+    for (kind, id) in [
+        ("uuid", "1b4e28ba-2fa1-11d2-883f-0016d3cca427"),
+        ("bigint", "9007199254740993"),
+        ("integer", "42"),
+        ("text", r#"O'Brien \ "7" – Zürich 東京"#),
+        ("text", long.as_str()),
+        ("varchar(60)", "A-1"),
+    ] {
+        let quoted = id.replace('\'', "''");
+        site.sql(&format!("CREATE TABLE stays ({})", columns(&format!("id {kind} PRIMARY KEY"), "text")));
+        site.sql("SELECT guestly_attach('stays')");
+        site.sql(&format!("INSERT INTO stays (id, payment_status) VALUES ('{quoted}', 'pending')"));
+        let argument = format!("'{quoted}'::{}", kind.split('(').next().unwrap());
+        let refused = site.try_sql(&format!("SELECT guestly_sync({argument})")).unwrap_err();
+        assert!(refused.starts_with("55000") && refused.contains("is not paid"), "{kind}: {refused}");
+        let preview: Value = site.query_one(&format!("SELECT guestly_preview({argument})"));
+        site.sql("UPDATE stays SET payment_status = 'succeeded'");
+        let body = received(&site, "stays", "true");
+        assert_eq!(preview["body"], body, "{kind}: the preview is what is sent");
+        let code = body["confirmationCode"].as_str().unwrap();
+        assert!(code.starts_with("GS-") && code.len() == 23, "{kind}: {code}");
+        assert_eq!(body["originId"], if id.chars().count() > 50 { code } else { id });
+        assert_eq!(body["guest"]["firstName"], "Ana");
+        assert_eq!(body["guest"]["lastName"], "María Ñandú");
+        assert_eq!((&body["guestsCount"], &body["accommodationFare"]), (&2.into(), &99.5.into()));
+        let events: Vec<String> = site.query_all(&format!("SELECT event FROM guestly_timeline({argument})"));
+        assert!(events.contains(&"create".to_owned()) && events.contains(&"synced".to_owned()), "{events:?}");
+        let again: String = site.query_one(&format!("SELECT guestly_sync({argument})"));
+        assert_eq!(again, "synced");
+        site.sql("SELECT guestly_detach(); DROP TABLE stays; TRUNCATE guestly.field_map, guestly.reservations, guestly.attempts");
+    }
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn an_enum_and_names_that_need_quotes_work() {
+    let site = site_without_bookings();
+    site.sql(&format!(
+        "CREATE SCHEMA \"The \"\"Site\"\"\"; SET search_path = \"The \"\"Site\"\"\", public; \
+         CREATE TYPE \"Payment\" AS ENUM ('open', 'paid', 'Completed'); \
+         CREATE TABLE \"Host's Büchungen\" ({}); SELECT guestly_attach('\"Host''s Büchungen\"')",
+        columns("\"Booking No\" bigint PRIMARY KEY", "\"Payment\" DEFAULT 'open'")
+    ));
+    let table = "\"The \"\"Site\"\"\".\"Host's Büchungen\"";
+    site.sql(&format!("INSERT INTO {table} (\"Booking No\") VALUES (1), (2), (3); UPDATE {table} SET payment_status = 'paid' WHERE \"Booking No\" = 1"));
+    // Case does not count: 'Completed' is paid.
+    site.sql(&format!("UPDATE {table} SET payment_status = 'Completed' WHERE \"Booking No\" = 2"));
+    for number in 1..=2 {
+        let body = received(&site, table, &format!("\"Booking No\" = {number}"));
+        assert_eq!(body["originId"], number.to_string());
+    }
+    site.sql(&format!("SELECT guestly_attach('{}')", table.replace('\'', "''")));
+    assert_eq!(site.sim.state().len(), 2);
+    // Triggers and columns follow the table's name.
+    site.sql(&format!("ALTER TABLE {table} RENAME TO renamed; SELECT guestly_attach('\"The \"\"Site\"\"\".renamed')"));
+    site.sql("UPDATE \"The \"\"Site\"\"\".renamed SET payment_status = 'paid'");
+    received(&site, "\"The \"\"Site\"\"\".renamed", "\"Booking No\" = 3");
+    assert_eq!(site.sim.state().len(), 3, "the two that were sent are not sent again");
+}
+
+#[test]
+fn partitions_are_no_obstacle_even_when_the_payment_moves_the_row() {
+    let site = site_without_bookings();
+    site.sql(&format!(
+        "CREATE TABLE by_time ({}, PRIMARY KEY (id, arrival)) PARTITION BY RANGE (arrival); \
+         CREATE TABLE by_time_rest PARTITION OF by_time DEFAULT; SELECT guestly_attach('by_time'); \
+         CREATE TABLE by_time_2041 PARTITION OF by_time FOR VALUES FROM ('2041-01-01') TO ('2042-01-01'); \
+         INSERT INTO by_time (id) VALUES (1), (2); \
+         INSERT INTO by_time (id, arrival, departure) VALUES (3, '2041-05-01', '2041-05-03')",
+        columns("id bigint", "text")
+    ));
+    site.sql("UPDATE by_time SET payment_status = 'paid' WHERE id IN (1, 3)");
+    // Straight into the partition, as some tools do.
+    site.sql("UPDATE by_time_rest SET payment_status = 'completed' WHERE id = 2");
+    for id in 1..=3 {
+        received(&site, "by_time", &format!("id = {id}"));
+    }
+    site.sql("SELECT guestly_detach(); TRUNCATE guestly.field_map, guestly.reservations, guestly.attempts");
+    site.sql(&format!(
+        "CREATE TABLE by_state ({}, PRIMARY KEY (id, payment_status)) PARTITION BY LIST (payment_status); \
+         CREATE TABLE paid_ones PARTITION OF by_state FOR VALUES IN ('paid'); \
+         CREATE TABLE open_ones PARTITION OF by_state DEFAULT; SELECT guestly_attach('by_state'); \
+         INSERT INTO by_state (id, payment_status) VALUES (11, 'open'), (12, 'paid')",
+        columns("id bigint", "text")
+    ));
+    site.sql("UPDATE by_state SET payment_status = 'paid' WHERE id = 11");
+    for id in 11..=12 {
+        received(&site, "by_state", &format!("id = {id}"));
+    }
+    assert_eq!((site.sim.state().len(), site.sim.calls("create")), (5, 5));
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn what_cannot_be_attached_is_refused_in_words() {
+    let site = site_without_bookings();
+    for (make, name, code, word) in [
+        ("CREATE TABLE no_key (id uuid, payment_status text)", "no_key", "42P16", "primary key"),
+        ("CREATE TABLE odd_key (id point, payment_status text)", "odd_key", "42P16", "primary key"),
+        ("CREATE TABLE two (a int, b int, payment_status text, PRIMARY KEY (a, b))", "two", "42P16", "primary key"),
+        ("CREATE TABLE unpaid (id uuid PRIMARY KEY)", "unpaid", "42703", "payment_status"),
+        ("CREATE VIEW seen AS SELECT 1 AS id, 'paid' AS payment_status", "seen", "42809", "not a table"),
+    ] {
+        site.sql(make);
+        let refused = site.try_sql(&format!("SELECT guestly_attach('{name}')")).unwrap_err();
+        assert!(refused.starts_with(code) && refused.contains(word) && refused.contains("hint: "), "{name}: {refused}");
+        let left = format!(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = '{name}'::regclass AND attname LIKE 'guestly%'"
+        );
+        assert_eq!(site.query_one::<i64>(&left), 0, "{name} was half attached");
+    }
+    let refused = site.try_sql("SELECT guestly_sync('x')").unwrap_err();
+    assert!(refused.starts_with("55000") && refused.contains("guestly_attach"), "{refused}");
+}

@@ -1,0 +1,137 @@
+//! Calls whose worker dies under them: killed, stopped at once, taken down with the server by another process. The next
+//! worker knows which claims are orphaned, asks Guestly before it creates anything, and every booking ends synced once.
+//! Against a real server and the simulator.
+
+use guestly_scenarios::{SOON, Site, StopMode, wait_until};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const BOOKINGS: u32 = 24;
+
+/// A site whose creates take a while, before or after their effect, with some of them on their way.
+fn site_in_the_middle(when: &str) -> (Site, Vec<String>) {
+    let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "6"));
+    site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "hang", "ms": 250, "when": when}}));
+    let ids = site.paid_bookings(BOOKINGS);
+    site.sim.wait_for_calls("create", 9, SOON);
+    wait_until("calls to be in flight", SOON, || {
+        let sending: i64 = site.query_one("SELECT count(*) FROM guestly.queue WHERE state = 'sending'");
+        (sending >= 3, sending.to_string())
+    });
+    (site, ids)
+}
+
+/// Every booking is synced once; those whose worker died during the call were looked for before anything else.
+fn assert_rescued(site: &Site, ids: &[String]) {
+    site.wait_all_synced(SOON * 2);
+    site.assert_once_each(ids);
+    let orphans: Vec<String> = site.query_all(
+        "SELECT b.booking_reference FROM guestly.attempts a JOIN bookings b ON b.id::text = a.booking_id \
+         WHERE a.operation = 'create' AND a.outcome = 'unknown' AND a.error = 'the worker ended during the call'",
+    );
+    assert!(!orphans.is_empty(), "no call was in flight");
+    let metrics = site.sim.metrics();
+    assert_eq!(metrics["creates_without_look_up"], 0);
+    for code in orphans {
+        let operations = site.operations_of(&code);
+        let first = operations.iter().position(|name| name == "create").map_or(0, |at| at + 1);
+        let next = operations.get(first).map(String::as_str);
+        // A claim may have died before its call left: then the search comes first of all.
+        assert!(next != Some("create"), "{code}: {operations:?}");
+        assert!(operations.iter().any(|name| name == "search"), "{code}: {operations:?}");
+    }
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
+    assert_eq!(metrics["tokens_issued"], 1, "a new worker goes on with the old one's token");
+}
+
+/// What took effect before the answer was written is never created again.
+fn assert_nothing_created_twice(site: &Site) {
+    let metrics = site.sim.metrics();
+    let creates = metrics["creates_per_code"].as_object().cloned().unwrap_or_default();
+    let twice: Vec<(&String, &Value)> = creates.iter().filter(|(_, count)| count.as_u64() != Some(1)).collect();
+    assert!(twice.is_empty(), "created again after it took effect: {twice:?}");
+}
+
+#[test]
+fn a_worker_killed_after_the_commit_and_before_the_answer_leaves_no_booking_lost_or_doubled() {
+    let (site, ids) = site_in_the_middle("after");
+    let killed = site.kill_worker(&site, "KILL");
+    let next = site.wait_for_worker(&site);
+    assert_ne!(killed, next);
+    assert_rescued(&site, &ids);
+    assert_nothing_created_twice(&site);
+}
+
+#[test]
+fn a_worker_killed_before_the_commit_leaves_no_booking_lost_or_doubled() {
+    let (site, ids) = site_in_the_middle("before");
+    site.kill_worker(&site, "KILL");
+    assert_rescued(&site, &ids);
+}
+
+#[test]
+fn a_server_stopped_at_once_during_calls_finishes_them_after_its_start() {
+    let (site, ids) = site_in_the_middle("after");
+    site.stop(StopMode::Immediate);
+    site.start_again();
+    assert_rescued(&site, &ids);
+    assert_nothing_created_twice(&site);
+}
+
+#[test]
+fn a_server_that_crashes_under_the_worker_three_times_finishes_the_work() {
+    let (site, ids) = site_in_the_middle("after");
+    for crash in 1..=3_u64 {
+        // Any backend that is killed takes all processes down with it.
+        let mut victim = site.client();
+        let pid: i32 = victim.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+        site.signal(pid, "KILL");
+        wait_until("the crash", SOON, || (victim.is_closed() || victim.simple_query("SELECT").is_err(), String::new()));
+        site.wait_for("the server to be back", SOON, "SELECT NOT pg_is_in_recovery(), 'in recovery'");
+        site.wait_for_worker(&site);
+        let seen = site.sim.calls("create") + site.sim.calls("search");
+        let left: i64 = site.query_one("SELECT count(*) FROM guestly.queue");
+        if left > 3 {
+            wait_until("the work to go on", SOON, || {
+                let now = site.sim.calls("create") + site.sim.calls("search");
+                (now >= seen + crash, now.to_string())
+            });
+        }
+    }
+    assert_rescued(&site, &ids);
+    assert_nothing_created_twice(&site);
+}
+
+#[test]
+fn a_fast_stop_during_slow_calls_is_quick_and_its_calls_are_looked_up_after_the_start() {
+    let site = Site::open();
+    site.sim
+        .fault(json!({"match": {"operation": "create"}, "effect": {"kind": "hang", "ms": 20_000, "when": "after"}}));
+    let ids = site.paid_bookings(6);
+    site.sim.wait_for_calls("create", 4, SOON);
+    let took = site.stop(StopMode::Fast);
+    assert!(took < Duration::from_secs(5), "the stop waited for Guestly: {took:?}");
+    site.sim.clear_faults();
+    site.start_again();
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&ids);
+    assert_nothing_created_twice(&site);
+    let looked_up = ids.iter().filter(|id| site.operations_of(&site.code(id)) != ["create"]).count();
+    assert_eq!(looked_up, 4, "the four that were in flight, and no other, are looked for");
+}
+
+#[test]
+fn a_worker_killed_during_a_look_up_looks_again_and_creates_nothing() {
+    let site = Site::open();
+    site.sim.fault(json!([
+        {"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept"}},
+        {"match": {"operation": "search", "nth": 1}, "effect": {"kind": "hang", "ms": 20_000}}
+    ]));
+    let id = site.paid_booking();
+    site.sim.wait_for_calls("search", 1, SOON);
+    site.kill_worker(&site, "KILL");
+    site.wait_all_synced(SOON);
+    let operations = site.operations_of(&site.code(&id));
+    assert_eq!(operations.iter().filter(|name| *name == "create").count(), 1, "{operations:?}");
+    site.assert_once_each(&[id]);
+}

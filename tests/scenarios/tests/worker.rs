@@ -1,0 +1,119 @@
+//! Where there is a worker, where there is none, and that it comes back: one for each database that has the extension,
+//! from the commit of CREATE EXTENSION to DROP EXTENSION, after a restart and after a kill.
+
+use guestly_scenarios::{Database, SOON, Site, host, wait_until};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// The databases with a worker process, as the server lists them.
+const WORKERS: &str = "SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '-') FROM pg_stat_activity \
+                       WHERE backend_type = 'guestly_sync worker'";
+
+fn wait_for_workers(site: &Site, databases: &str) {
+    site.wait_for(databases, SOON, &format!("SELECT w = '{databases}', w FROM ({WORKERS}) s (w)"));
+}
+
+/// A second database with the host's tables, whose references differ from those of the first.
+fn second(site: &Site) -> Database {
+    site.sql("CREATE DATABASE second");
+    let second = site.database("second");
+    host::load(&second);
+    second.sql("SELECT setval('sample.booking_number', 5000)");
+    second
+}
+
+fn pay_one(database: &Database) {
+    let id = host::make_bookings(database, 1);
+    host::pay(database, &id);
+    let synced = "SELECT bool_and(guestly_sync_status = 'synced'), string_agg(guestly_sync_error, ';') FROM bookings";
+    database.wait_for("all to be synced", SOON, synced);
+}
+
+#[test]
+fn each_database_with_the_extension_has_its_worker_and_no_other_has() {
+    let site = Site::bare_with(|options| options);
+    let second = second(&site);
+    site.sql("CREATE DATABASE third");
+    site.sql("BEGIN; CREATE EXTENSION guestly_sync; ROLLBACK");
+    assert_eq!(site.query_one::<String>(WORKERS), "-");
+    let began = Instant::now();
+    host::create_extension(&site);
+    wait_for_workers(&site, "postgres");
+    assert!(began.elapsed() < Duration::from_secs(5), "the worker came {:?} after the commit", began.elapsed());
+    host::map_listings(&site);
+    host::create_extension(&second);
+    host::map_listings(&second);
+    wait_for_workers(&site, "postgres,second");
+    pay_one(&site);
+    pay_one(&second);
+    assert_ne!(site.worker_pid(&site), site.worker_pid(&second));
+    assert_eq!(site.sim.state().len(), 2);
+    site.restart();
+    wait_for_workers(&site, "postgres,second");
+    pay_one(&site);
+    pay_one(&second);
+    second.sql("DROP EXTENSION guestly_sync");
+    wait_for_workers(&site, "postgres");
+    pay_one(&site);
+    // Nobody is connected to it any more.
+    site.sql("DROP DATABASE second");
+    site.sql("DROP EXTENSION guestly_sync");
+    wait_for_workers(&site, "-");
+    host::create_extension(&site);
+    host::map_listings(&site);
+    wait_for_workers(&site, "postgres");
+    pay_one(&site);
+    assert_eq!(site.sim.state().len(), 6);
+    site.sim.assert_no_violation();
+    // Looking into databases without the extension is nothing to speak of.
+    let log = site.log();
+    let loud: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("WARNING") || line.contains("FATAL") || line.contains("PANIC"))
+        .collect();
+    assert!(loud.iter().all(|line| line.contains("terminating background worker")), "{loud:?}");
+}
+
+#[test]
+fn a_killed_worker_is_back_within_five_seconds_and_the_work_goes_on() {
+    let site = Site::open();
+    let before = site.paid_booking();
+    site.wait_synced(&before);
+    for round in 0..2 {
+        // Four calls are in flight, one of them committed in Guestly: their outcome is unknown to the next worker.
+        let calls = site.sim.calls("create");
+        let hang = |count: u64, when: &str| json!({"match": {"operation": "create", "count": count}, "effect": {"kind": "hang", "ms": 20_000, "when": when}});
+        site.sim.fault(json!([hang(1, "after")]));
+        let ids = site.paid_bookings(6);
+        site.sim.wait_for_calls("create", calls + 1, SOON);
+        let old = site.kill_worker(&site, "TERM");
+        let killed = Instant::now();
+        let mut new = None;
+        wait_until("the next worker", SOON, || {
+            new = site.worker_pid(&site);
+            (new.is_some_and(|new| new != old), format!("{new:?} after {old}"))
+        });
+        assert!(killed.elapsed() < Duration::from_secs(5), "round {round}: back after {:?}", killed.elapsed());
+        site.sim.clear_faults();
+        site.wait_for_status(&ids, "synced");
+        ids.iter().for_each(|id| drop(site.only_reservation(id)));
+    }
+    assert_eq!(site.sim.metrics()["tokens_issued"], 1, "the token outlives the worker");
+    assert_eq!(site.sim.state().len(), 13);
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn paid_while_there_is_no_worker_is_sent_by_the_next_one() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 3);
+    site.wait_for_worker(&site);
+    // Stopped, it cannot see the wake-up; killed, its server recovers as after a crash.
+    let pid = site.kill_worker(&site, "STOP");
+    host::pay(&site, &ids);
+    site.signal(pid, "KILL");
+    site.wait_for_status(&ids, "synced");
+    ids.iter().for_each(|id| drop(site.only_reservation(id)));
+    assert!(site.log().contains("terminated by signal 9"), "the server has not noticed");
+    site.sim.assert_no_violation();
+}
