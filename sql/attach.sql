@@ -182,7 +182,7 @@ BEGIN
     PERFORM guestly.fill_field_map(bookings);
     PERFORM guestly.fill_status_map();
     PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
-    EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.reservations TO %1$I',
+    EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations TO %1$I',
                    (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = bookings));
     IF former IS DISTINCT FROM name THEN
         PERFORM guestly.take_stock(bookings);

@@ -37,6 +37,7 @@ CREATE TABLE guestly.queue (
     look_up_first boolean     NOT NULL DEFAULT false,
     operation     text,
     claim         bigint,
+    code          text,
     doubt_since   timestamptz,
     look_ups      integer     NOT NULL DEFAULT 0,
     creates       integer     NOT NULL DEFAULT 0,
@@ -59,6 +60,7 @@ COMMENT ON COLUMN guestly.queue.state IS 'ready: may go now; sending: a call is 
 COMMENT ON COLUMN guestly.queue.attempts IS 'tries at the job since it was last queued afresh; look-ups and waiting do not count';
 COMMENT ON COLUMN guestly.queue.look_up_first IS 'Guestly may hold it already (an old booking, a copy, a retry): ask before creating';
 COMMENT ON COLUMN guestly.queue.claim IS 'the fence: an outcome is written only while this is still the claim of its call';
+COMMENT ON COLUMN guestly.queue.code IS 'the confirmation code of the first create; every later call uses it, whatever becomes of the booking''s reference';
 COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect; no create before settle has passed';
 COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since';
 COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
@@ -123,6 +125,12 @@ CREATE TABLE guestly.old_bookings (
 );
 COMMENT ON TABLE guestly.old_bookings IS 'bookings that were paid before the attachment: never sent by a trigger or the sweep, only by guestly_sync or guestly_backfill';
 
+CREATE TABLE guestly.withdrawn (
+    booking_id   text        PRIMARY KEY,
+    withdrawn_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE guestly.withdrawn IS 'paid bookings that were cancelled before they were sent: the sweep leaves them alone, guestly_sync sends them';
+
 CREATE TABLE guestly.installations (
     system_identifier text        NOT NULL,
     database_oid      oid         NOT NULL,
@@ -151,6 +159,7 @@ CREATE TABLE guestly.worker (
     credentials_error_at timestamptz,
     credentials_mark     text,
     clock_skew_ms        bigint,
+    timeline             text,
     online_status        text,
     online_answer        text,
     online_at            timestamptz

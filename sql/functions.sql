@@ -36,6 +36,7 @@ BEGIN
         RETURNING q.booking_id
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
+    DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
     PERFORM guestly.mark_pending(queued);
     PERFORM guestly.wake_worker();
     RETURN cardinality(queued);
@@ -206,6 +207,8 @@ AS $$
         WHEN EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = booking ->> 'booking_id')
             THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
                         (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = booking ->> 'booking_id')
+            THEN 'cancelled before it was sent'
         WHEN EXISTS (SELECT FROM pg_trigger t JOIN guestly.attachment a ON t.tgrelid = to_regclass(a.bookings)
                      WHERE t.tgname LIKE 'guestly\_%' AND t.tgenabled IN ('D', 'R'))
             THEN 'the triggers of the bookings table are disabled; the worker looks for such bookings every guestly_sync.poll_interval'

@@ -49,6 +49,7 @@ BEGIN
     FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
         IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
             EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA guestly TO %I', admin);
+            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', admin);
             EXECUTE pg_catalog.format('GRANT SELECT ON guestly.status, guestly.queue, guestly.attempts TO %I', admin);
         END IF;
     END LOOP;
@@ -60,7 +61,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
-                                'old_bookings', 'installations', 'pause'] LOOP
+                                'old_bookings', 'withdrawn', 'installations', 'pause'] LOOP
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
     END LOOP;
 END $$;

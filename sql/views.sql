@@ -64,7 +64,7 @@ BEGIN
         CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
             (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(current_setting('shared_preload_libraries'), ''), ',') || 'guestly_sync'::text) l)) END;
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
-        coalesce(format('process %s, since %s', now_.worker_pid, now_.worker_since), 'no worker for this database'),
+        CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
         CASE WHEN now_.worker_pid IS NULL THEN 'See the server''s log; raise max_worker_processes if no slot is free; standbys have no worker' END;
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
@@ -82,7 +82,7 @@ BEGIN
         CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'this is a copy: nothing is sent' END,
         CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' END;
     RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
-        coalesce(format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)), 'no table of bookings is attached'),
+        CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
         SELECT string_agg(n.name, ', ') INTO off
@@ -125,7 +125,7 @@ BEGIN
         CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
     FROM guestly.queue q WHERE q.state = 'failed';
     RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
-        coalesce(format('%s s away from Guestly''s', round(now_.clock_skew_ms / 1000.0)), 'not compared yet'),
+        coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
         CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
     IF online THEN
         IF guestly.ask_worker() THEN

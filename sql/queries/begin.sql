@@ -1,5 +1,6 @@
--- The intent, before a byte leaves: $1 ids, $2 claims, $3 operations, $4 tries.
+-- The intent, before a byte leaves: $1 ids, $2 claims, $3 operations, $4 tries, $5 confirmation codes.
 UPDATE guestly.queue q
-SET state = 'sending', claim = c.claim, operation = c.operation, attempts = c.attempts
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[]) AS c (id, claim, operation, attempts)
+SET state = 'sending', claim = c.claim, operation = c.operation, attempts = c.attempts,
+    code = coalesce(q.code, c.code)
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[]) AS c (id, claim, operation, attempts, code)
 WHERE q.booking_id = c.id

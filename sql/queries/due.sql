@@ -12,7 +12,7 @@ WITH ready AS (
 )
 SELECT d.booking_id, d.attempts, d.force, d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL,
        extract(epoch FROM d.doubt_since)::float8, d.look_ups, d.creates, d.verdict, d.error_class, d.error,
-       (SELECT r.reservation_id FROM guestly.reservations r WHERE r.booking_id = d.booking_id)
+       d.code, (SELECT r.reservation_id FROM guestly.reservations r WHERE r.booking_id = d.booking_id)
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
 ORDER BY d.arrival NULLS FIRST, d.queued_at
 LIMIT $2

@@ -64,6 +64,13 @@ impl Reservation {
         })
     }
 
+    /// Keeps the code of an earlier create: Guestly may hold the booking under it.
+    pub fn keep_code(&mut self, earlier: Option<&str>) {
+        if let Some(code) = earlier {
+            code.clone_into(&mut self.code);
+        }
+    }
+
     /// True for a status that occupies or may come to occupy the calendar.
     #[must_use]
     pub fn is_active(&self) -> bool {

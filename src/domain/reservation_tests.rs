@@ -110,6 +110,15 @@ fn phones_become_e164_only_where_that_is_certain() {
 }
 
 #[test]
+fn the_code_of_an_earlier_create_outlives_a_changed_reference() {
+    let mut ours = reservation();
+    ours.keep_code(None);
+    assert_eq!(ours.code, "BK-0000123");
+    ours.keep_code(Some("BK-0000100"));
+    assert_eq!(ours.create().body.unwrap()["confirmationCode"], "BK-0000100");
+}
+
+#[test]
 fn look_ups_encode_brackets_and_odd_codes() {
     assert_eq!(look_up("GS-1").path, "/reservations-v3/search?filter%5BconfirmationCode%5D=GS-1&limit=10");
     assert!(look_up("a&b=c").path.contains("=a%26b%3Dc&"));

@@ -164,6 +164,7 @@ impl Bookings {
              AND b.{payment}::text = ANY ($1) AND b.guestly_sync_status IS DISTINCT FROM 'synced' \
              AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = {key}::text) \
              AND NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = {key}::text) \
+             AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = {key}::text) \
              AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = {key}::text) LIMIT $2",
             key = self.key(),
             table = self.table,

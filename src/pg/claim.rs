@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
-use super::queue::{self, Due, Kept};
+use super::queue::{self, Due, Intent, Kept};
 use super::record::{Change, record_all};
 use super::session::{Result, SqlError};
 use super::settings::{Settings, paid_statuses};
@@ -46,17 +46,14 @@ pub fn claim(
     let mut settled = Vec::new();
     for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
         match decide(due, row, rules, now) {
-            Decision::Call(due, operation, reservation) => {
+            Decision::Call(due, operation, mut reservation) => {
+                reservation.keep_code(due.code.as_deref());
                 claimed.jobs.push(Job { due, operation, reservation, claim: claim(), generation: 0 });
             }
             Decision::Settled(change) => settled.push(*change),
         }
     }
-    let intents: Vec<_> = claimed
-        .jobs
-        .iter()
-        .map(|job| (job.due.booking_id.clone(), job.claim, job.operation.as_str(), job.attempts()))
-        .collect();
+    let intents: Vec<Intent> = claimed.jobs.iter().map(Job::intent).collect();
     if !intents.is_empty() {
         queue::begin(&intents)?;
     }
@@ -88,7 +85,7 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         Plan::Withdraw(why) => {
             let write = Some(WriteBack::unsynced(&due.booking_id, "pending", None, due.attempts));
             let why = Problem::new(ErrorClass::InvalidBooking, why);
-            settled(Change { write, ..without_call(&due, "plan", "withdrawn", Some(why), now) })
+            settled(Change { write, withdrawn: true, ..without_call(&due, "plan", "withdrawn", Some(why), now) })
         }
         Plan::Fail(problem) => settled(failed(&due, problem, now)),
     }

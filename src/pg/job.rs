@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::bookings::WriteBack;
-use super::queue::{Attempt, Due, Held, Kept};
+use super::queue::{Attempt, Due, Held, Intent, Kept};
 use super::record::Change;
 use crate::domain::error::Problem;
 use crate::domain::outcome::{Operation, Outcome};
@@ -44,6 +44,17 @@ impl Job {
     /// Tries, this one included if it is a create.
     pub fn attempts(&self) -> u32 {
         self.due.attempts.saturating_add(u32::from(self.operation == Operation::Create))
+    }
+
+    /// What is written before the call leaves.
+    pub fn intent(&self) -> Intent {
+        Intent {
+            booking_id: self.due.booking_id.clone(),
+            claim: self.claim,
+            operation: self.operation.as_str(),
+            attempts: self.attempts(),
+            code: self.reservation.code.clone(),
+        }
     }
 
     /// The call.
@@ -103,7 +114,7 @@ impl Job {
             }
         };
         let attempt = Some(attempt(problem));
-        Change { booking_id: id, claim: Some(self.claim), kept, held, write, attempt }
+        Change { booking_id: id, claim: Some(self.claim), kept, held, write, attempt, withdrawn: false }
     }
 
     fn kept(&self, next: Next, tries: u32) -> Kept {
@@ -200,6 +211,7 @@ pub fn without_call(
         held: None,
         write: None,
         attempt: Some(attempt),
+        withdrawn: false,
     }
 }
 

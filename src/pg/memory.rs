@@ -13,6 +13,9 @@ use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
 use crate::domain::redact::Secret;
 use crate::domain::token::Token;
 
+/// The longest pause that a Retry-After is followed for; more after a restart means that the clock went back.
+const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+
 /// What is written beside the lane.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct News {
@@ -27,15 +30,15 @@ pub struct News {
 /// Fills a new lane with what the last worker knew. `mark` names the credentials.
 pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../sql/queries/recall.sql"), &[], |row| {
-        Ok((
-            row.get::<Vec<f64>>(1)?,
-            row.get::<f64>(2)?,
-            row.get::<String>(3)?,
-            row.get::<f64>(4)?,
-            row.get::<String>(5)?,
-        ))
+        let refused = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<String>(5)?);
+        Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, refused, row.get::<f64>(6)?))
     })?;
-    if let Some((levels, age, error, at, refused)) = found {
+    if let Some((levels, age, (error, at, refused), held)) = found {
+        // What Retry-After asked for holds for us, not for the process that was told.
+        let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(LONGEST_HOLD));
+        if let Some(held) = held {
+            lane.quota.hold(now.saturating_add(held));
+        }
         let levels: Option<[f64; 3]> = levels.and_then(|levels| levels.try_into().ok());
         if let (Some(levels), Some(age)) = (levels, age) {
             lane.quota.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);

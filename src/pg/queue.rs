@@ -33,6 +33,8 @@ pub struct Due {
     pub verdict: Option<ErrorClass>,
     /// Why the row is where it is.
     pub problem: Option<Problem>,
+    /// The confirmation code of the first create.
+    pub code: Option<String>,
     /// The id in `guestly.reservations`.
     pub known: Option<String>,
 }
@@ -140,7 +142,8 @@ pub fn due(now: DateTime<Utc>, limit: u32) -> Result<Vec<Due>> {
             creates: natural(row, 7)?,
             verdict: class(8)?,
             problem: class(9)?.map(|class| Problem::new(class, sentence)),
-            known: row.get(11)?,
+            code: row.get(11)?,
+            known: row.get(12)?,
         })
     })
 }
@@ -163,14 +166,41 @@ pub fn peek() -> Result<(bool, Option<DateTime<Utc>>)> {
     Ok(found.unwrap_or_default())
 }
 
-/// Writes the intents: (booking, claim, operation, tries).
-pub fn begin(intents: &[(String, i64, &'static str, u32)]) -> Result<()> {
-    let ids: Vec<String> = intents.iter().map(|intent| intent.0.clone()).collect();
-    let claims: Vec<i64> = intents.iter().map(|intent| intent.1).collect();
-    let operations: Vec<&str> = intents.iter().map(|intent| intent.2).collect();
-    let attempts: Vec<i32> = intents.iter().map(|intent| signed(intent.3)).collect();
-    let args: [DatumWithOid; 4] = [ids.into(), claims.into(), operations.into(), attempts.into()];
+/// A call that is about to leave.
+pub struct Intent {
+    /// The booking.
+    pub booking_id: String,
+    /// The fence.
+    pub claim: i64,
+    /// What is called.
+    pub operation: &'static str,
+    /// Tries, this one included.
+    pub attempts: u32,
+    /// Confirmation code.
+    pub code: String,
+}
+
+/// Writes the intents.
+pub fn begin(intents: &[Intent]) -> Result<()> {
+    let args: [DatumWithOid; 5] = [
+        column(intents, |intent| intent.booking_id.clone()).into(),
+        column(intents, |intent| intent.claim).into(),
+        column(intents, |intent| intent.operation).into(),
+        column(intents, |intent| signed(intent.attempts)).into(),
+        column(intents, |intent| intent.code.clone()).into(),
+    ];
     statement::run(include_str!("../../sql/queries/begin.sql"), &args)
+}
+
+/// Leaves bookings to a person that were cancelled before they were sent.
+pub fn withdraw(ids: Vec<String>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/withdraw.sql"), &[ids.into()])
+}
+
+/// After a promotion or a recovery to a point in time: calls may have left that this server knows nothing of.
+pub fn follow_timeline() -> Result<()> {
+    statement::run(include_str!("../../sql/queries/doubt_all.sql"), &[])?;
+    statement::run(include_str!("../../sql/queries/timeline.sql"), &[])
 }
 
 /// Writes what stays in the queue; gives the bookings whose claim was still ours.

@@ -27,6 +27,8 @@ pub struct Change {
     pub write: Option<WriteBack>,
     /// The log.
     pub attempt: Option<Attempt>,
+    /// Cancelled before it was sent: the sweep must not find it again.
+    pub withdrawn: bool,
 }
 
 /// Writes `changes` inside the caller's transaction; gives back those that must wait, because somebody holds the booking or
@@ -79,6 +81,10 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
     let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
         bookings.write(&writes)?;
+    }
+    let withdrawn: Vec<String> = now.iter().filter(|c| c.withdrawn).map(|c| c.booking_id.clone()).collect();
+    if !withdrawn.is_empty() {
+        queue::withdraw(withdrawn)?;
     }
     let log: Vec<Attempt> = now.iter().filter_map(|change| change.attempt.clone()).collect();
     if !log.is_empty() {

@@ -176,11 +176,12 @@ pub fn report_activity(query: Option<&CStr>) {
     }
 }
 
-/// Hands the counters of finished transactions over, or autovacuum never hears of them.
-pub fn report_statistics() {
+/// Hands the counters of finished transactions over, or autovacuum never hears of them. `now`: at once, before a long
+/// sleep; else the server takes them once a second and leaves the rest for later.
+pub fn report_statistics(now: bool) {
     // SAFETY: called outside of a transaction, on the main thread.
     unsafe {
-        pg_sys::pgstat_report_stat(false);
+        pg_sys::pgstat_report_stat(now);
     }
 }
 

@@ -195,7 +195,8 @@ impl Worker {
                 self.unrecorded = postponed;
                 self.send_token_request();
                 self.send(claimed.jobs);
-                sys::report_statistics();
+                let quiet = !self.more && self.in_flight() == 0;
+                sys::report_statistics(quiet);
             }
             Err(error) => {
                 self.unrecorded = kept;

@@ -27,7 +27,12 @@ impl Worker {
         if !self.rescued {
             let now = Utc::now();
             let look = look_up_at(now, 0, self.settings.policy.settle);
-            self.rescued = self.in_transaction(|_| queue::rescue(now, look)).is_some();
+            self.rescued = self
+                .in_transaction(|_| {
+                    queue::rescue(now, look)?;
+                    queue::follow_timeline()
+                })
+                .is_some();
         }
         self.rescued
     }

@@ -9,6 +9,7 @@ mod database;
 mod folder;
 pub mod host;
 mod options;
+mod program;
 pub mod sim;
 mod site;
 pub mod story;

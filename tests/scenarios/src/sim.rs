@@ -3,9 +3,11 @@
 //! database: verdicts from here are Guestly's side of the story.
 
 use crate::options::Options;
+use crate::program::Program;
 use crate::wait::wait_until;
 use guestly_simulator::Simulator;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -16,8 +18,16 @@ const QUICK: f64 = 0.02;
 
 /// A running simulator. Dropped, it stops.
 pub struct Sim {
-    simulator: Simulator,
+    home: Home,
     admin: Agent,
+}
+
+/// Where it runs.
+enum Home {
+    /// In the test's own process.
+    Here(Simulator),
+    /// As a program of its own.
+    There(Program),
 }
 
 impl Sim {
@@ -29,15 +39,29 @@ impl Sim {
     pub fn start(config: Config) -> Self {
         let simulator =
             Simulator::start(config).unwrap_or_else(|error| panic!("the simulator does not start: {error}"));
-        let admin = Agent::config_builder()
+        Self { home: Home::Here(simulator), admin: Self::admin() }
+    }
+
+    /// Starts the simulator's program with the usual profile and these knobs laid over it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_program(program: &Path, knobs: &Value) -> Self {
+        let sim = Self { home: Home::There(Program::start(program)), admin: Self::admin() };
+        sim.knobs(knobs.clone());
+        sim
+    }
+
+    fn admin() -> Agent {
+        Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(30)))
             // Tests cut all of the simulator's connections; ours should not be among them.
             .max_idle_connections(0)
             .proxy(None)
             .build()
-            .into();
-        Self { simulator, admin }
+            .into()
     }
 
     /// A simulator of the usual profile (`observed`) whose lags and settle windows take a fiftieth of the real time.
@@ -49,12 +73,18 @@ impl Sim {
     /// `http://127.0.0.1:PORT`; the API's base is this plus `/v1`.
     #[must_use]
     pub fn url(&self) -> String {
-        self.simulator.url()
+        match &self.home {
+            Home::Here(simulator) => simulator.url(),
+            Home::There(program) => program.url(),
+        }
     }
 
     /// Stops listening and cuts all connections: from now on calls are refused. Nothing can be asked any more.
     pub fn stop(&self) {
-        self.simulator.stop();
+        match &self.home {
+            Home::Here(simulator) => simulator.stop(),
+            Home::There(program) => program.stop(),
+        }
     }
 
     /// What a server needs to send to this simulator at once, with retries as quick as the simulator's lags are.
@@ -198,6 +228,12 @@ impl Sim {
             Ok(value) if response.status() == 200 => value,
             other => panic!("the simulator answers {path} with {}: {other:?}", response.status()),
         }
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

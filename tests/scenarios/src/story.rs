@@ -76,11 +76,11 @@ impl Site {
         self.calls_of(code).iter().map(|row| row["operation"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The end of the story, on both sides: each booking is synced and Guestly holds exactly one reservation with its
-    /// code, whose id the booking and `guestly.reservations` name; no rule of the API was broken.
+    /// The end of the story: [`assert_once_each`], and no rule of the API was broken.
     #[track_caller]
     pub fn assert_once_each(&self, ids: &[String]) {
         assert_once_each(self, &self.sim, ids);
+        self.sim.assert_no_violation();
     }
 }
 
@@ -112,7 +112,11 @@ pub fn wait_all_synced(database: &Database, timeout: Duration) -> Duration {
     )
 }
 
-/// See [`Site::assert_once_each`].
+/// On both sides: each booking is synced and Guestly holds exactly one reservation with its code, whose id the booking
+/// and `guestly.reservations` name.
+///
+/// # Panics
+/// With the first booking of which that is not true.
 #[track_caller]
 pub fn assert_once_each(database: &Database, sim: &Sim, ids: &[String]) {
     let mut held: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -136,5 +140,4 @@ pub fn assert_once_each(database: &Database, sim: &Sim, ids: &[String]) {
         assert!(status == "synced" && error.is_none() && guestly.len() == 1, "not exactly once: {story}");
         assert_eq!((named.as_ref(), kept.as_ref()), (guestly.first(), guestly.first()), "another id: {story}");
     }
-    sim.assert_no_violation();
 }

@@ -56,8 +56,10 @@ fn assert_nothing_created_twice(site: &Site) {
 fn a_worker_killed_after_the_commit_and_before_the_answer_leaves_no_booking_lost_or_doubled() {
     let (site, ids) = site_in_the_middle("after");
     let killed = site.kill_worker(&site, "KILL");
-    let next = site.wait_for_worker(&site);
-    assert_ne!(killed, next);
+    wait_until("another worker", SOON, || {
+        let next = site.worker_pid(&site);
+        (next.is_some_and(|next| next != killed), format!("{next:?}"))
+    });
     assert_rescued(&site, &ids);
     assert_nothing_created_twice(&site);
 }

@@ -1,0 +1,172 @@
+//! Settings changed by ALTER SYSTEM and a reload take effect in the running worker: the same process before and after.
+
+use guestly_scenarios::{SOON, Sim, Site, host, wait_until};
+use std::time::{Duration, Instant};
+
+/// Waits until a new session sees the setting, which says that the reload is on its way to everybody.
+fn set(site: &Site, name: &str, value: &str) {
+    site.alter_system(&format!("guestly_sync.{name}"), value);
+    let shown = format!("SELECT s = '{value}', s FROM current_setting('guestly_sync.{name}') s");
+    site.wait_for(&format!("{name} to be {value}"), SOON, &shown);
+}
+
+#[test]
+fn every_switch_works_in_the_running_worker() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.enabled", "off"));
+    let pid = site.wait_for_worker(&site);
+    let first = site.paid_booking();
+    // Something that the worker does although it is disabled, after it was woken for the booking.
+    site.wait_for_state(&first, "ready", SOON);
+    assert_eq!(site.sim.ledger(None).len(), 0, "disabled, nothing is sent, not even for a token");
+    let status = "SELECT enabled::text || ready || coalesce(oldest_waiting_since::text, 'null') FROM guestly.status";
+    assert!(site.query_one::<String>(status).starts_with("false12"), "off, one ready, waiting since a time");
+    set(&site, "enabled", "on");
+    site.wait_synced(&first);
+    assert_eq!(site.only_reservation(&first)["source"], "website");
+
+    set(&site, "source", "Direct – „Berlin“");
+    let second = site.paid_booking();
+    site.wait_synced(&second);
+    assert_eq!(site.only_reservation(&second)["source"], "Direct – „Berlin“");
+
+    set(&site, "enabled", "off");
+    // The worker is told of the reload by a signal: from when it has heard of it, nothing leaves.
+    wait_until("a booking that stays in line", SOON, || {
+        let id = site.paid_booking();
+        let calls = site.sim.calls("create");
+        let still = || site.row(&id)["guestly_sync_status"] == "pending" && site.sim.calls("create") == calls;
+        (still(), format!("{calls} calls"))
+    });
+    let calls = site.sim.calls("create");
+    let waiting = site.paid_bookings(5);
+    assert_eq!(site.query_one::<bool>("SELECT enabled FROM guestly.status"), false);
+    assert_eq!(site.sim.calls("create"), calls);
+    set(&site, "enabled", "on");
+    site.wait_for_status(&waiting, "synced");
+    site.wait_drained();
+    assert_eq!(site.wait_for_worker(&site), pid, "no restart was needed");
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn other_paid_statuses_and_another_address_take_effect() {
+    let site = Site::open();
+    let pid = site.wait_for_worker(&site);
+    let before = site.paid_booking();
+    site.wait_synced(&before);
+    site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
+    let ids = host::make_bookings(&site, 3);
+    let pay = |id: &str, status: &str| {
+        site.sql(&format!("UPDATE bookings SET payment_status = '{status}', status = 'confirmed' WHERE id = '{id}'"));
+    };
+    pay(&ids[0], "settled");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0, "no word for paid yet");
+    set(&site, "paid_statuses", "settled,  Captured");
+    pay(&ids[0], "settled");
+    pay(&ids[1], "captured");
+    pay(&ids[2], "completed");
+    site.wait_synced(&ids[1]);
+    // `settled` twice is no change of the payment; and `completed` does not count any more.
+    assert_eq!(site.row(&ids[2])["guestly_sync_status"], "pending");
+    let word: String = site.query_one(&format!("SELECT guestly_sync('{}'::uuid)", ids[0]));
+    assert_eq!(word, "queued");
+    site.wait_synced(&ids[0]);
+    let refused = site.try_sql(&format!("SELECT guestly_sync('{}'::uuid)", ids[2])).unwrap_err();
+    assert!(refused.contains("is not paid") && refused.contains("guestly_sync.paid_statuses"), "{refused}");
+
+    let other = Sim::quick().without_limits();
+    // Both by one reload: no token goes to an address that it is not for.
+    site.sql(&format!("ALTER SYSTEM SET guestly_sync.base_url = '{}/v1'", other.url()));
+    set(&site, "token_url", &format!("{}/oauth2/token", other.url()));
+    pay(&ids[2], "settled");
+    site.wait_synced(&ids[2]);
+    wait_until("the new address", SOON, || {
+        let id = host::make_bookings(&site, 1).remove(0);
+        pay(&id, "settled");
+        site.wait_synced(&id);
+        (other.reservations_of(&site.code(&id)).len() == 1, format!("{} there", other.state().len()))
+    });
+    assert_eq!(site.wait_for_worker(&site), pid);
+    let moved = site.sim.ledger(None).len();
+    // An address that must not be called: nothing leaves, and the log says why.
+    set(&site, "base_url", "http://example.com/v1");
+    let stuck = site.paid_booking();
+    pay(&stuck, "settled");
+    wait_until("a word about the address", SOON, || (site.log().contains("example.com"), "nothing".to_owned()));
+    assert_eq!(site.row(&stuck)["guestly_sync_attempts"], 0);
+    set(&site, "base_url", &format!("{}/v1", other.url()));
+    site.wait_synced(&stuck);
+    assert_eq!(site.sim.ledger(None).len(), moved, "the former address is called no more");
+    site.sim.assert_no_violation();
+    other.assert_no_violation();
+}
+
+#[test]
+fn test_mode_does_everything_but_the_calls() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.test_mode", "on"));
+    let pid = site.wait_for_worker(&site);
+    let ids = site.paid_bookings(3);
+    site.wait_for_status(&ids, "synced");
+    for id in &ids {
+        let row = site.row(id);
+        assert!(row["guestly_reservation_id"].as_str().unwrap().starts_with("test-"), "{row}");
+        assert_eq!(row["guestly_sync_attempts"], 1);
+    }
+    assert_eq!(site.sim.ledger(None).len(), 0, "test mode calls nothing, not even for a token");
+    let (log, row) = (site.log(), site.row(&ids[0]));
+    assert!(
+        log.contains("test mode: POST /reservations-v3") && log.contains(row["booking_reference"].as_str().unwrap())
+    );
+    for private in ["guest_email", "guest_first_name", "guest_last_name"] {
+        assert!(!log.contains(row[private].as_str().unwrap()), "the log shows {private}");
+    }
+    let sync = |id: &str| site.query_one::<String>(&format!("SELECT guestly_sync('{id}'::uuid)"));
+    assert_eq!(sync(&ids[0]), "synced");
+    set(&site, "test_mode", "off");
+    wait_until("the worker to hear of it", SOON, || {
+        let id = site.paid_booking();
+        site.wait_synced(&id);
+        let made = site.row(&id)["guestly_reservation_id"].to_string();
+        (!made.contains("test-"), made)
+    });
+    // A made-up id never counts as a real one.
+    let real = site.sim.state().len();
+    assert_eq!(sync(&ids[0]), "queued");
+    site.wait_for(
+        "the real id",
+        SOON,
+        &format!(
+            "SELECT guestly_reservation_id NOT LIKE 'test-%', guestly_reservation_id FROM bookings WHERE id = '{}'",
+            ids[0]
+        ),
+    );
+    let _ = site.only_reservation(&ids[0]);
+    assert_eq!(site.sim.state().len(), real + 1);
+    assert_eq!(site.wait_for_worker(&site), pid);
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn pause_and_resume_need_no_settings_and_survive_a_restart() {
+    let site = Site::open();
+    let first = site.paid_booking();
+    site.wait_synced(&first);
+    site.sql("SELECT guestly_pause('the owner''s stocktaking')");
+    let ids = site.paid_bookings(3);
+    site.restart();
+    site.wait_for_worker(&site);
+    let later = site.paid_booking();
+    site.wait_for_state(&later, "ready", SOON);
+    let told: String = site.query_one("SELECT paused::text || pause_reason || ready FROM guestly.status");
+    assert_eq!(told, "truethe owner's stocktaking4");
+    let doctor = "SELECT detail || ' ' || fix FROM guestly_doctor() WHERE check_name = 'paused' AND status = 'warn'";
+    assert!(site.query_one::<String>(doctor).contains("stocktaking SELECT guestly_resume();"));
+    assert_eq!(site.sim.calls("create"), 1);
+    let began = Instant::now();
+    site.sql("SELECT guestly_resume()");
+    site.wait_for_status(&ids, "synced");
+    site.wait_synced(&later);
+    assert!(began.elapsed() < Duration::from_secs(10), "resume wakes the worker at once: {:?}", began.elapsed());
+    assert_eq!(site.query_one::<String>("SELECT paused::text FROM guestly.status"), "false");
+    assert_eq!(site.sim.calls("create"), 5);
+}
