@@ -58,7 +58,9 @@ BEGIN
         ('pets', guestly.column_expression(bookings, coalesce('CASE WHEN ' || pet || ' THEN 1 ELSE 0 END', '0'), 'pets')),
         ('total', guestly.column_expression(bookings, NULL, 'total', 'total_price', 'total_amount', 'amount')),
         ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
-        ('payment_status', 'b.payment_status')
+        ('payment_status', 'b.payment_status'),
+        ('payment_reference', guestly.column_expression(bookings, NULL, 'stripe_payment_intent_id', 'payment_intent_id',
+                                                        'payment_reference', 'payment_id'))
     ) AS f (field, expression)
     WHERE f.expression IS NOT NULL
     ON CONFLICT (field) DO NOTHING;

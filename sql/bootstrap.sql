@@ -52,6 +52,8 @@ CREATE INDEX queue_ready ON guestly.queue (arrival NULLS FIRST, queued_at) WHERE
 CREATE INDEX queue_timed ON guestly.queue (due_at) WHERE state IN ('waiting', 'unknown');
 -- Claims that a dead worker left behind.
 CREATE INDEX queue_sending ON guestly.queue (claim) WHERE state = 'sending';
+-- The oldest that waits.
+CREATE INDEX queue_age ON guestly.queue (queued_at) WHERE state <> 'failed';
 CREATE INDEX queue_failed ON guestly.queue (error_class) WHERE state = 'failed';
 -- Rows change state several times within seconds: room on the page for it, and an early vacuum.
 ALTER TABLE guestly.queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
@@ -160,6 +162,7 @@ CREATE TABLE guestly.worker (
     credentials_mark     text,
     clock_skew_ms        bigint,
     timeline             text,
+    mail_answer          text,
     online_status        text,
     online_answer        text,
     online_at            timestamptz
@@ -167,6 +170,30 @@ CREATE TABLE guestly.worker (
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);
 COMMENT ON TABLE guestly.worker IS 'what the worker of this database remembers across restarts; one row, belongs to this server';
+
+CREATE TABLE guestly.alerts (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind       text        NOT NULL CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
+                                                    'recovered', 'credentials', 'token_cap')),
+    booking_id text,
+    arrival    date,
+    cause      text        NOT NULL,
+    sentence   text        NOT NULL,
+    since      timestamptz,
+    waiting    bigint,
+    raised_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    state      text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'repeated')),
+    mail_key   text,
+    settled_at timestamptz,
+    answer     text
+);
+CREATE INDEX alerts_waiting ON guestly.alerts (id) WHERE state = 'waiting';
+CREATE INDEX alerts_sent ON guestly.alerts (settled_at) WHERE state = 'sent';
+CREATE INDEX alerts_cause ON guestly.alerts (kind, (coalesce(booking_id, '')), raised_at);
+COMMENT ON TABLE guestly.alerts IS 'alerts that wait to be mailed, and what became of them; without personal data';
+COMMENT ON COLUMN guestly.alerts.cause IS 'class and sentence with every number blotted out: the same cause is mailed once a day';
+COMMENT ON COLUMN guestly.alerts.mail_key IS 'the mail that held it and may have been taken; the same mail is sent again under the same Message-ID';
+COMMENT ON COLUMN guestly.alerts.answer IS 'what the mail server said last';
 
 CREATE TABLE guestly.token (
     access_token text        NOT NULL,

@@ -125,6 +125,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION guestly_resume() IS 'starts sending again after guestly_pause()';
 
+CREATE FUNCTION guestly_test_alert() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (guestly.setting_values() ->> 'mail')::boolean THEN
+        RAISE EXCEPTION 'no alert mail is set up'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url.';
+    END IF;
+    IF NOT guestly.ask_for_mail() THEN
+        RAISE EXCEPTION 'the worker did not answer'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See SELECT * FROM guestly_doctor().';
+    END IF;
+    RETURN (SELECT w.mail_answer FROM guestly.worker w);
+END $$;
+COMMENT ON FUNCTION guestly_test_alert() IS 'sends a test mail; what the mail server answered';
+
 -- Whatever was in flight or in doubt when the copy was made is looked up before anything is created.
 CREATE FUNCTION guestly_arm() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -203,7 +220,7 @@ AS $$
     SELECT CASE
         WHEN NOT (booking ->> 'paid')::boolean
             THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
-                        coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), guestly.setting_values() ->> 'paid_statuses')
+                        coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), current_setting('guestly_sync.paid_statuses', true))
         WHEN EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = booking ->> 'booking_id')
             THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
                         (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')

@@ -113,9 +113,10 @@ BEGIN
         format('%s asked for in 24 hours, Guesty gives 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none kept')),
         CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
             (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
-    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'closed' THEN 'ok' ELSE 'fail' END,
-        CASE WHEN now_.breaker = 'closed' THEN 'reachable, as far as known' ELSE format('out of reach since %s', now_.breaker_since) END,
-        CASE WHEN now_.breaker <> 'closed' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
+    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' ELSE 'ok' END,
+        CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
+             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since) ELSE 'reachable, as far as known' END,
+        CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
@@ -124,6 +125,15 @@ BEGIN
     RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
     FROM guestly.queue q WHERE q.state = 'failed';
+    RETURN QUERY SELECT 'mail', CASE WHEN (settings ->> 'mail')::boolean THEN 'ok' ELSE 'warn' END,
+        CASE WHEN (settings ->> 'mail')::boolean THEN 'alerts go to ' || (settings ->> 'mail_to') ELSE 'not set up: alerts stay in guestly.alerts' END,
+        CASE WHEN NOT (settings ->> 'mail')::boolean
+             THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; then SELECT guestly_test_alert();' END;
+    RETURN QUERY SELECT 'alerts', CASE WHEN count(*) FILTER (WHERE a.answer IS NOT NULL) > 0 THEN 'fail' WHEN count(*) > 0 THEN 'warn' ELSE 'ok' END,
+        concat_ws('; the mail server said: ', format('%s wait to be mailed', count(*)), max(a.answer)),
+        CASE WHEN count(*) FILTER (WHERE a.answer IS NOT NULL) > 0
+             THEN 'Correct the address or the mail server, SELECT pg_reload_conf(); then SELECT guestly_test_alert();' END
+    FROM guestly.alerts a WHERE a.state = 'waiting';
     RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
         coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
         CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;

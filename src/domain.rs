@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod booking;
 pub mod breaker;
 pub mod error;

@@ -7,6 +7,8 @@
 //! | `net/pool/crew.rs` | the same from inside |
 //! | `net/transport.rs` | which requests were certainly never sent; names without a thread per call |
 //! | `net/answer.rs` | reading an answer into a plain value |
+//! | `net/mail.rs` | one mail, one outcome, by SMTP or HTTP |
+//! | `net/mail/post.rs` | mails through the sender threads |
 //! | `net/url.rs` | which addresses may be called |
 //! | `net/words.rs` | ureq's errors in plain words |
 //!
@@ -19,6 +21,7 @@
 
 mod answer;
 pub mod client;
+pub mod mail;
 pub mod pool;
 mod transport;
 mod url;

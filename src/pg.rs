@@ -11,6 +11,7 @@
 //! | `queue.rs` | the worker's statements: claim, record, rescue, sweep |
 //! | `claim.rs` | what is due becomes calls, the intent written first |
 //! | `job.rs` | one call, and the rows its outcome becomes |
+//! | `alerts.rs` | what the owner should hear about |
 //! | `record.rs` | outcomes, written in one short transaction |
 //! | `memory.rs` | what the worker remembers across restarts: token, quota, breaker |
 //! | `functions.rs` | SQL functions written in Rust |
@@ -23,6 +24,7 @@
 //! | `sys.rs`, `sys/` | thin wrappers of the server's C functions |
 
 pub(crate) mod alarm;
+pub(crate) mod alerts;
 pub(crate) mod bookings;
 pub(crate) mod claim;
 pub(crate) mod functions;

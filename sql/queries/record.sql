@@ -1,4 +1,5 @@
--- Outcomes that leave a booking in the queue. The claim is the fence: whoever took the row since then wins.
+-- Outcomes that leave a booking in the queue. The claim is the fence, whatever state somebody gave the row meanwhile. A
+-- row that was deleted and queued again inherits the doubt of the call.
 UPDATE guestly.queue q
 SET state = c.state, attempts = c.attempts, due_at = coalesce(pg_catalog.to_timestamp(c.due), q.due_at),
     doubt_since = pg_catalog.to_timestamp(c.doubt_since), look_ups = c.look_ups, creates = c.creates, verdict = c.verdict,
@@ -6,5 +7,6 @@ SET state = c.state, attempts = c.attempts, due_at = coalesce(pg_catalog.to_time
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
                        $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[])
      AS c (id, claim, state, attempts, due, doubt_since, look_ups, creates, verdict, look_up_first, error_class, error)
-WHERE q.booking_id = c.id AND q.claim IS NOT DISTINCT FROM c.claim AND (c.claim IS NULL OR q.state = 'sending')
+WHERE q.booking_id = c.id AND (q.claim IS NOT DISTINCT FROM c.claim
+                               OR q.claim IS NULL AND q.state IN ('ready', 'waiting') AND c.doubt_since IS NOT NULL)
 RETURNING q.booking_id

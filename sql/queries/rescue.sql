@@ -9,7 +9,7 @@ WITH orphans AS (
         look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
         creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
         due_at = pg_catalog.to_timestamp($2)
-    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.state = 'sending' FOR UPDATE) o
+    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim IS NOT NULL FOR UPDATE) o
     WHERE q.booking_id = o.booking_id
     RETURNING q.booking_id, q.attempts, o.operation
 )

@@ -41,11 +41,13 @@ pub enum Field {
     Status,
     /// The payment status that decides whether the booking is paid.
     PaymentStatus,
+    /// What the payment provider calls the payment; for alerts.
+    PaymentReference,
 }
 
 impl Field {
     /// Every field, in the order in which rows are read.
-    pub const ALL: [Field; 16] = [
+    pub const ALL: [Field; 17] = [
         Self::Reference,
         Self::Property,
         Self::PropertyId,
@@ -62,6 +64,7 @@ impl Field {
         Self::Total,
         Self::Status,
         Self::PaymentStatus,
+        Self::PaymentReference,
     ];
 
     /// The name in `guestly.field_map`.
@@ -84,6 +87,7 @@ impl Field {
             Self::Total => "total",
             Self::Status => "status",
             Self::PaymentStatus => "payment_status",
+            Self::PaymentReference => "payment_reference",
         }
     }
 }

@@ -52,6 +52,15 @@ impl<T: Send + 'static> Pool<T> {
         self.submit_work(tag, Some(client), Box::new(move || sender.send(&request)));
     }
 
+    /// Queues something else than a request to Guestly, e.g. a mail; never waits. Errands run one at a time, on a thread that
+    /// has no request to send; they do not count as in flight. An errand reports by itself; `wake` is called when it has
+    /// ended. One whose turn never comes is dropped.
+    pub fn run(&self, errand: impl FnOnce() + Send + 'static) {
+        self.crew.lock().errands.push_back(Box::new(errand));
+        self.crew.work.notify_one();
+        let _ = Crew::staff(&self.crew);
+    }
+
     fn submit_work(&self, tag: T, client: Option<Client>, work: Work) {
         self.crew.lock().queue.push_back(Job { tag, client, work });
         self.crew.work.notify_one();
@@ -81,12 +90,14 @@ impl<T: Send + 'static> Pool<T> {
     /// Ends the pool within `wait` and returns every job that is still owed. Jobs never started
     /// come back as `NotSent`. Requests under way get three quarters of the time to end by
     /// themselves, then their clients are shut down (for all clones), and what has not even then
-    /// come back is `Lost`. To cut at once, call [`Client::shutdown`] before.
+    /// come back is `Lost`. To cut at once, call [`Client::shutdown`] before. An errand under way is
+    /// waited for as well; errands never started are dropped.
     pub fn shutdown(self, wait: Duration) -> Vec<Done<T>> {
         let deadline = Instant::now() + wait;
         let mut state = self.crew.lock();
         state.wanted = 0;
         let unsent: Vec<_> = state.queue.drain(..).collect();
+        let errands = std::mem::take(&mut state.errands);
         self.crew.work.notify_all();
         state = self.crew.wait_idle(state, deadline - wait / 4);
         let clients: Vec<_> = state.running.iter().filter_map(|r| r.client.clone()).collect();
@@ -101,6 +112,8 @@ impl<T: Send + 'static> Pool<T> {
             running.done(Reply::Lost { reason })
         }));
         drop(state);
+        // Not under the lock: an errand may report as it is dropped.
+        drop(errands);
         all.extend(unsent.into_iter().map(|job| Done {
             tag: job.tag,
             reply: Reply::NotSent { reason: "stopped before sending".to_owned() },
@@ -117,7 +130,9 @@ impl<T> Drop for Pool<T> {
         let mut state = self.crew.lock();
         state.wanted = 0;
         state.queue.clear();
+        let errands = std::mem::take(&mut state.errands);
         drop(state);
+        drop(errands);
         self.crew.work.notify_all();
     }
 }

@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
+use super::queue::time;
 use super::session::{Owner, Result, SqlError, as_owner};
 use super::statement;
 use crate::domain::booking::{Field, Labels, Row};
@@ -155,24 +157,42 @@ impl Bookings {
         })
     }
 
-    /// Paid bookings without a reservation, at most `limit`, by key: what a trigger may have missed.
-    pub fn open(&self, paid: &[String], limit: i64) -> Result<Vec<(String, Option<String>)>> {
+    /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
+    /// how the queue stands.
+    pub fn probe(&self, paid: &[String], limit: i64) -> Result<Probed> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
+        let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
+            .iter()
+            .map(|ours| format!(" AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id = {}::text)", self.key()))
+            .collect();
         let sql = format!(
-            "SELECT {key}::text, {arrival} FROM {table} b WHERE b.guestly_reservation_id IS NULL \
-             AND b.{payment}::text = ANY ($1) AND b.guestly_sync_status IS DISTINCT FROM 'synced' \
-             AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = {key}::text) \
-             AND NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = {key}::text) \
-             AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = {key}::text) \
-             AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = {key}::text) LIMIT $2",
+            "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8 FROM {table} b \
+              WHERE b.guestly_reservation_id IS NULL AND b.{payment}::text = ANY ($1) \
+              AND b.guestly_sync_status IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
+             UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready'), \
+              (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
+              (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed')",
             key = self.key(),
             table = self.table,
             payment = quote_identifier(&self.payment),
         );
         let args: [DatumWithOid; 2] = [paid.to_vec().into(), limit.into()];
-        // guestly_attach() lets the owner read the three tables of ours.
-        as_owner(&self.owner, || statement::rows(&sql, &args, |row| Ok((text(row, 1)?, row.get::<String>(2)?))))
+        let mut found = Probed::default();
+        // guestly_attach() lets the owner read the tables of ours.
+        as_owner(&self.owner, || {
+            statement::rows(&sql, &args, |row| {
+                match row.get::<String>(1)? {
+                    Some(id) => found.open.push((id, row.get(2)?)),
+                    None => {
+                        found.ready = row.get(3)?.unwrap_or_default();
+                        (found.next_due, found.oldest) = (row.get::<f64>(4)?.map(time), row.get::<f64>(5)?.map(time));
+                    }
+                }
+                Ok(())
+            })
+        })?;
+        Ok(found)
     }
 
     /// Every paid booking, created since then where the table says when (seconds since the epoch).
@@ -219,6 +239,19 @@ impl Bookings {
             _ => "NULL::text".to_owned(),
         }
     }
+}
+
+/// What the probe found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Probed {
+    /// Paid bookings that no trigger queued, with their days of arrival.
+    pub open: Vec<(String, Option<String>)>,
+    /// Something may go now.
+    pub ready: bool,
+    /// When something is due again.
+    pub next_due: Option<DateTime<Utc>>,
+    /// Since when the oldest waits.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
 /// A paid booking.

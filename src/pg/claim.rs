@@ -10,7 +10,7 @@ use super::record::{Change, record_all};
 use super::session::{Result, SqlError};
 use super::settings::{Settings, paid_statuses};
 use super::statement;
-use crate::domain::booking::Row;
+use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan};
@@ -28,15 +28,16 @@ pub struct Claimed {
     pub drained: bool,
 }
 
-/// Claims up to `limit` bookings. `claim` gives a new fence for each.
+/// Claims up to `limit` bookings, none of those that are `calling`. `claim` gives a new fence for each.
 pub fn claim(
     bookings: &Bookings,
     rules: &Rules,
     now: DateTime<Utc>,
     limit: u32,
+    calling: Vec<String>,
     mut claim: impl FnMut() -> i64,
 ) -> Result<Claimed> {
-    let due = queue::due(now, limit)?;
+    let due = queue::due(now, limit, calling)?;
     let drained = due.len() < limit as usize;
     let ids: Vec<String> = due.iter().map(|due| due.booking_id.clone()).collect();
     let mut claimed = Claimed { drained, ..Claimed::default() };
@@ -45,6 +46,10 @@ pub fn claim(
     }
     let mut settled = Vec::new();
     for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
+        if row.as_ref().is_err_and(SqlError::is_transient) {
+            claimed.busy = true;
+            continue;
+        }
         match decide(due, row, rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.keep_code(due.code.as_deref());
@@ -58,7 +63,7 @@ pub fn claim(
         queue::begin(&intents)?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    claimed.busy = !record_all(Some(bookings), settled).is_empty();
+    claimed.busy |= !record_all(Some(bookings), settled).is_empty();
     Ok(claimed)
 }
 
@@ -87,7 +92,10 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
             let why = Problem::new(ErrorClass::InvalidBooking, why);
             settled(Change { write, withdrawn: true, ..without_call(&due, "plan", "withdrawn", Some(why), now) })
         }
-        Plan::Fail(problem) => settled(failed(&due, problem, now)),
+        Plan::Fail(problem) => {
+            let reference = row.get(Field::Reference).map(str::to_owned);
+            settled(Change { reference, ..failed(&due, problem, now) })
+        }
     }
 }
 

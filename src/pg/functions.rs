@@ -117,7 +117,13 @@ mod guestly {
         let Ok(Some(bookings)) = Bookings::load() else { return };
         if let Err(error) = bookings.check(expression) {
             let message = format!("the expression for '{field}' is wrong: {}", error.message);
-            raise(error.code, message, "Write one SQL expression over the booking row b, e.g. b.total.");
+            let hint = match error.code {
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
+                    "It runs with the rights of the table's owner, who must be allowed to read what it names, and every row (ALTER TABLE … NO FORCE ROW LEVEL SECURITY)."
+                }
+                _ => "Write one SQL expression over the booking row b, e.g. b.total.",
+            };
+            raise(error.code, message, hint);
         }
     }
 
@@ -147,8 +153,23 @@ mod guestly {
             return false;
         }
         let Some(question) = wake::ask() else { return false };
+        wait_for(|slot| slot.answered == question)
+    }
+
+    /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
+    #[pg_extern]
+    fn ask_for_mail() -> bool {
+        if wake::live_worker().is_none() {
+            return false;
+        }
+        let Some(question) = wake::ask_for_mail() else { return false };
+        wait_for(|slot| slot.mail_answered == question)
+    }
+
+    /// Waits for the worker's answer.
+    fn wait_for(answered: impl Fn(&wake::Slot) -> bool) -> bool {
         let deadline = Instant::now() + Duration::from_secs(40);
-        while wake::slot(sys::my_database()).answered != question {
+        while !answered(&wake::slot(sys::my_database())) {
             if Instant::now() > deadline || wake::live_worker().is_none() {
                 return false;
             }
@@ -186,6 +207,8 @@ mod guestly {
             "test_mode": settings.test_mode,
             "environment": settings::environment(),
             "credentials": credentials.map(|credentials| credentials.source),
+            "mail": settings.mail.is_configured(),
+            "mail_to": settings.mail.to,
             "paid_statuses": settings::paid_statuses(),
             "stale_after_seconds": settings::stale_after().as_secs(),
         }))

@@ -114,7 +114,8 @@ impl Job {
             }
         };
         let attempt = Some(attempt(problem));
-        Change { booking_id: id, claim: Some(self.claim), kept, held, write, attempt, withdrawn: false }
+        let reference = self.reservation.booking.reference.clone();
+        Change { booking_id: id, reference, claim: Some(self.claim), kept, held, write, attempt, withdrawn: false }
     }
 
     fn kept(&self, next: Next, tries: u32) -> Kept {
@@ -206,7 +207,8 @@ pub fn without_call(
     };
     Change {
         booking_id: due.booking_id.clone(),
-        claim: None,
+        reference: None,
+        claim: due.claim,
         kept: None,
         held: None,
         write: None,

@@ -112,6 +112,11 @@ pub fn token_unsent(at: DateTime<Utc>) -> Result<()> {
     statement::run(include_str!("../../sql/queries/token_unsent.sql"), &[seconds(at).into()])
 }
 
+/// The answer to `guestly_test_alert()`.
+pub fn answer_test_mail(words: &str) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/mail_answer.sql"), &[words.into()])
+}
+
 /// The answer to `guestly_doctor(online => true)`.
 pub fn answer_doctor(status: &str, words: &str) -> Result<()> {
     statement::run(include_str!("../../sql/queries/answer_doctor.sql"), &[status.into(), words.into()])

@@ -4,108 +4,17 @@
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
+use super::bookings::Probed;
 use super::session::Result;
 use super::statement::{self, Tuple};
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::reservation::Reservation;
+
+mod rows;
+
+pub use rows::*;
 
 /// Rows that one step of pruning deletes; the statement says the same number.
 const PRUNE_STEP: usize = 1000;
-
-/// A queue row that may go now, locked until the claim is written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Due {
-    /// The booking.
-    pub booking_id: String,
-    /// Tries since it was queued afresh.
-    pub attempts: u32,
-    /// A person asked for it, paid or not.
-    pub force: bool,
-    /// Ask Guestly before creating.
-    pub in_doubt: bool,
-    /// Since when a create of unknown outcome may be taking effect.
-    pub doubt_since: Option<DateTime<Utc>>,
-    /// Look-ups since then that found nothing.
-    pub look_ups: u32,
-    /// Creates of unknown outcome.
-    pub creates: u32,
-    /// A refusal that waits to be confirmed.
-    pub verdict: Option<ErrorClass>,
-    /// Why the row is where it is.
-    pub problem: Option<Problem>,
-    /// The confirmation code of the first create.
-    pub code: Option<String>,
-    /// The id in `guestly.reservations`.
-    pub known: Option<String>,
-}
-
-/// What stays of a booking in the queue after an outcome.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
-    /// The new state.
-    pub state: &'static str,
-    /// Tries.
-    pub attempts: u32,
-    /// When it is due; none leaves the time as it is.
-    pub due: Option<DateTime<Utc>>,
-    /// See [`Due`].
-    pub doubt_since: Option<DateTime<Utc>>,
-    /// See [`Due`].
-    pub look_ups: u32,
-    /// See [`Due`].
-    pub creates: u32,
-    /// See [`Due`].
-    pub verdict: Option<ErrorClass>,
-    /// Ask Guestly before creating.
-    pub look_up_first: bool,
-    /// Why.
-    pub problem: Option<Problem>,
-}
-
-/// One row of `guestly.attempts`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attempt {
-    /// The booking; none for a token request.
-    pub booking_id: Option<String>,
-    /// Which try.
-    pub attempt: u32,
-    /// `create`, `look_up`, `token`, or what was done without a call.
-    pub operation: &'static str,
-    /// When it began.
-    pub started: DateTime<Utc>,
-    /// How long it took, in milliseconds.
-    pub duration_ms: i32,
-    /// The status, where there was an answer.
-    pub http_status: Option<u16>,
-    /// What it came to, in one word.
-    pub outcome: &'static str,
-    /// What was wrong.
-    pub problem: Option<Problem>,
-    /// `x-request-id`.
-    pub request_id: Option<String>,
-}
-
-/// What Guestly is known to hold now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Held {
-    /// Guestly's id.
-    pub reservation_id: String,
-    /// As it was sent or found.
-    pub reservation: Reservation,
-    /// Found instead of created.
-    pub adopted: bool,
-}
-
-/// May this server send?
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gate {
-    /// `guestly_pause()` was called.
-    pub paused: bool,
-    /// Sending is allowed on this server and database.
-    pub armed: bool,
-    /// Version of the SQL objects.
-    pub version: Option<String>,
-}
 
 /// Seconds since the epoch, as the statements take times.
 pub fn seconds(at: DateTime<Utc>) -> f64 {
@@ -126,9 +35,10 @@ pub fn gate(system: &str, database: pgrx::pg_sys::Oid, environment: &str) -> Res
     Ok(gate.unwrap_or_default())
 }
 
-/// Up to `limit` bookings that may go now, nearest arrival first, locked.
-pub fn due(now: DateTime<Utc>, limit: u32) -> Result<Vec<Due>> {
-    statement::rows(include_str!("../../sql/queries/due.sql"), &[seconds(now).into(), i64::from(limit).into()], |row| {
+/// Up to `limit` bookings that may go now, nearest arrival first, locked; none of `calling`.
+pub fn due(now: DateTime<Utc>, limit: u32, calling: Vec<String>) -> Result<Vec<Due>> {
+    let args: [DatumWithOid; 3] = [seconds(now).into(), i64::from(limit).into(), calling.into()];
+    statement::rows(include_str!("../../sql/queries/due.sql"), &args, |row| {
         let class =
             |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));
         let sentence = row.get::<String>(10)?.unwrap_or_default();
@@ -144,6 +54,7 @@ pub fn due(now: DateTime<Utc>, limit: u32) -> Result<Vec<Due>> {
             problem: class(9)?.map(|class| Problem::new(class, sentence)),
             code: row.get(11)?,
             known: row.get(12)?,
+            claim: row.get(13)?,
         })
     })
 }
@@ -158,10 +69,15 @@ pub fn next_due() -> Result<Option<DateTime<Utc>>> {
     Ok(found.flatten().map(time))
 }
 
-/// The probe: is anything ready, and when is something due again.
-pub fn peek() -> Result<(bool, Option<DateTime<Utc>>)> {
+/// The probe where no table is attached.
+pub fn peek() -> Result<Probed> {
     let found = statement::row(include_str!("../../sql/queries/peek.sql"), &[], |row| {
-        Ok((row.get::<bool>(1)?.unwrap_or_default(), row.get::<f64>(2)?.map(time)))
+        Ok(Probed {
+            open: Vec::new(),
+            ready: row.get(1)?.unwrap_or_default(),
+            next_due: row.get::<f64>(2)?.map(time),
+            oldest: row.get::<f64>(3)?.map(time),
+        })
     })?;
     Ok(found.unwrap_or_default())
 }

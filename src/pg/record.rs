@@ -6,9 +6,11 @@
 
 use std::collections::HashSet;
 
+use super::alerts::{self, Raised};
 use super::bookings::{Bookings, Locked, WriteBack, error_column};
 use super::queue::{self, Attempt, Held, Kept};
 use super::session::{self, Result, SqlError};
+use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::redact::clean;
 
@@ -17,6 +19,8 @@ use crate::domain::redact::clean;
 pub struct Change {
     /// The booking.
     pub booking_id: String,
+    /// The host's reference, where it is known.
+    pub reference: Option<String>,
     /// The fence; none for a row that was decided without a call and is locked by this transaction.
     pub claim: Option<i64>,
     /// What stays in the queue; none if the booking leaves it.
@@ -82,6 +86,8 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
         bookings.write(&writes)?;
     }
+    let alerts: Vec<Raised> = now.iter().filter(counts).filter_map(alert).collect();
+    alerts::raise(&alerts)?;
     let withdrawn: Vec<String> = now.iter().filter(|c| c.withdrawn).map(|c| c.booking_id.clone()).collect();
     if !withdrawn.is_empty() {
         queue::withdraw(withdrawn)?;
@@ -91,6 +97,24 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
         queue::log(&log)?;
     }
     Ok(postponed)
+}
+
+/// What the owner should hear about it.
+fn alert(change: &Change) -> Option<Raised> {
+    let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
+    let doubled = change.attempt.as_ref().filter(|_| change.held.is_some()).and_then(|attempt| attempt.problem.as_ref());
+    let (kind, problem) = match (failed, doubled) {
+        (Some(problem), _) => (AlertKind::of_failure(problem.class), problem),
+        (None, Some(problem)) => (AlertKind::TwoReservations, problem),
+        (None, None) => return None,
+    };
+    Some(Raised {
+        booking_id: Some(change.booking_id.clone()),
+        reference: change.reference.clone(),
+        arrival: change.held.as_ref().map(|held| held.reservation.booking.check_in),
+        class: Some(problem.class),
+        ..Raised::about_lane(kind, problem.sentence.clone())
+    })
 }
 
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
@@ -118,8 +142,11 @@ fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
 }
 
 /// What a write that raises for ever becomes: failed with the trigger's own words, the booking's row left alone, the
-/// reservation kept.
+/// reservation kept. A booking on its way goes on without its row saying so: Guestly may hold it, and is asked.
 fn park(change: Change, error: &SqlError) -> Change {
+    if change.kept.as_ref().is_some_and(|kept| kept.state != "failed") {
+        return Change { write: None, ..change };
+    }
     let words = clean(&error.message, 500);
     let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {words}"));
     let attempts = change

@@ -4,6 +4,8 @@
 //! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), in force in the running worker at once. The server's
 //! environment gives the defaults of some; a set GUC, whatever its value, overrides it.
 
+mod mail;
+
 use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::domain::quota::Limits;
 use crate::domain::redact::Secret;
 use crate::domain::retry::Backoff;
 use crate::domain::transition::Policy;
+
+pub use mail::Mail;
 
 type Text = GucSetting<Option<CString>>;
 
@@ -126,6 +130,7 @@ pub fn init() {
         10_000_000,
     );
     number(c"guestly_sync.quota_share", c"Percent of those limits that we may use.", &QUOTA_SHARE, 1, 100);
+    mail::init();
     duration(c"guestly_sync.backoff_base", c"Pause before the second try; doubles with each one.", &BACKOFF_BASE, 1);
     duration(c"guestly_sync.backoff_max", c"Longest pause between tries.", &BACKOFF_MAX, 1);
     duration(c"guestly_sync.connect_timeout", c"Longest time to find and reach the API.", &CONNECT_TIMEOUT, 1);
@@ -207,6 +212,10 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Age of `guestly.attempts`.
     pub log_retention: Duration,
+    /// Age at which an unsent booking is an alert.
+    pub stale_after: Duration,
+    /// How alerts leave.
+    pub mail: Mail,
 }
 
 impl Settings {
@@ -236,6 +245,8 @@ impl Settings {
             request_timeout: millis(&REQUEST_TIMEOUT),
             poll_interval: millis(&POLL_INTERVAL),
             log_retention: Duration::from_millis(LOG_RETENTION.get() as u64),
+            stale_after: stale_after(),
+            mail: Mail::load(),
         }
     }
 }

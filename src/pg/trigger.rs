@@ -5,6 +5,7 @@
 //! statement trigger fires (a BEFORE trigger of the host that sets the payment status), the end of the transaction writes.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use pgrx::prelude::*;
 
@@ -13,7 +14,7 @@ use super::sys::{self, transaction::Sub, transaction::Watcher};
 use super::{report, settings, statement, wake};
 
 /// The longest that a sale waits for a lock that somebody holds on the queue.
-const LOCK_TIMEOUT: &str = "100ms";
+const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// Rows of one INSERT: bounds the memory of a statement that flips a million bookings.
 const BATCH: usize = 10_000;
 
@@ -90,12 +91,18 @@ fn queue(noted: &[Noted]) -> session::Result<()> {
     let arrivals: Vec<Option<&str>> = noted.iter().map(|booking| booking.arrival.as_deref()).collect();
     let (user, context) = sys::current_user();
     let level = sys::GucLevel::open();
-    sys::set_locally(c"lock_timeout", LOCK_TIMEOUT);
+    sys::set_locally(c"lock_timeout", &format!("{}ms", patience().as_millis()));
     sys::set_current_user(sys::extension_owner(), context | sys::LOCAL_USER_CHANGE);
     statement::run(include_str!("../../sql/queries/enqueue.sql"), &[ids.into(), arrivals.into()])?;
     sys::set_current_user(user, context);
     level.close();
     Ok(())
+}
+
+/// How long a lock may be waited for: never so long that the payment itself runs into its statement_timeout.
+fn patience() -> Duration {
+    let left = sys::statement_time_left().map_or(LOCK_TIMEOUT, |left| left / 2);
+    left.clamp(Duration::from_millis(1), LOCK_TIMEOUT)
 }
 
 fn warn(bookings: usize, error: &SqlError) {

@@ -34,6 +34,10 @@ pub struct Slot {
     pub asked: u32,
     /// See `asked`.
     pub answered: u32,
+    /// The same for guestly_test_alert().
+    pub mail_asked: u32,
+    /// See `mail_asked`.
+    pub mail_answered: u32,
     /// The worker left on request: it may be started again at once.
     pub left_cleanly: bool,
 }
@@ -252,5 +256,24 @@ pub fn ask() -> Option<u32> {
 pub fn answered(question: u32) {
     if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
         slot.answered = question;
+    }
+}
+
+/// Asks this database's worker for a test mail; gives the question's number.
+pub fn ask_for_mail() -> Option<u32> {
+    let (worker, question) = {
+        let mut shared = SHARED.exclusive();
+        let slot = slot_for(&mut shared, sys::my_database().to_u32())?;
+        slot.mail_asked = slot.mail_asked.wrapping_add(1);
+        (slot.worker, slot.mail_asked)
+    };
+    sys::set_latch_of(worker);
+    Some(question)
+}
+
+/// The test mail has come to its end.
+pub fn mail_answered(question: u32) {
+    if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
+        slot.mail_answered = question;
     }
 }

@@ -4,9 +4,13 @@
 
 mod doctor;
 mod judge;
+mod mail;
+mod pace;
+mod probe;
 mod send;
 mod upkeep;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -29,18 +33,12 @@ use crate::net::pool::Pool;
 
 /// The version of the SQL objects that this library works with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Outcomes that may wait in memory before no more are claimed.
-const UNRECORDED_MAX: usize = 200;
 /// How soon an outcome that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A fault of the same kind is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// How long a stop waits for calls that are being cut.
 const STOP_WAIT: Duration = Duration::from_millis(300);
-/// Bookings that test mode works off in one transaction.
-const TEST_BATCH: u32 = 100;
-/// Bookings that one sweep queues.
-const SWEEP_BATCH: i64 = 1_000;
 
 /// What travels with a request through the sender threads.
 enum Tag {
@@ -67,7 +65,13 @@ struct Worker {
     clock: (Instant, DateTime<Utc>),
     claims: i64,
     unrecorded: Vec<Change>,
+    /// Bookings whose call has not ended, or whose outcome is not written.
+    calling: HashSet<String>,
     news: News,
+    last_error: Option<String>,
+    desk: mail::Desk,
+    /// The attached table, as it was last seen.
+    bookings: Option<Bookings>,
     /// There may be more to claim.
     more: bool,
     next_due: Option<DateTime<Utc>>,
@@ -131,7 +135,11 @@ impl Worker {
             clock: (began, Utc::now()),
             claims: Utc::now().timestamp_micros(),
             unrecorded: Vec::new(),
+            calling: HashSet::new(),
             news: News::default(),
+            last_error: None,
+            desk: mail::Desk::new(),
+            bookings: None,
             more: true,
             next_due: None,
             next_prune: began,
@@ -153,6 +161,7 @@ impl Worker {
             }
             self.collect();
             self.turn();
+            self.mail();
             let (ring, latch) = sys::wait(Some(self.alarm.fd()), self.pause());
             self.more |= latch;
             if ring {
@@ -180,6 +189,9 @@ impl Worker {
         }
         let (now, wall) = (self.now(), Utc::now());
         let go = self.go(now, wall);
+        if self.unrecorded.is_empty() && matches!(go, Go::Wait(_)) {
+            return;
+        }
         let changes = std::mem::take(&mut self.unrecorded);
         let kept = changes.clone();
         let worked =
@@ -199,6 +211,7 @@ impl Worker {
                 sys::report_statistics(quiet);
             }
             Err(error) => {
+                self.keep_calling(&kept);
                 self.unrecorded = kept;
                 self.token_intent = None;
                 self.more = true;
@@ -207,47 +220,8 @@ impl Worker {
         }
     }
 
-    fn is_something_due(&self) -> bool {
-        self.settings.enabled && (self.more || self.next_due.is_some_and(|due| due <= Utc::now()))
-    }
-
-    /// What the lane allows now; test mode needs no lane.
-    fn go(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
-        if !self.settings.enabled || self.unrecorded.len() > UNRECORDED_MAX {
-            return Go::Wait(None);
-        }
-        if self.settings.test_mode {
-            return Go::Send(TEST_BATCH);
-        }
-        let in_flight = self.in_flight();
-        self.lane.go(now, wall, in_flight, self.settings.concurrency)
-    }
-
-    fn in_flight(&self) -> u32 {
-        self.pool.as_ref().map_or(0, |pool| u32::try_from(pool.in_flight()).unwrap_or(u32::MAX))
-    }
-
-    /// How long to sleep; none until something happens.
-    fn pause(&mut self) -> Option<Duration> {
-        let (now, wall, instant) = (self.now(), Utc::now(), Instant::now());
-        let mut pauses = vec![self.next_probe.saturating_duration_since(instant)];
-        if let Some(then) = self.not_before {
-            pauses.push(then.saturating_duration_since(instant));
-        } else if self.is_something_due() {
-            match self.go(now, wall) {
-                Go::Wait(Some(time)) => pauses.push(time),
-                Go::Wait(None) => {}
-                Go::Send(_) | Go::FetchToken => pauses.push(Duration::ZERO),
-            }
-        } else if let (true, Some(due)) = (self.settings.enabled, self.next_due) {
-            pauses.push((due - wall).to_std().unwrap_or_default());
-        }
-        pauses.into_iter().min()
-    }
-
-    /// Time since the worker began.
-    fn now(&self) -> Duration {
-        self.began.elapsed()
+    fn keep_calling(&mut self, changes: &[Change]) {
+        self.calling.extend(changes.iter().map(|change| change.booking_id.clone()));
     }
 
     fn work(
@@ -258,8 +232,14 @@ impl Worker {
         wall: DateTime<Utc>,
     ) -> Result<(Claimed, Vec<Change>)> {
         let bookings = Bookings::load()?;
+        self.bookings.clone_from(&bookings);
         let any = !changes.is_empty();
+        for change in &changes {
+            self.calling.remove(&change.booking_id);
+        }
         let postponed = record_all(bookings.as_ref(), changes);
+        self.keep_calling(&postponed);
+        let calling: Vec<String> = self.calling.iter().cloned().collect();
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
             let rules = claim::rules(bookings, &self.settings)?;
@@ -269,8 +249,8 @@ impl Worker {
                 *claims
             };
             match go {
-                Go::Send(calls) => claimed = claim::claim(bookings, &rules, wall, calls, &mut fence)?,
-                Go::FetchToken if !queue::due(wall, 1)?.is_empty() => self.intend_token(wall)?,
+                Go::Send(calls) => claimed = claim::claim(bookings, &rules, wall, calls, calling, &mut fence)?,
+                Go::FetchToken if !queue::due(wall, 1, calling)?.is_empty() => self.intend_token(wall)?,
                 Go::FetchToken | Go::Wait(_) => {}
             }
             self.more = matches!(go, Go::Wait(_)) && self.more || !claimed.drained && matches!(go, Go::Send(_));
@@ -283,6 +263,8 @@ impl Worker {
         }
         if any || !claimed.jobs.is_empty() {
             let mark = self.mark();
+            let caught_up = claimed.drained && claimed.jobs.is_empty() && self.next_due.is_none() && self.in_flight() == 0;
+            self.raise_about_lane(wall, caught_up)?;
             memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;
             self.news = News::default();
         }

@@ -25,6 +25,15 @@ const STACK: usize = 512 * 1024;
 /// What a thread runs for a job.
 pub(super) type Work = Box<dyn FnOnce() -> Reply + Send>;
 
+/// What a thread runs besides: it reports by itself.
+pub(super) type Errand = Box<dyn FnOnce() + Send>;
+
+/// What a thread has taken.
+enum Turn {
+    Job(u64, Work),
+    Errand(Errand),
+}
+
 /// The number of threads that a wish comes to.
 pub(super) fn sane(threads: usize) -> usize {
     threads.clamp(1, MAX_THREADS)
@@ -43,6 +52,9 @@ pub(super) struct State<T> {
     pub(super) queue: VecDeque<Job<T>>,
     pub(super) running: Vec<Running<T>>,
     pub(super) finished: Vec<Done<T>>,
+    pub(super) errands: VecDeque<Errand>,
+    /// At most one at a time, so that errands cannot take all threads.
+    pub(super) errand_runs: bool,
     /// Threads that should be there, and that are.
     pub(super) wanted: usize,
     pub(super) alive: usize,
@@ -79,6 +91,8 @@ impl<T> Crew<T> {
                 queue: VecDeque::new(),
                 running: Vec::new(),
                 finished: Vec::new(),
+                errands: VecDeque::new(),
+                errand_runs: false,
                 wanted: sane(threads),
                 alive: 0,
                 next_id: 0,
@@ -99,7 +113,7 @@ impl<T> Crew<T> {
         mut state: MutexGuard<'a, State<T>>,
         until: Instant,
     ) -> MutexGuard<'a, State<T>> {
-        while !state.running.is_empty() {
+        while !state.running.is_empty() || state.errand_runs {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -110,8 +124,8 @@ impl<T> Crew<T> {
         state
     }
 
-    /// The next job, or `None` when this thread should end.
-    fn take(&self) -> Option<(u64, Work)> {
+    /// The next job or, where there is none, errand; `None` when this thread should end.
+    fn take(&self) -> Option<Turn> {
         let mut state = self.lock();
         loop {
             if state.alive > state.wanted {
@@ -128,10 +142,24 @@ impl<T> Crew<T> {
                     started_at: Utc::now(),
                     started: Instant::now(),
                 });
-                return Some((id, job.work));
+                return Some(Turn::Job(id, job.work));
+            }
+            if !state.errand_runs
+                && let Some(errand) = state.errands.pop_front()
+            {
+                state.errand_runs = true;
+                return Some(Turn::Errand(errand));
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    fn errand_ended(&self) {
+        self.lock().errand_runs = false;
+        // The next errand may be waiting for this one.
+        self.work.notify_one();
+        self.ended.notify_all();
+        (self.wake)();
     }
 
     fn put(&self, id: u64, reply: Reply) {
@@ -177,18 +205,33 @@ struct Desk<T> {
 
 impl<T> Desk<T> {
     fn serve(mut self) {
-        while let Some((id, work)) = self.crew.take() {
-            let reply = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-                // Dropping the payload could panic again, now outside of any guard; quoting it
-                // could quote a secret. The panic hook has already logged where it was.
-                std::mem::forget(panic);
-                Reply::Lost { reason: "internal: a sender thread panicked".to_owned() }
-            });
-            self.crew.put(id, reply);
+        while let Some(turn) = self.crew.take() {
+            match turn {
+                Turn::Job(id, work) => {
+                    let reply = guarded(work);
+                    self.crew.put(
+                        id,
+                        reply.unwrap_or_else(|()| Reply::Lost {
+                            reason: "internal: a sender thread panicked".to_owned(),
+                        }),
+                    );
+                }
+                Turn::Errand(errand) => {
+                    let _ = guarded(errand);
+                    self.crew.errand_ended();
+                }
+            }
         }
         // `take` has counted this thread out, under the lock that told it to go.
         self.taken = false;
     }
+}
+
+/// Runs it; a panic ends here.
+fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, ()> {
+    // Dropping the payload could panic again, now outside of any guard; quoting it could quote a secret. The panic hook
+    // has already logged where it was.
+    catch_unwind(AssertUnwindSafe(work)).map_err(std::mem::forget)
 }
 
 impl<T> Drop for Desk<T> {

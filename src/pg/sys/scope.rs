@@ -2,6 +2,7 @@
 //! Main thread only, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, CString};
+use std::time::Duration;
 
 use pgrx::pg_sys;
 
@@ -49,6 +50,16 @@ pub fn setting(name: &CStr) -> Option<String> {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
     }
+}
+
+/// What is left of the statement_timeout of the statement that a client sent; none without one.
+pub fn statement_time_left() -> Option<Duration> {
+    // SAFETY: plain values of this process; main thread.
+    let (limit, since, now) =
+        unsafe { (pg_sys::StatementTimeout, pg_sys::GetCurrentStatementStartTimestamp(), pg_sys::GetCurrentTimestamp()) };
+    let used = Duration::from_micros(u64::try_from(now - since).unwrap_or_default());
+    let limit = Duration::from_millis(u64::try_from(limit).unwrap_or_default());
+    (!limit.is_zero()).then(|| limit.saturating_sub(used))
 }
 
 /// Whose rights are in force, with the security context.

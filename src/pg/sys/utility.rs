@@ -129,6 +129,20 @@ pub fn own_database(name: &str) -> Option<pg_sys::Oid> {
     // SAFETY: catalog look-ups inside a transaction; a missing database is allowed.
     unsafe {
         let oid = pg_sys::get_database_oid(name.as_ptr(), true);
-        (oid != pg_sys::InvalidOid && pg_sys::superuser()).then_some(oid)
+        (oid != pg_sys::InvalidOid && owns_database(oid)).then_some(oid)
+    }
+}
+
+/// Owners and superusers may drop, rename and copy a database. Inside a transaction, main thread.
+unsafe fn owns_database(oid: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up of a database that exists.
+    #[cfg(feature = "pg15")]
+    unsafe {
+        pg_sys::pg_database_ownercheck(oid, pg_sys::GetUserId())
+    }
+    // SAFETY: likewise.
+    #[cfg(not(feature = "pg15"))]
+    unsafe {
+        pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, oid, pg_sys::GetUserId())
     }
 }

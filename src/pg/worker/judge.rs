@@ -93,6 +93,7 @@ impl Worker {
         if change.held.is_some() {
             self.news.success = Some(wall);
         } else if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()) {
+            self.last_error = Some(problem.sentence.clone());
             self.news.error = Some(format!("booking {}: {problem}", change.booking_id));
         }
     }
@@ -105,26 +106,34 @@ impl Worker {
         let unsent = matches!(outcome, Outcome::NotSent { .. } | Outcome::Unavailable { .. });
         let attempt = token_attempt(outcome, trace);
         if let Some(problem) = &attempt.problem {
+            self.last_error = Some(problem.sentence.clone());
             self.news.error = Some(format!("access token: {problem}"));
             self.report(
                 &format!("no access token: {}", problem.sentence),
                 "The bookings wait. See SELECT * FROM guestly_doctor().",
             );
         }
-        self.in_transaction(|_| {
+        let (now, wall) = (self.now(), Utc::now());
+        let kept = self.in_transaction(|worker| {
             if let Some(token) = &token {
                 memory::save_token(token, mark)?;
             }
             if unsent {
                 memory::token_unsent(requested)?;
             }
+            // Refused keys stop every call: no outcome of a booking would write it down.
+            let in_force = worker.mark();
+            memory::remember(&mut worker.lane, &worker.news, in_force.as_deref(), now, wall)?;
             queue::log(&[attempt])
         });
+        if kept.is_some() {
+            self.news = memory::News::default();
+        }
     }
 }
 
 /// In [0, 1): the standard library seeds its hashers from the system's randomness.
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     let random = RandomState::new().build_hasher().finish();
     (random >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -53,6 +53,7 @@ impl Worker {
             let request = Request::Call { token: token.value.clone(), request: job.request() };
             job.generation = self.lane.generation;
             self.lane.quota.take(1, now);
+            self.calling.insert(job.due.booking_id.clone());
             pool.submit(client, Tag::Call(Box::new(job)), request);
         }
     }

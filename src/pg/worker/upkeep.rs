@@ -6,20 +6,16 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{REPORT_EVERY, STOP_WAIT, SWEEP_BATCH, Worker, leave_if_absent};
+use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::look_up_at;
 use crate::pg::bookings::Bookings;
 use crate::pg::record::record_all;
 use crate::pg::session::{self, Result, SqlError};
-use crate::pg::settings::{Settings, paid_statuses};
+use crate::pg::settings::Settings;
 use crate::pg::{queue, report, sys, wake};
 
 /// Clocks are slewed by less; more is a jump.
 const CLOCK_JUMP: f64 = 5.0;
-/// Between two looks for attempts to prune.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-/// A sweep over very many old bookings takes at most this share of the time: one part in so many.
-const SWEEP_SHARE: u32 = 50;
 
 impl Worker {
     /// Claims of a worker that is gone are unknown from now on; true once that is written.
@@ -28,8 +24,9 @@ impl Worker {
             let now = Utc::now();
             let look = look_up_at(now, 0, self.settings.policy.settle);
             self.rescued = self
-                .in_transaction(|_| {
+                .in_transaction(|worker| {
                     queue::rescue(now, look)?;
+                    worker.recall_outage()?;
                     queue::follow_timeline()
                 })
                 .is_some();
@@ -47,6 +44,10 @@ impl Worker {
         {
             self.client = None;
         }
+        if before.token_url != self.settings.token_url {
+            // Another issuer: what is kept of the credentials was said by the former one.
+            self.credentials = None;
+        }
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
@@ -54,6 +55,7 @@ impl Worker {
         }
         self.more = true;
         self.reported = None;
+        self.desk.try_again();
         self.in_transaction(|worker| {
             worker.look_for_credentials();
             Ok(())
@@ -75,37 +77,6 @@ impl Worker {
         self.next_due = None;
         self.more = true;
         self.in_transaction(|_| queue::shift(jump));
-    }
-
-    /// Once in a poll interval: bookings that no trigger queued, a queue row whose wake-up was missed, old attempts.
-    pub(super) fn probe(&mut self) {
-        let now = Instant::now();
-        if now < self.next_probe {
-            return;
-        }
-        let sweep = self.settings.enabled;
-        let found = self.in_transaction(|_| if sweep { sweep_once() } else { Ok(0) });
-        let took = now.elapsed() * SWEEP_SHARE;
-        self.next_probe = now + self.settings.poll_interval.max(took);
-        self.more |= found.is_some_and(|found| found > 0);
-        self.peek();
-        if now >= self.next_prune {
-            self.next_prune = now + PRUNE_EVERY;
-            let retention = TimeDelta::from_std(self.settings.log_retention).unwrap_or(TimeDelta::MAX);
-            if let Some(until) = Utc::now().checked_sub_signed(retention) {
-                let full = self.in_transaction(|_| queue::prune(until));
-                if full == Some(true) {
-                    self.next_prune = now + Duration::from_secs(1);
-                }
-            }
-        }
-    }
-
-    fn peek(&mut self) {
-        if let Some((ready, due)) = self.in_transaction(|_| queue::peek()) {
-            self.more |= ready;
-            self.next_due = due;
-        }
     }
 
     /// A transaction of its own whose failure is reported and goes no further.
@@ -163,13 +134,4 @@ impl Worker {
         wake::leave(false);
         sys::exit(1)
     }
-}
-
-fn sweep_once() -> Result<usize> {
-    let Some(bookings) = Bookings::load()? else { return Ok(0) };
-    let found = bookings.open(&paid_statuses(), SWEEP_BATCH)?;
-    if !found.is_empty() {
-        queue::sweep(&found)?;
-    }
-    Ok(found.len())
 }

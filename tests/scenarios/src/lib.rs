@@ -13,6 +13,7 @@ mod program;
 pub mod sim;
 mod site;
 pub mod story;
+pub mod tools;
 pub mod wait;
 mod worker;
 

@@ -119,7 +119,8 @@ impl State {
 /// Effects on a finished answer.
 fn bend(effect: &Effect, call: &mut Call, outcome: &mut Outcome) {
     match effect {
-        Effect::DropAfterAccept { how } => outcome.delivery = how.delivery(),
+        // A call refused for rate was not accepted, and its status line alone says so.
+        Effect::DropAfterAccept { how } if outcome.answer.status != 429 => outcome.delivery = how.delivery(),
         Effect::SlowBody { bytes_per_s } => outcome.delivery = Delivery::Slow(*bytes_per_s),
         Effect::Status { code, body, retry_after, committed: true } => {
             let committed = outcome.answer.committed;

@@ -1,0 +1,2 @@
+-- What the mail server said to a test mail.
+UPDATE guestly.worker SET mail_answer = $1

@@ -1,0 +1,135 @@
+//! Writes the mail of a batch of alerts. Called through `domain::alert`; pure, any thread.
+//!
+//! Bookings come first, the next arrival first. The first fifty are told in full; of the others each has one line, so that
+//! a mail about hundreds still opens on a phone and names every one.
+
+use chrono::{DateTime, Utc};
+
+use super::page::Page;
+use super::section::{LINE, booking, line, moment, outage};
+use super::subject::{section, subject};
+use super::{Alert, AlertBooking, AlertKind, Mail};
+use crate::domain::redact::clean;
+
+/// Bookings told in full.
+const IN_FULL: usize = 50;
+
+/// The mail about these alerts, in any order; none for none. `site` names this server where there are several.
+#[must_use]
+pub fn digest(alerts: &[Alert], now: DateTime<Utc>, site: Option<&str>) -> Option<Mail> {
+    let mut sorted: Vec<&Alert> = alerts.iter().collect();
+    sorted.sort_by_key(|alert| rank(alert));
+    let first = sorted.first()?;
+    let subject = subject(&sorted, now, site);
+    let mut page = Page::default();
+    let mut full = IN_FULL;
+    for kind in AlertKind::ALL.into_iter().filter(|kind| section(*kind) == *kind) {
+        let same: Vec<&Alert> = sorted.iter().copied().filter(|alert| section(alert.kind) == kind).collect();
+        if same.is_empty() {
+            continue;
+        }
+        page.heading(heading(kind, same.len()));
+        match kind.is_about_a_booking() {
+            true => full = about_bookings(&mut page, &same, full, now),
+            false => same.iter().for_each(|alert| about_guestly(&mut page, alert)),
+        }
+    }
+    if first.kind != AlertKind::Recovered {
+        page.command("To see the state of everything, type: SELECT * FROM guestly_doctor();");
+    }
+    page.paragraph(&format!("guestly_sync{}, {}", of(site), moment(now)));
+    let (text, html) = page.finish(&subject);
+    Some(Mail { subject, text, html })
+}
+
+/// The mail of `guestly_test_alert()`.
+#[must_use]
+pub fn test_mail(now: DateTime<Utc>, site: Option<&str>) -> Mail {
+    let subject = clean(&format!("[Guestly] Test: alerts{} arrive", of(site)), 160);
+    let mut page = Page::default();
+    page.heading("Alerts arrive");
+    page.paragraph("This is the test that guestly_test_alert() sends. Nothing is wrong.");
+    page.paragraph(
+        "When a paid booking cannot be placed in Guestly, a mail from this sender says which, why and what to do.",
+    );
+    page.paragraph(&format!("guestly_sync{}, {}", of(site), moment(now)));
+    let (text, html) = page.finish(&subject);
+    Mail { subject, text, html }
+}
+
+fn of(site: Option<&str>) -> String {
+    site.map(|site| clean(site, 40))
+        .filter(|site| !site.is_empty())
+        .map_or_else(String::new, |site| format!(" of {site}"))
+}
+
+/// Sections in the order of the kinds; in each the next arrival first, so that what is urgent stands at the top.
+fn rank(alert: &Alert) -> (Option<usize>, bool, Option<chrono::NaiveDate>, i64) {
+    let section = AlertKind::ALL.iter().position(|kind| *kind == section(alert.kind));
+    let arrival = alert.booking.as_ref().and_then(|booking| booking.check_in);
+    (section, arrival.is_none(), arrival, alert.id)
+}
+
+fn heading(kind: AlertKind, count: usize) -> &'static str {
+    match (kind, count) {
+        (AlertKind::BookingFailed | AlertKind::DatesTaken, 1) => "A paid booking could not be placed in Guestly",
+        (AlertKind::BookingFailed | AlertKind::DatesTaken, _) => "Paid bookings could not be placed in Guestly",
+        (AlertKind::Stale, 1) => "A paid booking is not in Guestly yet",
+        (AlertKind::Stale, _) => "Paid bookings are not in Guestly yet",
+        (AlertKind::TwoReservations, _) => "Guestly holds two reservations for one booking",
+        (AlertKind::Outage, _) => "Guestly cannot be reached",
+        (AlertKind::Recovered, _) => "Guestly is back",
+        (AlertKind::Credentials, _) => "Guestly does not accept the credentials",
+        (AlertKind::TokenCap, _) => "Guestly gives no more tokens today",
+    }
+}
+
+/// Tells each booking; returns how many more may be told in full.
+fn about_bookings(page: &mut Page, alerts: &[&Alert], full: usize, now: DateTime<Utc>) -> usize {
+    let (told, listed) = alerts.split_at(full.min(alerts.len()));
+    for alert in told {
+        match &alert.booking {
+            Some(known) => booking(page, alert, known, now),
+            None => page.paragraph(&alert.sentence),
+        }
+    }
+    if !listed.is_empty() {
+        page.paragraph(&format!("And {} more, the same in short:", listed.len()));
+        let header = [&LINE[..], &["Problem", "Booking id"]].concat();
+        let rows: Vec<Vec<String>> = listed.iter().map(|alert| in_short(alert)).collect();
+        page.table(&header, &rows);
+        page.command("To send every failed booking again, type: SELECT guestly_retry_failed();");
+    }
+    full - told.len()
+}
+
+fn in_short(alert: &Alert) -> Vec<String> {
+    let Some(known) = &alert.booking else { return vec![alert.sentence.clone()] };
+    let problem = known.problem.as_deref().filter(|text| !text.is_empty()).unwrap_or(&alert.sentence);
+    let mut cells = line(known);
+    cells.extend([clean(problem, 120), known.booking_id.clone()]);
+    cells
+}
+
+fn about_guestly(page: &mut Page, alert: &Alert) {
+    page.paragraph(&alert.sentence);
+    if let Some(known) = &alert.outage {
+        outage(page, known);
+    }
+    if alert.kind == AlertKind::Recovered {
+        return;
+    }
+    if alert.arrivals.is_empty() {
+        page.paragraph("Nobody arrives within the next 48 hours.");
+        return;
+    }
+    page.paragraph("Arrivals of the next 48 hours, so that the desk can work by hand:");
+    let mut arrivals: Vec<&AlertBooking> = alert.arrivals.iter().collect();
+    arrivals.sort_by(|a, b| (a.check_in, a.name()).cmp(&(b.check_in, b.name())));
+    let rows: Vec<Vec<String>> = arrivals.into_iter().map(line).collect();
+    page.table(&LINE, &rows);
+}
+
+#[cfg(test)]
+#[path = "digest_tests.rs"]
+mod tests;

@@ -1,0 +1,123 @@
+//! What a mail says about a booking, an outage and the credentials. Called by `digest`; pure, any thread.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::page::Page;
+use super::{Alert, AlertBooking, AlertKind, Outage};
+use crate::domain::error::ErrorClass;
+use crate::domain::redact::clean;
+
+/// Everything about one booking.
+pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: DateTime<Utc>) {
+    let urgent = if booking.is_urgent(now) { "URGENT " } else { "" };
+    let problem = booking.problem.as_deref().filter(|text| !text.is_empty()).unwrap_or(&alert.sentence);
+    let class = booking.class.map(|class| format!(" ({})", class.as_str())).unwrap_or_default();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let key = if booking.name() == booking.booking_id { String::new() } else { booking.booking_id.clone() };
+    let fields = [
+        ("Guest", text(&booking.guest)),
+        ("Phone", text(&booking.phone)),
+        ("Arrival", day(booking.check_in)),
+        ("Departure", day(booking.check_out)),
+        ("Nights", booking.nights().map(|nights| nights.to_string()).unwrap_or_default()),
+        ("Flat", text(&booking.flat)),
+        ("Guests", guests(booking)),
+        ("Amount", text(&booking.amount)),
+        ("Payment", text(&booking.payment_reference)),
+        ("Problem", format!("{problem}{class}")),
+        ("Conflict", text(&booking.conflict)),
+        ("Since", booking.since.map(moment).unwrap_or_default()),
+        ("Attempts", booking.attempts.to_string()),
+        ("Booking id", key),
+        ("What to do", advice(alert.kind, booking.class).to_owned()),
+    ];
+    page.fields(&format!("{urgent}{}", booking.name()), &fields);
+    page.command(&again(&booking.booking_id));
+}
+
+/// One line about a booking, for long lists.
+pub fn line(booking: &AlertBooking) -> Vec<String> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let days = match (booking.check_in, booking.check_out) {
+        (Some(first), Some(last)) => format!("{} to {}", first.format("%-d %b %Y"), last.format("%-d %b %Y")),
+        (first, _) => day(first),
+    };
+    vec![
+        days,
+        booking.name().to_owned(),
+        text(&booking.guest),
+        text(&booking.phone),
+        text(&booking.flat),
+        guests(booking),
+    ]
+}
+
+/// The header of such a list.
+pub const LINE: [&str; 6] = ["Stay", "Booking", "Guest", "Phone", "Flat", "Guests"];
+
+/// Since when Guestly cannot be reached, or was not.
+pub fn outage(page: &mut Page, outage: &Outage) {
+    let fields = [
+        ("Since", moment(outage.since)),
+        ("Until", outage.until.map(moment).unwrap_or_default()),
+        (if outage.until.is_some() { "Waited" } else { "Waiting" }, bookings(outage.waiting)),
+    ];
+    page.fields("Guestly", &fields);
+}
+
+/// `1 booking`, `12 bookings`.
+pub fn bookings(count: u64) -> String {
+    format!("{count} booking{}", if count == 1 { "" } else { "s" })
+}
+
+/// A moment, to the minute.
+pub fn moment(moment: DateTime<Utc>) -> String {
+    moment.format("%-d %b %Y %H:%M UTC").to_string()
+}
+
+fn day(day: Option<NaiveDate>) -> String {
+    day.map(|day| day.format("%A, %-d %B %Y").to_string()).unwrap_or_default()
+}
+
+fn guests(booking: &AlertBooking) -> String {
+    let Some(adults) = booking.adults else { return String::new() };
+    let some = |count: u32, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {more}")),
+    };
+    let parts = [
+        some(adults, "adult", "adults"),
+        some(booking.children, "child", "children"),
+        some(booking.infants, "infant", "infants"),
+    ];
+    let all = adults.saturating_add(booking.children);
+    format!("{all} ({})", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+/// What a person can do about it.
+const fn advice(kind: AlertKind, class: Option<ErrorClass>) -> &'static str {
+    if matches!(kind, AlertKind::TwoReservations) {
+        return "Open both reservations in Guestly and cancel the one that is too many.";
+    }
+    match class {
+        Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent by itself.",
+        Some(ErrorClass::UnknownListing) => "Check the flat's row in guestly.listings, then send the booking again.",
+        Some(ErrorClass::UnknownStatus) => "Add the status to guestly.status_map, then send the booking again.",
+        Some(ErrorClass::DatesTaken) => {
+            "Look at the calendar in Guestly. Free the nights and send the booking again, or call the guest."
+        }
+        Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
+        Some(ErrorClass::Credentials) => "Correct the credentials; the booking then goes by itself.",
+        Some(ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::UnknownOutcome | ErrorClass::Internal)
+        | None => "Enter the booking in Guestly by hand if it is needed now, or send it again.",
+    }
+}
+
+/// The line that sends a booking again. Where the key cannot be typed on one line, the list that shows it.
+fn again(booking_id: &str) -> String {
+    if clean(booking_id, usize::MAX) != booking_id {
+        return "To find it, type: SELECT * FROM guestly.queue WHERE state = 'failed';".to_owned();
+    }
+    format!("To send it again, type: SELECT guestly_sync('{}');", booking_id.replace('\'', "''"))
+}

@@ -1,0 +1,171 @@
+//! One conversation with a mail server. Called by `net::mail` on a sender thread. Must not import: pgrx.
+//!
+//! `lettre` knows the protocol; the order of the conversation is ours, because the caller must know whether a mail may have
+//! been taken when the connection breaks, and one bad recipient must not keep the mail from the others.
+
+use std::error::Error as _;
+use std::io;
+use std::time::{Duration, Instant};
+
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{CertificateStore, SmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
+
+use super::MailOutcome;
+use super::message::{Addresses, mime};
+use super::relay::{Privacy, Relay};
+use crate::domain::alert::Mail;
+use crate::net::words::words;
+
+/// How long a server that has taken the mail may take to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Sends the mail once.
+pub(super) fn send(relay: &Relay, addresses: &Addresses, mail: &Mail, key: &str, timeout: Duration) -> MailOutcome {
+    let bytes = match mime(addresses, mail, key) {
+        Ok(bytes) => bytes,
+        Err(answer) => return MailOutcome::Refused { permanent: true, answer },
+    };
+    let until = Instant::now() + timeout;
+    let (mut connection, refused) = match prepare(relay, addresses, until) {
+        Ok(prepared) => prepared,
+        Err(failure) => return failure,
+    };
+    match left(&mut connection, until).and_then(|()| connection.message(&bytes).map_err(|error| outcome(&error, true)))
+    {
+        Ok(response) => {
+            // It is taken: whatever happens now must not make anybody send it again.
+            let _ = connection.set_timeout(Some(GOODBYE));
+            let _ = connection.quit();
+            MailOutcome::Accepted { answer: [vec![said(&response)], refused].concat().join("; but ") }
+        }
+        Err(failure) => failure,
+    }
+}
+
+/// Everything up to the moment when the server waits for the mail; also which recipients it does not want.
+fn prepare(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<(SmtpConnection, Vec<String>), MailOutcome> {
+    let mut connection = greet(relay, addresses, until)?;
+    if let Some((user, password)) = &relay.login {
+        left(&mut connection, until)?;
+        let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
+        connection.auth(DEFAULT_MECHANISMS, &credentials).map_err(early)?;
+    }
+    left(&mut connection, until)?;
+    connection.command(MailFrom::new(Some(addresses.from.email.clone()), Vec::new())).map_err(early)?;
+    let mut refusals: Vec<(String, MailOutcome)> = Vec::new();
+    for recipient in addresses.recipients() {
+        left(&mut connection, until)?;
+        match connection.command(Rcpt::new(recipient.clone(), Vec::new())).map_err(early) {
+            Ok(_) => {}
+            Err(failure @ MailOutcome::Unreachable { .. }) => return Err(failure),
+            Err(failure) => refusals.push((recipient.to_string(), failure)),
+        }
+    }
+    if refusals.len() == addresses.to.len() {
+        return Err(nobody(&refusals));
+    }
+    left(&mut connection, until)?;
+    connection.command(Data).map_err(early)?;
+    Ok((connection, refusals.iter().map(|(recipient, failure)| refusal(recipient, failure)).collect()))
+}
+
+/// A connection as private as the settings ask for.
+fn greet(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<SmtpConnection, MailOutcome> {
+    // Servers are picky about this name; the sender's domain is one that they know.
+    let name = ClientId::Domain(addresses.from.email.domain().to_owned());
+    let tls = match relay.privacy {
+        Privacy::Plain => None,
+        _ => Some(tls(&relay.host)?),
+    };
+    let wrapped = tls.as_ref().filter(|_| relay.privacy == Privacy::Wrapped);
+    let place = (relay.host.as_str(), relay.port);
+    let patience = until.saturating_duration_since(Instant::now());
+    let mut connection = SmtpConnection::connect(place, Some(patience), &name, wrapped, None).map_err(early)?;
+    let wanted = match relay.privacy {
+        Privacy::StartTls => true,
+        Privacy::IfOffered => connection.can_starttls(),
+        Privacy::Wrapped | Privacy::Plain => false,
+    };
+    if let (true, Some(tls)) = (wanted, &tls) {
+        if !connection.can_starttls() {
+            let answer = "the mail server offers no encryption (STARTTLS): nothing was sent to it".to_owned();
+            return Err(MailOutcome::Refused { permanent: true, answer });
+        }
+        left(&mut connection, until)?;
+        connection.starttls(tls, &name).map_err(early)?;
+    }
+    Ok(connection)
+}
+
+/// Certificates are always checked: against the system's roots, or, where it has none, those that come with us.
+fn tls(host: &str) -> Result<TlsParameters, MailOutcome> {
+    let from = |store| TlsParameters::builder(host.to_owned()).certificate_store(store).build();
+    from(CertificateStore::Default).or_else(|_| from(CertificateStore::WebpkiRoots)).map_err(early)
+}
+
+/// Gives the next step what is left of the time.
+fn left(connection: &mut SmtpConnection, until: Instant) -> Result<(), MailOutcome> {
+    let left = until.saturating_duration_since(Instant::now());
+    let too_long = || MailOutcome::Unreachable { why: "the mail server took too long".to_owned(), maybe_sent: false };
+    if left.is_zero() {
+        return Err(too_long());
+    }
+    connection.set_timeout(Some(left)).map_err(|_| too_long())
+}
+
+/// An error before the mail itself was sent.
+fn early(error: Error) -> MailOutcome {
+    outcome(&error, false)
+}
+
+fn outcome(error: &Error, maybe_sent: bool) -> MailOutcome {
+    if let Some(code) = error.status() {
+        let text = error.source().map(ToString::to_string).unwrap_or_default();
+        return MailOutcome::Refused { permanent: error.is_permanent(), answer: format!("{code} {text}") };
+    }
+    if error.is_client() {
+        let answer = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        return MailOutcome::Refused { permanent: true, answer };
+    }
+    MailOutcome::Unreachable { why: plain(error), maybe_sent }
+}
+
+fn plain(error: &Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return match io.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the mail server took too long".to_owned(),
+                kind => words(&ureq::Error::Io(io::Error::new(kind, io.to_string()))),
+            };
+        }
+        cause = inner.source();
+    }
+    match error.is_response() {
+        true => "the connection was closed, or the answer is not SMTP".to_owned(),
+        false => error.to_string(),
+    }
+}
+
+fn said(response: &Response) -> String {
+    let lines: Vec<&str> = response.message().collect();
+    format!("{} {}", response.code(), lines.join(" "))
+}
+
+fn refusal(recipient: &str, failure: &MailOutcome) -> String {
+    match failure {
+        MailOutcome::Refused { answer, .. } => format!("{recipient} was refused: {answer}"),
+        MailOutcome::Accepted { .. } | MailOutcome::Unreachable { .. } => recipient.to_owned(),
+    }
+}
+
+/// No recipient is left.
+fn nobody(refusals: &[(String, MailOutcome)]) -> MailOutcome {
+    let permanent = refusals.iter().all(|(_, failure)| matches!(failure, MailOutcome::Refused { permanent: true, .. }));
+    let answers: Vec<String> = refusals.iter().map(|(recipient, failure)| refusal(recipient, failure)).collect();
+    MailOutcome::Refused { permanent, answer: answers.join("; ") }
+}

@@ -1,0 +1,80 @@
+//! The settings of alert mails. Part of `settings`: main thread only.
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use pgrx::guc::{GucFlags, GucSetting};
+
+use super::{Text, duration, late, string, text, text_from};
+use crate::domain::redact::Secret;
+
+static ADMIN_EMAIL: OnceLock<&'static Text> = OnceLock::new();
+static ALERT_FROM: OnceLock<&'static Text> = OnceLock::new();
+static EMAIL_API_URL: OnceLock<&'static Text> = OnceLock::new();
+// Null unless set: their values in the environment must not appear in pg_settings.
+static SMTP_URL: Text = Text::new(None);
+static EMAIL_API_KEY: Text = Text::new(None);
+// Long enough to make one mail of a bad minute, short enough to act on.
+static ALERT_DIGEST: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+
+/// Defines them.
+pub(super) fn init() {
+    let from = |name: &'static CStr, about, slot: &'static OnceLock<&'static Text>, variable| {
+        text_from(name, about, slot, variable, "");
+    };
+    from(c"guestly_sync.admin_email", c"Where alerts are mailed.", &ADMIN_EMAIL, "ADMIN_ALERT_EMAIL");
+    from(c"guestly_sync.alert_from", c"Sender of alert mails.", &ALERT_FROM, "GUESTLY_ALERT_FROM");
+    from(
+        c"guestly_sync.email_api_url",
+        c"Address of an HTTP mail API (SendGrid or Resend).",
+        &EMAIL_API_URL,
+        "EMAIL_API_ENDPOINT",
+    );
+    let secret = GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL;
+    text(c"guestly_sync.smtp_url", c"Mail server: smtp://, smtps://, with login.", &SMTP_URL, secret);
+    text(c"guestly_sync.email_api_key", c"Key of the HTTP mail API.", &EMAIL_API_KEY, secret);
+    duration(c"guestly_sync.alert_digest", c"How long alerts are collected into one mail.", &ALERT_DIGEST, 1);
+}
+
+/// How alerts leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Recipient; empty is none.
+    pub to: String,
+    /// Sender; empty is the recipient.
+    pub from: String,
+    /// `smtp://…` or `smtps://…`; empty is none.
+    pub smtp_url: Secret,
+    /// HTTP API; empty is none.
+    pub api_url: String,
+    /// Its key.
+    pub api_key: Secret,
+    /// How long alerts are collected.
+    pub digest: Duration,
+}
+
+impl Mail {
+    /// The settings as they are now.
+    pub fn load() -> Self {
+        let (to, from) = (late(&ADMIN_EMAIL), late(&ALERT_FROM));
+        Self {
+            from: if from.is_empty() { to.clone() } else { from },
+            to,
+            smtp_url: or_environment(&SMTP_URL, "GUESTLY_SMTP_URL"),
+            api_url: late(&EMAIL_API_URL),
+            api_key: or_environment(&EMAIL_API_KEY, "EMAIL_API_KEY"),
+            digest: Duration::from_millis(u64::try_from(ALERT_DIGEST.get()).unwrap_or_default()),
+        }
+    }
+
+    /// True where a mail could leave.
+    pub fn is_configured(&self) -> bool {
+        !self.to.is_empty() && (!self.smtp_url.is_empty() || !self.api_url.is_empty())
+    }
+}
+
+fn or_environment(setting: &Text, variable: &str) -> Secret {
+    let set = string(setting);
+    Secret::new(if set.is_empty() { std::env::var(variable).unwrap_or_default() } else { set })
+}

@@ -1,0 +1,63 @@
+//! The worker's pace: whether something is due, how much may go now, and how long to sleep. Part of the worker, main thread;
+//! runs no statement.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::Worker;
+use crate::domain::lane::Go;
+
+/// Outcomes that may wait in memory before no more are claimed.
+const UNRECORDED_MAX: usize = 200;
+/// Bookings that test mode works off in one transaction.
+const TEST_BATCH: u32 = 100;
+
+impl Worker {
+    pub(super) fn is_something_due(&self) -> bool {
+        self.settings.enabled && (self.more || self.next_due.is_some_and(|due| due <= Utc::now()))
+    }
+
+    /// What the lane allows now; test mode needs no lane.
+    pub(super) fn go(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
+        if !self.settings.enabled || self.unrecorded.len() > UNRECORDED_MAX {
+            return Go::Wait(None);
+        }
+        if self.settings.test_mode {
+            return Go::Send(TEST_BATCH);
+        }
+        let in_flight = self.in_flight();
+        self.lane.go(now, wall, in_flight, self.settings.concurrency)
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.pool.as_ref().map_or(0, |pool| u32::try_from(pool.in_flight()).unwrap_or(u32::MAX))
+    }
+
+    /// How long to sleep; none until something happens.
+    pub(super) fn pause(&mut self) -> Option<Duration> {
+        let (now, wall, instant) = (self.now(), Utc::now(), Instant::now());
+        let mut pauses = vec![self.next_probe.saturating_duration_since(instant)];
+        pauses.extend(self.desk.pause(instant));
+        if let Some(then) = self.not_before {
+            pauses.push(then.saturating_duration_since(instant));
+        } else if !self.unrecorded.is_empty() {
+            // What test mode made up, and what was given back, came after the transaction.
+            pauses.push(Duration::ZERO);
+        } else if self.is_something_due() {
+            match self.go(now, wall) {
+                Go::Wait(Some(time)) => pauses.push(time),
+                Go::Wait(None) => {}
+                Go::Send(_) | Go::FetchToken => pauses.push(Duration::ZERO),
+            }
+        } else if let (true, Some(due)) = (self.settings.enabled, self.next_due) {
+            pauses.push((due - wall).to_std().unwrap_or_default());
+        }
+        pauses.into_iter().min()
+    }
+
+    /// Time since the worker began.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}

@@ -1,0 +1,72 @@
+//! The probe, once in a poll interval: bookings that no trigger queued, a queue row whose wake-up was missed, bookings that
+//! wait for too long, old attempts. One statement where nothing is found. Part of the worker, main thread.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Worker;
+use crate::pg::bookings::{Bookings, Probed};
+use crate::pg::session::Result;
+use crate::pg::settings::paid_statuses;
+use crate::pg::{alerts, queue};
+
+/// Bookings that one sweep queues.
+const SWEEP_BATCH: i64 = 1_000;
+/// Between two looks for attempts to prune.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// A sweep over very many old bookings takes at most this share of the time: one part in so many.
+const SWEEP_SHARE: u32 = 50;
+
+impl Worker {
+    /// Looks, if it is time.
+    pub(super) fn probe(&mut self) {
+        let now = Instant::now();
+        if now < self.next_probe {
+            return;
+        }
+        let found = self.in_transaction(Self::look);
+        if found.is_none() {
+            // The table may have been renamed or attached anew.
+            self.bookings = None;
+        }
+        self.next_probe = now + self.settings.poll_interval.max(now.elapsed() * SWEEP_SHARE);
+        if let Some(found) = found {
+            self.more |= found.ready || !found.open.is_empty();
+            self.next_due = found.next_due;
+        }
+        self.prune(now);
+    }
+
+    fn look(&mut self) -> Result<Probed> {
+        if self.bookings.is_none() {
+            self.bookings = Bookings::load()?;
+        }
+        let paid = if self.settings.enabled { paid_statuses() } else { Vec::new() };
+        let found = match &self.bookings {
+            Some(bookings) => bookings.probe(&paid, SWEEP_BATCH)?,
+            None => queue::peek()?,
+        };
+        if !found.open.is_empty() {
+            queue::sweep(&found.open)?;
+        }
+        let stale = |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > self.settings.stale_after);
+        if found.oldest.is_some_and(stale) {
+            alerts::raise(&alerts::stale(self.settings.stale_after)?)?;
+        }
+        Ok(found)
+    }
+
+    fn prune(&mut self, now: Instant) {
+        if now < self.next_prune {
+            return;
+        }
+        self.next_prune = now + PRUNE_EVERY;
+        let retention = TimeDelta::from_std(self.settings.log_retention).unwrap_or(TimeDelta::MAX);
+        let Some(until) = Utc::now().checked_sub_signed(retention) else { return };
+        if self.in_transaction(|_| queue::prune(until)) == Some(true) {
+            self.next_prune = now + Duration::from_secs(1);
+            self.next_probe = self.next_probe.min(self.next_prune);
+        }
+    }
+}

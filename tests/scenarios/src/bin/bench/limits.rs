@@ -1,0 +1,79 @@
+//! How much of what the API allows is used, and whether it ever had to say no. Called by `main`.
+
+use crate::plan::Plan;
+use crate::row::{Goal, Row};
+use crate::scene::{self, micros};
+use guestly_scenarios::{Options, Site};
+use serde_json::json;
+use std::thread;
+use std::time::Duration;
+
+const NAME: &str = "at the limits";
+
+/// Calls in a second, a minute and an hour; 0 is no limit.
+#[derive(Clone, Copy)]
+struct Windows {
+    case: &'static str,
+    sizes: [u32; 3],
+    seconds: u32,
+}
+
+/// The API's own, the first alone, and an hour so short of calls that it decides within the run.
+const CASES: [Windows; 3] = [
+    Windows { case: "15/s", sizes: [15, 0, 0], seconds: 30 },
+    Windows { case: "15/s, 120/min, 5,000/h", sizes: [15, 120, 5_000], seconds: 120 },
+    Windows { case: "15/s, 120/min, 180/h", sizes: [15, 120, 180], seconds: 120 },
+];
+
+/// The figure. The cases run side by side: none of them has much to do.
+pub fn measure(plan: &Plan) -> Vec<Row> {
+    let cases: Vec<Windows> = plan.size(CASES.to_vec(), vec![Windows { seconds: 5, ..CASES[0] }]);
+    let (mut used, mut refused) = (vec![Vec::new(); cases.len()], Vec::new());
+    for _ in 0..plan.rounds() {
+        let runs: Vec<(f64, f64)> = thread::scope(|scope| {
+            let threads: Vec<_> = cases.iter().map(|case| scope.spawn(|| round(*case))).collect();
+            threads.into_iter().map(|run| run.join().unwrap_or_else(|_| panic!("a case failed"))).collect()
+        });
+        refused.push(runs.iter().map(|(_, refused)| refused).sum());
+        used.iter_mut().zip(&runs).for_each(|(all, (used, _))| all.push(*used));
+    }
+    let row = |(case, used): (&Windows, Vec<f64>)| {
+        Row::new(NAME, &format!("used of {}", case.case), "%", used).limit("allowed", 100.0).goal(Goal::AtLeast(97.0))
+    };
+    let mut rows: Vec<Row> = cases.iter().zip(used).map(row).collect();
+    let refused = Row::new(NAME, "calls answered with 429", "", refused).goal(Goal::AtMost(0.0));
+    assert!(!plan.smoke || refused.median() == 0.0, "a call was answered with 429");
+    rows.push(refused);
+    rows
+}
+
+/// Pays far more than may go, and counts: the share of the allowed calls that came, in percent, and the refused ones.
+fn round(windows: Windows) -> (f64, f64) {
+    let [second, minute, hour] = windows.sizes;
+    let knobs =
+        json!({"lag_scale": 0.02, "per_second": second, "per_minute": minute, "per_hour": hour, "latency_ms": 20});
+    let settings = |options: Options| {
+        let settings = [("rate_per_second", second), ("rate_per_minute", minute), ("rate_per_hour", hour)];
+        let all = settings.into_iter().chain([("quota_share", 100), ("concurrency", 15)]);
+        all.fold(options.durable(), |options, (name, value)| {
+            options.setting(&format!("guestly_sync.{name}"), &value.to_string())
+        })
+    };
+    let site = Site::open_on(scene::simulator(&knobs), settings);
+    scene::furnish(&site);
+    scene::stock(&site, 1_500);
+    scene::flip(&mut site.client(), 1_500);
+    site.sim.wait_for_calls("token", 1, scene::PATIENCE);
+    let began = micros();
+    let allowed = |seconds: f64| {
+        let windows = [(second, 1.0), (minute, 60.0), (hour, 3600.0)].into_iter().filter(|(size, _)| *size > 0);
+        windows.map(|(size, window)| f64::from(size) * (1.0 + seconds / window)).fold(f64::MAX, f64::min).floor()
+    };
+    thread::sleep(Duration::from_secs(windows.seconds.into()));
+    let (until, calls) = (micros(), site.sim.ledger(None));
+    let first = calls.iter().filter_map(|call| call["wall_us"].as_f64()).fold(began, f64::min);
+    let came = calls.iter().filter(|call| call["wall_us"].as_f64().is_some_and(|at| at <= until)).count();
+    site.sim.assert_no_violation();
+    let metrics = site.sim.metrics();
+    (100.0 * came as f64 / allowed((until - first) / 1e6), metrics["answered_429"].as_f64().unwrap_or(f64::NAN))
+}

@@ -1,0 +1,100 @@
+//! What a sale pays for us: the time of our triggers for each booking, as EXPLAIN ANALYZE tells it, beside the time of
+//! the statement without them. Called by `main`.
+
+use crate::plan::Plan;
+use crate::row::{Goal, Row, median};
+use crate::scene;
+use guestly_scenarios::Site;
+use postgres::Client;
+use serde_json::Value;
+
+const NAME: &str = "trigger";
+const PAY: &str = "payment_status = 'completed', status = 'confirmed', confirmed_at = now()";
+const NOTE: &str = "special_requests = 'Late arrival', updated_at = now()";
+
+/// What EXPLAIN ANALYZE says of one statement, in microseconds for each row.
+struct Cost {
+    triggers: f64,
+    statement: f64,
+    calls: f64,
+}
+
+/// The figure.
+pub fn measure(plan: &Plan) -> Vec<Row> {
+    let large = plan.size(100_000, 2_000);
+    // Nobody works on the queue meanwhile: the figure is the trigger's alone.
+    let site = scene::open(|options| options.setting("guestly_sync.poll_interval", "1h"));
+    site.alter_system("guestly_sync.enabled", "off");
+    scene::stock(&site, large);
+    let mut client = site.client();
+    let singles = plan.size(300, 50);
+    let mut rows = Vec::new();
+    for (case, rows_each, repeats, most) in [
+        ("single row", 1, singles, 35.0),
+        ("2,000 rows", plan.size(2_000, 500), 5, 20.0),
+        ("100,000 rows", large, 1, 20.0),
+    ] {
+        let (with, without) = rounds(plan, &site, &mut client, PAY, rows_each, repeats);
+        assert!(with.iter().all(|cost| cost.calls > 0.0), "the trigger was not called");
+        let base = median(&without.iter().map(|cost| cost.statement).collect::<Vec<_>>());
+        let times = with.iter().map(|cost| cost.triggers).collect();
+        let row = Row::new(NAME, &format!("paid, {case}, per booking"), "µs", times);
+        rows.push(row.limit("update without trigger", base).goal(Goal::AtMost(most)));
+    }
+    let (with, without) = rounds(plan, &site, &mut client, NOTE, plan.size(2_000, 500), 10);
+    assert!(with.iter().all(|cost| cost.calls == 0.0), "a trigger was called though the payment was not touched");
+    let statement = |costs: &[Cost]| costs.iter().map(|cost| cost.statement).collect::<Vec<_>>();
+    let row = Row::new(NAME, "payment not touched, per row (whole update)", "µs", statement(&with));
+    rows.push(row.limit("without trigger", median(&statement(&without))).goal(Goal::RatioAtMost(1.05)));
+    rows
+}
+
+/// One cost for each round, with our triggers and without any, by turns.
+fn rounds(plan: &Plan, site: &Site, client: &mut Client, set: &str, rows: u32, repeats: u32) -> (Vec<Cost>, Vec<Cost>) {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..plan.rounds() {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for repeat in 0..repeats {
+            // What was rolled back lies in the tables: it must not be what is measured.
+            if repeat % 20 == 0 {
+                site.sql("VACUUM bookings");
+                site.sql("VACUUM guestly.queue");
+            }
+            ours.push(update(client, "origin", set, rows, repeat));
+            theirs.push(update(client, "replica", set, rows, repeat));
+        }
+        with.push(middle(&ours));
+        without.push(middle(&theirs));
+    }
+    (with, without)
+}
+
+fn middle(costs: &[Cost]) -> Cost {
+    let of = |pick: fn(&Cost) -> f64| median(&costs.iter().map(pick).collect::<Vec<_>>());
+    Cost { triggers: of(|cost| cost.triggers), statement: of(|cost| cost.statement), calls: of(|cost| cost.calls) }
+}
+
+/// Updates so many unpaid bookings and takes it back. `role` is origin, or replica, under which no trigger fires.
+fn update(client: &mut Client, role: &str, set: &str, rows: u32, offset: u32) -> Cost {
+    let statement = format!(
+        "EXPLAIN (ANALYZE, FORMAT JSON) UPDATE bookings SET {set} WHERE id = ANY (ARRAY(SELECT id FROM bookings \
+         WHERE payment_status = 'pending' ORDER BY id OFFSET {} LIMIT {rows}))",
+        offset * u32::from(rows < 100)
+    );
+    let explained = client.transaction().and_then(|mut sale| {
+        sale.batch_execute(&format!("SET LOCAL session_replication_role = {role}"))?;
+        let row = sale.query_one(statement.as_str(), &[])?;
+        sale.rollback()?;
+        row.try_get::<_, Value>(0)
+    });
+    let explained = explained.unwrap_or_else(|error| panic!("{error}\nin: {statement}"));
+    let triggers = explained[0]["Triggers"].as_array().cloned().unwrap_or_default();
+    let sum = |name: &str| triggers.iter().filter_map(|trigger| trigger[name].as_f64()).sum::<f64>();
+    // The update node and the triggers, without what it took to choose the rows.
+    let plan = &explained[0]["Plan"];
+    let chosen: f64 =
+        plan["Plans"].as_array().into_iter().flatten().filter_map(|node| node["Actual Total Time"].as_f64()).sum();
+    let total = plan["Actual Total Time"].as_f64().unwrap_or_default() - chosen + sum("Time");
+    let each = 1000.0 / f64::from(rows);
+    Cost { triggers: sum("Time") * each, statement: total * each, calls: sum("Calls") }
+}

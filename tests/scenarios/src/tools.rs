@@ -1,0 +1,97 @@
+//! The server's own programs in a test: `pg_dump`, `pg_restore`, `psql`, `pg_upgrade`. Called by the tests, on their threads.
+//! Must not know what is dumped or run.
+
+use crate::cluster::Cluster;
+use crate::database::Database;
+use crate::folder::{programs, server_command};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// One of the server's programs, run by the account that owns the servers.
+#[must_use]
+pub fn program(name: &str) -> Command {
+    server_command(&programs().join(name))
+}
+
+/// Runs a command with this input and gives what it printed, or its complaints with its status.
+///
+/// # Errors
+/// If it cannot be started or does not end with status 0: what it said on both channels.
+pub fn feed(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
+    let words = format!("{command:?}");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{words} did not start: {error}"))?;
+    let (pipe, input) = (child.stdin.take(), input.to_vec());
+    // On a thread of its own: a program that complains at length before it reads would wait for us, and we for it.
+    let writer = thread::spawn(move || pipe.map(|mut pipe| pipe.write_all(&input)));
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let _ = writer.join();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() && !complaint.contains("ERROR") {
+        return Ok(output.stdout);
+    }
+    Err(format!("{words} ended with {}: {}{complaint}", output.status, String::from_utf8_lossy(&output.stdout)))
+}
+
+/// `pg_dump` of a database in this format: `plain`, `custom` or `tar`.
+///
+/// # Panics
+/// If it fails.
+#[must_use]
+pub fn dump(database: &Database, format: &str) -> Vec<u8> {
+    let mut command = program("pg_dump");
+    feed(command.args(database.arguments()).arg(format!("--format={format}")), &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Restores such a dump, stopping at the first error: `psql` for a plain one, `pg_restore` for the others.
+///
+/// # Errors
+/// What it complained about.
+pub fn restore(database: &Database, format: &str, dump: &[u8]) -> Result<(), String> {
+    let mut command = if format == "plain" {
+        let mut psql = program("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1"]);
+        psql
+    } else {
+        let mut restore = program("pg_restore");
+        restore.arg("--exit-on-error");
+        restore
+    };
+    feed(command.args(database.arguments()), dump).map(drop)
+}
+
+/// Runs a text through `psql`, stopping at the first error, and gives what it printed, unadorned.
+///
+/// # Errors
+/// What it complained about.
+pub fn psql(database: &Database, text: &str) -> Result<String, String> {
+    let mut command = program("psql");
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]).args(database.arguments());
+    feed(&mut command, text.as_bytes()).map(|said| String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The roles of one server, made on another one.
+///
+/// # Panics
+/// If they cannot be read or made.
+pub fn copy_roles(from: &Cluster, to: &Cluster) {
+    let mut command = program("pg_dumpall");
+    let roles = feed(command.arg("--roles-only").arg("-h").arg(from.socket_folder()).args(["-U", "postgres"]), &[]);
+    let roles = String::from_utf8_lossy(&roles.unwrap_or_else(|error| panic!("{error}"))).into_owned();
+    let ours = roles.lines().filter(|line| !line.starts_with("CREATE ROLE postgres;")).collect::<Vec<_>>().join("\n");
+    to.sql(&ours);
+}
+
+/// A folder for a program that writes into its working folder.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn make_folder(path: &Path) {
+    crate::folder::must_run(server_command(Path::new("mkdir")).arg(path));
+}

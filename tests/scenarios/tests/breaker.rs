@@ -1,0 +1,138 @@
+//! Outages: Guestly refuses connections or answers with errors, or does not know our keys. It is asked one call at a
+//! time, with growing pauses, no booking uses an attempt meanwhile, and the way back is a ramp. Against a real server and
+//! the simulator.
+
+use guestly_scenarios::{SOON, Site, StopMode, wait_until};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::time::Duration;
+
+fn breaker_is(site: &Site, state: &str) {
+    site.wait_for(
+        &format!("the breaker to be {state}"),
+        SOON,
+        &format!("SELECT breaker = '{state}', breaker FROM guestly.status"),
+    );
+}
+
+/// Seconds between the begins of the log's last calls, oldest first.
+fn pauses(site: &Site, outcome: &str) -> Vec<f64> {
+    site.query_all(&format!(
+        "SELECT extract(epoch FROM started_at - lag(started_at) OVER (ORDER BY started_at))::float8 \
+         FROM guestly.attempts WHERE outcome = '{outcome}' ORDER BY started_at OFFSET 1"
+    ))
+}
+
+#[test]
+fn refused_connections_open_the_breaker_and_probes_grow_apart_without_using_attempts() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{nowhere}/v1")));
+    let ids = site.paid_bookings(30);
+    breaker_is(&site, "open");
+    let used = "SELECT coalesce(sum(attempts), 0)::bigint FROM guestly.queue";
+    let before = site.query_one::<i64>(used);
+    assert!(before <= 8, "{before} attempts until it opened");
+    let tries = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
+    let opened: i64 = site.query_one(tries);
+    site.wait_for("three probes", SOON, &format!("SELECT ({tries}) >= {opened} + 3, ({tries})::text"));
+    let probes = pauses(&site, "not_sent").split_off(usize::try_from(opened - 1).unwrap());
+    assert!(probes[0] >= 0.9 && probes[1] >= 1.9 && probes[2] >= 3.8, "{probes:?}");
+    assert_eq!(site.query_one::<i64>(used), before, "an outage used attempts");
+    assert_eq!(site.query_one::<i64>("SELECT failed FROM guestly.status"), 0);
+    let advice = site.query("SELECT status, detail FROM guestly_doctor() WHERE check_name = 'guestly'", &[]);
+    assert_eq!(advice[0].get::<_, &str>(0), "fail");
+    site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
+    site.wait_all_synced(SOON * 2);
+    assert_eq!(site.sim.calls("search"), 0, "nothing was ever sent, so there was nothing to look for");
+    site.assert_once_each(&ids);
+    breaker_is(&site, "closed");
+}
+
+#[test]
+fn server_errors_in_a_row_open_the_breaker_and_the_way_back_is_a_ramp() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "12"));
+    // Long enough calls that they overlap, were they allowed to.
+    site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "latency", "ms": 150}}));
+    site.sim.fault(json!({"match": {"path": "/v1/", "for_ms": 5000}, "effect": {"kind": "status", "code": 502}}));
+    let ids = site.paid_bookings(60);
+    breaker_is(&site, "open");
+    site.wait_all_synced(SOON * 2);
+    let mut calls = site.sim.ledger(None);
+    calls.retain(|call| call["operation"] != "token");
+    calls.sort_by_key(|call| call["seq"].as_u64());
+    let failed = calls.iter().filter(|call| call["status"] == 502).count();
+    assert!(failed <= 12 + 5, "{failed} calls into an outage of five seconds");
+    let back = calls.iter().position(|call| call["status"] != 502).unwrap();
+    let at_once: Vec<u64> = calls[back..].iter().map(|call| call["in_flight"].as_u64().unwrap_or_default()).collect();
+    assert!(at_once[0] == 1 && at_once[1] <= 1 && at_once[..4].iter().all(|count| *count <= 2), "{at_once:?}");
+    assert!(at_once[..8].iter().all(|count| *count <= 4), "{at_once:?}");
+    let most = site.query_one::<i32>("SELECT max(guestly_sync_attempts) FROM bookings");
+    assert!(most <= 2, "{most} attempts");
+    site.assert_once_each(&ids);
+    breaker_is(&site, "closed");
+}
+
+#[test]
+fn keys_that_guestly_refuses_stop_the_lane_with_one_try_until_the_settings_change() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.client_secret", "mistyped"));
+    let ids = site.paid_bookings(5);
+    site.wait_for("the sentence", SOON, "SELECT credentials_error IS NOT NULL, 'null' FROM guestly.status");
+    let said: String = site.query_one("SELECT credentials_error FROM guestly.status");
+    assert!(said.starts_with("Guestly rejected the API keys (HTTP 401)") && !said.contains("mistyped"), "{said}");
+    let advice = site.query("SELECT status, detail, fix FROM guestly_doctor() WHERE check_name = 'credentials'", &[]);
+    let (status, detail, fix): (String, String, String) = (advice[0].get(0), advice[0].get(1), advice[0].get(2));
+    assert!(status == "fail" && detail.contains("HTTP 401") && fix.contains("pg_reload_conf"), "{detail}; {fix}");
+    for mode in [StopMode::Fast, StopMode::Immediate] {
+        site.paid_bookings(1);
+        site.stop(mode);
+        site.start_again();
+        site.wait_for_worker(&site);
+    }
+    site.sql("SELECT pg_reload_conf()");
+    site.wait_for("more to wait", SOON, "SELECT ready = 7 AND failed = 0, ready::text FROM guestly.status");
+    assert_eq!(site.sim.calls("token"), 1, "one try per token window");
+    assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
+    let told = site.log().matches("no access token").count();
+    assert!((1..=3).contains(&told), "said {told} times");
+    site.alter_system("guestly_sync.client_secret", "sim-secret");
+    site.wait_all_synced(SOON);
+    assert_eq!(site.sim.metrics()["tokens_issued"], 1);
+    site.assert_once_each(&ids);
+    let left: Option<String> = site.query_one("SELECT credentials_error FROM guestly.status");
+    assert_eq!(left, None);
+}
+
+#[test]
+fn a_token_address_that_is_down_is_tried_with_growing_pauses_and_costs_nothing() {
+    let site = Site::open();
+    site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "oauth_down", "status": 503}}));
+    let ids = site.paid_bookings(3);
+    site.sim.wait_for_calls("token", 3, SOON);
+    let times: Vec<i64> = site.sim.ledger(Some("token")).iter().filter_map(|row| row["wall_us"].as_i64()).collect();
+    let pauses: Vec<i64> = times.windows(2).map(|pair| (pair[1] - pair[0]) / 1000).collect();
+    assert!(pauses[0] >= 900 && pauses[1] >= 1800, "{pauses:?}");
+    let failures = site.sim.calls("token");
+    site.sim.clear_faults();
+    wait_until("the next try", SOON, || {
+        let calls = site.sim.calls("token");
+        (calls > failures, calls.to_string())
+    });
+    site.wait_all_synced(SOON);
+    let attempts: Vec<i32> = site.query_all("SELECT guestly_sync_attempts FROM bookings");
+    assert_eq!(attempts, [1, 1, 1]);
+    assert_eq!(site.sim.metrics()["tokens_issued"], 1);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_few_errors_among_successes_open_nothing() {
+    let site = Site::open();
+    site.sim.fault(json!({"match": {"operation": "create", "every": 4}, "effect": {"kind": "status", "code": 503, "committed": true}}));
+    let ids = site.paid_bookings(40);
+    site.wait_all_synced(SOON * 2);
+    let opened: Value = json!(site.query_one::<Option<String>>("SELECT breaker FROM guestly.status"));
+    assert_eq!(opened, "closed");
+    let longest = site.query_one::<f64>("SELECT max(duration_ms)::float8 FROM guestly.attempts");
+    assert!(longest < Duration::from_secs(10).as_millis() as f64, "{longest} ms");
+    site.assert_once_each(&ids);
+}

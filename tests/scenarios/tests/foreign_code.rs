@@ -1,0 +1,204 @@
+//! Foreign code never runs as superuser: the host's triggers, mapping expressions, views and types run as the owner of the
+//! bookings table, from where nothing leads back, and what goes wrong in them stays with one booking.
+
+use guestly_scenarios::{SOON, Site, host};
+
+/// Tries everything that a superuser could do, and notes in `sample.loot` what became of each try and as whom it ran.
+const ATTACK: &str = r#"
+CREATE TABLE sample.loot (at text, runs_as text, what text, result text);
+GRANT USAGE ON SCHEMA sample TO PUBLIC;
+GRANT INSERT, SELECT ON sample.loot TO PUBLIC;
+CREATE ROLE mallory LOGIN;
+CREATE FUNCTION sample.attack(place text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    what text;
+BEGIN
+    INSERT INTO sample.loot VALUES (place, current_user, 'being here', 'ok');
+    FOREACH what IN ARRAY ARRAY[
+        'ALTER ROLE mallory SUPERUSER', 'ALTER ROLE site_owner SUPERUSER', 'CREATE ROLE loot_role SUPERUSER',
+        'COPY sample.loot TO PROGRAM ''cat >/dev/null''', 'COPY sample.loot FROM ''/etc/hostname''',
+        'SELECT pg_read_file(''postgresql.conf'')', 'SELECT access_token FROM guestly.token',
+        'UPDATE guestly.installations SET environment = ''stolen''', 'INSERT INTO guestly.field_map VALUES (''total'', ''1'')',
+        'SET ROLE postgres', 'RESET ROLE', 'SET SESSION AUTHORIZATION postgres', 'RESET SESSION AUTHORIZATION',
+        'SELECT set_config(''role'', ''postgres'', false)', 'SELECT set_config(''session_authorization'', ''postgres'', false)',
+        'ALTER SYSTEM SET guestly_sync.base_url = ''http://127.0.0.1:1''', 'SET guestly_sync.client_secret = ''x''',
+        'CREATE TEMP TABLE field_map (field text, expression text)', 'SELECT guestly_pause(''by mallory'')',
+        'LOAD ''/tmp/evil.so''', 'CREATE FUNCTION sample.c() RETURNS int LANGUAGE internal AS ''pg_backend_pid'''] LOOP
+        BEGIN
+            EXECUTE what;
+            INSERT INTO sample.loot VALUES (place, current_user, what, 'DONE');
+        EXCEPTION WHEN OTHERS THEN
+            INSERT INTO sample.loot VALUES (place, current_user, what, SQLSTATE || ' ' || SQLERRM);
+        END;
+    END LOOP;
+    -- Allowed, and gone when the owner's part is over.
+    PERFORM set_config('search_path', 'sample', false), set_config('enable_indexscan', 'off', false);
+    RESET ALL;
+END $$;
+ALTER FUNCTION sample.attack OWNER TO mallory;
+"#;
+
+fn site() -> Site {
+    let site = Site::open();
+    site.sql(ATTACK);
+    site
+}
+
+/// The attack ran at this place, as nobody but these, and got nothing.
+fn assert_no_loot(site: &Site, place: &str, runs_as: &str) {
+    let seen: Vec<String> = site.query_all(&format!("SELECT DISTINCT runs_as FROM sample.loot WHERE at = '{place}'"));
+    assert_eq!(seen, [runs_as], "the attack at {place} ran as somebody else, or not at all");
+    let got: Vec<String> =
+        site.query_all(&format!("SELECT what FROM sample.loot WHERE at = '{place}' AND result = 'DONE'"));
+    assert_eq!(got, Vec::<String>::new(), "the attack at {place}");
+    let supers: Vec<String> = site.query_all("SELECT rolname::text FROM pg_roles WHERE rolsuper");
+    assert_eq!(supers, ["postgres"]);
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.pause"), 0);
+}
+
+#[test]
+fn a_trigger_on_bookings_gets_nothing_and_stops_only_its_own_booking() {
+    let site = site();
+    site.sql(
+        "CREATE FUNCTION sample.on_booking() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF NEW.guestly_sync_status = 'synced' THEN PERFORM sample.attack(TG_NAME); END IF; \
+             IF NEW.guest_company = 'raises' AND NEW.guestly_sync_status = 'synced' THEN ALTER ROLE mallory SUPERUSER; END IF; \
+             RETURN NEW; END $$; \
+         ALTER FUNCTION sample.on_booking OWNER TO mallory; \
+         CREATE TRIGGER at_once BEFORE UPDATE ON bookings FOR EACH ROW EXECUTE FUNCTION sample.on_booking(); \
+         CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON bookings DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION sample.on_booking()",
+    );
+    let ids = host::make_bookings(&site, 4);
+    site.sql(&format!("UPDATE bookings SET guest_company = 'raises' WHERE id = '{}'", ids[2]));
+    host::pay(&site, &ids);
+    let (bad, good): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
+    site.wait_for_status(&good, "synced");
+    site.wait_for_state(&bad[0], "failed", SOON);
+    assert_no_loot(&site, "at_once", "site_owner");
+    assert_no_loot(&site, "at_commit", "site_owner");
+    let error: String = site.query_one("SELECT error_class || ': ' || error FROM guestly.queue");
+    assert!(error.contains("the booking's row cannot be written: must be superuser"), "{error}");
+    // What Guestly holds is not lost, and the booking goes through once the trigger lets it.
+    site.sql("DROP TRIGGER at_once ON bookings; DROP TRIGGER at_commit ON bookings; SELECT guestly_retry_failed()");
+    site.wait_synced(&bad[0]);
+    assert_eq!(site.sim.state().len(), 4);
+}
+
+#[test]
+fn a_mapping_function_gets_nothing_and_stops_only_its_own_booking() {
+    let site = site();
+    site.sql(
+        "CREATE FUNCTION sample.adults(b public.bookings) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack('mapping'); \
+             IF b.guest_company = 'raises' THEN PERFORM access_token FROM guestly.token; END IF; RETURN b.adults; END $$; \
+         ALTER FUNCTION sample.adults OWNER TO mallory; \
+         UPDATE guestly.field_map SET expression = 'sample.adults(b)' WHERE field = 'adults'",
+    );
+    let ids = host::make_bookings(&site, 4);
+    site.sql(&format!("UPDATE bookings SET guest_company = 'raises' WHERE id = '{}'", ids[1]));
+    host::pay(&site, &ids);
+    let (bad, good): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
+    site.wait_for_status(&good, "synced");
+    let error = site.wait_failed(&bad[0]);
+    assert!(error.starts_with("invalid_booking: the booking cannot be read: permission denied for table token"), "{error}");
+    // The same for those who ask from a session of a superuser.
+    site.sql("DELETE FROM sample.loot");
+    site.sql(&format!("SELECT guestly_preview('{}'), guestly_sync('{}')", good[0], good[0]));
+    site.sql("SELECT * FROM guestly_backfill(); SELECT * FROM guestly_doctor()");
+    assert_no_loot(&site, "mapping", "site_owner");
+}
+
+#[test]
+fn an_administrators_own_deferred_triggers_do_not_fire_as_the_owner_of_bookings() {
+    let site = site();
+    let id = host::make_bookings(&site, 1).remove(0);
+    site.sql(
+        "CREATE ROLE ann LOGIN IN ROLE guestly_admin; CREATE SCHEMA ann AUTHORIZATION ann; SET ROLE ann; \
+         CREATE TABLE ann.bait (id integer); \
+         CREATE FUNCTION ann.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO sample.loot VALUES ('own trigger', current_user, '', ''); RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER later AFTER INSERT ON ann.bait DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION ann.note()",
+    );
+    let mut ann = site.as_user("ann").client();
+    ann.batch_execute(&format!("BEGIN; INSERT INTO ann.bait VALUES (1); SELECT guestly_sync('{id}', force => true)")).unwrap();
+    let early: i64 = ann.query_one("SELECT count(*) FROM sample.loot", &[]).unwrap().get(0);
+    assert_eq!(early, 0, "a deferred trigger of the session fired early");
+    ann.batch_execute("COMMIT").unwrap();
+    assert_eq!(site.query_all::<String>("SELECT runs_as FROM sample.loot"), ["ann"]);
+}
+
+#[test]
+fn a_vault_and_a_type_made_by_a_plain_role_run_as_that_role() {
+    let site = site();
+    site.sql(
+        "GRANT CREATE ON DATABASE postgres TO mallory; SET ROLE mallory; CREATE SCHEMA vault; \
+         CREATE FUNCTION vault.peek() RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM sample.attack('vault'); \
+         RETURN 'guestly_client_id'; END $$; \
+         CREATE VIEW vault.decrypted_secrets AS SELECT vault.peek() AS name, ''::text AS decrypted_secret",
+    );
+    site.sql("SELECT pg_reload_conf(); SELECT * FROM guestly.status; SELECT * FROM guestly_doctor()");
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    assert_no_loot(&site, "vault", "mallory");
+
+    // A cast of the flats' owner, at work whenever somebody makes a text of a slug.
+    site.sql(
+        "CREATE TYPE sample.slug AS (word text); \
+         CREATE FUNCTION sample.words(s sample.slug) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack('cast'); RETURN s.word; END $$; \
+         ALTER FUNCTION sample.words OWNER TO mallory; CREATE CAST (sample.slug AS text) WITH FUNCTION sample.words(sample.slug); \
+         ALTER TABLE properties ALTER slug TYPE sample.slug USING row(slug)::sample.slug",
+    );
+    site.sql("SELECT * FROM guestly_doctor()");
+    let as_superuser: i64 = site.query_one("SELECT count(*) FROM sample.loot WHERE runs_as = 'postgres'");
+    assert_eq!(as_superuser, 0, "the doctor ran a foreign cast as superuser");
+}
+
+#[test]
+fn operators_and_functions_first_on_the_payers_path_are_not_used_by_the_trigger() {
+    let site = site();
+    site.sql(
+        "CREATE SCHEMA evil; GRANT ALL ON SCHEMA evil TO mallory; SET ROLE mallory; \
+         CREATE FUNCTION evil.note(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack('operator'); RETURN false; END $$; \
+         CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.note); \
+         CREATE OPERATOR evil.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.note); \
+         CREATE OPERATOR evil.!~~ (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.note); \
+         CREATE FUNCTION evil.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN PERFORM sample.attack('unnest'); END $$; \
+         CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM sample.attack('now'); RETURN null; END $$; \
+         CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM sample.attack('clock'); RETURN null; END $$; \
+         CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.note(value, value)); \
+         CREATE DOMAIN evil.date AS pg_catalog.date CHECK (evil.note(value::pg_catalog.text, '')); \
+         CREATE TABLE evil.queue (booking_id pg_catalog.text PRIMARY KEY, arrival pg_catalog.date)",
+    );
+    let ids = host::make_bookings(&site, 2);
+    for id in &ids {
+        let mut payer = site.client();
+        payer.batch_execute("SET search_path = evil, pg_catalog, public").unwrap();
+        let pay = format!("UPDATE public.bookings SET payment_status = 'completed' WHERE id = '{id}'::pg_catalog.uuid");
+        payer.batch_execute(&pay).unwrap();
+    }
+    site.wait_for_status(&ids, "synced");
+    assert_eq!(site.query_all::<String>("SELECT DISTINCT at FROM sample.loot"), Vec::<String>::new());
+    assert_eq!(site.sim.calls("search"), 0, "queued by the trigger, not found by the sweep");
+}
+
+#[test]
+fn forced_row_security_is_reported_with_what_to_type_and_nothing_is_lost() {
+    let site = site();
+    site.sql("ALTER TABLE bookings FORCE ROW LEVEL SECURITY");
+    let id = site.paid_booking();
+    let row = "SELECT status || '|' || detail || '|' || fix FROM guestly_doctor() WHERE check_name = 'row security'";
+    let said: String = site.query_one(row);
+    assert!(said.starts_with("warn|FORCE ROW LEVEL SECURITY"), "{said}");
+    assert!(said.ends_with("ALTER TABLE public.bookings NO FORCE ROW LEVEL SECURITY;") || said.contains("ALTER TABLE bookings NO"));
+    site.wait_for_state(&id, "failed", SOON);
+    let why: String = site.query_one("SELECT error FROM guestly.queue");
+    assert!(why.contains("row-level security"), "{why}");
+    let fix: String = site.query_one("SELECT fix FROM guestly_doctor() WHERE check_name = 'row security'");
+    site.sql(&fix);
+    site.sql("SELECT guestly_retry_failed()");
+    site.wait_synced(&id);
+}

@@ -1,0 +1,209 @@
+//! The functions that people call: what they answer, what they refuse, and that an error says what to do.
+
+use guestly_scenarios::{SOON, Site, host};
+use serde_json::{Value, json};
+
+#[test]
+fn a_booking_is_queued_by_hand_or_the_reason_is_told() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 3);
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    for (call, code, words) in [
+        (format!("guestly_sync('{nobody}'::uuid)"), "P0002", "there is no booking"),
+        (format!("guestly_sync('{nobody}')"), "P0002", "there is no booking"),
+        (format!("guestly_sync('{nobody}'::uuid, force => true)"), "P0002", "Give the primary key"),
+        ("guestly_sync(NULL::uuid)".to_owned(), "P0002", "there is no booking NULL"),
+        ("guestly_sync('not a key')".to_owned(), "22P02", "'not a key' is not a booking id"),
+        ("guestly_sync(42)".to_owned(), "22P02", "'42' is not a booking id"),
+        ("guestly_sync('')".to_owned(), "22P02", "is not a booking id"),
+        (format!("guestly_sync('{}'::uuid)", ids[0]), "55000", "is not paid: its payment status is 'pending'"),
+        (format!("guestly_sync('{}'::uuid, NULL)", ids[0]), "55000", "force => true"),
+        (format!("guestly_preview('{nobody}'::uuid)"), "P0002", "there is no booking"),
+        (format!("guestly_timeline('{nobody}'::uuid)"), "P0002", "there is no booking"),
+        ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "negative"),
+    ] {
+        let refused = site.try_sql(&format!("SELECT {call}")).unwrap_err();
+        assert!(
+            refused.starts_with(code) && refused.contains(words) && refused.contains("hint: "),
+            "{call}: {refused}"
+        );
+    }
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
+    let sync = |arguments: &str| site.query_one::<String>(&format!("SELECT guestly_sync({arguments})"));
+    // A force is a person's word: an unpaid booking goes out. Its id may be written in any way that means the same.
+    assert_eq!(sync(&format!("'{}', force => true", ids[0].to_uppercase())), "queued");
+    site.wait_synced(&ids[0]);
+    assert_eq!(site.only_reservation(&ids[0])["status"], "inquiry", "its status is still pending");
+    assert_eq!(sync(&format!("'{}'::uuid, true", ids[0])), "synced");
+    host::pay(&site, &ids[1..2]);
+    site.wait_synced(&ids[1]);
+    assert_eq!(sync(&format!("'{}'::uuid", ids[1])), "synced");
+    assert_eq!((site.sim.calls("create"), site.row(&ids[2])["guestly_sync_status"].clone()), (2, json!("pending")));
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_preview_is_exactly_what_is_sent_and_sends_nothing() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 3);
+    let preview = |id: &str| site.query_one::<Value>(&format!("SELECT guestly_preview('{id}'::uuid)"));
+    site.sql("UPDATE bookings SET status = 'confirmed'");
+    let before: Vec<Value> = ids.iter().map(|id| preview(id)).collect();
+    assert_eq!(site.sim.ledger(None).len(), 0);
+    assert_eq!(
+        site.query_one::<i64>("SELECT (SELECT count(*) FROM guestly.queue) + (SELECT count(*) FROM guestly.attempts)"),
+        0
+    );
+    host::pay(&site, &ids);
+    site.wait_for_status(&ids, "synced");
+    for (id, preview) in ids.iter().zip(&before) {
+        let call = &site.calls_of(&site.code(id))[0];
+        assert_eq!(
+            (&preview["method"], format!("/v1{}", preview["path"].as_str().unwrap())),
+            (&call["method"], call["path"].as_str().unwrap().to_owned())
+        );
+        assert_eq!(preview["body"], site.only_reservation(id)["received"]);
+    }
+    assert_eq!(preview(&ids[0]), before[0], "a synced booking's preview is the same");
+}
+
+#[test]
+fn failed_bookings_are_retried_by_class_and_number_and_their_history_stays() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 6);
+    site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 422}}));
+    site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id IN ('{}', '{}')", ids[0], ids[1]));
+    host::pay(&site, &ids);
+    site.wait_for_status(&ids, "failed");
+    let retry = |arguments: &str| site.query_one::<i64>(&format!("SELECT guestly_retry_failed({arguments})"));
+    assert_eq!((retry("'dates_taken'"), retry("max_rows => 0"), retry("error_class => 'no such class'")), (0, 0, 0));
+    site.sql("SELECT guestly_pause()");
+    assert_eq!(retry("error_class => 'refused', max_rows => 3"), 3);
+    let fresh = "SELECT count(*) FROM guestly.queue q JOIN bookings b ON b.id::text = q.booking_id WHERE q.state = 'ready' \
+                 AND q.attempts = 0 AND q.error IS NULL AND b.guestly_sync_status = 'pending' \
+                 AND b.guestly_sync_error IS NULL AND b.guestly_sync_attempts = 0";
+    assert_eq!(site.query_one::<i64>(fresh), 3);
+    site.sim.clear_faults();
+    site.sql("SELECT guestly_resume()");
+    site.wait_for(
+        "three synced",
+        SOON,
+        "SELECT count(guestly_reservation_id) = 3, count(guestly_reservation_id)::text FROM bookings",
+    );
+    site.sql("UPDATE bookings SET adults = 1 WHERE adults = 0");
+    // Whatever is failed still: a mended row may be on its way already.
+    assert!(retry("") >= 1);
+    site.wait_for_status(&ids, "synced");
+    for id in &ids[2..] {
+        assert_eq!(site.row(id)["guestly_sync_attempts"], 1, "tries start over");
+        let log = site.log_of(id);
+        assert_eq!((log[0].as_str(), log.last().unwrap().as_str()), ("create:refused", "create:created"), "{log:?}");
+        assert_eq!(site.operations_of(&site.code(id)), ["create", "search", "create"], "asked first, then created");
+    }
+    assert_eq!(retry(""), 0);
+    assert_eq!(site.sim.state().len(), 6);
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn the_timeline_tells_the_story_and_why_there_is_none() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 3);
+    let story = |id: &str| -> Vec<(String, String)> {
+        let rows = format!("SELECT event, coalesce(detail, '') FROM guestly_timeline('{id}'::uuid)");
+        site.query(&rows, &[]).iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    let unpaid = story(&ids[0]);
+    assert_eq!(unpaid.len(), 1);
+    assert!(
+        unpaid[0].1.contains("not paid: the payment status is 'pending'")
+            && unpaid[0].1.contains("paid, completed, succeeded"),
+        "{unpaid:?}"
+    );
+    site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "status", "code": 503}}));
+    host::pay(&site, &ids[1..2]);
+    site.wait_synced(&ids[1]);
+    let told = story(&ids[1]);
+    let events: Vec<&str> = told.iter().map(|(event, _)| event.as_str()).collect();
+    let (first, last) = (events.iter().position(|e| *e == "create"), events.iter().rposition(|e| *e == "create"));
+    assert!(first < last && events[first.unwrap()..last.unwrap()].contains(&"looked up"), "{told:?}");
+    assert!(told.iter().any(|(_, detail)| detail.contains("server error") && detail.contains("503")), "{told:?}");
+    let code = site.code(&ids[1]);
+    assert!(told.iter().any(|(event, detail)| event == "synced" && detail.contains(&code)), "{told:?}");
+    site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
+    host::pay(&site, &ids[2..]);
+    assert!(story(&ids[2])[0].1.contains("triggers of the bookings table are disabled"), "{:?}", story(&ids[2]));
+    let private = "SELECT count(*) FROM guestly_timeline($$X$$) t WHERE t.detail ~ '@'".replace('X', &ids[1]);
+    assert_eq!(site.query_one::<i64>(&private), 0);
+}
+
+#[test]
+fn the_doctor_and_the_status_know_what_is_wrong_and_what_to_type() {
+    let site = Site::open();
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    let sick = || -> Vec<String> {
+        site.query_all("SELECT check_name || ' ' || status || ': ' || concat_ws(' -> ', detail, fix) FROM guestly_doctor() WHERE status <> 'ok'")
+    };
+    // The simulator's keys are no secret, and this site has no mail.
+    let known = |row: &String| row.starts_with("secret in a setting warn") || row.starts_with("mail warn");
+    assert!(sick().iter().all(known), "{:?}", sick());
+    let status = "SELECT to_jsonb(s) FROM guestly.status s";
+    let now: Value = site.query_one(status);
+    for (name, value) in [
+        ("enabled", json!(true)),
+        ("test_mode", json!(false)),
+        ("armed", json!(true)),
+        ("paused", json!(false)),
+        ("breaker", json!("closed")),
+        ("ready", json!(0)),
+        ("sending", json!(0)),
+        ("unknown", json!(0)),
+        ("waiting", json!(0)),
+        ("failed", json!(0)),
+        ("oldest_waiting_since", Value::Null),
+        ("tokens_24h", json!(1)),
+        ("last_error", Value::Null),
+    ] {
+        assert_eq!(now[name], value, "{name} in {now}");
+    }
+    assert!(
+        now["last_success_at"].is_string() && now["token_expires_at"].is_string() && now["worker_pid"].is_number(),
+        "{now}"
+    );
+    let unseen =
+        site.try_sql("BEGIN; ALTER TABLE bookings FORCE ROW LEVEL SECURITY; SELECT guestly_attach()").unwrap_err();
+    assert!(unseen.starts_with("42501") && unseen.contains("NO FORCE ROW LEVEL SECURITY"), "{unseen}");
+    site.sql(
+        "DELETE FROM guestly.listings WHERE property = 'garden-flat'; ALTER TABLE bookings FORCE ROW LEVEL SECURITY; \
+         ALTER TABLE bookings DISABLE TRIGGER guestly_update",
+    );
+    for (name, word) in [
+        ("listings warn", "'garden-flat'"),
+        ("row security warn", "NO FORCE ROW LEVEL SECURITY"),
+        ("triggers fail", "guestly_update -> SELECT guestly_attach("),
+    ] {
+        assert!(sick().iter().any(|row| row.starts_with(name) && row.contains(word)), "{name}: {:?}", sick());
+    }
+    // What it says to type mends it.
+    let fixes: Vec<String> =
+        site.query_all("SELECT fix FROM guestly_doctor() WHERE check_name IN ('row security', 'triggers')");
+    fixes.iter().for_each(|fix| site.sql(fix));
+    give_back(&site, "garden-flat");
+    assert!(sick().iter().all(known), "{:?}", sick());
+    site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 422}}));
+    let bad = site.paid_booking();
+    site.wait_failed(&bad);
+    let row = sick().into_iter().find(|row| row.starts_with("failed bookings warn: 1")).unwrap();
+    assert!(row.contains("guestly_retry_failed()"), "{row}");
+    let now: Value = site.query_one(status);
+    assert!(now["failed"] == 1 && now["last_error"].as_str().unwrap().contains(&bad), "{now}");
+    site.sql("SELECT guestly_detach()");
+    assert!(sick().iter().any(|row| row.starts_with("attached fail") && row.contains("guestly_attach('bookings')")));
+}
+
+/// Adds the listing that was taken away.
+fn give_back(site: &Site, property: &str) {
+    let listing = host::LISTINGS.iter().find(|(slug, _)| *slug == property).unwrap().1;
+    site.sql(&format!("INSERT INTO guestly.listings VALUES ('{property}', '{listing}')"));
+}

@@ -1,0 +1,152 @@
+//! The limits of the account: every window, our share of it, what others leave of it, and what a restart remembers. With
+//! a backlog nearly all allowed calls are used, and not one is refused for rate. Against a real server and the simulator,
+//! whose buckets are as large as the settings say that Guestly's are.
+
+use guestly_scenarios::story::{assert_once_each, wait_all_synced};
+use guestly_scenarios::{Options, SOON, Sim, Site, StopMode, host, wait_until};
+use serde_json::{Value, json};
+use std::time::Duration;
+use ureq::Agent;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A simulator with these limits per second, minute and hour; 0 is none.
+fn limited([second, minute, hour]: [u32; 3]) -> Sim {
+    let sim = Sim::quick();
+    sim.knobs(json!({"per_second": second, "per_minute": minute, "per_hour": hour}));
+    sim
+}
+
+fn rates(options: Options, [second, minute, hour]: [u32; 3], share: u32) -> Options {
+    options
+        .setting("guestly_sync.rate_per_second", &second.to_string())
+        .setting("guestly_sync.rate_per_minute", &minute.to_string())
+        .setting("guestly_sync.rate_per_hour", &hour.to_string())
+        .setting("guestly_sync.quota_share", &share.to_string())
+}
+
+/// The part of the allowed calls that was used between the first and the last call, tokens included: a bucket allows
+/// its size at once and refills by `per_second`.
+fn used_part(metrics: &Value, size: f64, per_second: f64) -> f64 {
+    let micros = |name: &str| metrics[name].as_f64().unwrap_or_default();
+    let seconds = (micros("last_us") - micros("first_us")) / 1e6;
+    metrics["requests"].as_f64().unwrap_or_default() / (size + per_second * seconds)
+}
+
+fn assert_polite(sim: &Sim, in_flight: u64) {
+    let metrics = sim.metrics();
+    assert_eq!((&metrics["answered_429"], &metrics["rate_limited"]), (&json!(0), &json!(0)));
+    assert!(metrics["max_in_flight"].as_u64().is_some_and(|most| most <= in_flight), "{}", metrics["max_in_flight"]);
+    sim.assert_no_violation();
+}
+
+#[test]
+fn a_backlog_uses_nearly_all_calls_of_the_second_window_without_one_429() {
+    let site = Site::open_on(limited([10, 0, 0]), |options| rates(options, [10, 0, 0], 100));
+    let ids = site.paid_bookings(120);
+    site.wait_all_synced(LONG);
+    let part = used_part(&site.sim.metrics(), 10.0, 10.0);
+    assert!(part >= 0.95, "only {part:.3} of the allowed calls were used");
+    assert_polite(&site.sim, 4);
+    site.assert_once_each(&ids);
+    let attempts = site.query_one::<i64>("SELECT count(*) FROM bookings WHERE guestly_sync_attempts <> 1");
+    assert_eq!(attempts, 0, "waiting for quota used an attempt");
+}
+
+#[test]
+fn a_backlog_uses_nearly_all_calls_of_our_share_of_the_minute_window() {
+    let site = Site::open_on(limited([15, 120, 0]), |options| rates(options, [15, 120, 0], 50));
+    let ids = site.paid_bookings(76);
+    site.wait_all_synced(LONG);
+    let metrics = site.sim.metrics();
+    // Half of the second window comes first, so the minute's burst is not used at once; both together are the bound.
+    let part = used_part(&metrics, 60.0, 1.0);
+    assert!((0.95..=1.02).contains(&part), "{part:.3} of our share was used");
+    assert_polite(&site.sim, 4);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn an_hour_that_is_used_up_stays_used_up_across_restarts_and_costs_no_attempts() {
+    let site = Site::open_on(limited([0, 0, 40]), |options| rates(options, [0, 0, 40], 50));
+    let ids = site.paid_bookings(30);
+    // Half of forty; the token was one of them.
+    wait_until("twenty calls", SOON, || {
+        let seen = site.sim.metrics()["requests"].as_u64();
+        (seen == Some(20), format!("{seen:?}"))
+    });
+    for mode in [StopMode::Fast, StopMode::Immediate] {
+        site.stop(mode);
+        site.start_again();
+        site.wait_for_worker(&site);
+        site.wait_for("the levels to be known", SOON, "SELECT quota_hour < 1, quota_hour::text FROM guestly.status");
+    }
+    // A new booking wakes the worker, and is not sent either.
+    let more = site.paid_bookings(1);
+    site.wait_for("it to be queued", SOON, "SELECT ready = 12, ready::text FROM guestly.status");
+    assert_eq!(site.sim.metrics()["requests"], 20, "a restart made new calls");
+    assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
+    site.alter_system("guestly_sync.rate_per_hour", "0");
+    site.sim.knobs(json!({"per_hour": 0}));
+    site.wait_all_synced(SOON);
+    assert_polite(&site.sim, 4);
+    site.assert_once_each(&[ids, more].concat());
+}
+
+#[test]
+fn what_others_use_of_the_account_is_read_from_the_headers() {
+    let site = Site::open_on(limited([0, 60, 0]), |options| rates(options, [0, 60, 0], 50));
+    others_call(&site.sim, 50);
+    let ids = site.paid_bookings(12);
+    site.wait_all_synced(LONG);
+    let metrics = site.sim.metrics();
+    let micros = |name: &str| metrics["operations"]["create"][name].as_i64().unwrap_or_default();
+    let took = micros("last_us") - micros("first_us");
+    assert!(took > 8_000_000, "half of what was left are five calls, the rest waits for refill; it took {took} µs");
+    assert_polite(&site.sim, 4);
+    site.assert_once_each(&ids);
+}
+
+/// Another program of the same account, with a token of its own, searches so many times.
+fn others_call(sim: &Sim, calls: u32) {
+    let agent: Agent = Agent::config_builder().proxy(None).build().into();
+    let keys = [("grant_type", "client_credentials"), ("scope", "open-api"), ("client_id", "sim-client")];
+    let form = keys.into_iter().chain([("client_secret", "sim-secret")]);
+    let mut answer = agent.post(format!("{}/oauth2/token", sim.url())).send_form(form).unwrap();
+    let token = answer.body_mut().read_json::<Value>().unwrap()["access_token"].as_str().unwrap().to_owned();
+    for _ in 0..calls {
+        let search = format!("{}/v1/reservations-v3/search?limit=1", sim.url());
+        agent.get(search).header("Authorization", format!("Bearer {token}")).call().unwrap();
+    }
+}
+
+#[test]
+fn a_limit_that_is_lower_than_configured_is_learned_from_the_headers() {
+    let site = Site::open_on(limited([0, 30, 0]), |options| rates(options, [0, 120, 0], 100));
+    let ids = site.paid_bookings(34);
+    site.wait_all_synced(LONG);
+    assert_polite(&site.sim, 4);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn two_databases_that_share_an_account_stay_within_it_and_both_get_on() {
+    let sim = limited([10, 0, 0]);
+    let site = Site::open_on(sim, |options| rates(options, [10, 0, 0], 50));
+    site.sql("CREATE DATABASE second");
+    let second = site.database("second");
+    host::set_up(&second);
+    // References of the two must differ: they are the codes.
+    second.sql("SELECT setval('sample.booking_number', 100000)");
+    site.wait_for_worker(&second);
+    let theirs = host::make_bookings(&second, 40);
+    let ours = site.paid_bookings(40);
+    host::pay(&second, &theirs);
+    wait_all_synced(&second, LONG);
+    site.wait_all_synced(LONG);
+    assert_polite(&site.sim, 8);
+    assert_once_each(&second, &site.sim, &theirs);
+    site.assert_once_each(&ours);
+    let part = used_part(&site.sim.metrics(), 10.0, 10.0);
+    assert!(part > 0.85, "the two used only {part:.3} of what both may");
+}

@@ -1,0 +1,174 @@
+//! Trouble that passes: Guestly asks for a pause, is away, or answers rubbish to a token request. The bookings wait, say
+//! why, and are sent once when it is over.
+
+use guestly_scenarios::{SOON, Site, wait_until};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::time::Duration;
+
+/// When the calls of an operation arrived, in microseconds, oldest first.
+fn arrivals(calls: &[Value]) -> Vec<i64> {
+    let mut times: Vec<i64> = calls.iter().map(|call| call["wall_us"].as_i64().unwrap()).collect();
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn retry_after_is_a_floor_for_the_whole_lane() {
+    for effect in [
+        json!({"kind": "rate_limit", "retry_after": "2"}),
+        json!({"kind": "status", "code": 503, "retry_after": "2", "body": "html"}),
+    ] {
+        let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "1"));
+        let first = site.paid_booking();
+        site.wait_synced(&first);
+        site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": effect}));
+        let ids = site.paid_bookings(4);
+        let held = "SELECT held_until > now() + interval '1 second', held_until::text FROM guestly.status";
+        site.wait_for("a lane that is held", SOON, held);
+        site.wait_for_status(&ids, "synced");
+        let times = arrivals(&site.sim.ledger(None));
+        // The token, the first booking, the refused call; then nothing for two seconds.
+        assert!(times[3] - times[2] >= 2_000_000, "{effect}: the next call came after {} µs", times[3] - times[2]);
+        assert_eq!(site.sim.metrics()["calls_before_retry_after_ended"], 0);
+        // A pause that is asked for is no try; a server error is one, and a look-up comes before the next.
+        let most = if effect["kind"] == "rate_limit" { 1 } else { 2 };
+        let tries = "SELECT max(guestly_sync_attempts) FROM bookings WHERE guestly_sync_error IS NULL";
+        assert_eq!(site.query_one::<i32>(tries), most, "{effect}");
+        assert_eq!(site.sim.calls("search") > 0, most == 2, "{effect}");
+        site.assert_once_each(&ids);
+    }
+}
+
+#[test]
+fn an_api_that_cannot_be_reached_uses_up_no_booking_and_everything_goes_when_it_is_back() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let site = Site::open_with(|options| options.setting("guestly_sync.max_attempts", "8"));
+    let first = site.paid_booking();
+    site.wait_synced(&first);
+    let back: String = site.query_one("SHOW guestly_sync.base_url");
+    site.alter_system("guestly_sync.base_url", &format!("http://{nowhere}/v1"));
+    let ids = wait_for_outage(&site);
+    // While it lasts, what waits says why, none has failed, and the doctor knows.
+    let told = "SELECT count(*) FILTER (WHERE state = 'failed') = 0 AND bool_or(error_class = 'unavailable'), \
+                string_agg(concat_ws(' ', state, attempts, error_class, error), '; ') FROM guestly.queue";
+    site.wait_for("words", SOON, told);
+    let doctor = "SELECT status || detail FROM guestly_doctor() WHERE check_name = 'guestly'";
+    assert!(site.query_one::<String>(doctor).starts_with("failout of reach since"));
+    let probes = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
+    let before: i64 = site.query_one(probes);
+    wait_until("another probe", SOON, || {
+        let now: i64 = site.query_one(probes);
+        (now > before, now.to_string())
+    });
+    assert!(site.query_one::<i64>(probes) < 40, "an outage is probed, not hammered");
+    site.alter_system("guestly_sync.base_url", &back);
+    site.wait_all_synced(Duration::from_secs(60));
+    let tries = "SELECT max(guestly_sync_attempts) < 8 AND min(guestly_sync_attempts) >= 1 AND bool_and(guestly_sync_error IS NULL) FROM bookings";
+    assert!(site.query_one::<bool>(tries));
+    assert!(site.query_one::<String>(doctor).starts_with("ok"));
+    assert_eq!(
+        (site.sim.calls("search"), site.sim.metrics()["tokens_issued"].as_u64()),
+        (0, Some(1)),
+        "nothing was sent: nothing is to be looked up"
+    );
+    site.assert_once_each(&ids);
+}
+
+/// Pays bookings until the breaker is open.
+fn wait_for_outage(site: &Site) -> Vec<String> {
+    let mut ids = Vec::new();
+    wait_until("an open breaker", SOON, || {
+        if ids.len() < 10 {
+            ids.extend(site.paid_bookings(2));
+        }
+        let breaker: String = site.query_one("SELECT breaker FROM guestly.status");
+        (breaker == "open", breaker)
+    });
+    ids
+}
+
+#[test]
+fn tries_end_at_the_maximum_and_a_retry_begins_anew() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let site = Site::open_with(|options| {
+        options.setting("guestly_sync.max_attempts", "2").setting("guestly_sync.backoff_base", "50ms")
+    });
+    let first = site.paid_booking();
+    site.wait_synced(&first);
+    let back: String = site.query_one("SHOW guestly_sync.base_url");
+    site.alter_system("guestly_sync.base_url", &format!("http://{nowhere}/v1"));
+    site.wait_for(
+        "the reload",
+        SOON,
+        &format!("SELECT s LIKE '%{nowhere}%', s FROM current_setting('guestly_sync.base_url') s"),
+    );
+    let mut failed = site.paid_booking();
+    // The first one may have gone before the worker heard of the new address.
+    wait_until("a booking that cannot be sent", SOON, || {
+        let row = site.row(&failed);
+        if row["guestly_sync_status"] == "synced" {
+            failed = site.paid_booking();
+        }
+        (row["guestly_sync_status"] == "failed", row["guestly_sync_error"].to_string())
+    });
+    let row = site.row(&failed);
+    assert_eq!(row["guestly_sync_attempts"], 2);
+    assert!(row["guestly_sync_error"].as_str().unwrap().starts_with("unavailable: "), "{row}");
+    assert_eq!(site.log_of(&failed), ["create:not_sent", "create:not_sent"]);
+    site.alter_system("guestly_sync.base_url", &back);
+    wait_until("a retry that gets through", SOON, || {
+        site.query_one::<i64>("SELECT guestly_retry_failed()");
+        let row = site.row(&failed);
+        (row["guestly_sync_status"] == "synced", row["guestly_sync_error"].to_string())
+    });
+    assert_eq!(site.row(&failed)["guestly_sync_attempts"], 1);
+    let _ = site.only_reservation(&failed);
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_token_request_that_goes_wrong_holds_the_lane_and_not_the_booking() {
+    for (effect, outcome) in [
+        (json!({"kind": "oauth_down", "status": 503}), "unavailable"),
+        (json!({"kind": "status", "code": 502, "body": "html"}), "unavailable"),
+    ] {
+        let site = Site::open();
+        site.sim.fault(json!({"match": {"operation": "token", "count": 2}, "effect": effect}));
+        let ids = site.paid_bookings(3);
+        site.wait_all_synced(SOON);
+        let log: Vec<String> =
+            site.query_all("SELECT outcome FROM guestly.attempts WHERE operation = 'token' ORDER BY started_at");
+        assert_eq!(log, [outcome, outcome, "token"], "{effect}");
+        assert!(ids.iter().all(|id| site.row(id)["guestly_sync_attempts"] == 1), "{effect}");
+        assert_eq!((site.sim.calls("create"), site.sim.metrics()["tokens_issued"].as_u64()), (3, Some(1)), "{effect}");
+        site.assert_once_each(&ids);
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_read_may_have_been_issued_and_is_not_asked_for_at_once() {
+    for shape in ["html", "no_id", "invalid_utf8", "huge_20mb", "invalid_json"] {
+        let site = Site::open();
+        site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "garbage", "shape": shape}}));
+        let ids = site.paid_bookings(3);
+        let logged = "SELECT count(*) = 1 AND bool_and(outcome = 'unknown'), string_agg(concat_ws(' ', outcome, error), ';') \
+                      FROM guestly.attempts WHERE operation = 'token'";
+        site.wait_for("a word about the token", SOON, logged);
+        // More work wakes the worker; it must not ask again, or five tokens were gone in a moment.
+        let more = site.paid_booking();
+        site.wait_for_state(&more, "ready", SOON);
+        assert_eq!((site.sim.calls("token"), site.sim.calls("create")), (1, 0), "{shape}");
+        assert!(ids.iter().all(|id| site.row(id)["guestly_sync_attempts"] == 0), "{shape}");
+        site.sim.clear_faults();
+        // Other keys are a person's word that things are different now; these are refused, and the doctor says so.
+        site.alter_system("guestly_sync.client_secret", "wrong");
+        let refused = "SELECT status = 'fail' AND detail LIKE 'refused: %API keys%', detail FROM guestly_doctor() \
+                       WHERE check_name = 'credentials'";
+        site.wait_for("refused keys", SOON, refused);
+        site.alter_system("guestly_sync.client_secret", "sim-secret");
+        site.wait_all_synced(SOON);
+        assert_eq!(site.sim.calls("token"), 3, "{shape}");
+        assert!(ids.iter().all(|id| site.row(id)["guestly_sync_attempts"] == 1), "{shape}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Least privilege: after CREATE EXTENSION, in whatever schema and under Supabase's default privileges, strangers can run
+//! nothing and read nothing; administrators can do their work and no more; nobody but the owner reads the token.
+
+use guestly_scenarios::{SOON, Site, host};
+use serde_json::Value;
+
+/// Every function of the extension, as a join partner `f (oid, name)`.
+const FUNCTIONS: &str = "(SELECT p.oid, p.proname, p.proconfig, p.oid::regprocedure::text AS name FROM pg_depend d \
+    JOIN pg_proc p ON p.oid = d.objid WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' \
+    AND d.refclassid = 'pg_extension'::regclass \
+    AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'guestly_sync')) f";
+/// Every relation of the extension but indexes.
+const RELATIONS: &str = "(SELECT c.oid, c.relname, c.oid::regclass::text AS name FROM pg_class c \
+    WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind NOT IN ('i', 'I', 't')) r";
+/// What the administrators may call, apart from their overloads.
+const ADMIN_FUNCTIONS: [&str; 12] = [
+    "guestly_arm", "guestly_attach", "guestly_backfill", "guestly_detach", "guestly_doctor", "guestly_pause",
+    "guestly_preview", "guestly_resume", "guestly_retry_failed", "guestly_sync", "guestly_timeline", "status_row",
+];
+
+/// A site whose default privileges hand everything out, in every schema; the extension in this one.
+fn site_in(schema: &str) -> Site {
+    let site = Site::bare_with(|options| options);
+    site.sql(
+        "CREATE SCHEMA other; CREATE ROLE stranger LOGIN; \
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated, service_role, stranger; \
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role, stranger; \
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon, authenticated, stranger; \
+         ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT ALL ON FUNCTIONS TO anon, authenticated, stranger",
+    );
+    site.sql(&format!("CREATE EXTENSION guestly_sync SCHEMA {schema}"));
+    host::map_listings(&site);
+    site.sql("CREATE ROLE ann LOGIN IN ROLE guestly_admin");
+    site
+}
+
+fn rights_of(site: &Site, role: &str) -> Vec<String> {
+    let mut found: Vec<String> = site.query_all(&format!(
+        "SELECT name FROM {FUNCTIONS} WHERE has_function_privilege('{role}', f.oid, 'EXECUTE') ORDER BY 1"
+    ));
+    found.extend(site.query_all::<String>(&format!(
+        "SELECT name || ' ' || p FROM {RELATIONS}, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', \
+         'REFERENCES', 'TRIGGER']) AS p WHERE has_table_privilege('{role}', r.oid, p) ORDER BY 1"
+    )));
+    found.extend(site.query_all::<String>(&format!(
+        "SELECT name || ' column ' || p FROM {RELATIONS}, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p \
+         WHERE r.relname <> 'status' AND has_any_column_privilege('{role}', r.oid, p) \
+         AND NOT has_table_privilege('{role}', r.oid, p) ORDER BY 1"
+    )));
+    found
+}
+
+#[test]
+fn strangers_can_execute_nothing_and_read_nothing_in_any_schema() {
+    for schema in ["public", "extensions", "other"] {
+        let site = site_in(schema);
+        let functions: i64 = site.query_one(&format!("SELECT count(*) FROM {FUNCTIONS}"));
+        let relations: i64 = site.query_one(&format!("SELECT count(*) FROM {RELATIONS}"));
+        assert!(functions >= 30 && relations >= 13, "the lists are empty: {functions}, {relations}");
+        for role in ["public", "anon", "authenticated", "stranger"] {
+            assert_eq!(rights_of(&site, role), Vec::<String>::new(), "{role} has rights in {schema}");
+        }
+        for role in ["anon", "authenticated", "stranger"] {
+            for statement in
+                [&format!("SELECT {schema}.guestly_pause()"), "SELECT * FROM guestly.status", "SELECT * FROM guestly.token"]
+            {
+                let refused = site.try_sql_as(role, statement).unwrap_err();
+                assert!(refused.starts_with("42501"), "{role}: {statement}: {refused}");
+            }
+        }
+        // The trigger works all the same for whoever may pay.
+        site.sql("CREATE ROLE cashier; GRANT SELECT, UPDATE ON bookings TO cashier; CREATE POLICY p ON bookings TO cashier USING (true)");
+        let id = host::make_bookings(&site, 1).remove(0);
+        site.try_sql_as("cashier", &format!("UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'")).unwrap();
+        site.wait_synced(&id);
+    }
+}
+
+#[test]
+fn service_role_and_members_of_guestly_admin_do_their_work_and_no_more() {
+    for schema in ["public", "other"] {
+        let site = site_in(schema);
+        for role in ["service_role", "guestly_admin"] {
+            let mut names: Vec<String> = site.query_all(&format!(
+                "SELECT DISTINCT proname::text FROM {FUNCTIONS} WHERE has_function_privilege('{role}', f.oid, 'EXECUTE') \
+                 ORDER BY 1"
+            ));
+            names.sort();
+            assert_eq!(names, ADMIN_FUNCTIONS, "{role}");
+            let relations: Vec<String> =
+                rights_of(&site, role).into_iter().filter(|right| right.starts_with("guestly.") && !right.contains('(')).collect();
+            assert_eq!(relations, ["guestly.attempts SELECT", "guestly.queue SELECT", "guestly.status SELECT"], "{role}");
+        }
+        for role in ["service_role", "ann"] {
+            site.sql(&format!("SELECT {schema}.guestly_pause('while the rights are tried')"));
+            let id = site.paid_booking();
+            let calls = format!(
+                "SET search_path = {schema}; SELECT * FROM guestly.status; SELECT * FROM guestly.queue; SELECT * FROM \
+                 guestly.attempts; SELECT guestly_sync('{id}'), guestly_sync('{id}'::uuid), guestly_preview('{id}'::uuid); \
+                 SELECT * FROM guestly_timeline('{id}'); SELECT * FROM guestly_doctor(); SELECT * FROM guestly_backfill(); \
+                 SELECT guestly_retry_failed(), guestly_retry_failed('refused', 1); SELECT guestly_detach(); \
+                 SELECT guestly_attach('public.bookings'); SELECT guestly_pause('{role}'), guestly_arm(), guestly_resume()"
+            );
+            site.try_sql_as(role, &calls).unwrap_or_else(|error| panic!("{role} in {schema}: {error}"));
+            site.wait_synced(&id);
+            for statement in [
+                "SELECT * FROM guestly.token",
+                "SELECT * FROM guestly.installations",
+                "UPDATE guestly.queue SET attempts = 0",
+                "DELETE FROM guestly.attempts",
+                "INSERT INTO guestly.field_map VALUES ('total', 'b.vat')",
+                "SELECT guestly.setting_values()",
+                "SELECT guestly.paid_bookings()",
+            ] {
+                let refused = site.try_sql_as(role, statement).unwrap_err();
+                assert!(refused.starts_with("42501"), "{role}: {statement}: {refused}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_but_the_owner_reads_the_token() {
+    let site = site_in("public");
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.token"), 1, "there is one to be read");
+    let readers: Vec<String> = site.query_all(
+        "SELECT r.rolname::text FROM pg_roles r WHERE NOT r.rolsuper AND NOT pg_has_role(r.oid, 'pg_read_all_data', 'USAGE') \
+         AND (has_table_privilege(r.oid, 'guestly.token', 'SELECT') OR has_any_column_privilege(r.oid, 'guestly.token', 'SELECT'))",
+    );
+    assert_eq!(readers, Vec::<String>::new());
+    for role in ["site_owner", "guestly_admin", "service_role", "authenticated"] {
+        let refused = site.try_sql_as(role, "SELECT access_token FROM guestly.token").unwrap_err();
+        assert!(refused.starts_with("42501"), "{role}: {refused}");
+    }
+}
+
+#[test]
+fn every_function_has_a_pinned_search_path() {
+    for schema in ["public", "other"] {
+        let site = site_in(schema);
+        let loose: Vec<String> = site.query_all(&format!(
+            "SELECT name FROM {FUNCTIONS} WHERE NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (f.proconfig), false)"
+        ));
+        assert_eq!(loose, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn no_sql_is_built_from_unquoted_input() {
+    let site = Site::bare_with(|options| options);
+    // The server itself keeps quotes out of an extension's schema, and of nothing else.
+    site.sql(
+        "CREATE SCHEMA \"Our; Odd\"; CREATE SCHEMA \"o'dd; --\"; CREATE TABLE \"o'dd; --\".\"book\"\"ings' $$\" (\"i'd; --\" text \
+         PRIMARY KEY, payment_status text, \"check_in\" date, check_out date, listing_id text, guest_name text, email text, \
+         total numeric)",
+    );
+    site.sql("CREATE EXTENSION guestly_sync SCHEMA \"Our; Odd\"");
+    site.sql("SELECT guestly_detach(), guestly_attach('\"o''dd; --\".\"book\"\"ings'' $$\"')".replace("guestly_", "\"Our; Odd\".guestly_").as_str());
+    site.sql("INSERT INTO guestly.listings VALUES ('it''s; --', '64b1f0aa11bb22cc33dd4401')");
+    site.sql(
+        "INSERT INTO \"o'dd; --\".\"book\"\"ings' $$\" VALUES ('a''; DROP TABLE x; --', 'paid', current_date + 40, \
+         current_date + 42, 'it''s; --', 'Ada Example', 'ada@example.com', 100)",
+    );
+    site.wait_for(
+        "the odd booking to be synced",
+        SOON,
+        "SELECT guestly_sync_status = 'synced', guestly_sync_error FROM \"o'dd; --\".\"book\"\"ings' $$\"",
+    );
+    let id = "a''; DROP TABLE x; --";
+    let known: String = site.query_one(&format!("SELECT \"Our; Odd\".guestly_sync('{id}')"));
+    assert_eq!(known, "synced");
+    let story: i64 = site.query_one(&format!("SELECT count(*) FROM \"Our; Odd\".guestly_timeline('{id}')"));
+    assert!(story >= 2);
+    let body: Value = site.query_one(&format!("SELECT \"Our; Odd\".guestly_preview('{id}')"));
+    assert_eq!(body["method"], "POST");
+    for wrong in ["'; DROP SCHEMA guestly CASCADE; --", "$1", "\\", "%s", "\" OR true"] {
+        let refused = site.try_sql(&format!("SELECT \"Our; Odd\".guestly_sync($q${wrong}$q$)")).unwrap_err();
+        assert!(refused.starts_with("P0002"), "{wrong}: {refused}");
+    }
+    site.sql("SELECT \"Our; Odd\".guestly_pause($q$'; DROP SCHEMA guestly CASCADE; --$q$); SELECT \"Our; Odd\".guestly_doctor()");
+    site.sql("SELECT \"Our; Odd\".guestly_detach(); DROP EXTENSION guestly_sync");
+}

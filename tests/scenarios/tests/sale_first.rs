@@ -1,0 +1,126 @@
+//! The sale comes first, proved: whatever is wrong with our own tables or the moment, the payment commits at once, with a
+//! WARNING, and the sweep queues the booking when things are right again.
+
+use guestly_scenarios::{SOON, Site, host};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A sale may be kept waiting for this long by a lock on the queue, on a busy machine.
+const NOTICEABLE: Duration = Duration::from_millis(300);
+
+fn site() -> Site {
+    Site::open_with(|options| options.setting("guestly_sync.poll_interval", "500ms"))
+}
+
+/// Pays a booking in a session of its own, `before` in front, and gives how long the payment took and what was said.
+fn pay(site: &Site, before: &str, id: &str) -> (Duration, String) {
+    let words = Arc::new(Mutex::new(String::new()));
+    let ears = Arc::clone(&words);
+    let mut client = postgres::Config::new()
+        .host_path(site.socket_folder())
+        .user("postgres")
+        .dbname(site.name())
+        .notice_callback(move |notice| {
+            ears.lock().unwrap().push_str(&format!("{}: {}; ", notice.severity(), notice.message()));
+        })
+        .connect(postgres::NoTls)
+        .unwrap();
+    client.batch_execute(before).unwrap();
+    let began = Instant::now();
+    client.batch_execute(&format!("UPDATE public.bookings SET payment_status = 'completed' WHERE id = '{id}'")).unwrap();
+    let took = began.elapsed();
+    client.simple_query("SELECT 1").unwrap();
+    let words = words.lock().unwrap().clone();
+    (took, words)
+}
+
+/// The payment is there, the WARNING was given, nothing is queued.
+fn assert_sold(site: &Site, id: &str, took: Duration, words: &str) {
+    assert!(took < NOTICEABLE, "the sale took {took:?}");
+    assert!(words.contains("WARNING: guestly_sync could not queue 1 paid booking(s)"), "{words}");
+    assert_eq!(site.row(id)["payment_status"], "completed");
+}
+
+#[test]
+fn a_queue_that_somebody_has_locked_does_not_hold_a_sale_up() {
+    let site = site();
+    let ids = host::make_bookings(&site, 3);
+    let mut holder = site.client();
+    for (id, before) in ids.iter().zip(["", "SET lock_timeout = '10s'", "SET statement_timeout = '60ms'"]) {
+        holder.batch_execute("BEGIN; LOCK TABLE guestly.queue IN ACCESS EXCLUSIVE MODE").unwrap();
+        let (took, words) = pay(&site, before, id);
+        assert_sold(&site, id, took, &words);
+        holder.batch_execute("COMMIT").unwrap();
+        site.wait_synced(id);
+    }
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_queue_that_is_gone_does_not_stop_a_sale() {
+    let site = site();
+    let id = host::make_bookings(&site, 1).remove(0);
+    site.sql("ALTER TABLE guestly.queue RENAME TO away");
+    let (took, words) = pay(&site, "", &id);
+    assert_sold(&site, &id, took, &words);
+    // Long enough for the worker to have missed it.
+    site.wait_for("the complaint", SOON, "SELECT pg_read_file('../log') LIKE '%guestly_sync: cannot work%', ''");
+    site.sql("ALTER TABLE guestly.away RENAME TO queue");
+    site.wait_synced(&id);
+    let worker = site.wait_for_worker(&site);
+    assert!(worker > 0);
+
+    // For good: the booking is paid, and the doctor's first aid is to install again.
+    let later = host::make_bookings(&site, 1).remove(0);
+    site.sql("ALTER EXTENSION guestly_sync DROP TABLE guestly.queue; DROP TABLE guestly.queue CASCADE");
+    let (took, words) = pay(&site, "", &later);
+    assert_sold(&site, &later, took, &words);
+    let open: i64 = site.query_one("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'");
+    assert_eq!(open, 0);
+}
+
+#[test]
+fn a_wrong_constraint_a_read_only_column_and_a_broken_table_do_not_stop_a_sale() {
+    let site = site();
+    for (breaks, mends) in [
+        ("ADD CONSTRAINT wrong CHECK (false) NOT VALID", "DROP CONSTRAINT wrong"),
+        ("ADD COLUMN extra integer NOT NULL DEFAULT NULL", "DROP COLUMN extra"),
+        ("RENAME COLUMN arrival TO departure", "RENAME COLUMN departure TO arrival"),
+    ] {
+        let id = host::make_bookings(&site, 1).remove(0);
+        site.sql(&format!("ALTER TABLE guestly.queue {breaks}"));
+        let (took, words) = pay(&site, "", &id);
+        assert_sold(&site, &id, took, &words);
+        site.sql(&format!("ALTER TABLE guestly.queue {mends}"));
+        site.wait_synced(&id);
+    }
+}
+
+#[test]
+fn a_role_without_any_right_pays_without_a_warning() {
+    let site = site();
+    site.sql(
+        "CREATE ROLE cashier; GRANT USAGE ON SCHEMA public TO cashier; GRANT SELECT (id), UPDATE (payment_status) ON bookings \
+         TO cashier; CREATE POLICY of_cashiers ON bookings TO cashier USING (true)",
+    );
+    let ids = host::make_bookings(&site, 2);
+    let (_, words) = pay(&site, "SET ROLE cashier", &ids[0]);
+    assert_eq!(words, "");
+    let (_, words) = pay(&site, "SET ROLE cashier; SET search_path = ''; SET row_security = on", &ids[1]);
+    assert_eq!(words, "");
+    site.wait_for_status(&ids, "synced");
+    assert_eq!(site.sim.calls("search"), 0, "queued by the trigger, not found by the sweep");
+}
+
+#[test]
+fn a_cancelled_payment_is_cancelled_and_a_sale_in_a_broken_transaction_leaves_nothing() {
+    let site = site();
+    let id = host::make_bookings(&site, 1).remove(0);
+    site.try_sql(&format!(
+        "BEGIN; UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'; SELECT 1/0"
+    ))
+    .unwrap_err();
+    assert_eq!(site.row(&id)["payment_status"], "pending");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
+    assert_eq!(site.sim.calls("create"), 0);
+}

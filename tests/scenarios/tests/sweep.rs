@@ -1,0 +1,107 @@
+//! Bookings that were paid while no trigger fired: found within a poll interval, each sent once, and only those that
+//! became paid after the attachment. Against a real server and the simulator.
+
+use guestly_scenarios::{Site, host};
+use std::time::Duration;
+
+/// A poll interval and what a busy machine adds.
+const FOUND: Duration = Duration::from_secs(8);
+
+fn site() -> Site {
+    Site::open_with(|options| {
+        options.setting("guestly_sync.poll_interval", "1s").setting("max_prepared_transactions", "4")
+    })
+}
+
+/// Pays these bookings by a statement of the caller's session, after `before` and before `after`.
+fn pay_between(site: &Site, before: &str, ids: &[String], after: &str) {
+    let list = ids.join("','");
+    let mut session = site.client();
+    for part in [
+        before,
+        &format!("UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id IN ('{list}')"),
+        after,
+    ] {
+        session.batch_execute(part).unwrap();
+    }
+}
+
+#[test]
+fn bookings_paid_with_the_triggers_disabled_are_found_within_the_poll_interval() {
+    let site = site();
+    let ids = host::make_bookings(&site, 5);
+    pay_between(&site, "ALTER TABLE bookings DISABLE TRIGGER ALL", &ids, "ALTER TABLE bookings ENABLE TRIGGER ALL");
+    site.wait_all_synced(FOUND);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn bookings_paid_by_replication_or_a_bulk_load_are_found_within_the_poll_interval() {
+    let site = site();
+    let ids = host::make_bookings(&site, 5);
+    pay_between(&site, "SET session_replication_role = replica", &ids, "RESET session_replication_role");
+    site.wait_all_synced(FOUND);
+    let new = host::make_bookings(&site, 3);
+    let list = new.join("','");
+    site.sql(&format!(
+        "CREATE TEMP TABLE loaded AS SELECT * FROM bookings WHERE id IN ('{list}'); DELETE FROM bookings WHERE id IN ('{list}'); \
+         UPDATE loaded SET payment_status = 'completed', status = 'confirmed'; SET session_replication_role = replica; \
+         INSERT INTO bookings SELECT * FROM loaded"
+    ));
+    site.wait_all_synced(FOUND);
+    site.assert_once_each(&[ids, new].concat());
+}
+
+#[test]
+fn bookings_paid_by_two_phase_commit_are_sent_after_the_second_phase_and_not_before() {
+    let site = site();
+    let ids = host::make_bookings(&site, 4);
+    pay_between(&site, "BEGIN", &ids[..2], "PREPARE TRANSACTION 'payment'");
+    pay_between(&site, "BEGIN", &ids[2..], "PREPARE TRANSACTION 'thought better of it'");
+    let other = site.paid_booking();
+    site.wait_synced(&other);
+    assert_eq!(site.sim.calls("create"), 1, "sent before it was committed");
+    site.sql("ROLLBACK PREPARED 'thought better of it'");
+    site.sql("COMMIT PREPARED 'payment'");
+    site.wait_all_synced(FOUND);
+    assert_eq!(site.sim.state().len(), 3);
+    site.assert_once_each(&ids[..2]);
+}
+
+#[test]
+fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
+    let site = site();
+    site.sql("SELECT guestly_pause('for the test')");
+    let ids = site.paid_bookings(3);
+    site.sql("DELETE FROM guestly.queue");
+    site.sql("SELECT guestly_resume()");
+    site.wait_all_synced(FOUND);
+    for id in &ids {
+        assert_eq!(site.operations_of(&site.code(id)), ["search", "create"]);
+    }
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn only_bookings_that_became_paid_after_the_attachment_are_found() {
+    let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
+    let old = host::make_bookings(&site, 4);
+    host::pay(&site, &old);
+    host::create_extension(&site);
+    host::map_listings(&site);
+    let new = host::make_bookings(&site, 2);
+    pay_between(&site, "SET session_replication_role = replica", &new, "RESET session_replication_role");
+    site.wait_for_status(&new, "synced");
+    // A webhook that repeats itself changes nothing either.
+    site.sql("UPDATE bookings SET payment_status = 'processing'; UPDATE bookings SET payment_status = 'completed'");
+    let third = host::make_bookings(&site, 1);
+    pay_between(&site, "SET session_replication_role = replica", &third, "RESET session_replication_role");
+    site.wait_for_status(&third, "synced");
+    let mut expected: Vec<String> = [new, third].concat().iter().map(|id| site.code(id)).collect();
+    let mut held: Vec<String> =
+        site.sim.state().iter().filter_map(|row| row["confirmationCode"].as_str().map(str::to_owned)).collect();
+    (expected.sort(), held.sort());
+    assert_eq!(held, expected, "an old booking was sent");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM bookings WHERE guestly_sync_status = 'synced'"), 3);
+    site.sim.assert_no_violation();
+}

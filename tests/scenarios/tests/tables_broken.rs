@@ -1,0 +1,102 @@
+//! Tables of the extension that somebody renamed, altered or emptied: the sale goes on, the worker says so once a minute
+//! at most, and goes on when it is mended. Against a real server and the simulator.
+
+use guestly_scenarios::{SOON, Site, wait_until};
+use std::time::Duration;
+
+/// The worker's own words for it.
+const WORDS: &str = "guestly_sync: cannot ";
+
+fn site() -> Site {
+    Site::open_with(|options| options.setting("guestly_sync.poll_interval", "500ms"))
+}
+
+/// Breaks something, sells under it for some seconds, mends it; everything is synced once, and little was said.
+fn break_and_mend(site: &Site, broken: &str, mended: &str) {
+    let mut ids = vec![site.paid_booking()];
+    site.wait_all_synced(SOON);
+    let worker = site.wait_for_worker(site);
+    site.sql(broken);
+    ids.extend(site.paid_bookings(3));
+    wait_until("the worker to say so", SOON, || {
+        let said = site.log().matches(WORDS).count();
+        (said > 0, format!("{said} times"))
+    });
+    // Some sales and polls later it has not said it again.
+    for _ in 0..4 {
+        ids.extend(site.paid_bookings(1));
+        site.sql("SELECT pg_sleep(0.6)");
+    }
+    let said = site.log().matches(WORDS).count();
+    assert_eq!(said, 1, "{broken}: said {said} times within seconds");
+    site.sql(mended);
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&ids);
+    assert_eq!(site.wait_for_worker(site), worker, "{broken}: the worker crashed");
+}
+
+#[test]
+fn a_renamed_queue_delays_and_loses_nothing() {
+    break_and_mend(&site(), "ALTER TABLE guestly.queue RENAME TO q", "ALTER TABLE guestly.q RENAME TO queue");
+}
+
+#[test]
+fn a_queue_without_a_column_delays_and_loses_nothing() {
+    let mended = "ALTER TABLE guestly.queue ADD COLUMN creates integer NOT NULL DEFAULT 0";
+    break_and_mend(&site(), "ALTER TABLE guestly.queue DROP COLUMN creates", mended);
+}
+
+#[test]
+fn a_renamed_table_of_reservations_delays_and_doubles_nothing() {
+    let (broken, mended) = ("guestly.reservations RENAME TO r", "guestly.r RENAME TO reservations");
+    break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
+}
+
+#[test]
+fn a_renamed_log_of_attempts_delays_and_doubles_nothing() {
+    let (broken, mended) = ("guestly.attempts RENAME TO a", "guestly.a RENAME TO attempts");
+    break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
+}
+
+#[test]
+fn a_broken_mapping_table_delays_and_loses_nothing() {
+    let (broken, mended) = ("guestly.field_map RENAME TO f", "guestly.f RENAME TO field_map");
+    break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
+}
+
+#[test]
+fn a_renamed_token_table_costs_no_token_and_no_booking() {
+    let site = site();
+    let mut ids = vec![site.paid_booking()];
+    site.wait_all_synced(SOON);
+    site.sql("ALTER TABLE guestly.token RENAME TO t");
+    // The running worker has its token in memory.
+    ids.push(site.paid_booking());
+    site.wait_all_synced(SOON);
+    site.restart();
+    ids.extend(site.paid_bookings(2));
+    wait_until("the worker to say so", SOON, || {
+        let said = site.log().matches(WORDS).count();
+        (said > 0, format!("{said} times"))
+    });
+    site.sql("ALTER TABLE guestly.t RENAME TO token");
+    site.wait_all_synced(SOON * 2);
+    assert!(site.sim.calls("token") <= 2, "{} tokens", site.sim.calls("token"));
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn an_outcome_that_came_while_the_tables_were_broken_is_written_when_they_are_mended() {
+    let site = site();
+    let latency = serde_json::json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 700}});
+    site.sim.fault(latency);
+    let ids = site.paid_bookings(3);
+    site.sim.wait_for_calls("create", 3, SOON);
+    site.sql("ALTER TABLE guestly.reservations RENAME TO r");
+    wait_until("the answers", SOON, || (site.sim.ledger(Some("create")).len() == 3, String::new()));
+    let pause = Duration::from_millis(1500).as_secs_f64();
+    site.sql(&format!("SELECT pg_sleep({pause}); ALTER TABLE guestly.r RENAME TO reservations"));
+    site.wait_all_synced(SOON);
+    assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (3, 0), "the outcomes were in memory");
+    site.assert_once_each(&ids);
+}
