@@ -160,12 +160,13 @@ CREATE TABLE guestly.worker (
     credentials_error    text,
     credentials_error_at timestamptz,
     credentials_mark     text,
+    credentials_until    timestamptz,
     clock_skew_ms        bigint,
     timeline             text,
-    mail_answer          text,
     online_status        text,
     online_answer        text,
-    online_at            timestamptz
+    online_at            timestamptz,
+    mail_answer          text
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);

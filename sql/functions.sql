@@ -149,8 +149,17 @@ AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
         UPDATE guestly.queue SET look_up_first = true WHERE state <> 'failed';
+        -- No worker of this server made these claims, so none would find them orphaned.
+        UPDATE guestly.queue q
+        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(), look_ups = 0,
+            doubt_since = CASE q.operation WHEN 'create' THEN clock_timestamp() ELSE q.doubt_since END,
+            creates = q.creates + (q.operation = 'create')::integer,
+            error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
+        WHERE q.claim IS NOT NULL;
         DELETE FROM guestly.token;
     END IF;
+    -- A restored dump may lack the rights that it gives.
+    UPDATE guestly.attachment SET bookings = bookings;
     DELETE FROM guestly.installations;
     INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
     PERFORM guestly.wake_worker();
@@ -209,7 +218,7 @@ AS $$
             WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
             ELSE a.outcome END,
         CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
-        CASE WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
+        CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
         CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
 $$;
 

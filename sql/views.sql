@@ -33,17 +33,22 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     properties regclass;
+    key name;
     missing text;
 BEGIN
-    -- The table that the bookings' property_id references, where it has a slug and says which are active.
-    SELECT k.confrelid INTO properties FROM pg_constraint k
-    WHERE k.conrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a) AND k.contype = 'f'
-      AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL AND guestly.first_column(k.confrelid, 'is_active') IS NOT NULL LIMIT 1;
+    -- The table that the bookings' property_id references, where it has a slug and says which are active; of built-in types
+    -- only, since the casts of others are foreign code.
+    SELECT k.confrelid, r.attname INTO properties, key
+    FROM pg_constraint k JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = k.confkey[1]
+    WHERE k.conrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a) AND k.contype = 'f' AND r.atttypid < 16384
+      AND EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = k.confrelid AND s.attname = 'slug' AND s.atttypid < 16384)
+      AND EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = k.confrelid AND s.attname = 'is_active' AND s.atttypid = 'bool'::regtype)
+    LIMIT 1;
     IF properties IS NULL THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT string_agg(quote_literal(p.slug), '', '' ORDER BY p.slug) FROM %s p WHERE p.is_active
-                    AND NOT EXISTS (SELECT FROM guestly.listings l WHERE l.property IN (p.slug::text, p.id::text))', properties) INTO missing;
+    EXECUTE format('SELECT string_agg(quote_literal(p.slug::text), '', '' ORDER BY p.slug::text) FROM %s p WHERE p.is_active
+                    AND NOT EXISTS (SELECT FROM guestly.listings l WHERE l.property IN (p.slug::text, p.%I::text))', properties, key) INTO missing;
     RETURN missing;
 END $$;
 
@@ -68,7 +73,11 @@ BEGIN
         CASE WHEN now_.worker_pid IS NULL THEN 'See the server''s log; raise max_worker_processes if no slot is free; standbys have no worker' END;
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
-        CASE WHEN sql_version <> guestly.library_version() THEN 'ALTER EXTENSION guestly_sync UPDATE; or restart the server if it runs the older library' END;
+        CASE WHEN sql_version = guestly.library_version() THEN NULL
+             WHEN string_to_array(substring(sql_version FROM '^[0-9.]*[0-9]'), '.')::int[]
+                  < string_to_array(substring(guestly.library_version() FROM '^[0-9.]*[0-9]'), '.')::int[]
+             THEN 'ALTER EXTENSION guestly_sync UPDATE;'
+             ELSE 'Restart the server: it still runs the older library' END;
     RETURN QUERY SELECT 'enabled', CASE WHEN now_.enabled THEN 'ok' ELSE 'warn' END,
         CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued and wait' END,
         CASE WHEN NOT now_.enabled THEN 'ALTER SYSTEM SET guestly_sync.enabled = on; SELECT pg_reload_conf();' END;
@@ -102,7 +111,8 @@ BEGIN
             CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
     END IF;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
-        coalesce('refused: ' || now_.credentials_error, 'from ' || (settings ->> 'credentials'), 'none found'),
+        coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
+                 'from ' || (settings ->> 'credentials'), 'none found'),
         CASE WHEN settings ->> 'credentials' IS NULL
                  THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
              WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf();' END;

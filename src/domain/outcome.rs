@@ -33,6 +33,7 @@ pub use error_text::error_text;
 pub use hits::Hit;
 pub use reply::{Answer, Operation, QuotaHeaders, Reply, Window};
 pub use retry_after::parse_retry_after;
+pub use sentence::scrub;
 
 /// Seconds a token lives when the answer does not say.
 const USUAL_LIFETIME: f64 = 86_400.0;

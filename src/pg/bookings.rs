@@ -14,6 +14,10 @@ use super::statement;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
+mod rows;
+
+pub use rows::*;
+
 /// The attached table and its mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bookings {
@@ -23,23 +27,10 @@ pub struct Bookings {
     payment: String,
     arrival: Option<String>,
     owner: Owner,
+    /// Names of its deferrable constraints, as SET CONSTRAINTS takes them.
+    deferrable: Option<String>,
     /// In the order of [`Field::ALL`].
     expressions: Vec<Option<String>>,
-}
-
-/// One write to the five columns of a booking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteBack {
-    /// The primary key, as text.
-    pub booking_id: String,
-    /// `pending`, `synced` or `failed`.
-    pub status: &'static str,
-    /// Guestly's id; none leaves the column as it is.
-    pub reservation_id: Option<String>,
-    /// `<class>: <sentence>`; none clears it.
-    pub error: Option<String>,
-    /// Tries since it was queued afresh.
-    pub attempts: i32,
 }
 
 impl Bookings {
@@ -54,6 +45,7 @@ impl Bookings {
                 payment: text(row, 4)?,
                 arrival: row.get::<String>(5)?,
                 owner,
+                deferrable: row.get::<String>(8)?,
                 expressions: Vec::new(),
             })
         })?;
@@ -151,8 +143,11 @@ impl Bookings {
         let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
         let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
         as_owner(&self.owner, || {
-            // A deferred trigger would fire at commit, with the worker's rights.
-            statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
+            // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
+            // our business: fired here, they would run with the rights of this table's owner.
+            if let Some(names) = &self.deferrable {
+                statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
+            }
             statement::run(&sql, &[ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into()])
         })
     }
@@ -164,7 +159,9 @@ impl Bookings {
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
             .iter()
-            .map(|ours| format!(" AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id = {}::text)", self.key()))
+            .map(|ours| {
+                format!(" AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id = {}::text)", self.key())
+            })
             .collect();
         let sql = format!(
             "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8 FROM {table} b \
@@ -252,39 +249,6 @@ pub struct Probed {
     pub next_due: Option<DateTime<Utc>>,
     /// Since when the oldest waits.
     pub oldest: Option<DateTime<Utc>>,
-}
-
-/// A paid booking.
-pub struct Paid {
-    /// The primary key, as text.
-    pub booking_id: String,
-    /// What the host's row says Guestly calls it.
-    pub reservation_id: Option<String>,
-    /// Day of arrival.
-    pub arrival: Option<String>,
-    /// The host's reference.
-    pub reference: Option<String>,
-}
-
-/// What [`Bookings::lock`] found.
-#[derive(Default)]
-pub struct Locked {
-    /// Locked by us until the end of the transaction.
-    pub locked: Vec<String>,
-    /// All that exist; what exists and is not locked is held by somebody else.
-    pub exist: Vec<String>,
-}
-
-impl Locked {
-    /// Somebody else holds it.
-    pub fn is_busy(&self, booking_id: &str) -> bool {
-        self.is_there(booking_id) && !self.locked.iter().any(|id| id == booking_id)
-    }
-
-    /// It exists.
-    pub fn is_there(&self, booking_id: &str) -> bool {
-        self.exist.iter().any(|id| id == booking_id)
-    }
 }
 
 /// The words that stand in `guestly_sync_error`.

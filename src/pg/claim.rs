@@ -14,7 +14,6 @@ use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan};
-use crate::domain::redact::clean;
 use crate::domain::reservation::Tables;
 
 /// What a claim gave.
@@ -112,7 +111,7 @@ fn gone() -> Problem {
 }
 
 fn unreadable(error: &SqlError) -> Problem {
-    let sentence = format!("the booking cannot be read: {}; see guestly.field_map", clean(&error.message, 300));
+    let sentence = format!("the booking cannot be read: {}; see guestly.field_map", error.words());
     Problem::new(ErrorClass::InvalidBooking, sentence)
 }
 

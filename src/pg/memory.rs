@@ -30,10 +30,10 @@ pub struct News {
 /// Fills a new lane with what the last worker knew. `mark` names the credentials.
 pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../sql/queries/recall.sql"), &[], |row| {
-        let refused = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<String>(5)?);
-        Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, refused, row.get::<f64>(6)?))
+        let blocked = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<f64>(7)?);
+        Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, blocked, row.get::<String>(5)?, row.get::<f64>(6)?))
     })?;
-    if let Some((levels, age, (error, at, refused), held)) = found {
+    if let Some((levels, age, (error, at, until), refused, held)) = found {
         // What Retry-After asked for holds for us, not for the process that was told.
         let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(LONGEST_HOLD));
         if let Some(held) = held {
@@ -44,7 +44,8 @@ pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> 
             lane.quota.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
         }
         if let (Some(sentence), Some(at)) = (error, at) {
-            let blocked = Blocked { sentence, since: time(at), until: time(at) + REFUSED_PAUSE };
+            let until = until.map_or(time(at) + REFUSED_PAUSE, time);
+            let blocked = Blocked { sentence, since: time(at), until };
             lane.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
         }
     }
@@ -76,7 +77,7 @@ pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration,
     let held =
         lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
     let blocked = lane.blocked.as_ref();
-    let args: [DatumWithOid; 9] = [
+    let args: [DatumWithOid; 10] = [
         lane.breaker.state().as_str().into(),
         held.into(),
         lane.quota.levels(now).to_vec().into(),
@@ -86,6 +87,7 @@ pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration,
         blocked.map(|blocked| seconds(blocked.since)).into(),
         blocked.and(mark).into(),
         news.clock_skew_ms.into(),
+        blocked.map(|blocked| seconds(blocked.until)).into(),
     ];
     statement::run(include_str!("../../sql/queries/remember.sql"), &args)
 }

@@ -12,7 +12,6 @@ use super::queue::{self, Attempt, Held, Kept};
 use super::session::{self, Result, SqlError};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::redact::clean;
 
 /// The outcome of one booking, as rows to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,8 +146,7 @@ fn park(change: Change, error: &SqlError) -> Change {
     if change.kept.as_ref().is_some_and(|kept| kept.state != "failed") {
         return Change { write: None, ..change };
     }
-    let words = clean(&error.message, 500);
-    let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {words}"));
+    let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
     let attempts = change
         .kept
         .as_ref()

@@ -2,7 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::session::{self, Result};
+use pgrx::pg_sys;
+
+use super::session::{self, Owner, Result};
 use super::{settings, statement};
 use crate::domain::redact::Secret;
 
@@ -18,10 +20,10 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Names these credentials and this address without giving them away: tells whether a kept token still fits.
-    pub fn mark(&self, token_url: &str) -> String {
+    /// Names these credentials and these addresses without giving them away: tells whether a kept token still fits.
+    pub fn mark(&self, token_url: &str, base_url: &str) -> String {
         let mut hasher = DefaultHasher::new();
-        (&self.id, self.secret.reveal(), token_url).hash(&mut hasher);
+        (&self.id, self.secret.reveal(), token_url, base_url).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 }
@@ -33,15 +35,13 @@ pub fn credentials() -> Option<Credentials> {
 }
 
 fn from_vault() -> Option<Credentials> {
-    let there = include_str!("../../sql/queries/vault_exists.sql");
-    let exists = statement::row(there, &[], |row| Ok(row.get::<bool>(1)?)).ok().flatten().flatten();
-    if exists != Some(true) {
-        return None;
-    }
+    let there = include_str!("../../sql/queries/vault_owner.sql");
+    let role = statement::row(there, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?)).ok().flatten().flatten()?;
     let read = || -> Result<Vec<(Option<String>, Option<String>)>> {
         statement::rows(include_str!("../../sql/queries/vault.sql"), &[], |row| Ok((row.get(1)?, row.get(2)?)))
     };
-    let found = session::subtransaction(read).ok()?;
+    // Whoever may create schemas may call one `vault`: the functions in its view must not run as superuser.
+    let found = session::as_owner(&Owner { role, schema: "vault".to_owned() }, read).ok()?;
     let secret = |name: &str| {
         let mine = |(key, value): &(Option<String>, Option<String>)| {
             if key.as_deref() == Some(name) { value.clone() } else { None }

@@ -11,6 +11,8 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 
 use super::sys;
+use crate::domain::outcome::scrub;
+use crate::domain::redact::clean;
 use super::sys::transaction as calls;
 
 /// An SQL error as a value.
@@ -45,10 +47,25 @@ impl SqlError {
         )
     }
 
+    /// The message as it may be stored: without addresses and long numbers, and, where it complains about a value, without
+    /// the value.
+    pub fn words(&self) -> String {
+        // MAKE_SQLSTATE packs six bits a character; class 22 is "data exception".
+        const DATA_EXCEPTION: i32 = 2 | (2 << 6);
+        let about_value = self.code as i32 & 0xFFF == DATA_EXCEPTION;
+        let message = if about_value { without_quoted(&self.message) } else { self.message.clone() };
+        scrub(&clean(&message, 500))
+    }
+
     /// True when somebody asked this statement to stop: it must not be swallowed.
     pub fn is_cancel(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
     }
+}
+
+/// `invalid input syntax for type integer: "…"`.
+fn without_quoted(message: &str) -> String {
+    message.split('"').enumerate().map(|(index, part)| if index % 2 == 1 { "\"…\"" } else { part }).collect()
 }
 
 impl From<pgrx::spi::Error> for SqlError {

@@ -4,9 +4,10 @@
 //! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), in force in the running worker at once. The server's
 //! environment gives the defaults of some; a set GUC, whatever its value, overrides it.
 
+mod define;
 mod mail;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::domain::redact::Secret;
 use crate::domain::retry::Backoff;
 use crate::domain::transition::Policy;
 
+use define::{duration, flag, number, text, text_from};
 pub use mail::Mail;
 
 type Text = GucSetting<Option<CString>>;
@@ -57,8 +59,14 @@ static LOG_RETENTION: GucSetting<f64> = GucSetting::<f64>::new(30.0 * 86_400_000
 
 /// Defines every setting. From `_PG_init`, in the postmaster or in a session that loads the library later.
 pub fn init() {
-    let empty = GucFlags::default();
-    let secret = GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL;
+    switches();
+    credentials_and_words();
+    quota();
+    mail::init();
+    pauses();
+}
+
+fn switches() {
     flag(
         c"guestly_sync.enabled",
         c"Sends paid bookings to Guestly; off: they are queued and wait.",
@@ -87,6 +95,11 @@ pub fn init() {
         "GUESTLY_ENVIRONMENT",
         "",
     );
+}
+
+fn credentials_and_words() {
+    let empty = GucFlags::default();
+    let secret = GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL;
     text(
         c"guestly_sync.client_id",
         c"Client id of the API key; better kept in Vault or the environment.",
@@ -106,6 +119,9 @@ pub fn init() {
         empty,
     );
     text(c"guestly_sync.source", c"Shown as the source of reservations in Guestly.", &SOURCE, empty);
+}
+
+fn quota() {
     number(c"guestly_sync.max_attempts", c"Tries before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
     number(c"guestly_sync.concurrency", c"Calls in flight at once.", &CONCURRENCY, 1, 64);
     number(
@@ -130,7 +146,9 @@ pub fn init() {
         10_000_000,
     );
     number(c"guestly_sync.quota_share", c"Percent of those limits that we may use.", &QUOTA_SHARE, 1, 100);
-    mail::init();
+}
+
+fn pauses() {
     duration(c"guestly_sync.backoff_base", c"Pause before the second try; doubles with each one.", &BACKOFF_BASE, 1);
     duration(c"guestly_sync.backoff_max", c"Longest pause between tries.", &BACKOFF_MAX, 1);
     duration(c"guestly_sync.connect_timeout", c"Longest time to find and reach the API.", &CONNECT_TIMEOUT, 1);
@@ -153,36 +171,6 @@ pub fn init() {
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
-}
-
-fn flag(name: &'static CStr, about: &'static CStr, slot: &OnceLock<&'static GucSetting<bool>>, variable: &str) {
-    let default = std::env::var(variable).is_ok_and(|word| is_true(&word));
-    let setting = slot.get_or_init(|| Box::leak(Box::new(GucSetting::<bool>::new(default))));
-    GucRegistry::define_bool_guc(name, about, c"", setting, GucContext::Sighup, GucFlags::default());
-}
-
-/// The words that Postgres takes for true.
-fn is_true(word: &str) -> bool {
-    matches!(word.trim().to_ascii_lowercase().as_str(), "on" | "true" | "t" | "yes" | "y" | "1")
-}
-
-fn text_from(name: &'static CStr, about: &'static CStr, slot: &OnceLock<&'static Text>, variable: &str, default: &str) {
-    let value = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
-    // Lives as long as the process: the server keeps the pointer as the setting's built-in value.
-    let value: &'static CStr = Box::leak(CString::new(value).unwrap_or_default().into_boxed_c_str());
-    text(name, about, slot.get_or_init(|| Box::leak(Box::new(Text::new(Some(value))))), GucFlags::default());
-}
-
-fn text(name: &'static CStr, about: &'static CStr, setting: &'static Text, flags: GucFlags) {
-    GucRegistry::define_string_guc(name, about, c"", setting, GucContext::Sighup, flags);
-}
-
-fn number(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32, max: i32) {
-    GucRegistry::define_int_guc(name, about, c"", setting, min, max, GucContext::Sighup, GucFlags::default());
-}
-
-fn duration(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32) {
-    GucRegistry::define_int_guc(name, about, c"", setting, min, i32::MAX, GucContext::Sighup, GucFlags::UNIT_MS);
 }
 
 /// An owned copy of the settings that the worker needs, taken at start and after each reload.

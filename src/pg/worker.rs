@@ -273,6 +273,6 @@ impl Worker {
 
     /// Names the credentials in force.
     fn mark(&self) -> Option<String> {
-        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url))
+        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url, &self.settings.base_url))
     }
 }

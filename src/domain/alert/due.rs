@@ -110,8 +110,10 @@ pub fn due(pending: &[Pending], history: &[Mailed], pace: &Pace, now: DateTime<U
         let next = if at > now { Next::At(at) } else { Next::Send(batch(&same)) };
         return Plan { repeated: Vec::new(), next };
     }
-    let (old, new): (Vec<_>, Vec<_>) =
-        by_topic(pending).into_values().partition(|rows| is_repetition(rows, pending, history, now));
+    let last = latest(history);
+    let troubled = pending.iter().any(|row| is_trouble(row.kind));
+    let topics = by_topic(pending.iter()).into_values();
+    let (old, new): (Vec<_>, Vec<_>) = topics.partition(|rows| is_repetition(rows, troubled, &last, now));
     let repeated = old.into_iter().flatten().map(|row| row.id).collect();
     let rows: Vec<&Pending> = new.into_iter().flatten().collect();
     let Some(ready) = rows.iter().map(|row| ready_at(row, pace, now)).min() else {
@@ -123,7 +125,9 @@ pub fn due(pending: &[Pending], history: &[Mailed], pace: &Pace, now: DateTime<U
 }
 
 /// What an alert is about: alerts on the same topic replace each other.
-fn topic<'a>(kind: AlertKind, booking_id: Option<&'a str>) -> (&'static str, &'a str) {
+type Topic<'a> = (&'static str, &'a str);
+
+fn topic(kind: AlertKind, booking_id: Option<&str>) -> Topic<'_> {
     match kind {
         AlertKind::BookingFailed | AlertKind::DatesTaken | AlertKind::Stale => ("booking", booking_id.unwrap_or("")),
         _ => (kind.as_str(), booking_id.unwrap_or("")),
@@ -131,7 +135,7 @@ fn topic<'a>(kind: AlertKind, booking_id: Option<&'a str>) -> (&'static str, &'a
 }
 
 /// The rows of each topic, oldest first.
-fn by_topic<'a>(pending: &'a [Pending]) -> BTreeMap<(&'static str, &'a str), Vec<&'a Pending>> {
+fn by_topic<'a>(pending: impl Iterator<Item = &'a Pending>) -> BTreeMap<Topic<'a>, Vec<&'a Pending>> {
     let mut topics: BTreeMap<_, Vec<&Pending>> = BTreeMap::new();
     for row in pending {
         topics.entry(topic(row.kind, row.booking_id.as_deref())).or_default().push(row);
@@ -140,24 +144,42 @@ fn by_topic<'a>(pending: &'a [Pending]) -> BTreeMap<(&'static str, &'a str), Vec
     topics
 }
 
-/// Whether the latest of a topic's rows says what the latest mail about it said.
-fn is_repetition(rows: &[&Pending], pending: &[Pending], history: &[Mailed], now: DateTime<Utc>) -> bool {
-    let Some(latest) = rows.last() else { return false };
-    let about_all = !latest.kind.is_about_a_booking();
-    let trouble = |kind: AlertKind| !kind.is_about_a_booking() && kind != AlertKind::Recovered;
-    let recovered = latest.kind == AlertKind::Recovered;
-    if recovered && pending.iter().any(|row| trouble(row.kind)) {
-        return false;
+/// The latest mail about each topic.
+fn latest(history: &[Mailed]) -> BTreeMap<Topic<'_>, &Mailed> {
+    let mut last: BTreeMap<Topic<'_>, &Mailed> = BTreeMap::new();
+    for mail in history {
+        let known = last.entry(topic(mail.kind, mail.booking_id.as_deref())).or_insert(mail);
+        if mail.at >= known.at {
+            *known = mail;
+        }
     }
-    let related = |mail: &&Mailed| match about_all {
-        // An outage after a recovery is news, and so is a recovery after any trouble.
-        true if recovered => !mail.kind.is_about_a_booking(),
-        true => mail.kind == latest.kind || mail.kind == AlertKind::Recovered,
-        false => topic(mail.kind, mail.booking_id.as_deref()) == topic(latest.kind, latest.booking_id.as_deref()),
+    last
+}
+
+/// Something is wrong between us and Guestly, whatever the booking.
+fn is_trouble(kind: AlertKind) -> bool {
+    !kind.is_about_a_booking() && kind != AlertKind::Recovered
+}
+
+/// Whether the latest of a topic's rows says what the latest mail about it said. `troubled`: some trouble waits to be told.
+fn is_repetition(rows: &[&Pending], troubled: bool, last: &BTreeMap<Topic<'_>, &Mailed>, now: DateTime<Utc>) -> bool {
+    let Some(row) = rows.last() else { return false };
+    let mail_about = |kind: AlertKind| last.get(&topic(kind, None)).copied();
+    let recovered = row.kind == AlertKind::Recovered;
+    let told = match row.kind.is_about_a_booking() {
+        true => last.get(&topic(row.kind, row.booking_id.as_deref())).copied(),
+        false if recovered && troubled => None,
+        // A recovery is news after any trouble, and a trouble is news after a recovery.
+        false => AlertKind::ALL
+            .into_iter()
+            .filter(|kind| {
+                !kind.is_about_a_booking() && (recovered || *kind == row.kind || *kind == AlertKind::Recovered)
+            })
+            .filter_map(mail_about)
+            .max_by_key(|mail| mail.at),
     };
-    let last = history.iter().filter(related).max_by_key(|mail| mail.at);
-    last.is_some_and(|mail| {
-        let unchanged = mail.kind == latest.kind && (recovered || mail.cause == latest.cause);
+    told.is_some_and(|mail| {
+        let unchanged = mail.kind == row.kind && (recovered || mail.cause == row.cause);
         unchanged && (now - mail.at).abs() < REPEAT
     })
 }
@@ -186,9 +208,8 @@ fn distance(history: &[Mailed], waiting: usize, now: DateTime<Utc>) -> DateTime<
 
 /// One mail of these rows: the latest of each topic is told.
 fn batch(rows: &[&Pending]) -> Batch {
-    let owned: Vec<Pending> = rows.iter().map(|row| (*row).clone()).collect();
     let (mut ids, mut superseded) = (Vec::new(), Vec::new());
-    for mut same in by_topic(&owned).into_values() {
+    for mut same in by_topic(rows.iter().copied()).into_values() {
         ids.extend(same.pop().map(|row| (row.created_at, row.id)));
         superseded.extend(same.iter().map(|row| row.id));
     }

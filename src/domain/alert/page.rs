@@ -9,7 +9,8 @@ const VALUE: usize = 600;
 /// Room for the labels of the plain part.
 const LABEL: usize = 13;
 
-const CELL: &str = "padding:2px 12px 2px 0;text-align:left;vertical-align:top";
+/// On the table, not on its cells: a mail about hundreds has thousands of them.
+const TABLE: &str = "<table cellpadding=\"4\" style=\"text-align:left\">";
 const CODE: &str = "font-family:monospace;background:#f2f2f2;padding:2px 4px";
 
 /// A mail that is being written.
@@ -38,7 +39,7 @@ impl Page {
     pub fn fields(&mut self, title: &str, fields: &[(&str, String)]) {
         let title = clean(title, VALUE);
         self.text.push_str(&format!("{title}\n"));
-        self.html.push_str(&format!("<h3 style=\"font-size:16px\">{}</h3>\n<table>\n", escape(&title)));
+        self.html.push_str(&format!("<h3 style=\"font-size:16px\">{}</h3>\n{TABLE}\n", escape(&title)));
         for (label, value) in fields {
             let value = clean(value, VALUE);
             if value.is_empty() {
@@ -47,8 +48,7 @@ impl Page {
             let named = format!("{label}:");
             self.text.push_str(&format!("  {named:LABEL$}{value}\n"));
             let (label, value) = (escape(label), escape(&value));
-            self.html
-                .push_str(&format!("<tr><th style=\"{CELL}\">{label}</th><td style=\"{CELL}\">{value}</td></tr>\n"));
+            self.html.push_str(&format!("<tr><th>{label}</th><td>{value}</td></tr>\n"));
         }
         self.text.push('\n');
         self.html.push_str("</table>\n");
@@ -64,13 +64,12 @@ impl Page {
 
     /// A table, one row a line; empty cells show a dash.
     pub fn table(&mut self, header: &[&str], rows: &[Vec<String>]) {
-        let cells: Vec<String> =
-            header.iter().map(|cell| format!("<th style=\"{CELL}\">{}</th>", escape(cell))).collect();
-        self.html.push_str(&format!("<table>\n<tr>{}</tr>\n", cells.concat()));
+        let cells: Vec<String> = header.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
+        self.html.push_str(&format!("{TABLE}\n<tr>{}</tr>\n", cells.concat()));
         for row in rows {
             let cells: Vec<String> = row.iter().map(|cell| dash(clean(cell, VALUE))).collect();
             self.text.push_str(&format!("  - {}\n", cells.join(" | ")));
-            let cells = cells.iter().map(|cell| format!("<td style=\"{CELL}\">{}</td>", escape(cell)));
+            let cells = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell)));
             self.html.push_str(&format!("<tr>{}</tr>\n", cells.collect::<String>()));
         }
         self.text.push('\n');

@@ -18,7 +18,7 @@ pub(super) fn sentence(lead: &str, text: Option<&str>) -> String {
 }
 
 /// Replaces e-mail addresses and runs of seven or more digits by `***`. Dates stay.
-pub(super) fn scrub(text: &str) -> String {
+pub fn scrub(text: &str) -> String {
     let words = text.split(' ').map(|word| match address(word) {
         true => "***",
         false => word,

@@ -198,7 +198,8 @@ fn settings_are_checked_without_calling_anybody() {
     };
     assert_eq!(with(|_| ()), (true, Ok(())));
     assert_eq!(with(|all| all.to = "a@example.org,".to_owned()), (true, Ok(())));
-    let wrong: [(fn(&mut MailSettings), bool, &str); 6] = [
+    type Change = fn(&mut MailSettings);
+    let wrong: [(Change, bool, &str); 6] = [
         (|all| all.smtp_url = Secret::default(), false, "neither smtp_url nor email_api_url"),
         (|all| all.to = String::new(), false, "admin_email"),
         (|all| all.from = " ".to_owned(), false, "alert_from"),

@@ -25,7 +25,7 @@ impl Worker {
             let sql = gate.version.unwrap_or_default();
             self.report(
                 &format!("the library is version {VERSION} and the SQL objects are version {sql}: nothing is sent"),
-                "Run ALTER EXTENSION guestly_sync UPDATE, or restart the server if it still runs the older library.",
+                update_hint(&sql),
             );
             return Ok(false);
         }
@@ -140,5 +140,14 @@ impl Worker {
             }
         }
         self.client.clone()
+    }
+}
+
+/// What to do where library and SQL objects are not of one version.
+fn update_hint(sql_version: &str) -> &'static str {
+    let numbers = |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap_or_default()).collect() };
+    match numbers(sql_version) < numbers(VERSION) {
+        true => "Run ALTER EXTENSION guestly_sync UPDATE.",
+        false => "Restart the server: it still runs the older library.",
     }
 }

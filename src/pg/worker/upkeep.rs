@@ -44,8 +44,8 @@ impl Worker {
         {
             self.client = None;
         }
-        if before.token_url != self.settings.token_url {
-            // Another issuer: what is kept of the credentials was said by the former one.
+        if (&before.token_url, &before.base_url) != (&self.settings.token_url, &self.settings.base_url) {
+            // Another issuer or API: what is kept of the credentials was said by the former one.
             self.credentials = None;
         }
         let now = self.now();

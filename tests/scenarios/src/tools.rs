@@ -76,16 +76,14 @@ pub fn psql(database: &Database, text: &str) -> Result<String, String> {
     feed(&mut command, text.as_bytes()).map(|said| String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The roles of one server, made on another one.
+/// Makes the roles that a dump names, as `pg_dumpall --roles-only` would.
 ///
 /// # Panics
-/// If they cannot be read or made.
-pub fn copy_roles(from: &Cluster, to: &Cluster) {
-    let mut command = program("pg_dumpall");
-    let roles = feed(command.arg("--roles-only").arg("-h").arg(from.socket_folder()).args(["-U", "postgres"]), &[]);
-    let roles = String::from_utf8_lossy(&roles.unwrap_or_else(|error| panic!("{error}"))).into_owned();
-    let ours = roles.lines().filter(|line| !line.starts_with("CREATE ROLE postgres;")).collect::<Vec<_>>().join("\n");
-    to.sql(&ours);
+/// If one cannot be made.
+pub fn make_roles(cluster: &Cluster, names: &[&str]) {
+    for name in names {
+        cluster.sql(&format!("CREATE ROLE {name} LOGIN"));
+    }
 }
 
 /// A folder for a program that writes into its working folder.

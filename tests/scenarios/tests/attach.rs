@@ -1,6 +1,8 @@
 //! CREATE EXTENSION and guestly_attach on the host's own table: in any schema, with and without bookings, again and
 //! again, without the preload; and the mapping, which anybody may read and edit but nobody can break.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 use guestly_scenarios::{Cluster, Options, SOON, Site, host};
 use std::sync::{Arc, Mutex};
 
@@ -20,8 +22,7 @@ fn said(cluster: &Cluster, statements: &str) -> String {
         .unwrap();
     client.batch_execute(statements).unwrap();
     client.simple_query("SELECT 1").unwrap();
-    let words = words.lock().unwrap().clone();
-    words
+    words.lock().unwrap().clone()
 }
 
 const COLUMNS: &str = "SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), \

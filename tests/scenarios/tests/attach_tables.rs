@@ -1,6 +1,8 @@
 //! Other hosts' tables: other keys, an enum, partitions, names that need quotes, columns called otherwise. The whole way
 //! from the payment to the reservation for each, and in words what cannot be attached.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 use guestly_scenarios::{SOON, Site};
 use serde_json::Value;
 

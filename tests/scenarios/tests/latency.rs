@@ -1,6 +1,8 @@
 //! How soon: from the commit of a payment to the call, and how long a burst takes. The bounds are loose, because the
 //! machine may be busy; what was measured is printed (`--nocapture`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 use guestly_scenarios::{Site, host, wait_until};
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

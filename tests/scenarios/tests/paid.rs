@@ -1,6 +1,8 @@
 //! The main job: a payment lands, and Guestly holds the reservation, once, with every field right. And what must not
 //! happen: a reservation for what was rolled back, for old bookings, or a sale that waits for Guestly.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
 use std::collections::HashSet;

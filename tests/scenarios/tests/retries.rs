@@ -1,6 +1,8 @@
 //! Trouble that passes: Guestly asks for a pause, is away, or answers rubbish to a token request. The bookings wait, say
 //! why, and are sent once when it is over.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 use guestly_scenarios::{SOON, Site, wait_until};
 use serde_json::{Value, json};
 use std::net::TcpListener;

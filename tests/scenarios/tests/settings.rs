@@ -1,6 +1,6 @@
 //! Settings changed by ALTER SYSTEM and a reload take effect in the running worker: the same process before and after.
 
-use guestly_scenarios::{SOON, Sim, Site, host, wait_until};
+use guestly_scenarios::{Cluster, Options, SOON, Sim, Site, host, wait_until};
 use std::time::{Duration, Instant};
 
 /// Waits until a new session sees the setting, which says that the reload is on its way to everybody.
@@ -39,7 +39,7 @@ fn every_switch_works_in_the_running_worker() {
     });
     let calls = site.sim.calls("create");
     let waiting = site.paid_bookings(5);
-    assert_eq!(site.query_one::<bool>("SELECT enabled FROM guestly.status"), false);
+    assert!(!site.query_one::<bool>("SELECT enabled FROM guestly.status"));
     assert_eq!(site.sim.calls("create"), calls);
     set(&site, "enabled", "on");
     site.wait_for_status(&waiting, "synced");
@@ -171,4 +171,51 @@ fn pause_and_resume_need_no_settings_and_survive_a_restart() {
     assert!(began.elapsed() < Duration::from_secs(10), "resume wakes the worker at once: {:?}", began.elapsed());
     assert_eq!(site.query_one::<String>("SELECT paused::text FROM guestly.status"), "false");
     assert_eq!(site.sim.calls("create"), 5);
+}
+
+#[test]
+fn the_servers_environment_gives_defaults_which_a_setting_overrides() {
+    let sim = Sim::quick();
+    let options = Options::default()
+        .environment("GUESTLY_SYNC_ENABLED", "true")
+        .environment("GUESTLY_TEST_MODE", "1")
+        .environment("GUESTLY_BASE_URL", &format!("{}/v1", sim.url()))
+        .environment("GUESTLY_TOKEN_URL", &format!("{}/oauth2/token", sim.url()))
+        .environment("GUESTY_CLIENT_ID", "sim-client")
+        .environment("GUESTY_CLIENT_SECRET", "sim-secret");
+    let cluster = Cluster::start(options);
+    host::set_up(&cluster);
+    let first = host::make_bookings(&cluster, 1);
+    host::pay(&cluster, &first);
+    let synced = |id: &str, made: &str| {
+        let query = format!(
+            "SELECT guestly_reservation_id {made} 'test-%', guestly_reservation_id FROM bookings WHERE id = '{id}'"
+        );
+        cluster.wait_for("a reservation", SOON, &query);
+    };
+    synced(&first[0], "LIKE");
+    // Set to off, whatever the environment says; back to it once the setting is gone.
+    cluster.alter_system("guestly_sync.test_mode", "off");
+    cluster.wait_for("test mode off", SOON, "SELECT NOT test_mode, 'on' FROM guestly.status");
+    wait_until("a real reservation", SOON, || {
+        let id = host::make_bookings(&cluster, 1);
+        host::pay(&cluster, &id);
+        cluster.wait_for(
+            "it",
+            SOON,
+            &format!("SELECT guestly_sync_status = 'synced', guestly_sync_error FROM bookings WHERE id = '{}'", id[0]),
+        );
+        (sim.state().len() == 1, format!("{} in Guestly", sim.state().len()))
+    });
+    let shown = "SELECT count(*) FROM pg_settings WHERE setting LIKE '%sim-secret%' OR boot_val LIKE '%sim-secret%' OR reset_val LIKE '%sim-secret%'";
+    assert_eq!(cluster.query_one::<i64>(shown), 0, "the secret of the environment must not appear in pg_settings");
+    let source: String = cluster.query_one("SELECT detail FROM guestly_doctor() WHERE check_name = 'credentials'");
+    assert!(source.contains("environment"), "{source}");
+    cluster.alter_system("guestly_sync.enabled", "off");
+    cluster.wait_for("off", SOON, "SELECT NOT enabled, 'on' FROM guestly.status");
+    cluster.reset_system("guestly_sync.enabled");
+    cluster.reset_system("guestly_sync.test_mode");
+    cluster.wait_for("both on again", SOON, "SELECT enabled AND test_mode, 'off' FROM guestly.status");
+    assert!(!cluster.log().contains("sim-secret"), "the log holds the secret");
+    sim.assert_no_violation();
 }

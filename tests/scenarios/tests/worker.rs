@@ -1,7 +1,7 @@
 //! Where there is a worker, where there is none, and that it comes back: one for each database that has the extension,
 //! from the commit of CREATE EXTENSION to DROP EXTENSION, after a restart and after a kill.
 
-use guestly_scenarios::{Database, SOON, Site, host, wait_until};
+use guestly_scenarios::{Database, SOON, Site, StopMode, host, wait_until};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -115,5 +115,26 @@ fn paid_while_there_is_no_worker_is_sent_by_the_next_one() {
     site.wait_for_status(&ids, "synced");
     ids.iter().for_each(|id| drop(site.only_reservation(id)));
     assert!(site.log().contains("terminated by signal 9"), "the server has not noticed");
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_standby_has_no_worker_until_it_is_promoted() {
+    let site = Site::open();
+    let first = site.paid_booking();
+    site.wait_synced(&first);
+    let standby = site.start_standby(site.sim.options());
+    let ids = site.paid_bookings(3);
+    site.wait_for_status(&ids, "synced");
+    let arrived = "SELECT count(*) = 4, count(*)::text FROM bookings WHERE guestly_sync_status = 'synced'";
+    standby.wait_for("the standby to follow", SOON, arrived);
+    assert_eq!(standby.query_one::<String>(WORKERS), "-");
+    assert!(standby.query_one::<bool>("SELECT worker_pid IS NULL FROM guestly.status"));
+    assert_eq!(site.sim.state().len(), 4);
+    site.stop(StopMode::Fast);
+    standby.promote();
+    standby.wait_for_worker(&standby);
+    pay_one(&standby);
+    assert_eq!((site.sim.state().len(), site.sim.metrics()["tokens_issued"].as_u64()), (5, Some(1)));
     site.sim.assert_no_violation();
 }

@@ -26,7 +26,7 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
     let site = scene::open(|options| options.setting("guestly_sync.poll_interval", "1h"));
     site.alter_system("guestly_sync.enabled", "off");
     scene::stock(&site, large);
-    let mut client = site.client();
+    let mut sessions = Sessions::open(&site);
     let singles = plan.size(300, 50);
     let mut rows = Vec::new();
     for (case, rows_each, repeats, most) in [
@@ -34,14 +34,14 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
         ("2,000 rows", plan.size(2_000, 500), 5, 20.0),
         ("100,000 rows", large, 1, 20.0),
     ] {
-        let (with, without) = rounds(plan, &site, &mut client, PAY, rows_each, repeats);
+        let (with, without) = rounds(plan, &site, &mut sessions, PAY, rows_each, repeats);
         assert!(with.iter().all(|cost| cost.calls > 0.0), "the trigger was not called");
         let base = median(&without.iter().map(|cost| cost.statement).collect::<Vec<_>>());
         let times = with.iter().map(|cost| cost.triggers).collect();
         let row = Row::new(NAME, &format!("paid, {case}, per booking"), "µs", times);
         rows.push(row.limit("update without trigger", base).goal(Goal::AtMost(most)));
     }
-    let (with, without) = rounds(plan, &site, &mut client, NOTE, plan.size(2_000, 500), 10);
+    let (with, without) = rounds(plan, &site, &mut sessions, NOTE, plan.size(2_000, 500), 10);
     assert!(with.iter().all(|cost| cost.calls == 0.0), "a trigger was called though the payment was not touched");
     let statement = |costs: &[Cost]| costs.iter().map(|cost| cost.statement).collect::<Vec<_>>();
     let row = Row::new(NAME, "payment not touched, per row (whole update)", "µs", statement(&with));
@@ -49,19 +49,45 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
     rows
 }
 
+/// One session under which our triggers fire, and one under which none does: switching would forget all plans.
+struct Sessions {
+    ours: Client,
+    theirs: Client,
+}
+
+impl Sessions {
+    fn open(site: &Site) -> Self {
+        let mut theirs = site.client();
+        if let Err(error) = theirs.batch_execute("SET session_replication_role = replica") {
+            panic!("{error}");
+        }
+        Self { ours: site.client(), theirs }
+    }
+}
+
 /// One cost for each round, with our triggers and without any, by turns.
-fn rounds(plan: &Plan, site: &Site, client: &mut Client, set: &str, rows: u32, repeats: u32) -> (Vec<Cost>, Vec<Cost>) {
+fn rounds(
+    plan: &Plan,
+    site: &Site,
+    sessions: &mut Sessions,
+    set: &str,
+    rows: u32,
+    repeats: u32,
+) -> (Vec<Cost>, Vec<Cost>) {
     let (mut with, mut without) = (Vec::new(), Vec::new());
+    let unpaid = "SELECT id::text FROM bookings WHERE payment_status = 'pending' ORDER BY id LIMIT";
+    let ids: Vec<String> = site.query_all(&format!("{unpaid} {}", rows.max(repeats)));
     for _ in 0..plan.rounds() {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for repeat in 0..repeats {
+        for repeat in 0..repeats as usize {
             // What was rolled back lies in the tables: it must not be what is measured.
             if repeat % 20 == 0 {
                 site.sql("VACUUM bookings");
                 site.sql("VACUUM guestly.queue");
             }
-            ours.push(update(client, "origin", set, rows, repeat));
-            theirs.push(update(client, "replica", set, rows, repeat));
+            let chosen = if rows == 1 { &ids[repeat..=repeat] } else { &ids[..rows as usize] };
+            ours.push(update(&mut sessions.ours, set, chosen));
+            theirs.push(update(&mut sessions.theirs, set, chosen));
         }
         with.push(middle(&ours));
         without.push(middle(&theirs));
@@ -74,27 +100,20 @@ fn middle(costs: &[Cost]) -> Cost {
     Cost { triggers: of(|cost| cost.triggers), statement: of(|cost| cost.statement), calls: of(|cost| cost.calls) }
 }
 
-/// Updates so many unpaid bookings and takes it back. `role` is origin, or replica, under which no trigger fires.
-fn update(client: &mut Client, role: &str, set: &str, rows: u32, offset: u32) -> Cost {
-    let statement = format!(
-        "EXPLAIN (ANALYZE, FORMAT JSON) UPDATE bookings SET {set} WHERE id = ANY (ARRAY(SELECT id FROM bookings \
-         WHERE payment_status = 'pending' ORDER BY id OFFSET {} LIMIT {rows}))",
-        offset * u32::from(rows < 100)
-    );
+/// Updates these bookings and takes it back.
+fn update(client: &mut Client, set: &str, ids: &[String]) -> Cost {
+    let list = ids.join(",");
+    let statement =
+        format!("EXPLAIN (ANALYZE, FORMAT JSON) UPDATE bookings SET {set} WHERE id = ANY ('{{{list}}}'::uuid[])");
     let explained = client.transaction().and_then(|mut sale| {
-        sale.batch_execute(&format!("SET LOCAL session_replication_role = {role}"))?;
         let row = sale.query_one(statement.as_str(), &[])?;
         sale.rollback()?;
         row.try_get::<_, Value>(0)
     });
-    let explained = explained.unwrap_or_else(|error| panic!("{error}\nin: {statement}"));
+    let explained = explained.unwrap_or_else(|error| panic!("{error}"));
     let triggers = explained[0]["Triggers"].as_array().cloned().unwrap_or_default();
     let sum = |name: &str| triggers.iter().filter_map(|trigger| trigger[name].as_f64()).sum::<f64>();
-    // The update node and the triggers, without what it took to choose the rows.
-    let plan = &explained[0]["Plan"];
-    let chosen: f64 =
-        plan["Plans"].as_array().into_iter().flatten().filter_map(|node| node["Actual Total Time"].as_f64()).sum();
-    let total = plan["Actual Total Time"].as_f64().unwrap_or_default() - chosen + sum("Time");
-    let each = 1000.0 / f64::from(rows);
+    let total = explained[0]["Execution Time"].as_f64().unwrap_or(f64::NAN);
+    let each = 1000.0 / ids.len() as f64;
     Cost { triggers: sum("Time") * each, statement: total * each, calls: sum("Calls") }
 }

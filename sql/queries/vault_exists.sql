@@ -1,2 +1,0 @@
--- Whether this database has Supabase Vault.
-SELECT pg_catalog.to_regclass('vault.decrypted_secrets') IS NOT NULL

@@ -1,0 +1,49 @@
+//! What `pg::bookings` takes and gives, as plain values. Made and read on the main thread.
+
+/// One write to the five columns of a booking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteBack {
+    /// The primary key, as text.
+    pub booking_id: String,
+    /// `pending`, `synced` or `failed`.
+    pub status: &'static str,
+    /// Guestly's id; none leaves the column as it is.
+    pub reservation_id: Option<String>,
+    /// `<class>: <sentence>`; none clears it.
+    pub error: Option<String>,
+    /// Tries since it was queued afresh.
+    pub attempts: i32,
+}
+
+/// What [`super::Bookings::lock`] found.
+#[derive(Default)]
+pub struct Locked {
+    /// Locked by us until the end of the transaction.
+    pub locked: Vec<String>,
+    /// All that exist; what exists and is not locked is held by somebody else.
+    pub exist: Vec<String>,
+}
+
+impl Locked {
+    /// Somebody else holds it.
+    pub fn is_busy(&self, booking_id: &str) -> bool {
+        self.is_there(booking_id) && !self.locked.iter().any(|id| id == booking_id)
+    }
+
+    /// It exists.
+    pub fn is_there(&self, booking_id: &str) -> bool {
+        self.exist.iter().any(|id| id == booking_id)
+    }
+}
+
+/// A paid booking.
+pub struct Paid {
+    /// The primary key, as text.
+    pub booking_id: String,
+    /// What the host's row says Guestly calls it.
+    pub reservation_id: Option<String>,
+    /// Day of arrival.
+    pub arrival: Option<String>,
+    /// The host's reference.
+    pub reference: Option<String>,
+}

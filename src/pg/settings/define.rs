@@ -1,0 +1,54 @@
+//! Defining a setting: one function for each kind. Part of `settings`: main thread only.
+
+use std::ffi::{CStr, CString};
+use std::sync::OnceLock;
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+use super::Text;
+
+/// On or off, with a default from the environment.
+pub(super) fn flag(
+    name: &'static CStr,
+    about: &'static CStr,
+    slot: &OnceLock<&'static GucSetting<bool>>,
+    variable: &str,
+) {
+    let default = std::env::var(variable).is_ok_and(|word| is_true(&word));
+    let setting = slot.get_or_init(|| Box::leak(Box::new(GucSetting::<bool>::new(default))));
+    GucRegistry::define_bool_guc(name, about, c"", setting, GucContext::Sighup, GucFlags::default());
+}
+
+/// The words that Postgres takes for true.
+fn is_true(word: &str) -> bool {
+    matches!(word.trim().to_ascii_lowercase().as_str(), "on" | "true" | "t" | "yes" | "y" | "1")
+}
+
+/// A text, with a default from the environment.
+pub(super) fn text_from(
+    name: &'static CStr,
+    about: &'static CStr,
+    slot: &OnceLock<&'static Text>,
+    variable: &str,
+    default: &str,
+) {
+    let value = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    // Lives as long as the process: the server keeps the pointer as the setting's built-in value.
+    let value: &'static CStr = Box::leak(CString::new(value).unwrap_or_default().into_boxed_c_str());
+    text(name, about, slot.get_or_init(|| Box::leak(Box::new(Text::new(Some(value))))), GucFlags::default());
+}
+
+/// A text.
+pub(super) fn text(name: &'static CStr, about: &'static CStr, setting: &'static Text, flags: GucFlags) {
+    GucRegistry::define_string_guc(name, about, c"", setting, GucContext::Sighup, flags);
+}
+
+/// A whole number.
+pub(super) fn number(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32, max: i32) {
+    GucRegistry::define_int_guc(name, about, c"", setting, min, max, GucContext::Sighup, GucFlags::default());
+}
+
+/// A duration in milliseconds.
+pub(super) fn duration(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32) {
+    GucRegistry::define_int_guc(name, about, c"", setting, min, i32::MAX, GucContext::Sighup, GucFlags::UNIT_MS);
+}

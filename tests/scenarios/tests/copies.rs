@@ -1,0 +1,155 @@
+//! Copies are inert: a dump, plain or custom, goes into a fresh server without an error and without tricks, takes the
+//! configuration and the queue along, and sends nothing until somebody arms it; then each booking arrives exactly once.
+
+use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools};
+use serde_json::json;
+use std::time::Duration;
+
+/// A site in the middle of its work: synced, failed, unknown, in flight, and waiting; with edited configuration. Gives the
+/// ids of all that should end up in Guestly.
+fn busy_site() -> (Site, Vec<String>) {
+    let site = Site::open_with(|options| {
+        options.setting("guestly_sync.concurrency", "2").setting("guestly_sync.request_timeout", "60s")
+    });
+    site.sql(
+        "UPDATE guestly.status_map SET guestly_status = 'reserved' WHERE booking_status = 'pending'; \
+         DELETE FROM guestly.status_map WHERE booking_status = 'canceled'; \
+         INSERT INTO guestly.listings VALUES ('cellar', '64b1f0aa11bb22cc33dd4499'); \
+         UPDATE guestly.field_map SET expression = 'b.total + 1' WHERE field = 'total'; \
+         CREATE ROLE flats_owner; GRANT flats_owner TO postgres; ALTER TABLE properties OWNER TO flats_owner; \
+         GRANT SELECT ON properties TO site_owner; CREATE ROLE ann LOGIN IN ROLE guestly_admin",
+    );
+    let done = site.paid_bookings(3);
+    site.wait_for_status(&done, "synced");
+    site.sim.fault(json!([
+        {"match": {"operation": "create", "nth": 1}, "effect": {"kind": "hang", "ms": 60_000, "when": "after"}},
+        {"match": {"operation": "create", "nth": 2}, "effect": {"kind": "hang", "ms": 60_000, "when": "before"}}
+    ]));
+    let creates = site.sim.calls("create");
+    let waiting = site.paid_bookings(6);
+    site.sim.wait_for_calls("create", creates + 2, SOON);
+    site.wait_for("two calls in flight", SOON, "SELECT count(*) = 2, '' FROM guestly.queue WHERE state = 'sending'");
+    (site, done.into_iter().chain(waiting).collect())
+}
+
+/// A fresh server of its own, which would send to the same Guestly if it might.
+fn fresh_server(sim: &Sim) -> Cluster {
+    let options = sim.options().own_identifier().setting("guestly_sync.poll_interval", "500ms");
+    Cluster::start(options)
+}
+
+const CONFIGURATION: &str = "SELECT concat_ws(E'\\n', \
+    (SELECT string_agg(m::text, ';' ORDER BY booking_status) FROM guestly.status_map m), \
+    (SELECT string_agg(l::text, ';' ORDER BY property) FROM guestly.listings l), \
+    (SELECT string_agg(f::text, ';' ORDER BY field) FROM guestly.field_map f), \
+    (SELECT string_agg(o::text, ';' ORDER BY booking_id) FROM guestly.old_bookings o), \
+    (SELECT string_agg(r.booking_id || r.reservation_id, ';' ORDER BY booking_id) FROM guestly.reservations r), \
+    (SELECT string_agg(q.booking_id || q.state || q.arrival, ';' ORDER BY booking_id) FROM guestly.queue q), \
+    (SELECT a::text FROM guestly.attachment a), (SELECT count(*)::text FROM guestly.attempts))";
+
+fn goes_into_a_fresh_server(format: &str) {
+    let (site, ids) = busy_site();
+    // Somebody paid while the triggers slept; nobody has found it yet.
+    let missed = host::make_bookings(&site, 1).remove(0);
+    site.sql(&format!(
+        "SELECT guestly_pause('before the dump'); SELECT guestly_resume(); SET session_replication_role = replica; \
+         UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id = '{missed}'"
+    ));
+    let dump = tools::dump(&site, format);
+    let before: String = site.query_one(CONFIGURATION);
+    let token: String = site.query_one("SELECT access_token FROM guestly.token");
+    site.stop(StopMode::Immediate);
+    site.sim.clear_faults();
+    let calls = site.sim.ledger(None).len();
+
+    let copy = fresh_server(&site.sim);
+    tools::make_roles(&copy, &["anon", "authenticated", "service_role", "site_owner", "flats_owner", "ann"]);
+    tools::restore(&copy, format, &dump).unwrap();
+    assert_eq!(copy.query_one::<String>(CONFIGURATION), before, "something did not come along");
+    assert_eq!(copy.query_one::<i64>("SELECT count(*) FROM guestly.token"), 0, "the token is not dumped");
+    assert!(!String::from_utf8_lossy(&dump).contains(&token));
+
+    // Nothing is sent, however long one waits, and whatever is done but arming.
+    copy.wait_for_worker(&copy);
+    copy.wait_for("the sweep", SOON, &format!("SELECT count(*) = 1, '' FROM guestly.queue WHERE booking_id = '{missed}'"));
+    let new = host::make_bookings(&copy, 1);
+    host::pay(&copy, &new);
+    copy.sql(&format!("SELECT guestly_sync('{}'); SELECT guestly_resume(); SELECT pg_reload_conf()", new[0]));
+    copy.restart();
+    copy.wait_for_worker(&copy);
+    let armed: String = copy.query_one("SELECT status || ': ' || detail || ': ' || fix FROM guestly_doctor() WHERE check_name = 'armed'");
+    assert_eq!(armed, "fail: this is a copy: nothing is sent: SELECT guestly_arm();");
+    assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
+    copy.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') ~ 'this is a copy: nothing is sent.*\\n.*SELECT guestly_arm\\(\\)', ''");
+    assert!(!copy.log().contains("cannot work"), "{}", copy.log());
+    assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
+
+    copy.sql("SELECT guestly_arm()");
+    story::wait_all_synced(&copy, SOON * 2);
+    let all: Vec<String> = ids.into_iter().chain([missed]).chain(new).collect();
+    story::assert_once_each(&copy, &site.sim, &all);
+    assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
+    assert!(!copy.log().contains("cannot work"), "{}", copy.log());
+    // It is a site like any other now.
+    let last = host::make_bookings(&copy, 1);
+    host::pay(&copy, &last);
+    story::wait_all_synced(&copy, SOON);
+    copy.sql("DROP EXTENSION guestly_sync");
+}
+
+#[test]
+fn a_plain_dump_goes_into_a_fresh_server_and_is_inert_until_it_is_armed() {
+    goes_into_a_fresh_server("plain");
+}
+
+#[test]
+fn a_custom_dump_goes_into_a_fresh_server_and_is_inert_until_it_is_armed() {
+    goes_into_a_fresh_server("custom");
+}
+
+#[test]
+fn a_second_database_of_the_same_server_is_a_copy_too() {
+    let site = Site::open();
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    site.sql("CREATE DATABASE staging TEMPLATE postgres");
+    let copy = site.database("staging");
+    assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
+    assert!(site.query_one::<bool>("SELECT armed FROM guestly.status"), "the original still may");
+    let ids = host::make_bookings(&copy, 1);
+    host::pay(&copy, &ids);
+    copy.sql("SELECT guestly_arm()");
+    story::wait_all_synced(&copy, Duration::from_secs(90));
+    assert_eq!(site.sim.state().len(), 2);
+}
+
+#[test]
+fn a_physical_clone_under_another_environment_is_inert() {
+    let site = Site::open_with(|options| options.environment("GUESTLY_ENVIRONMENT", "production"));
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    site.sql("SELECT guestly_pause()");
+    let waiting = site.paid_bookings(2);
+    site.sql("SELECT guestly_resume()");
+    site.wait_for_status(&waiting, "synced");
+    site.stop(StopMode::Fast);
+    let calls = site.sim.ledger(None).len();
+
+    let clone = Cluster::start_copy_of(&site, site.sim.options().environment("GUESTLY_ENVIRONMENT", "staging"));
+    let ids = host::make_bookings(&clone, 2);
+    host::pay(&clone, &ids);
+    clone.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''");
+    assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
+    // The original goes on as if nothing had happened.
+    site.start_again();
+    let later = site.paid_booking();
+    site.wait_synced(&later);
+    assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
+    let creates: Vec<_> = site.sim.ledger(None).into_iter().skip(calls).collect();
+    assert!(creates.iter().all(|row| row["confirmationCode"].is_null() || row["confirmationCode"] == site.code(&later).as_str()), "{creates:?}");
+    site.stop(StopMode::Fast);
+    // Without a name both are the same server to themselves: the name is what tells a clone.
+    clone.alter_system("guestly_sync.environment", "production");
+    clone.wait_for("the clone to be armed by its name", SOON, "SELECT armed, '' FROM guestly.status");
+    story::wait_all_synced(&clone, SOON);
+}
