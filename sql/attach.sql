@@ -204,8 +204,9 @@ BEGIN
     INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
     SELECT p.booking_id, p.reservation_id, '', true FROM guestly.paid_bookings() p WHERE p.reservation_id <> ''
     ON CONFLICT (booking_id) DO NOTHING;
-    INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
-    SELECT p.booking_id, p.arrival::date, true FROM guestly.paid_bookings() p
+    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
+    SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
     WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
     ON CONFLICT (booking_id) DO NOTHING;
     INSERT INTO guestly.old_bookings (booking_id)

@@ -183,7 +183,7 @@ CREATE TABLE guestly.alerts (
     since      timestamptz,
     waiting    bigint,
     raised_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    state      text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'repeated')),
+    state      text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'superseded', 'repeated', 'placed')),
     mail_key   text,
     settled_at timestamptz,
     answer     text
@@ -192,6 +192,7 @@ CREATE INDEX alerts_waiting ON guestly.alerts (id) WHERE state = 'waiting';
 CREATE INDEX alerts_sent ON guestly.alerts (settled_at) WHERE state = 'sent';
 CREATE INDEX alerts_cause ON guestly.alerts (kind, (coalesce(booking_id, '')), raised_at);
 COMMENT ON TABLE guestly.alerts IS 'alerts that wait to be mailed, and what became of them; without personal data';
+COMMENT ON COLUMN guestly.alerts.state IS 'waiting for a mail; sent; superseded by a later one about the same thing; repeated: it says nothing new; placed: the booking got through before the mail';
 COMMENT ON COLUMN guestly.alerts.cause IS 'class and sentence with every number blotted out: the same cause is mailed once a day';
 COMMENT ON COLUMN guestly.alerts.mail_key IS 'the mail that held it and may have been taken; the same mail is sent again under the same Message-ID';
 COMMENT ON COLUMN guestly.alerts.answer IS 'what the mail server said last';

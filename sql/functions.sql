@@ -148,11 +148,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
-        UPDATE guestly.queue SET look_up_first = true WHERE state <> 'failed';
+        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0 WHERE state <> 'failed';
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
-        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(), look_ups = 0,
-            doubt_since = CASE q.operation WHEN 'create' THEN clock_timestamp() ELSE q.doubt_since END,
+        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
             creates = q.creates + (q.operation = 'create')::integer,
             error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
         WHERE q.claim IS NOT NULL;

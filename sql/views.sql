@@ -61,7 +61,7 @@ DECLARE
     sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
     settings jsonb := guestly.setting_values();
     attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
-    off text; missing text;
+    off text; missing text; unwanted text;
 BEGIN
     SELECT * INTO now_ FROM guestly.status_row();
     RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
@@ -135,10 +135,16 @@ BEGIN
     RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
     FROM guestly.queue q WHERE q.state = 'failed';
-    RETURN QUERY SELECT 'mail', CASE WHEN (settings ->> 'mail')::boolean THEN 'ok' ELSE 'warn' END,
-        CASE WHEN (settings ->> 'mail')::boolean THEN 'alerts go to ' || (settings ->> 'mail_to') ELSE 'not set up: alerts stay in guestly.alerts' END,
+    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
+    SELECT a.answer INTO unwanted
+    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.settled_at DESC LIMIT 1) a
+    WHERE EXISTS (SELECT FROM regexp_matches(a.answer, '(\S+@\S+) was refused: ', 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
+    RETURN QUERY SELECT 'mail', CASE WHEN (settings ->> 'mail')::boolean AND unwanted IS NULL THEN 'ok' ELSE 'warn' END,
+        CASE WHEN (settings ->> 'mail')::boolean THEN concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted)
+             ELSE 'not set up: alerts stay in guestly.alerts' END,
         CASE WHEN NOT (settings ->> 'mail')::boolean
-             THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; then SELECT guestly_test_alert();' END;
+             THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; then SELECT guestly_test_alert();'
+             WHEN unwanted IS NOT NULL THEN 'Correct guestly_sync.admin_email, SELECT pg_reload_conf(); then SELECT guestly_test_alert();' END;
     RETURN QUERY SELECT 'alerts', CASE WHEN count(*) FILTER (WHERE a.answer IS NOT NULL) > 0 THEN 'fail' WHEN count(*) > 0 THEN 'warn' ELSE 'ok' END,
         concat_ws('; the mail server said: ', format('%s wait to be mailed', count(*)), max(a.answer)),
         CASE WHEN count(*) FILTER (WHERE a.answer IS NOT NULL) > 0

@@ -4,6 +4,7 @@
 use chrono::NaiveDate;
 
 use super::error::{ErrorClass, Problem};
+use super::outcome::scrub;
 
 /// What is read of a booking, one expression of `guestly.field_map` each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,13 +259,13 @@ impl Reader<'_> {
     fn count(&self, field: Field) -> Result<u32, Problem> {
         let Some(text) = self.row.get(field) else { return Ok(0) };
         let number = text.parse::<u32>().ok().filter(|number| *number <= 1000);
-        number.ok_or_else(|| invalid(format!("{} is {text}, not a number of guests", self.labels.of(field))))
+        number.ok_or_else(|| invalid(format!("{} is {}, not a number of guests", self.labels.of(field), scrub(text))))
     }
 
     fn amount(&self, field: Field) -> Result<f64, Problem> {
         let text = self.text(field)?;
         let amount = text.parse::<f64>().ok().filter(|amount| amount.is_finite() && *amount >= 0.0);
-        amount.ok_or_else(|| invalid(format!("{} is {text}, not an amount", self.labels.of(field))))
+        amount.ok_or_else(|| invalid(format!("{} is {}, not an amount", self.labels.of(field), scrub(&text))))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What to do next for one queued booking. Level-triggered: only what the booking says now and what Guestly is known to
 //! hold count, not which event queued it. Called by `pg::worker` at each claim; any thread.
 
-use super::booking::{Booking, Labels, Row};
+use super::booking::{Booking, Field, Labels, Row};
 use super::error::Problem;
 use super::outcome::Operation;
 use super::reservation::{Reservation, Tables};
@@ -27,7 +27,7 @@ pub enum Plan {
     Call(Operation, Box<Reservation>),
     /// Guestly holds what it should hold.
     Done,
-    /// Nothing is to be sent, for this reason: not paid (any more), cancelled before it was sent.
+    /// Nothing is to be sent, for this reason: cancelled or refunded before it was sent.
     Withdraw(&'static str),
     /// It cannot be sent as it is.
     Fail(Problem),
@@ -40,8 +40,6 @@ pub struct Rules {
     pub tables: Tables,
     /// How messages call the host's columns.
     pub labels: Labels,
-    /// Payment statuses that mean paid.
-    pub paid: Vec<String>,
     /// Guestly's `source`.
     pub source: String,
     /// Test mode: a made-up id counts as done.
@@ -54,16 +52,22 @@ pub fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
     if queued.known.as_deref().is_some_and(|id| rules.test_mode || !id.starts_with(TEST_PREFIX)) {
         return Plan::Done;
     }
-    if !queued.force && !queued.in_doubt && !row.is_paid(&rules.paid) {
-        return Plan::Withdraw("the booking is not paid");
-    }
     match map(row, rules) {
         Err(problem) => Plan::Fail(problem),
         // A cancelled booking in doubt is still looked up: Guestly may hold it.
         Ok(reservation) if queued.in_doubt => Plan::Call(Operation::LookUp, Box::new(reservation)),
         Ok(reservation) if !reservation.is_active() => Plan::Withdraw("cancelled before it was sent"),
+        Ok(reservation) if !queued.force && is_refunded(row) && reservation.status != "confirmed" => {
+            Plan::Withdraw("refunded before it was sent")
+        }
         Ok(reservation) => Plan::Call(Operation::Create, Box::new(reservation)),
     }
+}
+
+/// A queued booking was paid: that `processing` or `failed` stands in its row by now is a late or repeated notice of the
+/// payment provider. Only a refund takes the payment back.
+fn is_refunded(row: &Row) -> bool {
+    row.get(Field::PaymentStatus).is_some_and(|status| status.eq_ignore_ascii_case("refunded"))
 }
 
 /// The reservation that Guestly should hold. Errors: whatever makes the row unsendable.

@@ -8,9 +8,8 @@ fn rules() -> Rules {
     Rules {
         tables: Tables {
             listings: HashMap::from([pair("flat-1", "64b1f0aa11bb22cc33dd44e1")]),
-            statuses: HashMap::from([pair("confirmed", "confirmed"), pair("cancelled", "canceled")]),
+            statuses: HashMap::from([pair("confirmed", "confirmed"), pair("cancelled", "canceled"), pair("pending", "inquiry")]),
         },
-        paid: vec!["paid".to_owned(), "completed".to_owned()],
         source: "website".to_owned(),
         ..Rules::default()
     }
@@ -57,10 +56,19 @@ fn the_table_of_cases() {
     assert_eq!(operation(&plan(&row("confirmed", "completed"), &doubt, &rules)), Some(Operation::LookUp));
     assert_eq!(operation(&plan(&row("confirmed", "pending"), &forced, &rules)), Some(Operation::Create));
     assert_eq!(operation(&plan(&row("cancelled", "refunded"), &doubt, &rules)), Some(Operation::LookUp));
-    assert_eq!(plan(&row("confirmed", "processing"), &fresh, &rules), Plan::Withdraw("the booking is not paid"));
+    assert_eq!(operation(&plan(&row("confirmed", "refunded"), &fresh, &rules)), Some(Operation::Create));
+    assert_eq!(plan(&row("pending", "refunded"), &fresh, &rules), Plan::Withdraw("refunded before it was sent"));
+    assert_eq!(operation(&plan(&row("pending", "refunded"), &forced, &rules)), Some(Operation::Create));
     assert_eq!(plan(&row("cancelled", "paid"), &fresh, &rules), Plan::Withdraw("cancelled before it was sent"));
     assert_eq!(plan(&row("confirmed", "paid"), &known("r1"), &rules), Plan::Done);
     assert!(matches!(plan(&row("odd", "paid"), &fresh, &rules), Plan::Fail(_)));
+}
+
+#[test]
+fn a_late_notice_of_the_payment_provider_does_not_take_a_paid_booking_out_of_the_queue() {
+    for late in ["processing", "failed", "pending"] {
+        assert_eq!(operation(&plan(&row("confirmed", late), &Queued::default(), &rules())), Some(Operation::Create), "{late}");
+    }
 }
 
 #[test]

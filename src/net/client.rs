@@ -19,7 +19,7 @@ use super::answer::read;
 use super::transport::{Names, Watch, begin, touched};
 use super::url::parse;
 use super::words::words;
-use crate::domain::outcome::Reply;
+use crate::domain::outcome::{Answer, Reply};
 use crate::domain::redact::{Secret, clean, mask};
 use crate::domain::request::{ApiRequest, Method, Request};
 
@@ -78,13 +78,13 @@ impl Client {
             Request::Token { client_id, client_secret } => self.fetch_token(client_id, client_secret),
             Request::Call { token, request } => self.call(token, request),
         };
-        let error = match ended.map(read) {
-            Ok(Ok(answer)) => return Reply::Answer(answer),
-            Ok(Err(error)) | Err(error) => error,
-        };
         let secret = match request {
             Request::Token { client_secret, .. } => client_secret,
             Request::Call { token, .. } => token,
+        };
+        let error = match ended.map(read) {
+            Ok(Ok(answer)) => return Reply::Answer(without(secret, answer)),
+            Ok(Err(error)) | Err(error) => error,
         };
         let why = clean(&mask(&words(&error), &[secret.reveal()]), 200);
         match touched() {
@@ -128,6 +128,15 @@ impl Client {
             Some(body) => sending.content_type("application/json").send(json(body)?),
         }
     }
+}
+
+/// An error page may echo what was sent, and error texts are stored.
+fn without(secret: &Secret, mut answer: Answer) -> Answer {
+    let said = String::from_utf8_lossy(&answer.body);
+    if !secret.is_empty() && said.contains(secret.reveal()) {
+        answer.body = mask(&said, &[secret.reveal()]).into_bytes();
+    }
+    answer
 }
 
 fn json(body: &Value) -> Result<Vec<u8>, Error> {

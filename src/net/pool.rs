@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use self::crew::{Crew, Job, Work};
+use self::crew::{Crew, Job};
 use super::client::Client;
 use crate::domain::outcome::Reply;
 use crate::domain::request::Request;
@@ -46,10 +46,22 @@ impl<T: Send + 'static> Pool<T> {
         Ok(Pool { crew })
     }
 
-    /// Queues a request; never waits for the network.
+    /// Queues a request; never waits for the network. A call (not a token request) that no thread has taken yet comes back
+    /// through [`Pool::recalled`] when another one is refused, limited or lost.
     pub fn submit(&self, client: Client, tag: T, request: Request) {
         let sender = client.clone();
-        self.submit_work(tag, Some(client), Box::new(move || sender.send(&request)));
+        let recallable = matches!(request, Request::Call { .. });
+        self.push(Job { recallable, tag, client: Some(client), work: Box::new(move || sender.send(&request)) });
+    }
+
+    /// Takes back the calls that no thread has taken yet.
+    pub fn recall(&self) {
+        self.crew.lock().recall();
+    }
+
+    /// Calls that certainly never left.
+    pub fn recalled(&self) -> Vec<T> {
+        std::mem::take(&mut self.crew.lock().recalled)
     }
 
     /// Queues something else than a request to Guestly, e.g. a mail; never waits. Errands run one at a time, on a thread that
@@ -61,8 +73,13 @@ impl<T: Send + 'static> Pool<T> {
         let _ = Crew::staff(&self.crew);
     }
 
+    #[cfg(test)]
     fn submit_work(&self, tag: T, client: Option<Client>, work: Work) {
-        self.crew.lock().queue.push_back(Job { tag, client, work });
+        self.push(Job { recallable: false, tag, client, work });
+    }
+
+    fn push(&self, job: Job<T>) {
+        self.crew.lock().queue.push_back(job);
         self.crew.work.notify_one();
         // A thread that died is replaced here; if that fails, the next call tries again.
         let _ = Crew::staff(&self.crew);
@@ -74,10 +91,10 @@ impl<T: Send + 'static> Pool<T> {
         std::mem::take(&mut self.crew.lock().finished)
     }
 
-    /// Jobs submitted and not yet returned by [`Pool::finished`].
+    /// Jobs submitted and not yet returned by [`Pool::finished`] or [`Pool::recalled`].
     pub fn in_flight(&self) -> usize {
         let state = self.crew.lock();
-        state.queue.len() + state.running.len() + state.finished.len()
+        state.queue.len() + state.running.len() + state.finished.len() + state.recalled.len()
     }
 
     /// Changes the number of threads (1 to 64). Surplus threads end after their present job.

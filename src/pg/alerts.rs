@@ -130,8 +130,9 @@ pub fn waiting() -> Result<i64> {
     Ok(count.flatten().unwrap_or_default())
 }
 
-/// Every alert that waits.
+/// Every alert that waits; what got through meanwhile needs no mail.
 pub fn pending() -> Result<Vec<Waiting>> {
+    statement::run(include_str!("../../sql/queries/alerts_placed.sql"), &[])?;
     statement::rows(include_str!("../../sql/queries/alerts_pending.sql"), &[], |row| {
         Ok(Waiting {
             pending: Pending {
@@ -229,7 +230,6 @@ fn details(bookings: Option<&Bookings>, ids: &[String]) -> Result<HashMap<String
             booking.since = row.get::<f64>(3)?.map(time);
             booking.class = row.get::<String>(4)?.and_then(|name| ErrorClass::parse(&name));
             booking.problem = row.get(5)?;
-            booking.conflict = booking.problem.clone().filter(|_| booking.class == Some(ErrorClass::DatesTaken));
         }
         Ok(())
     })?;

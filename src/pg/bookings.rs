@@ -46,10 +46,10 @@ impl Bookings {
                 arrival: row.get::<String>(5)?,
                 owner,
                 deferrable: row.get::<String>(8)?,
-                expressions: Vec::new(),
+                expressions: mapped(&words(row, 9)?, &words(row, 10)?),
             })
         })?;
-        let Some(mut bookings) = found else { return Ok(None) };
+        let Some(bookings) = found else { return Ok(None) };
         if bookings.owner.role == pg_sys::InvalidOid {
             return Err(SqlError {
                 code: pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
@@ -59,13 +59,6 @@ impl Bookings {
                 ),
             });
         }
-        let map: HashMap<String, String> =
-            statement::rows(include_str!("../../sql/queries/field_map.sql"), &[], |row| {
-                Ok((text(row, 1)?, text(row, 2)?))
-            })?
-            .into_iter()
-            .collect();
-        bookings.expressions = Field::ALL.iter().map(|field| map.get(field.name()).cloned()).collect();
         Ok(Some(bookings))
     }
 
@@ -254,6 +247,16 @@ pub struct Probed {
 /// The words that stand in `guestly_sync_error`.
 pub fn error_column(class: ErrorClass, sentence: &str) -> String {
     format!("{}: {sentence}", class.as_str())
+}
+
+/// The expressions in the order of [`Field::ALL`].
+fn mapped(fields: &[String], expressions: &[String]) -> Vec<Option<String>> {
+    let map: HashMap<&str, &String> = fields.iter().map(String::as_str).zip(expressions).collect();
+    Field::ALL.iter().map(|field| map.get(field.name()).map(|expression| (*expression).clone())).collect()
+}
+
+fn words(row: &statement::Tuple, column: usize) -> Result<Vec<String>> {
+    Ok(row.get::<Vec<String>>(column)?.unwrap_or_default())
 }
 
 fn text(row: &statement::Tuple, column: usize) -> Result<String> {

@@ -8,7 +8,7 @@ use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
 use super::record::{Change, record_all};
 use super::session::{Result, SqlError};
-use super::settings::{Settings, paid_statuses};
+use super::settings::Settings;
 use super::statement;
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
@@ -30,7 +30,7 @@ pub struct Claimed {
 /// Claims up to `limit` bookings, none of those that are `calling`. `claim` gives a new fence for each.
 pub fn claim(
     bookings: &Bookings,
-    rules: &Rules,
+    settings: &Settings,
     now: DateTime<Utc>,
     limit: u32,
     calling: Vec<String>,
@@ -43,13 +43,14 @@ pub fn claim(
     if ids.is_empty() {
         return Ok(claimed);
     }
+    let rules = rules(bookings, settings)?;
     let mut settled = Vec::new();
     for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
         if row.as_ref().is_err_and(SqlError::is_transient) {
             claimed.busy = true;
             continue;
         }
-        match decide(due, row, rules, now) {
+        match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.keep_code(due.code.as_deref());
                 claimed.jobs.push(Job { due, operation, reservation, claim: claim(), generation: 0 });
@@ -117,18 +118,15 @@ fn unreadable(error: &SqlError) -> Problem {
 
 /// Listings, statuses and the words for messages.
 pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
-    let pairs = |sql: &str| {
-        statement::rows(sql, &[], |row| {
-            Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default()))
-        })
-    };
+    let mut tables = Tables::default();
+    statement::rows(include_str!("../../sql/queries/rules.sql"), &[], |row| {
+        let table = if row.get::<i32>(1)? == Some(1) { &mut tables.listings } else { &mut tables.statuses };
+        table.insert(row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
+        Ok(())
+    })?;
     Ok(Rules {
-        tables: Tables {
-            listings: pairs(include_str!("../../sql/queries/listings.sql"))?.into_iter().collect(),
-            statuses: pairs(include_str!("../../sql/queries/status_map.sql"))?.into_iter().collect(),
-        },
+        tables,
         labels: bookings.labels(),
-        paid: paid_statuses(),
         source: settings.source.clone(),
         test_mode: settings.test_mode,
     })

@@ -118,6 +118,34 @@ impl Job {
         Change { booking_id: id, reference, claim: Some(self.claim), kept, held, write, attempt, withdrawn: false }
     }
 
+    /// The row as it was before the claim: the call certainly never left.
+    pub fn unsent(self) -> Change {
+        let due = self.due;
+        let known = due.doubt_since.is_some() || due.verdict.is_some();
+        let kept = Kept {
+            state: if known { "unknown" } else { "ready" },
+            attempts: due.attempts,
+            due: None,
+            doubt_since: due.doubt_since,
+            look_ups: due.look_ups,
+            creates: due.creates,
+            verdict: due.verdict,
+            look_up_first: self.operation == Operation::LookUp && !known,
+            problem: due.problem,
+        };
+        let reference = self.reservation.booking.reference.clone();
+        Change {
+            booking_id: due.booking_id,
+            reference,
+            claim: Some(self.claim),
+            kept: Some(kept),
+            held: None,
+            write: None,
+            attempt: None,
+            withdrawn: false,
+        }
+    }
+
     fn kept(&self, next: Next, tries: u32) -> Kept {
         let due = &self.due;
         // What did not count is given back; a look-up never added anything.

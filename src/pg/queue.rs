@@ -113,9 +113,10 @@ pub fn withdraw(ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../sql/queries/withdraw.sql"), &[ids.into()])
 }
 
-/// After a promotion or a recovery to a point in time: calls may have left that this server knows nothing of.
-pub fn follow_timeline() -> Result<()> {
-    statement::run(include_str!("../../sql/queries/doubt_all.sql"), &[])?;
+/// After a promotion or a recovery to a point in time: calls may have left that this server knows nothing of. `look` is
+/// when they are looked up.
+pub fn follow_timeline(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/doubt_all.sql"), &[seconds(now).into(), seconds(look).into()])?;
     statement::run(include_str!("../../sql/queries/timeline.sql"), &[])
 }
 

@@ -2,10 +2,15 @@
 //! need a database to itself, so that its worker steps aside. Main thread of any session; whatever goes wrong here must not
 //! stop the statement.
 
+use std::time::{Duration, Instant};
+
 use pgrx::pg_sys;
 
 use super::sys::utility::{Statement, chain, statement};
 use super::{report, session, statement as statements, sys, wake};
+
+/// The longest that a statement waits for the worker to leave by itself; longer than a stop of the worker takes.
+const STEP_ASIDE: Duration = Duration::from_secs(1);
 
 /// Puts the hook in place. From `_PG_init` in the postmaster.
 pub fn init() {
@@ -34,7 +39,10 @@ fn prepare_drop() {
 /// Asks the worker of that database to leave, and the launcher not to start another for a moment.
 fn step_aside(database: &str) {
     let oid = session::subtransaction(|| Ok(sys::utility::own_database(database))).ok().flatten();
-    if let Some(oid) = oid {
-        wake::step_aside(oid, chrono::Utc::now().timestamp_micros());
+    let worker = oid.and_then(|oid| wake::step_aside(oid, chrono::Utc::now().timestamp_micros()));
+    // The server refuses WITH (FORCE) to a mere owner while a superuser's process, which the worker is, is still there.
+    let until = Instant::now() + STEP_ASIDE;
+    while worker.is_some_and(sys::is_alive) && Instant::now() < until {
+        sys::wait(None, Some(Duration::from_millis(10)));
     }
 }

@@ -196,15 +196,15 @@ pub fn expect_worker(database: pg_sys::Oid) {
 }
 
 /// Ends the worker of a database, and keeps its successor away for a moment: longer than the server waits for others to
-/// leave.
-pub fn step_aside(database: pg_sys::Oid, now_micros: i64) {
-    let worker = {
-        let mut shared = SHARED.exclusive();
-        let Some(slot) = shared.slots.iter_mut().find(|slot| slot.database == database.to_u32()) else { return };
-        slot.aside_until = now_micros + 6_000_000;
-        slot.worker
-    };
+/// leave. Gives the process id that the worker had, if there was one.
+pub fn step_aside(database: pg_sys::Oid, now_micros: i64) -> Option<i32> {
+    let mut shared = SHARED.exclusive();
+    let slot = shared.slots.iter_mut().find(|slot| slot.database == database.to_u32())?;
+    slot.aside_until = now_micros + 6_000_000;
+    let worker = slot.worker;
+    drop(shared);
     sys::terminate(worker);
+    sys::is_alive(worker).then_some(worker)
 }
 
 /// This process leaves: why decides when the launcher starts the next one.

@@ -37,6 +37,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A fault of the same kind is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// Mails must not take a sender thread from the calls; the lane limits these, not the number of threads.
+const MAIL_THREAD: usize = 1;
 /// How long a stop waits for calls that are being cut.
 const STOP_WAIT: Duration = Duration::from_millis(300);
 
@@ -72,6 +74,8 @@ struct Worker {
     desk: mail::Desk,
     /// The attached table, as it was last seen.
     bookings: Option<Bookings>,
+    /// How long calls take.
+    pace: Duration,
     /// There may be more to claim.
     more: bool,
     next_due: Option<DateTime<Utc>>,
@@ -120,7 +124,7 @@ impl Worker {
         let no_pipe = |error: std::io::Error| format!("no wake-up pipe: {error}");
         let alarm = Alarm::new().map_err(no_pipe)?;
         let bell = alarm.bell().map_err(no_pipe)?;
-        let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
+        let pool = Pool::new(settings.concurrency as usize + MAIL_THREAD, move || bell.ring())?;
         let began = Instant::now();
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),
@@ -140,6 +144,7 @@ impl Worker {
             last_error: None,
             desk: mail::Desk::new(),
             bookings: None,
+            pace: Duration::ZERO,
             more: true,
             next_due: None,
             next_prune: began,
@@ -204,7 +209,8 @@ impl Worker {
                 if !postponed.is_empty() || claimed.busy || (stuck && may_go) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
-                self.unrecorded = postponed;
+                // What was recalled meanwhile stands there already.
+                self.unrecorded.extend(postponed);
                 self.send_token_request();
                 self.send(claimed.jobs);
                 let quiet = !self.more && self.in_flight() == 0;
@@ -212,7 +218,7 @@ impl Worker {
             }
             Err(error) => {
                 self.keep_calling(&kept);
-                self.unrecorded = kept;
+                self.unrecorded.extend(kept);
                 self.token_intent = None;
                 self.more = true;
                 self.trouble(&error);
@@ -242,14 +248,13 @@ impl Worker {
         let calling: Vec<String> = self.calling.iter().cloned().collect();
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
-            let rules = claim::rules(bookings, &self.settings)?;
             let claims = &mut self.claims;
             let mut fence = || {
                 *claims += 1;
                 *claims
             };
             match go {
-                Go::Send(calls) => claimed = claim::claim(bookings, &rules, wall, calls, calling, &mut fence)?,
+                Go::Send(calls) => claimed = claim::claim(bookings, &self.settings, wall, calls, calling, &mut fence)?,
                 Go::FetchToken if !queue::due(wall, 1, calling)?.is_empty() => self.intend_token(wall)?,
                 Go::FetchToken | Go::Wait(_) => {}
             }
@@ -257,16 +262,22 @@ impl Worker {
             if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
                 self.intend_token(wall)?;
             }
-            self.next_due = queue::next_due()?;
+            if !self.more {
+                self.next_due = queue::next_due()?;
+            }
         } else {
+            self.recall();
             (self.more, self.next_due) = (false, None);
         }
         if any || !claimed.jobs.is_empty() {
             let mark = self.mark();
             let caught_up = claimed.drained && claimed.jobs.is_empty() && self.next_due.is_none() && self.in_flight() == 0;
             self.raise_about_lane(wall, caught_up)?;
-            memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;
-            self.news = News::default();
+            // A claim alone changes nothing of it: what was written last, and the time since, say the same.
+            if any || self.news != News::default() {
+                memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;
+                self.news = News::default();
+            }
         }
         Ok((claimed, postponed))
     }

@@ -140,7 +140,7 @@ fn crowd(seconds: impl IntoIterator<Item = i64>, urgent: bool) -> Vec<Pending> {
 #[test]
 fn five_hundred_failures_in_a_minute_make_at_most_three_mails() {
     let steady = |count: i64| (0..count).map(move |n| n * 60 / count);
-    for digest in [0, 1, 5, 60] {
+    for digest in [0, 60] {
         for urgent in [false, true] {
             for rows in
                 [crowd(steady(500), urgent), crowd([0; 500], urgent), crowd((0..500).map(|n| n / 250 * 59), urgent)]

@@ -52,6 +52,8 @@ pub(super) struct State<T> {
     pub(super) queue: VecDeque<Job<T>>,
     pub(super) running: Vec<Running<T>>,
     pub(super) finished: Vec<Done<T>>,
+    /// Jobs taken back before a thread took them.
+    pub(super) recalled: Vec<T>,
     pub(super) errands: VecDeque<Errand>,
     /// At most one at a time, so that errands cannot take all threads.
     pub(super) errand_runs: bool,
@@ -61,7 +63,18 @@ pub(super) struct State<T> {
     pub(super) next_id: u64,
 }
 
+impl<T> State<T> {
+    /// Takes back what no thread has taken.
+    pub(super) fn recall(&mut self) {
+        let (back, stay): (VecDeque<_>, _) = self.queue.drain(..).partition(|job| job.recallable);
+        self.queue = stay;
+        self.recalled.extend(back.into_iter().map(|job| job.tag));
+    }
+}
+
 pub(super) struct Job<T> {
+    /// A bad answer to another job takes it back.
+    pub(super) recallable: bool,
     pub(super) tag: T,
     pub(super) client: Option<Client>,
     pub(super) work: Work,
@@ -91,6 +104,7 @@ impl<T> Crew<T> {
                 queue: VecDeque::new(),
                 running: Vec::new(),
                 finished: Vec::new(),
+                recalled: Vec::new(),
                 errands: VecDeque::new(),
                 errand_runs: false,
                 wanted: sane(threads),
@@ -169,6 +183,9 @@ impl<T> Crew<T> {
             return;
         };
         let first = state.finished.is_empty();
+        if brakes(&reply) {
+            state.recall();
+        }
         let done = state.running.swap_remove(at).done(reply);
         state.finished.push(done);
         drop(state);
@@ -193,6 +210,14 @@ impl<T: Send + 'static> Crew<T> {
             let _block = SignalBlock::new()?;
             thread::Builder::new().name("guestly sender".to_owned()).stack_size(STACK).spawn(move || desk.serve())?;
         }
+    }
+}
+
+/// After such a reply nothing more should leave before somebody has looked at it.
+fn brakes(reply: &Reply) -> bool {
+    match reply {
+        Reply::Answer(answer) => matches!(answer.status, 401 | 403 | 408 | 429 | 500..),
+        Reply::NotSent { .. } | Reply::Lost { .. } => true,
     }
 }
 

@@ -19,6 +19,21 @@ impl Worker {
     pub(super) fn collect(&mut self) {
         let finished = self.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
         finished.into_iter().for_each(|done| self.judge(done));
+        self.take_back();
+    }
+
+    /// What never left is due again, as it was.
+    pub(super) fn take_back(&mut self) {
+        let recalled = self.pool.as_ref().map(|pool| pool.recalled()).unwrap_or_default();
+        for tag in recalled {
+            match tag {
+                Tag::Call(job) => self.unrecorded.push(job.unsent()),
+                Tag::Doctor(question) => self.doctor.1 = Some(question),
+                // A token request is never recalled.
+                Tag::Token { .. } => {}
+            }
+            self.more = true;
+        }
     }
 
     /// Judges one reply; its rows wait in memory until they are committed.
@@ -53,6 +68,7 @@ impl Worker {
                 self.answer(question, Some(&outcome));
             }
             Tag::Call(job) => {
+                self.note_pace(&done.reply, done.elapsed);
                 let moment = Moment {
                     started: trace.started,
                     now: wall,

@@ -35,7 +35,10 @@ pub(super) struct Desk {
     /// There may be alerts that wait.
     waiting: bool,
     sending: bool,
+    /// The mail server failed: nothing leaves before.
     not_before: Option<Instant>,
+    /// A digest is being collected; a new alert may be urgent and is looked at at once.
+    look_again_at: Option<Instant>,
     failures: u32,
     /// Since when Guestly is out of reach, once that is announced.
     outage: Option<DateTime<Utc>>,
@@ -52,6 +55,7 @@ impl Desk {
             waiting: true,
             sending: false,
             not_before: None,
+            look_again_at: None,
             failures: 0,
             outage: None,
             announced: None,
@@ -62,13 +66,14 @@ impl Desk {
 
     /// After a reload another mail server may be there.
     pub(super) fn try_again(&mut self) {
-        (self.not_before, self.failures, self.waiting) = (None, 0, true);
+        (self.not_before, self.look_again_at, self.failures, self.waiting) = (None, None, 0, true);
     }
 
     /// Until when nothing has to be done; none if until something happens.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+        let then = self.not_before.max(self.look_again_at);
         let idle = !self.waiting || self.sending;
-        if idle { None } else { Some(self.not_before.map_or(Duration::ZERO, |then| then.saturating_duration_since(now))) }
+        if idle { None } else { Some(then.map_or(Duration::ZERO, |then| then.saturating_duration_since(now))) }
     }
 }
 
@@ -85,7 +90,7 @@ impl Worker {
                 let about = Raised::about_lane(AlertKind::Outage, sentence);
                 raised.push(Raised { since: Some(wall), waiting: Some(waiting), ..about });
             }
-            (BreakerState::Closed, Some(since)) if caught_up => {
+            (BreakerState::Closed | BreakerState::HalfOpen, Some(since)) if caught_up => {
                 self.desk.outage = None;
                 let sentence = format!("Guestly answers again (outage since {})", since.format("%Y-%m-%d %H:%M UTC"));
                 let about = Raised::about_lane(AlertKind::Recovered, sentence);
@@ -120,14 +125,11 @@ impl Worker {
 
     /// Takes what mail servers answered, and sends the next mail that is due.
     pub(super) fn mail(&mut self) {
-        for delivered in self.desk.office.delivered() {
-            match delivered.tag {
-                Tag::Alerts(batch) => self.mail_ended(&batch, delivered.outcome),
-                Tag::Test(question) => self.test_ended(question, &delivered.outcome),
-            }
-        }
+        self.take_delivered();
         self.test_mail_asked();
-        self.desk.waiting |= alerts::take_raised();
+        if alerts::take_raised() {
+            (self.desk.waiting, self.desk.look_again_at) = (true, None);
+        }
         if self.desk.pause(Instant::now()) != Some(Duration::ZERO) {
             return;
         }
@@ -136,6 +138,16 @@ impl Worker {
         if let Some(Some((batch, mail))) = self.in_transaction(|worker| worker.next_mail(wall)) {
             self.desk.sending = true;
             self.post(Tag::Alerts(batch.clone()), mail, batch.key);
+        }
+    }
+
+    /// What mail servers answered.
+    pub(super) fn take_delivered(&mut self) {
+        for delivered in self.desk.office.delivered() {
+            match delivered.tag {
+                Tag::Alerts(batch) => self.mail_ended(&batch, delivered.outcome),
+                Tag::Test(question) => self.test_ended(question, &delivered.outcome),
+            }
         }
     }
 
@@ -156,7 +168,7 @@ impl Worker {
             Next::Nothing => Ok(None),
             Next::At(then) => {
                 self.desk.waiting = true;
-                self.desk.not_before = Some(Instant::now() + (then - wall).to_std().unwrap_or_default());
+                self.desk.look_again_at = Some(Instant::now() + (then - wall).to_std().unwrap_or_default());
                 Ok(None)
             }
             Next::Send(batch) => {
@@ -164,7 +176,7 @@ impl Worker {
                 let told = alerts::compose(&waiting, &batch, bookings.as_ref(), wall)?;
                 let site = Some(settings::environment()).filter(|name| !name.is_empty());
                 let Some(mail) = digest(&told, wall, site.as_deref()) else { return Ok(None) };
-                alerts::set_key(&batch.ids, Some(&batch.key), None)?;
+                alerts::set_key(&all(&batch), Some(&batch.key), None)?;
                 Ok(Some((batch, mail)))
             }
         }
@@ -182,8 +194,10 @@ impl Worker {
         self.desk.waiting = true;
         if let MailOutcome::Accepted { answer } = &outcome {
             self.desk.failures = 0;
-            let done: Vec<i64> = batch.ids.iter().chain(&batch.superseded).copied().collect();
-            self.in_transaction(|_| alerts::settle(&done, "sent", Some(answer)));
+            self.in_transaction(|_| {
+                alerts::settle(&batch.superseded, "superseded", None)?;
+                alerts::settle(&batch.ids, "sent", Some(answer))
+            });
             return;
         }
         let (permanent, maybe_sent, why) = match outcome {
@@ -195,7 +209,7 @@ impl Worker {
         self.desk.not_before = Some(Instant::now() + mail_pause(self.desk.failures, permanent, super::judge::jitter()));
         self.report(&format!("alerts cannot be mailed: {why}"), "See guestly_doctor(); they wait in guestly.alerts.");
         let key = maybe_sent.then_some(batch.key.as_str());
-        self.in_transaction(|_| alerts::set_key(&batch.ids, key, Some(&why)));
+        self.in_transaction(|_| alerts::set_key(&all(batch), key, Some(&why)));
     }
 
     fn mail_settings(&self) -> MailSettings {
@@ -236,4 +250,9 @@ impl Worker {
         self.in_transaction(|_| memory::answer_test_mail(&words));
         wake::mail_answered(question);
     }
+}
+
+/// Every row that leaves with a mail.
+fn all(batch: &Batch) -> Vec<i64> {
+    batch.ids.iter().chain(&batch.superseded).copied().collect()
 }

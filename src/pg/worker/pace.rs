@@ -7,13 +7,45 @@ use chrono::{DateTime, Utc};
 
 use super::Worker;
 use crate::domain::lane::Go;
+use crate::domain::outcome::Reply;
 
 /// Outcomes that may wait in memory before no more are claimed.
 const UNRECORDED_MAX: usize = 200;
 /// Bookings that test mode works off in one transaction.
 const TEST_BATCH: u32 = 100;
 
+/// So much work may wait in the sender threads' queue, so that they are busy while the main thread writes.
+const AHEAD: Duration = Duration::from_millis(20);
+/// And at most so many calls.
+const AHEAD_MAX: f64 = 100.0;
+/// Calls that take longer leave time enough to claim the next one.
+const SLOW: Duration = Duration::from_millis(500);
+
 impl Worker {
+    /// Calls that may be claimed beyond those on their way: none while there is any trouble.
+    fn ahead(&self) -> u32 {
+        if self.pace.is_zero() || self.pace > SLOW || self.lane.breaker.is_outage() {
+            return 0;
+        }
+        let calls = f64::from(self.settings.concurrency) * AHEAD.as_secs_f64() / self.pace.as_secs_f64();
+        calls.ceil().min(AHEAD_MAX) as u32
+    }
+
+    /// How long calls take, on a sliding average.
+    pub(super) fn note_pace(&mut self, reply: &Reply, elapsed: Duration) {
+        if matches!(reply, Reply::Answer(_)) {
+            self.pace = if self.pace.is_zero() { elapsed } else { (self.pace * 7 + elapsed) / 8 };
+        }
+    }
+
+    /// What waits in the sender threads' queue comes back: nothing may be sent any more.
+    pub(super) fn recall(&mut self) {
+        if let Some(pool) = &self.pool {
+            pool.recall();
+        }
+        self.take_back();
+    }
+
     pub(super) fn is_something_due(&self) -> bool {
         self.settings.enabled && (self.more || self.next_due.is_some_and(|due| due <= Utc::now()))
     }
@@ -27,7 +59,7 @@ impl Worker {
             return Go::Send(TEST_BATCH);
         }
         let in_flight = self.in_flight();
-        self.lane.go(now, wall, in_flight, self.settings.concurrency)
+        self.lane.go(now, wall, in_flight, self.settings.concurrency.saturating_add(self.ahead()))
     }
 
     pub(super) fn in_flight(&self) -> u32 {

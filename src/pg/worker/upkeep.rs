@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
+use super::{MAIL_THREAD, REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::look_up_at;
 use crate::pg::bookings::Bookings;
 use crate::pg::record::record_all;
@@ -27,7 +27,7 @@ impl Worker {
                 .in_transaction(|worker| {
                     queue::rescue(now, look)?;
                     worker.recall_outage()?;
-                    queue::follow_timeline()
+                    queue::follow_timeline(now, look)
                 })
                 .is_some();
         }
@@ -51,8 +51,9 @@ impl Worker {
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
-            pool.resize(self.settings.concurrency as usize);
+            pool.resize(self.settings.concurrency as usize + MAIL_THREAD);
         }
+        self.recall();
         self.more = true;
         self.reported = None;
         self.desk.try_again();
@@ -113,6 +114,7 @@ impl Worker {
 
     /// SIGTERM: cut the calls, write what is known, leave so that the launcher starts a successor.
     pub(super) fn stop(mut self) -> ! {
+        self.recall();
         if let Some(client) = &self.client {
             client.shutdown();
         }
@@ -121,6 +123,7 @@ impl Worker {
                 self.judge(done);
             }
         }
+        self.take_delivered();
         let changes = std::mem::take(&mut self.unrecorded);
         if !changes.is_empty() {
             let written = session::transaction(c"guestly_sync: stopping", || {

@@ -102,7 +102,16 @@ impl Cluster {
     /// # Panics
     /// If it does not start, with the end of its log.
     pub fn start_again(&self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with these arguments for `postgres` itself.
+    ///
+    /// # Panics
+    /// If it does not start, with the end of its log.
+    pub fn start_with(&self, arguments: &[&str]) {
         let mut command = self.pg_ctl();
+        command.arg("-o").arg(arguments.join(" "));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["start", "-w", "-t", "60", "-l"]).arg(self.folder.join("log"));
         run(&mut command).unwrap_or_else(|error| panic!("{error}\n{}", self.log_tail()));

@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 use crate::database::Database;
 use crate::folder::{programs, server_command};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -13,6 +13,12 @@ use std::thread;
 #[must_use]
 pub fn program(name: &str) -> Command {
     server_command(&programs().join(name))
+}
+
+/// The folder of the server's programs, as `pg_upgrade` wants it.
+#[must_use]
+pub fn folder_of_programs() -> PathBuf {
+    programs()
 }
 
 /// Runs a command with this input and gives what it printed, or its complaints with its status.

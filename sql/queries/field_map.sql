@@ -1,2 +1,0 @@
--- The mapping.
-SELECT field, expression FROM guestly.field_map

@@ -1,0 +1,206 @@
+//! Where alert mails go in a test: a real mail server (Debian's aiosmtpd, in Python) that keeps what it takes. Called by
+//! the tests, on their threads. Must not know what is mailed.
+
+use crate::folder::{must_run, new_server_folder, remove};
+use crate::letter::{Letter, PYTHON};
+use crate::options::Options;
+use crate::wait::wait_until;
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A mail server on this machine. Dropped, it ends and its mails are deleted.
+#[derive(Debug)]
+pub struct Mailbox {
+    folder: PathBuf,
+    port: u16,
+    server: Mutex<Option<Server>>,
+}
+
+#[derive(Debug)]
+struct Server {
+    child: Child,
+    /// It ends when this does.
+    _input: Option<ChildStdin>,
+}
+
+/// The files of an encrypted server: a certificate for this machine and the authority that signed it.
+#[derive(Debug)]
+pub struct Certificate {
+    /// What a client must trust, in PEM.
+    pub authority: String,
+    /// The server's own.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+    folder: PathBuf,
+}
+
+impl Mailbox {
+    /// A server that takes everything.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::open_with(&[])
+    }
+
+    /// A server with these arguments of `mail/server.py`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn open_with(arguments: &[&str]) -> Self {
+        let folder = new_server_folder();
+        let (server, port) = start(&folder, 0, arguments);
+        Self { folder, port, server: Mutex::new(Some(server)) }
+    }
+
+    /// Where it listens, or listened.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The settings that mail alerts to here after a second, from `alerts@example.org` to `owner@example.org`.
+    #[must_use]
+    pub fn options(&self, options: Options) -> Options {
+        options
+            .setting("guestly_sync.admin_email", "owner@example.org")
+            .setting("guestly_sync.alert_from", "Flat alerts <alerts@example.org>")
+            .setting("guestly_sync.smtp_url", &self.url())
+            .setting("guestly_sync.alert_digest", "1s")
+    }
+
+    /// The value of `guestly_sync.smtp_url`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("smtp://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the server: from now on connections are refused. The mails stay.
+    pub fn close(&self) {
+        if let Some(mut server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = server.child.kill();
+            let _ = server.child.wait();
+        }
+    }
+
+    /// Starts it again at the same place, with these arguments.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn open_again(&self, arguments: &[&str]) {
+        self.close();
+        let (server, _) = start(&self.folder, self.port, arguments);
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+    }
+
+    /// Every mail that was taken, oldest first.
+    ///
+    /// # Panics
+    /// If one cannot be read.
+    #[must_use]
+    pub fn letters(&self) -> Vec<Letter> {
+        let files = fs::read_dir(&self.folder).unwrap_or_else(|error| panic!("no mails: {error}"));
+        let mut mails: Vec<PathBuf> = files.flatten().map(|file| file.path()).collect();
+        mails.retain(|path| path.extension().is_some_and(|end| end == "eml"));
+        mails.sort();
+        mails.iter().map(|path| Letter::read(&content(path), &facts(path))).collect()
+    }
+
+    /// Waits until so many mails are there, and gives them.
+    ///
+    /// # Panics
+    /// If they are fewer in the end, or more.
+    #[must_use]
+    #[track_caller]
+    pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        wait_until(&format!("{count} mails"), timeout, || {
+            letters = self.letters();
+            let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
+            (letters.len() >= count, format!("{subjects:#?}"))
+        });
+        let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
+        assert_eq!(letters.len(), count, "{subjects:#?}");
+        letters
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.close();
+        let _ = remove(&self.folder);
+    }
+}
+
+fn start(folder: &Path, port: u16, arguments: &[&str]) -> (Server, u16) {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/mail/server.py");
+    let mut child = Command::new(PYTHON)
+        .arg(program)
+        .arg(folder)
+        .arg(port.to_string())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{PYTHON} does not start: {error}"));
+    let mut line = String::new();
+    if let Some(words) = child.stdout.take() {
+        let _ = BufReader::new(words).read_line(&mut line);
+    }
+    let input = child.stdin.take();
+    let Ok(port) = line.trim().parse() else { panic!("the mail server says {line:?}; is python3-aiosmtpd there?") };
+    (Server { child, _input: input }, port)
+}
+
+fn content(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn facts(path: &Path) -> Value {
+    serde_json::from_slice(&content(&path.with_extension("json"))).unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Certificate {
+    /// Makes an authority and a certificate of it for `localhost` and `127.0.0.1`, good for a day.
+    ///
+    /// # Panics
+    /// If there is no openssl.
+    #[must_use]
+    pub fn make() -> Self {
+        let folder = new_server_folder();
+        // The servers' account reads the authority.
+        let path = |name: &str| folder.join(name).display().to_string();
+        let made = Self {
+            authority: path("authority.pem"),
+            certificate: path("certificate.pem"),
+            key: path("key.pem"),
+            folder: folder.clone(),
+        };
+        let new = |subject: &str, key: &str, out: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["req", "-x509", "-days", "1", "-nodes", "-newkey", "ec"]);
+            openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", subject, "-keyout", key, "-out", out]);
+            openssl
+        };
+        let authority_key = path("authority-key.pem");
+        must_run(&mut new("/CN=Test authority", &authority_key, &made.authority));
+        must_run(
+            new("/CN=localhost", &made.key, &made.certificate)
+                .args(["-CA", &made.authority, "-CAkey", &authority_key])
+                .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"]),
+        );
+        made
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        let _ = remove(&self.folder);
+    }
+}

@@ -1,0 +1,135 @@
+//! Alert mails over SMTP, against a real mail server: plain, encrypted, with a login, and everything that it may refuse.
+
+use guestly_scenarios::{Certificate, Mailbox, SOON, Site, host, wait_until};
+
+/// What `guestly_test_alert()` says.
+fn test_alert(site: &Site) -> String {
+    site.query_one("SELECT guestly_test_alert()")
+}
+
+/// A changed setting reaches the worker a moment later.
+#[track_caller]
+fn wait_for_answer(site: &Site, words: &str) -> String {
+    let mut said = String::new();
+    wait_until(&format!("the answer {words:?}"), SOON, || {
+        said = test_alert(site);
+        (said.contains(words), said.clone())
+    });
+    said
+}
+
+fn doctor(site: &Site, name: &str) -> [String; 3] {
+    let query = "SELECT status, detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = $1";
+    let rows = site.query(query, &[&name]);
+    [rows[0].get(0), rows[0].get(1), rows[0].get(2)]
+}
+
+/// A booking of a flat that has no listing: it fails without a call.
+fn failing_booking(site: &Site) -> String {
+    site.sql("DELETE FROM guestly.listings WHERE property = 'canal-loft'");
+    let ids = host::make_bookings(site, 3);
+    let flat = "SELECT b.id::text FROM bookings b JOIN properties p ON p.id = b.property_id \
+                WHERE p.slug = 'canal-loft' ORDER BY b.created_at DESC, b.booking_reference DESC LIMIT 1";
+    let id: String = site.query_one(flat);
+    assert!(ids.contains(&id));
+    host::pay(site, std::slice::from_ref(&id));
+    site.wait_failed(&id);
+    id
+}
+
+#[test]
+fn a_test_mail_arrives_in_plain_smtp_and_the_function_says_what_the_server_answered() {
+    let mailbox = Mailbox::open();
+    let site = Site::open_with(|options| {
+        mailbox
+            .options(options)
+            .setting("guestly_sync.admin_email", "owner@example.org, Front Desk <desk@example.org>")
+            .setting("guestly_sync.environment", "berlin")
+    });
+    assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
+    let letter = mailbox.wait_for(1, SOON).remove(0);
+    assert_eq!(letter.subject, "[Guestly] Test: alerts of berlin arrive");
+    assert_eq!((letter.sender.as_str(), letter.encrypted), ("alerts@example.org", false));
+    assert_eq!(letter.recipients, ["owner@example.org", "desk@example.org"]);
+    for part in [&letter.text, &letter.html] {
+        assert!(part.contains("Nothing is wrong") && part.contains("guestly_sync of berlin"), "{part}");
+    }
+    for header in ["Date", "Message-ID", "Auto-Submitted", "MIME-Version"] {
+        assert!(letter.headers.iter().any(|name| name.eq_ignore_ascii_case(header)), "{:?}", letter.headers);
+    }
+    assert!(letter.id.ends_with("@example.org"), "{}", letter.id);
+    let stored: i64 = site.query_one("SELECT count(*) FROM guestly.alerts");
+    assert_eq!((stored, doctor(&site, "mail")[0].as_str()), (0, "ok"));
+    mailbox.close();
+    let answer = test_alert(&site);
+    assert!(answer.starts_with("not reached: ") && answer.contains("refused"), "{answer}");
+}
+
+#[test]
+fn a_connection_is_encrypted_and_the_login_is_given_only_then() {
+    let (certificate, secret) = (Certificate::make(), "p%3Awort%2Fcanary");
+    let encrypted = ["--certificate", &certificate.certificate, "--key", &certificate.key];
+    let mailbox = Mailbox::open_with(&[&encrypted[..], &["--login", "desk@example.org", "p:wort/canary"]].concat());
+    let url = |login: &str| format!("smtp://{login}@localhost:{}?tls=required", mailbox.port());
+    let site = Site::open_with(|options| {
+        mailbox
+            .options(options)
+            .setting("guestly_sync.smtp_url", &url(&format!("desk%40example.org:{secret}")))
+            .environment("SSL_CERT_FILE", &certificate.authority)
+    });
+    assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
+    let letter = mailbox.wait_for(1, SOON).remove(0);
+    assert!(letter.encrypted, "in the clear");
+    assert_eq!(letter.login.as_deref(), Some("desk@example.org"));
+    assert!(!letter.raw.contains("canary") && !site.log().contains("canary"), "the password came to light");
+    // In the clear a server that wants encryption takes nothing.
+    site.alter_system("guestly_sync.smtp_url", &url("desk%40example.org:wrong").replace("required", "none"));
+    let answer = wait_for_answer(&site, "refused: 530");
+    assert!(answer.contains("STARTTLS"), "{answer}");
+    site.alter_system("guestly_sync.smtp_url", &url("desk%40example.org:hunter22"));
+    let answer = wait_for_answer(&site, "refused: 535");
+    assert!(!answer.contains("hunter22"), "{answer}");
+    mailbox.open_again(&["--login", "desk@example.org", "p:wort/canary"]);
+    let answer = wait_for_answer(&site, "no encryption");
+    assert!(answer.starts_with("refused: ") && answer.contains("nothing was sent to it"), "{answer}");
+    let _ = mailbox.wait_for(1, SOON);
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_in_words() {
+    let certificate = Certificate::make();
+    let mailbox = Mailbox::open_with(&["--certificate", &certificate.certificate, "--key", &certificate.key]);
+    let site = Site::open_with(|options| mailbox.options(options));
+    let answer = test_alert(&site);
+    assert!(!answer.starts_with("accepted") && answer.to_lowercase().contains("certificate"), "{answer}");
+    assert!(mailbox.letters().is_empty());
+}
+
+#[test]
+fn an_address_that_the_server_refuses_is_reported_by_the_doctor_and_stops_nothing() {
+    let mailbox = Mailbox::open_with(&["--refuse", "typo@example.org"]);
+    let site =
+        Site::open_with(|options| mailbox.options(options).setting("guestly_sync.admin_email", "typo@example.org"));
+    let answer = test_alert(&site);
+    assert_eq!(answer, "refused: typo@example.org was refused: 550 5.1.1 No such mailbox here");
+    let id = failing_booking(&site);
+    let reported =
+        "SELECT detail LIKE '%No such mailbox here%', detail FROM guestly_doctor() WHERE check_name = 'alerts'";
+    site.wait_for("the doctor to report it", SOON, reported);
+    let [status, detail, fix] = doctor(&site, "alerts");
+    assert!(status == "fail" && detail.contains("typo@example.org was refused: 550"), "{status} {detail}");
+    assert!(fix.contains("pg_reload_conf") && fix.contains("guestly_test_alert"), "{fix}");
+    site.sql("INSERT INTO guestly.listings VALUES ('canal-loft', '64b1f0aa11bb22cc33dd4401')");
+    let others = site.paid_bookings(6);
+    site.wait_for_status(&others, "synced");
+    assert!(mailbox.letters().is_empty());
+    // Of several recipients the others get it, and the doctor goes on saying which did not.
+    site.alter_system("guestly_sync.admin_email", "typo@example.org, owner@example.org");
+    let letter = mailbox.wait_for(1, SOON).remove(0);
+    assert!(letter.subject.contains(&site.code(&id)), "{}", letter.subject);
+    assert_eq!(letter.recipients, ["owner@example.org"]);
+    let sent = "SELECT count(*) = 1 AND bool_and(state = 'sent'), string_agg(state || ' ' || answer, '; ') FROM guestly.alerts";
+    site.wait_for("it to be sent", SOON, sent);
+    let [status, detail, _] = doctor(&site, "mail");
+    assert!(status == "warn" && detail.contains("typo@example.org was refused: 550"), "{status} {detail}");
+}

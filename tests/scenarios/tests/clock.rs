@@ -1,0 +1,133 @@
+//! A clock that jumps an hour on or back under the running server: no storm of calls, no stall, no create before the
+//! settle window of real time is over. A small preloaded library (`clock/jump.c`) lies to the server about the time of
+//! day; its monotonic clock, and the simulator's, stay true. Against a real server and the simulator.
+
+use guestly_scenarios::{SOON, Site, wait_until};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clock/jump.c");
+
+/// A site whose time of day the test sets.
+struct Watch {
+    site: Site,
+    folder: PathBuf,
+}
+
+impl Watch {
+    fn start(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("guestly-clock-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("cannot make {}: {error}", folder.display()));
+        let (library, offset) = (folder.join("jump.so"), folder.join("offset"));
+        compile(&library);
+        write(&offset, 0);
+        let site = Site::open_with(|options| {
+            options
+                .environment("LD_PRELOAD", &library.display().to_string())
+                .environment("GUESTLY_TEST_CLOCK", &offset.display().to_string())
+                .setting("guestly_sync.poll_interval", "1s")
+        });
+        site.wait_for_worker(&site);
+        Self { site, folder }
+    }
+
+    fn jump(&self, seconds: i64) {
+        let now = "SELECT extract(epoch FROM clock_timestamp())::float8";
+        let before: f64 = self.site.query_one(now);
+        write(&self.folder.join("offset"), seconds);
+        let after: f64 = self.site.query_one(now);
+        assert!((after - before).abs() > 3000.0, "the server's clock did not jump: {before}, {after}");
+    }
+
+    fn wait_until_noticed(&self) {
+        wait_until("the worker to notice", SOON, || (self.site.log().contains("the clock jumped"), String::new()));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The running server has both files open already.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn compile(library: &Path) {
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(library).args([SOURCE, "-ldl"]);
+    let done = compiler.status();
+    assert!(done.as_ref().is_ok_and(std::process::ExitStatus::success), "{compiler:?}: {done:?}");
+}
+
+/// In place and never shorter than eight bytes: the server's processes have the file in their memory.
+fn write(file: &Path, seconds: i64) {
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).open(file);
+    let written = opened.and_then(|mut file| file.write_all(&seconds.to_ne_bytes()));
+    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+}
+
+/// Bookings in every kind of waiting, a jump among them; everything is synced once, in little real time and few calls.
+fn jump_during_everything(name: &str, by: i64) {
+    let watch = Watch::start(name);
+    let site = &watch.site;
+    let mut ids = vec![site.paid_booking()];
+    site.wait_all_synced(SOON);
+    // Two in doubt, of which Guestly holds one without showing it for a while; one that waits for its next try.
+    site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
+    site.sim.fault(json!([
+        {"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_before_accept"}},
+        {"match": {"operation": "create", "nth": 2}, "effect": {"kind": "drop_after_accept"}}
+    ]));
+    let doubted = site.paid_bookings(2);
+    site.sim.wait_for_calls("search", 1, SOON);
+    let before = site.sim.metrics()["requests"].as_u64().unwrap_or_default();
+    watch.jump(by);
+    let began = Instant::now();
+    watch.wait_until_noticed();
+    ids.extend(site.paid_bookings(2));
+    ids.extend(doubted.iter().cloned());
+    site.wait_all_synced(SOON);
+    assert!(began.elapsed() < Duration::from_secs(20), "stalled for {:?}", began.elapsed());
+    let metrics = site.sim.metrics();
+    let calls = metrics["requests"].as_u64().unwrap_or_default() - before;
+    // Two new bookings, and seven look-ups and a create for each that is in doubt.
+    assert!(calls <= 2 + 2 * 10, "a storm of {calls} calls");
+    assert_eq!((site.sim.calls("token"), &metrics["creates_without_look_up"]), (1, &json!(0)));
+    for id in &doubted {
+        let calls = site.calls_of(&site.code(id));
+        let creates: Vec<&Value> = calls.iter().filter(|call| call["operation"] == "create").collect();
+        assert!(creates.len() <= 2, "{} creates", creates.len());
+    }
+    // Among them: no create before settle was over in Guestly's own time.
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_on_causes_no_early_create_and_no_storm() {
+    jump_during_everything("on", 3600);
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_back_causes_no_stall_and_no_storm() {
+    jump_during_everything("back", -3600);
+}
+
+#[test]
+fn a_clock_that_jumps_during_a_pause_of_guestlys_neither_shortens_nor_prolongs_it() {
+    for by in [3600, -3600] {
+        let watch = Watch::start(&format!("pause{by}"));
+        let site = &watch.site;
+        site.sim.fault(
+            json!({"match": {"operation": "create", "nth": 1}, "effect": {"kind": "rate_limit", "retry_after": "5"}}),
+        );
+        let id = site.paid_booking();
+        site.sim.wait_for_calls("create", 1, SOON);
+        watch.jump(by);
+        site.wait_all_synced(SOON);
+        assert_eq!(site.sim.metrics()["calls_before_retry_after_ended"], 0, "{by}");
+        site.assert_once_each(&[id]);
+    }
+}
