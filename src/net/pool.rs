@@ -74,7 +74,7 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     #[cfg(test)]
-    fn submit_work(&self, tag: T, client: Option<Client>, work: Work) {
+    fn submit_work(&self, tag: T, client: Option<Client>, work: self::crew::Work) {
         self.push(Job { recallable: false, tag, client, work });
     }
 
@@ -154,6 +154,9 @@ impl<T> Drop for Pool<T> {
     }
 }
 
+#[cfg(test)]
+#[path = "pool_recall_tests.rs"]
+mod recall_tests;
 #[cfg(test)]
 #[path = "pool_tests.rs"]
 mod tests;

@@ -54,7 +54,8 @@ impl Site {
     #[track_caller]
     #[must_use]
     pub fn log_of(&self, id: &str) -> Vec<String> {
-        let query = "SELECT operation || ':' || outcome FROM guestly.attempts WHERE booking_id = $1 ORDER BY started_at";
+        let query =
+            "SELECT operation || ':' || outcome FROM guestly.attempts WHERE booking_id = $1 ORDER BY started_at";
         self.query(query, &[&id]).iter().map(|row| row.get(0)).collect()
     }
 

@@ -29,7 +29,9 @@ fn slow_site() -> Site {
 
 /// Holds what `statement` locks for a while, then lets go.
 fn hold(mut session: Client, statement: &str) {
-    session.batch_execute(&format!("BEGIN; {statement}; SELECT pg_sleep({}); COMMIT", HELD.as_secs_f64())).unwrap();
+    session
+        .batch_execute(&format!("BEGIN; {statement}; SELECT pg_sleep({}); COMMIT", HELD.as_secs_f64()))
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

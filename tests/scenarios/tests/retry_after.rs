@@ -23,7 +23,7 @@ fn throttled(retry_after: &Value) -> (Site, Vec<String>) {
 fn date_in(seconds: u32) -> String {
     let mut date = Command::new("date");
     date.env("LC_ALL", "C").args(["-u", "-d", &format!("+{seconds} seconds"), "+%a, %d %b %Y %H:%M:%S GMT"]);
-    String::from_utf8_lossy(&date.output().unwrap().stdout).trim().to_owned()
+    String::from_utf8_lossy(&date.output().unwrap_or_else(|error| panic!("{error}")).stdout).trim().to_owned()
 }
 
 /// Milliseconds from the end of the first create to the arrival of the next call.

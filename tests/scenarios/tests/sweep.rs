@@ -22,7 +22,7 @@ fn pay_between(site: &Site, before: &str, ids: &[String], after: &str) {
         &format!("UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id IN ('{list}')"),
         after,
     ] {
-        session.batch_execute(part).unwrap();
+        session.batch_execute(part).unwrap_or_else(|error| panic!("{error}\nin: {part}"));
     }
 }
 
@@ -100,7 +100,8 @@ fn only_bookings_that_became_paid_after_the_attachment_are_found() {
     let mut expected: Vec<String> = [new, third].concat().iter().map(|id| site.code(id)).collect();
     let mut held: Vec<String> =
         site.sim.state().iter().filter_map(|row| row["confirmationCode"].as_str().map(str::to_owned)).collect();
-    (expected.sort(), held.sort());
+    expected.sort();
+    held.sort();
     assert_eq!(held, expected, "an old booking was sent");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM bookings WHERE guestly_sync_status = 'synced'"), 3);
     site.sim.assert_no_violation();

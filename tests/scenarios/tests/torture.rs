@@ -86,12 +86,11 @@ fn strike(site: &Site, choices: &mut Choices) -> &'static str {
     }
 }
 
-fn torture(seed: u64) {
-    let began = Instant::now();
+fn site_with(seed: u64) -> Site {
     // What is on its way to Guestly on a machine that is busy with many seeds may need half a second.
     let knobs =
         Knobs { seed, lag_scale: 0.02, limits: false, retry_after_grace_ms: 500, ..Knobs::of(Profile::Observed) };
-    let site = Site::open_on(Sim::start(Config { port: 0, knobs }), |options| {
+    Site::open_on(Sim::start(Config { port: 0, knobs }), |options| {
         options
             .setting("guestly_sync.request_timeout", "1s")
             .setting("guestly_sync.concurrency", "8")
@@ -99,7 +98,12 @@ fn torture(seed: u64) {
             .setting("guestly_sync.rate_per_minute", "0")
             .setting("guestly_sync.rate_per_hour", "0")
             .setting("guestly_sync.poll_interval", "1s")
-    });
+    })
+}
+
+fn torture(seed: u64) {
+    let began = Instant::now();
+    let site = site_with(seed);
     let ids = host::make_bookings(&site, BOOKINGS);
     site.sim.fault(weather());
     let mut choices = Choices(seed);
