@@ -52,6 +52,27 @@ BEGIN
     RETURN missing;
 END $$;
 
+-- Statuses of paid bookings that have none of Guestly's; where a mapping expression raises, its words.
+CREATE FUNCTION guestly.statuses_missing() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT 'no status of Guestly''s for ' || string_agg(quote_literal(s.name), ', ' ORDER BY s.name)
+            FROM unnest(guestly.paid_booking_statuses()) AS s (name)
+            WHERE NOT EXISTS (SELECT FROM guestly.status_map m WHERE lower(m.booking_status) = lower(s.name)));
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'the bookings cannot be read: ' || SQLERRM;
+END $$;
+
+-- Where the worker finds the roots of TLS: the same files as in the library.
+CREATE FUNCTION guestly.certificate_store() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(f.path) FROM unnest(ARRAY['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt',
+        '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem']) AS f (path)
+    CROSS JOIN LATERAL pg_stat_file(f.path, true) s WHERE s.size > 0
+$$;
+
 CREATE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

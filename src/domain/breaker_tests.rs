@@ -46,10 +46,7 @@ fn five_failures_in_a_row_open_it() {
 fn one_probe_after_the_pause_and_only_with_nothing_in_flight() {
     let breaker = open();
     assert_eq!(breaker.permits(Duration::from_millis(999), 0), 0);
-    assert_eq!(
-        breaker.next_probe(Duration::from_millis(400)),
-        Some(Duration::from_millis(600))
-    );
+    assert_eq!(breaker.next_probe(Duration::from_millis(400)), Some(Duration::from_millis(600)));
     assert_eq!(breaker.permits(at(1), 0), 1);
     assert_eq!(breaker.permits(at(1), 1), 0);
     assert_eq!(breaker.permits(at(1), u32::MAX), 0);
@@ -73,22 +70,12 @@ fn pauses_double_to_a_minute() {
 
 #[test]
 fn jitter_adds_up_to_a_quarter() {
-    for (jitter, millis) in [
-        (0.0, 1_000),
-        (0.5, 1_125),
-        (1.0, 1_250),
-        (f64::NAN, 1_250),
-        (-9.0, 1_000),
-        (9.0, 1_250),
-    ] {
+    for (jitter, millis) in [(0.0, 1_000), (0.5, 1_125), (1.0, 1_250), (f64::NAN, 1_250), (-9.0, 1_000), (9.0, 1_250)] {
         let mut breaker = Breaker::new();
         for _ in 0..5 {
             breaker.failure(at(0), jitter);
         }
-        assert_eq!(
-            breaker.next_probe(at(0)),
-            Some(Duration::from_millis(millis))
-        );
+        assert_eq!(breaker.next_probe(at(0)), Some(Duration::from_millis(millis)));
     }
 }
 
@@ -99,10 +86,7 @@ fn slow_failures_of_earlier_calls_do_not_lengthen_the_pause() {
     for seconds in 0..30 {
         breaker.failure_of(at(0), at(seconds), 0.9);
     }
-    assert_eq!(
-        breaker, before,
-        "begun before the pause ended, whenever they fail"
-    );
+    assert_eq!(breaker, before, "begun before the pause ended, whenever they fail");
     breaker.failure_of(at(30), at(31), 0.0);
     assert_eq!(breaker.next_probe(at(31)), Some(at(2)), "the probe");
 }
@@ -144,11 +128,7 @@ fn a_failure_on_the_way_doubles_the_pause() {
     assert_eq!(breaker.state(), BreakerState::Open);
     assert_eq!(breaker.next_probe(at(3)), Some(at(2)));
     breaker.failure_of(at(2), at(4), 0.0);
-    assert_eq!(
-        breaker.next_probe(at(3)),
-        Some(at(2)),
-        "another call of the same ramp"
-    );
+    assert_eq!(breaker.next_probe(at(3)), Some(at(2)), "another call of the same ramp");
     assert_eq!(breaker.opened_at(), Some(at(0)));
 }
 
@@ -191,11 +171,6 @@ fn extreme_times_do_not_panic_and_time_back_permits_nothing() {
 
 #[test]
 fn states_have_names() {
-    let names = [
-        BreakerState::Closed,
-        BreakerState::Open,
-        BreakerState::HalfOpen,
-    ]
-    .map(BreakerState::as_str);
+    let names = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(BreakerState::as_str);
     assert_eq!(names, ["closed", "open", "half-open"]);
 }

@@ -71,11 +71,7 @@ impl ErrorClass {
     pub const fn is_permanent(self) -> bool {
         matches!(
             self,
-            Self::InvalidBooking
-                | Self::UnknownListing
-                | Self::UnknownStatus
-                | Self::DatesTaken
-                | Self::Refused
+            Self::InvalidBooking | Self::UnknownListing | Self::UnknownStatus | Self::DatesTaken | Self::Refused
         )
     }
 }
@@ -93,10 +89,7 @@ impl Problem {
     /// A problem in plain words.
     #[must_use]
     pub fn new(class: ErrorClass, sentence: impl Into<String>) -> Self {
-        Self {
-            class,
-            sentence: sentence.into(),
-        }
+        Self { class, sentence: sentence.into() }
     }
 }
 

@@ -8,7 +8,11 @@ fn rules() -> Rules {
     Rules {
         tables: Tables {
             listings: HashMap::from([pair("flat-1", "64b1f0aa11bb22cc33dd44e1")]),
-            statuses: HashMap::from([pair("confirmed", "confirmed"), pair("cancelled", "canceled"), pair("pending", "inquiry")]),
+            statuses: HashMap::from([
+                pair("confirmed", "confirmed"),
+                pair("cancelled", "canceled"),
+                pair("pending", "inquiry"),
+            ]),
         },
         source: "website".to_owned(),
         ..Rules::default()
@@ -67,7 +71,11 @@ fn the_table_of_cases() {
 #[test]
 fn a_late_notice_of_the_payment_provider_does_not_take_a_paid_booking_out_of_the_queue() {
     for late in ["processing", "failed", "pending"] {
-        assert_eq!(operation(&plan(&row("confirmed", late), &Queued::default(), &rules())), Some(Operation::Create), "{late}");
+        assert_eq!(
+            operation(&plan(&row("confirmed", late), &Queued::default(), &rules())),
+            Some(Operation::Create),
+            "{late}"
+        );
     }
 }
 

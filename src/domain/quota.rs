@@ -32,12 +32,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            per_second: 15,
-            per_minute: 120,
-            per_hour: 5_000,
-            share_percent: 70,
-        }
+        Self { per_second: 15, per_minute: 120, per_hour: 5_000, share_percent: 70 }
     }
 }
 
@@ -67,11 +62,7 @@ impl Quota {
     pub fn new(limits: Limits, now: Duration) -> Self {
         let mut buckets = WINDOWS.map(Bucket::new);
         configure(&mut buckets, limits);
-        Self {
-            buckets,
-            latest: now,
-            held: None,
-        }
+        Self { buckets, latest: now, held: None }
     }
 
     /// How many calls may start now: 0 while held, `u32::MAX` where nothing is limited.
@@ -100,11 +91,7 @@ impl Quota {
         }
         let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX));
         let due = self.latest.saturating_add(wait);
-        Some(
-            self.held
-                .map_or(due, |until| due.max(until))
-                .saturating_sub(now),
-        )
+        Some(self.held.map_or(due, |until| due.max(until)).saturating_sub(now))
     }
 
     /// Learns from an answer's headers, since others use the account too. What we may still use is lowered

@@ -10,35 +10,17 @@ fn after(millis: u64) -> Duration {
 }
 
 fn limits(per_second: u32, per_minute: u32, per_hour: u32, share_percent: u32) -> Limits {
-    Limits {
-        per_second,
-        per_minute,
-        per_hour,
-        share_percent,
-    }
+    Limits { per_second, per_minute, per_hour, share_percent }
 }
 
 fn remaining(remaining: u32) -> QuotaHeaders {
-    let window = Window {
-        limit: None,
-        remaining: Some(remaining),
-    };
-    QuotaHeaders {
-        second: window,
-        minute: window,
-        hour: window,
-    }
+    let window = Window { limit: None, remaining: Some(remaining) };
+    QuotaHeaders { second: window, minute: window, hour: window }
 }
 
 fn limit(limit: u32) -> QuotaHeaders {
-    let window = Window {
-        limit: Some(limit),
-        remaining: None,
-    };
-    QuotaHeaders {
-        second: window,
-        ..QuotaHeaders::default()
-    }
+    let window = Window { limit: Some(limit), remaining: None };
+    QuotaHeaders { second: window, ..QuotaHeaders::default() }
 }
 
 #[test]
@@ -92,10 +74,7 @@ fn a_share_of_next_to_nothing_allows_one_call_a_window_and_too_much_is_all() {
 
 #[test]
 fn the_largest_numbers_do_not_overflow() {
-    let mut quota = Quota::new(
-        limits(u32::MAX, u32::MAX, u32::MAX, u32::MAX),
-        Duration::ZERO,
-    );
+    let mut quota = Quota::new(limits(u32::MAX, u32::MAX, u32::MAX, u32::MAX), Duration::ZERO);
     assert_eq!(quota.permits(Duration::ZERO), u32::MAX);
     quota.take(u32::MAX, Duration::ZERO);
     assert_eq!(quota.permits(Duration::ZERO), 0);
@@ -134,21 +113,13 @@ fn headers_lower_the_level_to_our_share_of_what_remains() {
     quota.observe(&remaining(5), 0, START);
     assert_eq!(quota.levels(START), [3.0; 3]);
     quota.observe(&remaining(4), 1, START);
-    assert_eq!(
-        quota.levels(START),
-        [1.0; 3],
-        "2 of 4, one of them under way"
-    );
+    assert_eq!(quota.levels(START), [1.0; 3], "2 of 4, one of them under way");
     quota.observe(&remaining(1_000), 0, START);
     assert_eq!(quota.levels(START), [1.0; 3], "never raised");
     quota.observe(&remaining(1), u32::MAX, START);
     assert_eq!(quota.permits(START), 0);
     quota.observe(&QuotaHeaders::default(), 15, START);
-    assert_eq!(
-        quota.permits(after(60_000)),
-        10,
-        "no headers, nothing learnt"
-    );
+    assert_eq!(quota.permits(after(60_000)), 10, "no headers, nothing learnt");
 }
 
 #[test]
@@ -157,17 +128,9 @@ fn a_lower_limit_counts_until_the_api_names_another() {
     quota.observe(&limit(4), 0, START);
     assert_eq!(quota.permits(START), 4);
     quota.observe(&remaining(9), 0, START);
-    assert_eq!(
-        quota.permits(after(9_000)),
-        4,
-        "not named again: still true"
-    );
+    assert_eq!(quota.permits(after(9_000)), 4, "not named again: still true");
     quota.observe(&limit(0), 0, after(9_000));
-    assert_eq!(
-        quota.permits(after(9_000)),
-        4,
-        "0 is no limit one could keep"
-    );
+    assert_eq!(quota.permits(after(9_000)), 4, "0 is no limit one could keep");
     quota.observe(&limit(500), 0, after(9_000));
     assert_eq!(quota.permits(after(9_000)), 4, "room to refill, no gift");
     assert_eq!(quota.permits(after(19_000)), 10, "never above the settings");
@@ -181,10 +144,7 @@ fn a_hold_only_extends_and_ends() {
     quota.hold(Duration::ZERO);
     assert_eq!(quota.held_until(), Some(after(2_000)));
     assert_eq!(quota.permits(after(1_999)), 0);
-    assert_eq!(
-        quota.next_permit(after(500)),
-        Some(Duration::from_millis(1_500))
-    );
+    assert_eq!(quota.next_permit(after(500)), Some(Duration::from_millis(1_500)));
     assert_eq!(quota.permits(after(2_000)), 10);
     assert_eq!(quota.held_until(), None);
 }
@@ -206,11 +166,7 @@ fn changed_limits_keep_what_was_used() {
     quota.set_limits(limits(100, 0, 0, 100), START);
     assert_eq!(quota.permits(START), 2);
     quota.set_limits(limits(1, 7, 0, 100), START);
-    assert_eq!(
-        quota.levels(START)[..2],
-        [1.0, 7.0],
-        "cut; the new window is full"
-    );
+    assert_eq!(quota.levels(START)[..2], [1.0, 7.0], "cut; the new window is full");
     quota.set_limits(limits(0, 0, 0, 100), START);
     assert_eq!(quota.permits(START), u32::MAX);
 }
@@ -225,11 +181,7 @@ fn a_restart_takes_up_where_it_was() {
     quota.restore(saved, Duration::from_secs(5), Duration::ZERO);
     assert_eq!(quota.levels(Duration::ZERO), [10.0, 55.0, 3_595.0]);
     quota.restore([100.0, 100.0, 1e300], Duration::MAX, Duration::ZERO);
-    assert_eq!(
-        quota.levels(Duration::ZERO),
-        [10.0, 55.0, 3_595.0],
-        "lowers only"
-    );
+    assert_eq!(quota.levels(Duration::ZERO), [10.0, 55.0, 3_595.0], "lowers only");
 }
 
 #[test]

@@ -13,17 +13,8 @@ const MASK: &str = "***";
 const SHORTEST_SECRET: usize = 4;
 
 /// Keys whose values are a guest's personal data, compared without regard to case.
-const PERSONAL_KEYS: [&str; 9] = [
-    "firstName",
-    "lastName",
-    "fullName",
-    "email",
-    "emails",
-    "phone",
-    "phones",
-    "notes",
-    "address",
-];
+const PERSONAL_KEYS: [&str; 9] =
+    ["firstName", "lastName", "fullName", "email", "emails", "phone", "phones", "notes", "address"];
 
 /// A password, client secret or token. Printing it, also as part of another value, shows `***`.
 ///
@@ -80,10 +71,7 @@ pub fn clean(text: &str, max_chars: usize) -> String {
     let mut line = String::new();
     let mut chars = 0_usize;
     // One character too many is enough to know that the text must be cut; the rest is not looked at.
-    'words: for word in text
-        .split(is_separator)
-        .filter(|word: &&str| !word.is_empty())
-    {
+    'words: for word in text.split(is_separator).filter(|word: &&str| !word.is_empty()) {
         let space = (!line.is_empty()).then_some(' ');
         for char in space.into_iter().chain(word.chars()) {
             line.push(char);
@@ -93,11 +81,7 @@ pub fn clean(text: &str, max_chars: usize) -> String {
             }
         }
     }
-    if chars > max_chars {
-        cut(&line, max_chars)
-    } else {
-        line
-    }
+    if chars > max_chars { cut(&line, max_chars) } else { line }
 }
 
 /// The beginning of `line` with `…`, together at most `max_chars` characters.
@@ -187,24 +171,15 @@ fn cover(text: &str, spots: &[(usize, usize)]) -> String {
 /// ```
 pub fn mask_personal(json: &Value) -> Value {
     match json {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| (key.clone(), mask_field(key, value)))
-            .collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), mask_field(key, value))).collect(),
         Value::Array(items) => items.iter().map(mask_personal).collect(),
         plain => plain.clone(),
     }
 }
 
 fn mask_field(key: &str, value: &Value) -> Value {
-    let personal = PERSONAL_KEYS
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(key));
-    if personal {
-        Value::from(MASK)
-    } else {
-        mask_personal(value)
-    }
+    let personal = PERSONAL_KEYS.iter().any(|name| name.eq_ignore_ascii_case(key));
+    if personal { Value::from(MASK) } else { mask_personal(value) }
 }
 
 #[cfg(test)]

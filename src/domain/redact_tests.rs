@@ -19,10 +19,7 @@ fn a_secret_prints_as_stars_wherever_it_is() {
 
 #[test]
 fn clean_makes_one_line() {
-    assert_eq!(
-        clean("a\r\n\tb\u{b}c\0\0d\u{7f}e\u{85}f\u{2028}g", 99),
-        "a b c d e f g"
-    );
+    assert_eq!(clean("a\r\n\tb\u{b}c\0\0d\u{7f}e\u{85}f\u{2028}g", 99), "a b c d e f g");
     assert_eq!(clean("\u{202e}abc\u{2066}", 99), "abc");
     assert_eq!(clean(" \n\0 ", 99), "");
     assert_eq!(clean("", 99), "");
@@ -43,21 +40,9 @@ fn clean_cuts_between_characters() {
 #[test]
 fn mask_covers_overlaps_and_nested_secrets() {
     assert_eq!(mask("token=abcdef;", &["abcdef"]), "token=***;");
-    assert_eq!(
-        mask("abcabcab", &["abcab"]),
-        "***",
-        "two overlapping occurrences"
-    );
-    assert_eq!(
-        mask("xabcdefy", &["abcd", "abcdef"]),
-        "x***y",
-        "one contains the other"
-    );
-    assert_eq!(
-        mask("xabcdefghy", &["abcdef", "efgh"]),
-        "x***y",
-        "one overlaps the other"
-    );
+    assert_eq!(mask("abcabcab", &["abcab"]), "***", "two overlapping occurrences");
+    assert_eq!(mask("xabcdefy", &["abcd", "abcdef"]), "x***y", "one contains the other");
+    assert_eq!(mask("xabcdefghy", &["abcdef", "efgh"]), "x***y", "one overlaps the other");
     assert_eq!(mask("aaaaaaaa", &["aaaa"]), "***");
     assert_eq!(mask("abcdabcd", &["abcd"]), "***", "side by side");
     assert_eq!(mask("pässwörd!", &["pässwörd"]), "***!");

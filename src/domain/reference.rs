@@ -31,10 +31,7 @@ pub fn confirmation_code(booking_id: &str, reference: Option<&str>) -> String {
 }
 
 fn is_code(reference: &str) -> bool {
-    (5..=30).contains(&reference.len())
-        && reference
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    (5..=30).contains(&reference.len()) && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn derived(booking_id: &str) -> String {
@@ -53,9 +50,7 @@ fn derived(booking_id: &str) -> String {
 fn fnv1a_128(bytes: &[u8]) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(OFFSET, |hash, &byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
-    })
+    bytes.iter().fold(OFFSET, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 #[cfg(test)]

@@ -63,11 +63,7 @@ impl Backoff {
 /// `mul_f64` panics near the end of the range.
 pub(super) fn part(whole: Duration, jitter: f64) -> Duration {
     const ONE: f64 = 4_294_967_296.0;
-    let jitter = if jitter.is_nan() {
-        1.0
-    } else {
-        jitter.clamp(0.0, 1.0)
-    };
+    let jitter = if jitter.is_nan() { 1.0 } else { jitter.clamp(0.0, 1.0) };
     // At most 2^94 nanoseconds times 2^32.
     let scaled = (whole.as_nanos() * (jitter * ONE) as u128) >> 32;
     duration(scaled)
@@ -76,9 +72,7 @@ pub(super) fn part(whole: Duration, jitter: f64) -> Duration {
 /// From nanoseconds; what does not fit is the longest duration.
 fn duration(nanos: u128) -> Duration {
     const SECOND: u128 = 1_000_000_000;
-    u64::try_from(nanos / SECOND).map_or(Duration::MAX, |secs| {
-        Duration::new(secs, (nanos % SECOND) as u32)
-    })
+    u64::try_from(nanos / SECOND).map_or(Duration::MAX, |secs| Duration::new(secs, (nanos % SECOND) as u32))
 }
 
 /// When to look next for a reservation whose create had an unknown outcome at `since`, after
@@ -121,10 +115,7 @@ pub fn settled(since: DateTime<Utc>, now: DateTime<Utc>, settle: Duration) -> bo
 
 /// `at + by`, or the last date that chrono knows.
 fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(by)
-        .ok()
-        .and_then(|by| at.checked_add_signed(by))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    TimeDelta::from_std(by).ok().and_then(|by| at.checked_add_signed(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]

@@ -5,10 +5,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn backoff() -> Backoff {
-    Backoff {
-        base: SECOND,
-        max: Duration::from_secs(300),
-    }
+    Backoff { base: SECOND, max: Duration::from_secs(300) }
 }
 
 fn after(seconds: i64) -> DateTime<Utc> {
@@ -17,19 +14,14 @@ fn after(seconds: i64) -> DateTime<Utc> {
 
 #[test]
 fn the_range_doubles_up_to_the_limit() {
-    let longest: Vec<u64> = (1..=11)
-        .map(|n| backoff().delay(n, 1.0, None).as_secs())
-        .collect();
+    let longest: Vec<u64> = (1..=11).map(|n| backoff().delay(n, 1.0, None).as_secs()).collect();
     assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
 }
 
 #[test]
 fn a_pause_is_never_less_than_a_tenth_of_the_base() {
     for attempt in [0, 1, 2, 8, u32::MAX] {
-        assert_eq!(
-            backoff().delay(attempt, 0.0, None),
-            Duration::from_millis(100)
-        );
+        assert_eq!(backoff().delay(attempt, 0.0, None), Duration::from_millis(100));
     }
 }
 
@@ -49,24 +41,14 @@ fn extreme_attempts_reach_the_limit_and_nothing_overflows() {
 
 #[test]
 fn a_base_above_the_limit_is_cut() {
-    let backoff = Backoff {
-        base: Duration::from_secs(100),
-        max: SECOND,
-    };
+    let backoff = Backoff { base: Duration::from_secs(100), max: SECOND };
     assert_eq!(backoff.delay(1, 1.0, None), SECOND);
-    assert_eq!(
-        backoff.delay(1, 0.0, None),
-        SECOND,
-        "a tenth of the base is above the limit"
-    );
+    assert_eq!(backoff.delay(1, 0.0, None), SECOND, "a tenth of the base is above the limit");
 }
 
 #[test]
 fn no_base_means_no_pause_but_a_floor_still_holds() {
-    let backoff = Backoff {
-        base: Duration::ZERO,
-        max: SECOND,
-    };
+    let backoff = Backoff { base: Duration::ZERO, max: SECOND };
     for attempt in [1, 40, 200, u32::MAX] {
         assert_eq!(backoff.delay(attempt, 0.9, None), Duration::ZERO);
         assert_eq!(backoff.delay(attempt, 0.9, Some(SECOND)), SECOND);
@@ -77,15 +59,9 @@ fn no_base_means_no_pause_but_a_floor_still_holds() {
 fn a_floor_is_kept_and_a_short_one_does_not_shorten() {
     let floor = Some(Duration::from_secs(60));
     assert_eq!(backoff().delay(1, 0.0, floor), Duration::from_secs(60));
-    assert_eq!(
-        backoff().delay(1, 0.5, floor),
-        Duration::from_millis(60_500)
-    );
+    assert_eq!(backoff().delay(1, 0.5, floor), Duration::from_millis(60_500));
     assert_eq!(backoff().delay(9, 1.0, floor), Duration::from_secs(256));
-    assert_eq!(
-        backoff().delay(9, 1.0, Some(Duration::ZERO)),
-        backoff().delay(9, 1.0, None)
-    );
+    assert_eq!(backoff().delay(9, 1.0, Some(Duration::ZERO)), backoff().delay(9, 1.0, None));
 }
 
 #[test]
@@ -94,28 +70,20 @@ fn bad_jitter_is_clamped() {
     assert_eq!(backoff().delay(3, f64::NAN, None), longest);
     assert_eq!(backoff().delay(3, f64::INFINITY, None), longest);
     assert_eq!(backoff().delay(3, 7.0, None), longest);
-    assert_eq!(
-        backoff().delay(3, -7.0, None),
-        backoff().delay(3, 0.0, None)
-    );
+    assert_eq!(backoff().delay(3, -7.0, None), backoff().delay(3, 0.0, None));
 }
 
 #[test]
 fn look_ups_widen_and_go_on_after_the_window() {
     let settle = Duration::from_secs(90);
-    let times: Vec<i64> = (0..10)
-        .map(|n| look_up_at(after(0), n, settle).timestamp())
-        .collect();
+    let times: Vec<i64> = (0..10).map(|n| look_up_at(after(0), n, settle).timestamp()).collect();
     assert_eq!(times, [2, 5, 10, 20, 40, 60, 90, 120, 150, 180]);
 }
 
 #[test]
 fn look_ups_scale_with_the_window() {
     let at = |n| look_up_at(after(0), n, Duration::from_millis(900)).timestamp_millis();
-    assert_eq!(
-        [at(0), at(1), at(6), at(7), at(8)],
-        [20, 50, 900, 1200, 1500]
-    );
+    assert_eq!([at(0), at(1), at(6), at(7), at(8)], [20, 50, 900, 1200, 1500]);
     let at = |n| look_up_at(after(0), n, Duration::from_secs(180)).timestamp();
     assert_eq!([at(0), at(6), at(7)], [4, 180, 240]);
 }
@@ -126,10 +94,7 @@ fn extreme_windows_do_not_panic() {
         assert_eq!(look_up_at(after(5), done, Duration::ZERO), after(5));
         let end = look_up_at(DateTime::<Utc>::MAX_UTC, done, Duration::MAX);
         assert_eq!(end, DateTime::<Utc>::MAX_UTC);
-        assert_eq!(
-            look_up_at(after(5), done, Duration::MAX),
-            DateTime::<Utc>::MAX_UTC
-        );
+        assert_eq!(look_up_at(after(5), done, Duration::MAX), DateTime::<Utc>::MAX_UTC);
     }
     assert!(look_up_at(DateTime::<Utc>::MIN_UTC, u32::MAX, SECOND) > DateTime::<Utc>::MIN_UTC);
 }
@@ -138,16 +103,9 @@ fn extreme_windows_do_not_panic() {
 fn the_window_ends_at_its_last_instant() {
     let settle = Duration::from_secs(90);
     assert!(!settled(after(0), after(0), settle));
-    assert!(!settled(
-        after(0),
-        after(90) - TimeDelta::nanoseconds(1),
-        settle
-    ));
+    assert!(!settled(after(0), after(90) - TimeDelta::nanoseconds(1), settle));
     assert!(settled(after(0), after(90), settle));
     assert!(settled(after(0), after(0), Duration::ZERO));
-    assert!(
-        !settled(after(3600), after(0), Duration::ZERO),
-        "the clock went back"
-    );
+    assert!(!settled(after(3600), after(0), Duration::ZERO), "the clock went back");
     assert!(!settled(after(0), after(90), Duration::MAX));
 }

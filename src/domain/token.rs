@@ -83,17 +83,12 @@ impl Token {
 /// assert_eq!(may_fetch(&history, now), Err(now + TimeDelta::hours(19)));
 /// ```
 pub fn may_fetch(history: &[DateTime<Utc>], now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
-    let mut recent: Vec<DateTime<Utc>> = history
-        .iter()
-        .map(|&at| at.min(now))
-        .filter(|&at| now.signed_duration_since(at) < FETCH_WINDOW)
-        .collect();
+    let mut recent: Vec<DateTime<Utc>> =
+        history.iter().map(|&at| at.min(now)).filter(|&at| now.signed_duration_since(at) < FETCH_WINDOW).collect();
     recent.sort_unstable();
     // The newest five fill the window until the oldest of them leaves it.
     match recent.iter().rev().nth(FETCH_LIMIT - 1) {
-        Some(oldest) => Err(oldest
-            .checked_add_signed(FETCH_WINDOW)
-            .unwrap_or(DateTime::<Utc>::MAX_UTC)),
+        Some(oldest) => Err(oldest.checked_add_signed(FETCH_WINDOW).unwrap_or(DateTime::<Utc>::MAX_UTC)),
         None => Ok(()),
     }
 }

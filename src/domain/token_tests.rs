@@ -7,11 +7,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn token(life: i64) -> Token {
-    Token {
-        value: Secret::new("secret-token".to_owned()),
-        fetched_at: at(0),
-        expires_at: at(life),
-    }
+    Token { value: Secret::new("secret-token".to_owned()), fetched_at: at(0), expires_at: at(life) }
 }
 
 #[test]

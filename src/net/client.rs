@@ -23,7 +23,6 @@ use crate::domain::outcome::{Answer, Reply};
 use crate::domain::redact::{Secret, clean, mask};
 use crate::domain::request::{ApiRequest, Method, Request};
 
-
 /// Idle connections kept open: more than the API's 15 concurrent calls, so none is thrown away.
 const IDLE: usize = 32;
 

@@ -11,7 +11,9 @@ use super::bookings::Bookings;
 use super::queue::{seconds, time};
 use super::session::Result;
 use super::statement::{self, Tuple};
-use crate::domain::alert::{Alert, AlertBooking, AlertKind, Batch, Mailed, Outage, Pending, cause, last_arrival_of_list};
+use crate::domain::alert::{
+    Alert, AlertBooking, AlertKind, Batch, Mailed, Outage, Pending, cause, last_arrival_of_list,
+};
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::ErrorClass;
 
@@ -125,8 +127,7 @@ pub fn announced_outage() -> Result<Option<DateTime<Utc>>> {
 
 /// How many bookings wait.
 pub fn waiting() -> Result<i64> {
-    let count =
-        statement::row(include_str!("../../sql/queries/waiting_count.sql"), &[], |row| Ok(row.get::<i64>(1)?))?;
+    let count = statement::row(include_str!("../../sql/queries/waiting_count.sql"), &[], |row| Ok(row.get::<i64>(1)?))?;
     Ok(count.flatten().unwrap_or_default())
 }
 
@@ -178,11 +179,19 @@ pub fn settle(ids: &[i64], state: &str, answer: Option<&str>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
-    statement::run(include_str!("../../sql/queries/alerts_settle.sql"), &[ids.to_vec().into(), state.into(), answer.into()])
+    statement::run(
+        include_str!("../../sql/queries/alerts_settle.sql"),
+        &[ids.to_vec().into(), state.into(), answer.into()],
+    )
 }
 
 /// The alerts of one mail, with all that it says.
-pub fn compose(waiting: &[Waiting], batch: &Batch, bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<Alert>> {
+pub fn compose(
+    waiting: &[Waiting],
+    batch: &Batch,
+    bookings: Option<&Bookings>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Alert>> {
     let told: Vec<&Waiting> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
     let ids: Vec<String> = told.iter().filter_map(|row| row.pending.booking_id.clone()).collect();
     let details = details(bookings, &ids)?;
@@ -240,7 +249,8 @@ fn describe(row: &Row) -> AlertBooking {
     let text = |field| row.get(field).map(str::to_owned);
     let count = |field| row.get(field).and_then(|text| text.parse::<u32>().ok());
     let day = |field| row.get(field).and_then(|text| text.get(..10)).and_then(|day| day.parse::<NaiveDate>().ok());
-    let names: Vec<&str> = [Field::GuestFirstName, Field::GuestLastName].iter().filter_map(|field| row.get(*field)).collect();
+    let names: Vec<&str> =
+        [Field::GuestFirstName, Field::GuestLastName].iter().filter_map(|field| row.get(*field)).collect();
     AlertBooking {
         booking_id: row.booking_id.clone(),
         reference: text(Field::Reference),

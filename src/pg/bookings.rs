@@ -208,6 +208,16 @@ impl Bookings {
         })
     }
 
+    /// The different statuses of paid bookings, a hundred at most.
+    pub fn statuses(&self, paid: &[String]) -> Result<Vec<String>> {
+        let (status, payment) = (self.column(Field::Status), quote_identifier(&self.payment));
+        let sql = format!(
+            "SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE b.{payment}::text = ANY ($1) LIMIT 100",
+            self.table
+        );
+        as_owner(&self.owner, || statement::rows(&sql, &[paid.to_vec().into()], |row| text(row, 1)))
+    }
+
     /// Checks one mapping expression without running it. Errors: what is wrong with it.
     pub fn check(&self, expression: &str) -> Result<()> {
         // In order of the key: it is read beside the key later, where an aggregate is an error.

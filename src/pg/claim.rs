@@ -124,10 +124,5 @@ pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
         table.insert(row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
         Ok(())
     })?;
-    Ok(Rules {
-        tables,
-        labels: bookings.labels(),
-        source: settings.source.clone(),
-        test_mode: settings.test_mode,
-    })
+    Ok(Rules { tables, labels: bookings.labels(), source: settings.source.clone(), test_mode: settings.test_mode })
 }

@@ -101,6 +101,12 @@ mod guestly {
         )
     }
 
+    /// The different statuses of paid bookings; with the rights of the table's owner.
+    #[pg_extern]
+    fn paid_booking_statuses() -> Vec<String> {
+        attached().statuses(&settings::paid_statuses()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED))
+    }
+
     /// Checks a mapping expression. Errors: what is wrong with it.
     #[pg_extern]
     fn check_expression(field: &str, expression: &str) {

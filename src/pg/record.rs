@@ -101,7 +101,8 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
 /// What the owner should hear about it.
 fn alert(change: &Change) -> Option<Raised> {
     let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
-    let doubled = change.attempt.as_ref().filter(|_| change.held.is_some()).and_then(|attempt| attempt.problem.as_ref());
+    let doubled =
+        change.attempt.as_ref().filter(|_| change.held.is_some()).and_then(|attempt| attempt.problem.as_ref());
     let (kind, problem) = match (failed, doubled) {
         (Some(problem), _) => (AlertKind::of_failure(problem.class), problem),
         (None, Some(problem)) => (AlertKind::TwoReservations, problem),

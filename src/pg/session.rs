@@ -6,14 +6,14 @@
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 
-use pgrx::prelude::*;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::*;
 
 use super::sys;
+use super::sys::transaction as calls;
 use crate::domain::outcome::scrub;
 use crate::domain::redact::clean;
-use super::sys::transaction as calls;
 
 /// An SQL error as a value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -138,7 +138,7 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
 pub fn configure() {
     let settings = [
         (c"search_path", "pg_catalog, pg_temp"),
-        (c"lock_timeout", "500ms"), 
+        (c"lock_timeout", "500ms"),
         (c"jit", "off"),
         (c"enable_seqscan", "off"),
         (c"plan_cache_mode", "force_generic_plan"),

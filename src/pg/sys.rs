@@ -9,8 +9,8 @@ use pgrx::pg_sys;
 
 mod scope;
 pub mod transaction;
-pub mod utility;
 mod trigger_row;
+pub mod utility;
 
 pub use scope::*;
 pub use trigger_row::TriggerRow;
@@ -101,7 +101,8 @@ pub fn exit(code: i32) -> ! {
 pub fn wait(fd: Option<RawFd>, timeout: Option<Duration>) -> (bool, bool) {
     let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_EXIT_ON_PM_DEATH;
     // Whole milliseconds, rounded up: a time that is not over yet would only be waited for again.
-    let millis = timeout.map_or(-1, |time| i64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i64::MAX).min(3_600_000));
+    let millis =
+        timeout.map_or(-1, |time| i64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i64::MAX).min(3_600_000));
     events |= if timeout.is_some() { pg_sys::WL_TIMEOUT } else { 0 };
     events |= if fd.is_some() { pg_sys::WL_SOCKET_READABLE } else { 0 };
     // SAFETY: MyLatch is this process's latch; the descriptor is open for as long as its owner, the caller, lives.

@@ -59,7 +59,9 @@ fn note(row: &sys::TriggerRow) {
     }
     let Some(booking_id) = row.new_value(0) else { return };
     register();
-    NOTED.with_borrow_mut(|noted| noted.push(Noted { sub: sys::transaction::current_sub(), booking_id, arrival: row.new_value(2) }));
+    NOTED.with_borrow_mut(|noted| {
+        noted.push(Noted { sub: sys::transaction::current_sub(), booking_id, arrival: row.new_value(2) })
+    });
 }
 
 /// True for a payment status that means paid.
@@ -81,7 +83,9 @@ fn flush() {
     }
     match session::subtransaction(|| noted.chunks(BATCH).try_for_each(queue)) {
         Ok(()) => wake::wake_at_commit(),
-        Err(error) if error.is_cancel() => report::raise_sql(&error, "The payment was cancelled together with its queueing."),
+        Err(error) if error.is_cancel() => {
+            report::raise_sql(&error, "The payment was cancelled together with its queueing.")
+        }
         Err(error) => warn(noted.len(), &error),
     }
 }

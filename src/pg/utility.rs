@@ -29,7 +29,8 @@ fn prepare_drop() {
     if !sys::is_installed() {
         return;
     }
-    let remembered = session::subtransaction(|| statements::run(include_str!("../../sql/queries/prepare_drop.sql"), &[]));
+    let remembered =
+        session::subtransaction(|| statements::run(include_str!("../../sql/queries/prepare_drop.sql"), &[]));
     if let Err(error) = remembered {
         let hint = "After the next CREATE EXTENSION, SELECT * FROM guestly_backfill() lists them.";
         report::warn(error.code, format!("guestly_sync: waiting bookings are not remembered: {}", error.message), hint);

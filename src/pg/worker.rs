@@ -271,7 +271,8 @@ impl Worker {
         }
         if any || !claimed.jobs.is_empty() {
             let mark = self.mark();
-            let caught_up = claimed.drained && claimed.jobs.is_empty() && self.next_due.is_none() && self.in_flight() == 0;
+            let caught_up =
+                claimed.drained && claimed.jobs.is_empty() && self.next_due.is_none() && self.in_flight() == 0;
             self.raise_about_lane(wall, caught_up)?;
             // A claim alone changes nothing of it: what was written last, and the time since, say the same.
             if any || self.news != News::default() {

@@ -42,24 +42,14 @@ impl Api {
 
     pub fn headers(&mut self, at: u128) -> QuotaHeaders {
         self.advance(at);
-        let [second, minute, hour] = [0, 1, 2].map(|i| Window {
-            limit: Some(self.limits[i]),
-            remaining: u32::try_from(self.level[i] / WINDOWS[i]).ok(),
-        });
-        QuotaHeaders {
-            second,
-            minute,
-            hour,
-        }
+        let [second, minute, hour] = [0, 1, 2]
+            .map(|i| Window { limit: Some(self.limits[i]), remaining: u32::try_from(self.level[i] / WINDOWS[i]).ok() });
+        QuotaHeaders { second, minute, hour }
     }
 }
 
 /// The same headers for all three windows.
 pub fn every_window(limit: Option<u32>, remaining: Option<u32>) -> QuotaHeaders {
     let window = Window { limit, remaining };
-    QuotaHeaders {
-        second: window,
-        minute: window,
-        hour: window,
-    }
+    QuotaHeaders { second: window, minute: window, hour: window }
 }

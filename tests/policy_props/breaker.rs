@@ -67,17 +67,10 @@ fn check_breaker(before: &Breaker, after: &Breaker, now: Duration) -> Result<(),
     prop_assert_eq!(after.is_outage(), after.opened_at().is_some());
     prop_assert_eq!(after.is_outage(), after.state() != BreakerState::Closed);
     if before.is_outage() && after.is_outage() {
-        prop_assert_eq!(
-            before.opened_at(),
-            after.opened_at(),
-            "one outage, one beginning"
-        );
+        prop_assert_eq!(before.opened_at(), after.opened_at(), "one outage, one beginning");
     }
     if let Some(wait) = after.next_probe(now) {
-        prop_assert!(
-            wait <= Duration::from_secs(75),
-            "a pause is at most a minute and a quarter"
-        );
+        prop_assert!(wait <= Duration::from_secs(75), "a pause is at most a minute and a quarter");
         prop_assert_eq!(after.permits(now, 0), 0);
         prop_assert_eq!(after.permits(now + wait, 0), 1, "never open for ever");
     }

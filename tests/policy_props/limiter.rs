@@ -11,11 +11,7 @@ use crate::config;
 use crate::limiter_model::{Run, Step, api_limits, settings, step};
 
 /// Calls in any interval are at most capacity plus refill, for each limited window.
-fn within_every_interval(
-    calls: &[(u64, u32)],
-    limits: [u32; 3],
-    share: u32,
-) -> Result<(), TestCaseError> {
+fn within_every_interval(calls: &[(u64, u32)], limits: [u32; 3], share: u32) -> Result<(), TestCaseError> {
     for i in (0..3).filter(|&i| limits[i] > 0) {
         let rate = (u128::from(limits[i]) * u128::from(share.min(100))).max(100);
         for (first, &(begin, _)) in calls.iter().enumerate() {
@@ -23,11 +19,7 @@ fn within_every_interval(
             for &(end, n) in &calls[first..] {
                 made += u128::from(n);
                 let allowed = rate * (WINDOWS[i] + u128::from(end - begin));
-                prop_assert!(
-                    made * 100 * WINDOWS[i] <= allowed,
-                    "{made} calls in {} ns",
-                    end - begin
-                );
+                prop_assert!(made * 100 * WINDOWS[i] <= allowed, "{made} calls in {} ns", end - begin);
             }
         }
     }

@@ -65,12 +65,7 @@ pub fn api_limits() -> impl Strategy<Value = [u32; 3]> {
 
 pub fn settings(limits: [u32; 3], share_percent: u32) -> Limits {
     let [per_second, per_minute, per_hour] = limits;
-    Limits {
-        per_second,
-        per_minute,
-        per_hour,
-        share_percent,
-    }
+    Limits { per_second, per_minute, per_hour, share_percent }
 }
 
 /// One worker (and its successors) on true time, which the API sees; `origin` is when it started.
@@ -87,14 +82,7 @@ pub struct Run {
 impl Run {
     pub fn new(limits: Limits) -> Self {
         let quota = Quota::new(limits, Duration::ZERO);
-        Self {
-            quota,
-            limits,
-            origin: 0,
-            time: 0,
-            calls: Vec::new(),
-            held: 0,
-        }
+        Self { quota, limits, origin: 0, time: 0, calls: Vec::new(), held: 0 }
     }
 
     fn now(&self) -> Duration {
@@ -113,19 +101,10 @@ impl Run {
         let now = self.now();
         if let Some(wait) = self.quota.next_permit(now) {
             prop_assert!(wait > Duration::ZERO);
-            prop_assert_eq!(
-                self.quota
-                    .clone()
-                    .permits(now + wait - Duration::from_nanos(1)),
-                0,
-                "not the earliest"
-            );
+            prop_assert_eq!(self.quota.clone().permits(now + wait - Duration::from_nanos(1)), 0, "not the earliest");
             self.time += wait.as_nanos() as u64;
         }
-        prop_assert!(
-            self.quota.permits(self.now()) > 0,
-            "the promised permit is missing"
-        );
+        prop_assert!(self.quota.permits(self.now()) > 0, "the promised permit is missing");
         self.call(u32::MAX, self.now());
         Ok(())
     }
@@ -136,8 +115,7 @@ impl Run {
         self.origin = self.time;
         self.held = 0;
         self.quota = Quota::new(self.limits, Duration::ZERO);
-        self.quota
-            .restore(saved, Duration::from_nanos(away), Duration::ZERO);
+        self.quota.restore(saved, Duration::from_nanos(away), Duration::ZERO);
     }
 
     /// One step. The caller gives new `calls` to the API, and compares them with `held`.
@@ -178,14 +156,8 @@ impl Run {
 
     /// Smaller limits and back. A window that becomes unlimited forgets, so limited ones stay limited here.
     fn change_settings(&mut self, smaller: u32) {
-        let Limits {
-            per_second,
-            per_minute,
-            per_hour,
-            share_percent,
-        } = self.limits;
-        let cut =
-            [per_second, per_minute, per_hour].map(|l| l.saturating_sub(smaller).max(l.min(1)));
+        let Limits { per_second, per_minute, per_hour, share_percent } = self.limits;
+        let cut = [per_second, per_minute, per_hour].map(|l| l.saturating_sub(smaller).max(l.min(1)));
         let now = self.now();
         self.quota.set_limits(settings(cut, share_percent), now);
         self.quota.set_limits(self.limits, now);
@@ -196,10 +168,7 @@ impl Run {
         let before = self.quota.levels(now);
         self.quota.observe(headers, in_flight, now);
         let after = self.quota.levels(now);
-        prop_assert!(
-            (0..3).all(|i| after[i] <= before[i]),
-            "an answer raised a level"
-        );
+        prop_assert!((0..3).all(|i| after[i] <= before[i]), "an answer raised a level");
         Ok(())
     }
 }

@@ -18,11 +18,7 @@ mod token;
 
 /// No file is left behind by a failure: its input is printed.
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Nanoseconds from nothing to hours, each magnitude as likely.
@@ -42,6 +38,5 @@ fn duration() -> impl Strategy<Value = Duration> {
 
 /// Any time of the next century.
 fn instant() -> impl Strategy<Value = DateTime<Utc>> {
-    (0_i64..4_000_000_000_000)
-        .prop_map(|millis| DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis))
+    (0_i64..4_000_000_000_000).prop_map(|millis| DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis))
 }

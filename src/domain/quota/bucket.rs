@@ -24,13 +24,7 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Unlimited, until it is configured.
     pub(super) fn new(window: u128) -> Self {
-        Self {
-            window,
-            limit: 0,
-            share: 0,
-            seen: None,
-            level: u128::MAX,
-        }
+        Self { window, limit: 0, share: 0, seen: None, level: u128::MAX }
     }
 
     /// Follows the settings; the level stays, cut to the new size. `share` is at most 100.

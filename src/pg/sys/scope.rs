@@ -55,8 +55,9 @@ pub fn setting(name: &CStr) -> Option<String> {
 /// What is left of the statement_timeout of the statement that a client sent; none without one.
 pub fn statement_time_left() -> Option<Duration> {
     // SAFETY: plain values of this process; main thread.
-    let (limit, since, now) =
-        unsafe { (pg_sys::StatementTimeout, pg_sys::GetCurrentStatementStartTimestamp(), pg_sys::GetCurrentTimestamp()) };
+    let (limit, since, now) = unsafe {
+        (pg_sys::StatementTimeout, pg_sys::GetCurrentStatementStartTimestamp(), pg_sys::GetCurrentTimestamp())
+    };
     let used = Duration::from_micros(u64::try_from(now - since).unwrap_or_default());
     let limit = Duration::from_millis(u64::try_from(limit).unwrap_or_default());
     (!limit.is_zero()).then(|| limit.saturating_sub(used))

@@ -77,12 +77,15 @@ pub fn statement(planned: &pg_sys::PlannedStmt) -> Option<Statement> {
         match node.as_ref()?.type_ {
             pg_sys::NodeTag::T_DropStmt => {
                 let drop = &*node.cast::<pg_sys::DropStmt>();
-                (drop.removeType == pg_sys::ObjectType::OBJECT_EXTENSION).then(|| Statement::DropExtension(names(drop.objects)))
+                (drop.removeType == pg_sys::ObjectType::OBJECT_EXTENSION)
+                    .then(|| Statement::DropExtension(names(drop.objects)))
             }
             pg_sys::NodeTag::T_DropdbStmt => {
                 Some(Statement::NeedsDatabase(copy((*node.cast::<pg_sys::DropdbStmt>()).dbname)))
             }
-            pg_sys::NodeTag::T_CreatedbStmt => template(&*node.cast::<pg_sys::CreatedbStmt>()).map(Statement::NeedsDatabase),
+            pg_sys::NodeTag::T_CreatedbStmt => {
+                template(&*node.cast::<pg_sys::CreatedbStmt>()).map(Statement::NeedsDatabase)
+            }
             pg_sys::NodeTag::T_RenameStmt => {
                 let rename = &*node.cast::<pg_sys::RenameStmt>();
                 let database = rename.renameType == pg_sys::ObjectType::OBJECT_DATABASE;
@@ -106,7 +109,8 @@ unsafe fn names(list: *mut pg_sys::List) -> Vec<String> {
     // SAFETY: a list of String nodes, as the grammar makes it for DROP EXTENSION.
     unsafe {
         let Some(list) = list.as_ref() else { return Vec::new() };
-        let cells = (0..usize::try_from(list.length).unwrap_or_default()).map(|index| (*list.elements.add(index)).ptr_value);
+        let cells =
+            (0..usize::try_from(list.length).unwrap_or_default()).map(|index| (*list.elements.add(index)).ptr_value);
         cells.map(|node| copy((*node.cast::<pg_sys::String>()).sval)).collect()
     }
 }
@@ -116,8 +120,10 @@ unsafe fn template(create: &pg_sys::CreatedbStmt) -> Option<String> {
     // SAFETY: a list of DefElem nodes, as the grammar makes it for CREATE DATABASE.
     unsafe {
         let list = create.options.as_ref()?;
-        let cells = (0..usize::try_from(list.length).unwrap_or_default()).map(|index| (*list.elements.add(index)).ptr_value);
-        let option = cells.map(|node| node.cast::<pg_sys::DefElem>()).find(|option| copy((**option).defname) == "template")?;
+        let cells =
+            (0..usize::try_from(list.length).unwrap_or_default()).map(|index| (*list.elements.add(index)).ptr_value);
+        let option =
+            cells.map(|node| node.cast::<pg_sys::DefElem>()).find(|option| copy((**option).defname) == "template")?;
         let value = pg_sys::defGetString(option);
         Some(copy(value))
     }

@@ -185,7 +185,9 @@ impl Worker {
     fn log_unmailed(&mut self, waiting: usize) {
         if self.desk.announced_unmailed != waiting {
             self.desk.announced_unmailed = waiting;
-            warning!("guestly_sync: {LOG_CODE}: {waiting} alert(s) wait in guestly.alerts, and no mail is set up; see guestly_doctor()");
+            warning!(
+                "guestly_sync: {LOG_CODE}: {waiting} alert(s) wait in guestly.alerts, and no mail is set up; see guestly_doctor()"
+            );
         }
     }
 

@@ -50,7 +50,8 @@ impl Worker {
         if !found.open.is_empty() {
             queue::sweep(&found.open)?;
         }
-        let stale = |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > self.settings.stale_after);
+        let stale =
+            |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > self.settings.stale_after);
         if found.oldest.is_some_and(stale) {
             alerts::raise(&alerts::stale(self.settings.stale_after)?)?;
         }

@@ -145,7 +145,8 @@ impl Worker {
 
 /// What to do where library and SQL objects are not of one version.
 fn update_hint(sql_version: &str) -> &'static str {
-    let numbers = |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap_or_default()).collect() };
+    let numbers =
+        |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap_or_default()).collect() };
     match numbers(sql_version) < numbers(VERSION) {
         true => "Run ALTER EXTENSION guestly_sync UPDATE.",
         false => "Restart the server: it still runs the older library.",

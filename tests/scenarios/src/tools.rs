@@ -52,7 +52,8 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
 #[must_use]
 pub fn dump(database: &Database, format: &str) -> Vec<u8> {
     let mut command = program("pg_dump");
-    feed(command.args(database.arguments()).arg(format!("--format={format}")), &[]).unwrap_or_else(|error| panic!("{error}"))
+    feed(command.args(database.arguments()).arg(format!("--format={format}")), &[])
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Restores such a dump, stopping at the first error: `psql` for a plain one, `pg_restore` for the others.

@@ -74,8 +74,8 @@ fn resend_gets_its_shape_and_a_mail_in_doubt_is_repeated_under_the_same_key() {
     assert!(posted[1..].iter().all(|again| again.header("idempotency-key") == key), "{posted:?}");
     let body = &posted[1].body;
     assert_eq!(posted[1].path, "/emails");
-    assert_eq!(body["from"], json!("\"Flat alerts\" <alerts@example.org>"));
-    assert_eq!(body["to"], json!(["owner@example.org", "\"Front Desk\" <desk@example.org>"]));
+    assert_eq!(body["from"], json!("Flat alerts <alerts@example.org>"));
+    assert_eq!(body["to"], json!(["owner@example.org", "Front Desk <desk@example.org>"]));
     assert!(body["subject"].as_str().unwrap().contains(&code), "{body}");
     let (text, html) = (body["text"].as_str().unwrap(), body["html"].as_str().unwrap());
     assert_eq!(letter::fields(text), letter::fields_of_page(&letter::page(html)));

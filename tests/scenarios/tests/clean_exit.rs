@@ -47,7 +47,8 @@ fn drop_extension_during_calls_is_quick_keeps_the_columns_and_creating_it_again_
     assert_eq!(left, 0, "triggers stay behind");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM pg_namespace WHERE nspname = 'guestly'"), 0);
     wait_until("the worker to leave", SOON, || {
-        let there: i64 = site.query_one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'");
+        let there: i64 =
+            site.query_one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'");
         (there == 0, there.to_string())
     });
     // A sale while it is away is an ordinary update.
@@ -109,7 +110,11 @@ fn databases_are_dropped_and_copied_at_once_whatever_hangs() {
     }
     // Another name for one's own.
     timed(&other, "ALTER DATABASE postgres RENAME TO renamed");
-    site.database("renamed").wait_for("the worker to be back", SOON, "SELECT worker_pid IS NOT NULL, '' FROM guestly.status");
+    site.database("renamed").wait_for(
+        "the worker to be back",
+        SOON,
+        "SELECT worker_pid IS NOT NULL, '' FROM guestly.status",
+    );
 }
 
 #[test]
@@ -142,7 +147,16 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     let upgrade = |more: &[&str]| {
         let mut command = tools::program("pg_upgrade");
         let bin = tools::folder_of_programs();
-        command.current_dir(&work).arg("-b").arg(&bin).arg("-B").arg(&bin).arg("-d").arg(site.data()).arg("-D").arg(new.data());
+        command
+            .current_dir(&work)
+            .arg("-b")
+            .arg(&bin)
+            .arg("-B")
+            .arg(&bin)
+            .arg("-d")
+            .arg(site.data())
+            .arg("-D")
+            .arg(new.data());
         command.args(["-U", "postgres", "-s"]).arg(&work).args(more);
         tools::feed(&mut command, &[]).unwrap_or_else(|error| panic!("{error}"))
     };
@@ -150,7 +164,11 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     upgrade(&[]);
     assert_eq!(site.sim.ledger(None).len(), calls, "somebody called Guestly during the upgrade");
     new.start_again();
-    new.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''");
+    new.wait_for(
+        "the log to say it",
+        SOON,
+        "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
+    );
     assert!(!new.query_one::<bool>("SELECT armed FROM guestly.status"));
     new.sql("SELECT guestly_arm()");
     story::wait_all_synced(&new, SOON * 2);

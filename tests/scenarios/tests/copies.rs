@@ -71,16 +71,25 @@ fn goes_into_a_fresh_server(format: &str) {
 
     // Nothing is sent, however long one waits, and whatever is done but arming.
     copy.wait_for_worker(&copy);
-    copy.wait_for("the sweep", SOON, &format!("SELECT count(*) = 1, '' FROM guestly.queue WHERE booking_id = '{missed}'"));
+    copy.wait_for(
+        "the sweep",
+        SOON,
+        &format!("SELECT count(*) = 1, '' FROM guestly.queue WHERE booking_id = '{missed}'"),
+    );
     let new = host::make_bookings(&copy, 1);
     host::pay(&copy, &new);
     copy.sql(&format!("SELECT guestly_sync('{}'); SELECT guestly_resume(); SELECT pg_reload_conf()", new[0]));
     copy.restart();
     copy.wait_for_worker(&copy);
-    let armed: String = copy.query_one("SELECT status || ': ' || detail || ': ' || fix FROM guestly_doctor() WHERE check_name = 'armed'");
+    let armed: String = copy
+        .query_one("SELECT status || ': ' || detail || ': ' || fix FROM guestly_doctor() WHERE check_name = 'armed'");
     assert_eq!(armed, "fail: this is a copy: nothing is sent: SELECT guestly_arm();");
     assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
-    copy.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') ~ 'this is a copy: nothing is sent.*\\n.*SELECT guestly_arm\\(\\)', ''");
+    copy.wait_for(
+        "the log to say it",
+        SOON,
+        "SELECT pg_read_file('../log') ~ 'this is a copy: nothing is sent.*\\n.*SELECT guestly_arm\\(\\)', ''",
+    );
     assert!(!copy.log().contains("cannot work"), "{}", copy.log());
     assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
 
@@ -138,7 +147,11 @@ fn a_physical_clone_under_another_environment_is_inert() {
     let clone = Cluster::start_copy_of(&site, site.sim.options().environment("GUESTLY_ENVIRONMENT", "staging"));
     let ids = host::make_bookings(&clone, 2);
     host::pay(&clone, &ids);
-    clone.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''");
+    clone.wait_for(
+        "the log to say it",
+        SOON,
+        "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
+    );
     assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
     // The original goes on as if nothing had happened.
     site.start_again();
@@ -146,7 +159,12 @@ fn a_physical_clone_under_another_environment_is_inert() {
     site.wait_synced(&later);
     assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
     let creates: Vec<_> = site.sim.ledger(None).into_iter().skip(calls).collect();
-    assert!(creates.iter().all(|row| row["confirmationCode"].is_null() || row["confirmationCode"] == site.code(&later).as_str()), "{creates:?}");
+    assert!(
+        creates
+            .iter()
+            .all(|row| row["confirmationCode"].is_null() || row["confirmationCode"] == site.code(&later).as_str()),
+        "{creates:?}"
+    );
     site.stop(StopMode::Fast);
     // Without a name both are the same server to themselves: the name is what tells a clone.
     clone.alter_system("guestly_sync.environment", "production");

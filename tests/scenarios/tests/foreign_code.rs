@@ -72,7 +72,8 @@ fn a_trigger_on_bookings_gets_nothing_and_stops_only_its_own_booking() {
     let ids = host::make_bookings(&site, 4);
     site.sql(&format!("UPDATE bookings SET guest_company = 'raises' WHERE id = '{}'", ids[2]));
     host::pay(&site, &ids);
-    let (bad, good): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
+    let (bad, good): (Vec<String>, Vec<String>) =
+        ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
     site.wait_for_status(&good, "synced");
     site.wait_for_state(&bad[0], "failed", SOON);
     assert_no_loot(&site, "at_once", "site_owner");
@@ -98,10 +99,14 @@ fn a_mapping_function_gets_nothing_and_stops_only_its_own_booking() {
     let ids = host::make_bookings(&site, 4);
     site.sql(&format!("UPDATE bookings SET guest_company = 'raises' WHERE id = '{}'", ids[1]));
     host::pay(&site, &ids);
-    let (bad, good): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
+    let (bad, good): (Vec<String>, Vec<String>) =
+        ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
     site.wait_for_status(&good, "synced");
     let error = site.wait_failed(&bad[0]);
-    assert!(error.starts_with("invalid_booking: the booking cannot be read: permission denied for table token"), "{error}");
+    assert!(
+        error.starts_with("invalid_booking: the booking cannot be read: permission denied for table token"),
+        "{error}"
+    );
     // The same for those who ask from a session of a superuser.
     site.sql("DELETE FROM sample.loot");
     site.sql(&format!("SELECT guestly_preview('{}'), guestly_sync('{}')", good[0], good[0]));
@@ -122,7 +127,8 @@ fn an_administrators_own_deferred_triggers_do_not_fire_as_the_owner_of_bookings(
          FOR EACH ROW EXECUTE FUNCTION ann.note()",
     );
     let mut ann = site.as_user("ann").client();
-    ann.batch_execute(&format!("BEGIN; INSERT INTO ann.bait VALUES (1); SELECT guestly_sync('{id}', force => true)")).unwrap();
+    ann.batch_execute(&format!("BEGIN; INSERT INTO ann.bait VALUES (1); SELECT guestly_sync('{id}', force => true)"))
+        .unwrap();
     let early: i64 = ann.query_one("SELECT count(*) FROM sample.loot", &[]).unwrap().get(0);
     assert_eq!(early, 0, "a deferred trigger of the session fired early");
     ann.batch_execute("COMMIT").unwrap();
@@ -193,7 +199,10 @@ fn forced_row_security_is_reported_with_what_to_type_and_nothing_is_lost() {
     let row = "SELECT status || '|' || detail || '|' || fix FROM guestly_doctor() WHERE check_name = 'row security'";
     let said: String = site.query_one(row);
     assert!(said.starts_with("warn|FORCE ROW LEVEL SECURITY"), "{said}");
-    assert!(said.ends_with("ALTER TABLE public.bookings NO FORCE ROW LEVEL SECURITY;") || said.contains("ALTER TABLE bookings NO"));
+    assert!(
+        said.ends_with("ALTER TABLE public.bookings NO FORCE ROW LEVEL SECURITY;")
+            || said.contains("ALTER TABLE bookings NO")
+    );
     site.wait_for_state(&id, "failed", SOON);
     let why: String = site.query_one("SELECT error FROM guestly.queue");
     assert!(why.contains("row-level security"), "{why}");

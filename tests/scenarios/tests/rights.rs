@@ -14,9 +14,19 @@ const RELATIONS: &str = "(SELECT c.oid, c.relname, c.oid::regclass::text AS name
     WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind NOT IN ('i', 'I', 't')) r";
 /// What the administrators may call, apart from their overloads.
 const ADMIN_FUNCTIONS: [&str; 13] = [
-    "guestly_arm", "guestly_attach", "guestly_backfill", "guestly_detach", "guestly_doctor", "guestly_pause",
-    "guestly_preview", "guestly_resume", "guestly_retry_failed", "guestly_sync", "guestly_test_alert",
-    "guestly_timeline", "status_row",
+    "guestly_arm",
+    "guestly_attach",
+    "guestly_backfill",
+    "guestly_detach",
+    "guestly_doctor",
+    "guestly_pause",
+    "guestly_preview",
+    "guestly_resume",
+    "guestly_retry_failed",
+    "guestly_sync",
+    "guestly_test_alert",
+    "guestly_timeline",
+    "status_row",
 ];
 
 /// A site whose default privileges hand everything out, in every schema; the extension in this one.
@@ -62,9 +72,11 @@ fn strangers_can_execute_nothing_and_read_nothing_in_any_schema() {
             assert_eq!(rights_of(&site, role), Vec::<String>::new(), "{role} has rights in {schema}");
         }
         for role in ["anon", "authenticated", "stranger"] {
-            for statement in
-                [&format!("SELECT {schema}.guestly_pause()"), "SELECT * FROM guestly.status", "SELECT * FROM guestly.token"]
-            {
+            for statement in [
+                &format!("SELECT {schema}.guestly_pause()"),
+                "SELECT * FROM guestly.status",
+                "SELECT * FROM guestly.token",
+            ] {
                 let refused = site.try_sql_as(role, statement).unwrap_err();
                 assert!(refused.starts_with("42501"), "{role}: {statement}: {refused}");
             }
@@ -72,7 +84,8 @@ fn strangers_can_execute_nothing_and_read_nothing_in_any_schema() {
         // The trigger works all the same for whoever may pay.
         site.sql("CREATE ROLE cashier; GRANT SELECT, UPDATE ON bookings TO cashier; CREATE POLICY p ON bookings TO cashier USING (true)");
         let id = host::make_bookings(&site, 1).remove(0);
-        site.try_sql_as("cashier", &format!("UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'")).unwrap();
+        site.try_sql_as("cashier", &format!("UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'"))
+            .unwrap();
         site.wait_synced(&id);
     }
 }
@@ -88,9 +101,15 @@ fn service_role_and_members_of_guestly_admin_do_their_work_and_no_more() {
             ));
             names.sort();
             assert_eq!(names, ADMIN_FUNCTIONS, "{role}");
-            let relations: Vec<String> =
-                rights_of(&site, role).into_iter().filter(|right| right.starts_with("guestly.") && !right.contains('(')).collect();
-            assert_eq!(relations, ["guestly.attempts SELECT", "guestly.queue SELECT", "guestly.status SELECT"], "{role}");
+            let relations: Vec<String> = rights_of(&site, role)
+                .into_iter()
+                .filter(|right| right.starts_with("guestly.") && !right.contains('('))
+                .collect();
+            assert_eq!(
+                relations,
+                ["guestly.attempts SELECT", "guestly.queue SELECT", "guestly.status SELECT"],
+                "{role}"
+            );
         }
         for role in ["service_role", "ann"] {
             site.sql(&format!("SELECT {schema}.guestly_pause('while the rights are tried')"));

@@ -27,7 +27,9 @@ fn pay(site: &Site, before: &str, id: &str) -> (Duration, String) {
         .unwrap();
     client.batch_execute(before).unwrap();
     let began = Instant::now();
-    client.batch_execute(&format!("UPDATE public.bookings SET payment_status = 'completed' WHERE id = '{id}'")).unwrap();
+    client
+        .batch_execute(&format!("UPDATE public.bookings SET payment_status = 'completed' WHERE id = '{id}'"))
+        .unwrap();
     let took = began.elapsed();
     client.simple_query("SELECT 1").unwrap();
     let words = words.lock().unwrap().clone();
@@ -116,10 +118,8 @@ fn a_role_without_any_right_pays_without_a_warning() {
 fn a_cancelled_payment_is_cancelled_and_a_sale_in_a_broken_transaction_leaves_nothing() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
-    site.try_sql(&format!(
-        "BEGIN; UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'; SELECT 1/0"
-    ))
-    .unwrap_err();
+    site.try_sql(&format!("BEGIN; UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'; SELECT 1/0"))
+        .unwrap_err();
     assert_eq!(site.row(&id)["payment_status"], "pending");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
     assert_eq!(site.sim.calls("create"), 0);

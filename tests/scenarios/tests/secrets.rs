@@ -56,7 +56,9 @@ fn vault_comes_before_the_setting_and_the_setting_before_the_environment() {
     let id = site.paid_booking();
     site.wait_for("a refusal", SOON, "SELECT credentials_error IS NOT NULL, 'no error' FROM guestly.status");
     assert_eq!(site.booking(&id).status, "pending", "the booking waits");
-    site.sql("UPDATE vault.secrets SET secret = 'sim-secret' WHERE name = 'guestly_client_secret'; SELECT pg_reload_conf()");
+    site.sql(
+        "UPDATE vault.secrets SET secret = 'sim-secret' WHERE name = 'guestly_client_secret'; SELECT pg_reload_conf()",
+    );
     site.wait_synced(&id);
     site.alter_system("guestly_sync.client_id", "sim-client");
     site.alter_system("guestly_sync.client_secret", "wrong too");
@@ -68,7 +70,8 @@ fn vault_comes_before_the_setting_and_the_setting_before_the_environment() {
     site.sql("DROP VIEW vault.decrypted_secrets; CREATE VIEW vault.decrypted_secrets AS SELECT 'guestly_client_id' AS name, (1 / 0)::text AS decrypted_secret");
     site.sql("SELECT pg_reload_conf()");
     works("ok from settings");
-    let warned: String = site.query_one("SELECT status || ' ' || fix FROM guestly_doctor() WHERE check_name = 'secret in a setting'");
+    let warned: String =
+        site.query_one("SELECT status || ' ' || fix FROM guestly_doctor() WHERE check_name = 'secret in a setting'");
     assert_eq!(warned, "warn Keep the secret in Vault or in the server's environment");
 }
 
@@ -159,7 +162,9 @@ fn found_in_tables(site: &Cluster, words: &[String]) -> Vec<String> {
             "SELECT w FROM (SELECT string_agg(x::text, ' ') AS all_of_it FROM {table} x) t, unnest($1::text[]) AS w \
              WHERE strpos(t.all_of_it, w) > 0"
         );
-        found.extend(client.query(&query, &[&words]).unwrap().iter().map(|hit| format!("{table}: {}", hit.get::<_, String>(0))));
+        found.extend(
+            client.query(&query, &[&words]).unwrap().iter().map(|hit| format!("{table}: {}", hit.get::<_, String>(0))),
+        );
     }
     found
 }

@@ -1,0 +1,115 @@
+//! Idle and long runs: an idle worker hardly asks the database anything and uses no processor; tens of thousands of
+//! bookings leave its memory flat and no file behind.
+
+use guestly_scenarios::{Cluster, Site, host, wait_until};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Statements that a worker may run in one poll interval with nothing to do: sixty seconds, as it is delivered.
+const PER_POLL: i64 = 2;
+
+/// Anonymous memory of a process, in kB: its own, whatever it has seen of the shared buffers.
+fn memory_of(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// What a process has open, files of tables left out: the server closes those by itself.
+fn descriptors_of(pid: i32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let mut names: Vec<String> = targets.map(|path| path.display().to_string()).collect();
+    names
+        .retain(|name| !name.contains("/data/base/") && !name.contains("/data/pg_") && !name.contains("/data/global/"));
+    names.iter_mut().for_each(|name| *name = name.split(':').next().unwrap_or_default().to_owned());
+    names.sort();
+    names
+}
+
+/// Processor time of a process, in hundredths of a second.
+fn ticks_of(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+fn threads_of(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}
+
+fn pass(time: Duration) {
+    let began = Instant::now();
+    wait_until("time to pass", time * 3, || (began.elapsed() >= time, String::new()));
+}
+
+fn statements(site: &Cluster) -> (i64, String) {
+    let rows = site.query(
+        "SELECT coalesce(sum(calls), 0)::bigint, coalesce(string_agg(calls || ' x ' || left(query, 90), E'\\n'), '') \
+         FROM pg_stat_statements WHERE query !~ 'pg_stat_statements'",
+        &[],
+    );
+    (rows[0].get(0), rows[0].get(1))
+}
+
+#[test]
+fn an_idle_worker_runs_at_most_two_statements_a_poll_interval_and_uses_no_processor() {
+    // A minute's worth of idleness in five seconds; three of them are watched.
+    let site = Site::open_with(|options| {
+        options
+            .setting("shared_preload_libraries", "guestly_sync, pg_stat_statements")
+            .setting("pg_stat_statements.track", "all")
+            .setting("pg_stat_statements.track_utility", "on")
+            .setting("guestly_sync.poll_interval", "5s")
+    });
+    site.sql("CREATE EXTENSION pg_stat_statements");
+    let ids = site.paid_bookings(5);
+    site.wait_for_status(&ids, "synced");
+    site.wait_drained();
+    let worker = site.wait_for_worker(&site);
+    pass(Duration::from_secs(6));
+    let (ticks, commits) =
+        (ticks_of(worker), "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'postgres'");
+    let before: i64 = site.query_one(commits);
+    site.sql("SELECT pg_stat_statements_reset()");
+    pass(Duration::from_secs(15));
+    let (count, which) = statements(&site);
+    assert!(count >= 1, "nothing was measured: the sweep should have looked");
+    assert!(count <= 4 * PER_POLL, "{count} statements in three poll intervals:\n{which}");
+    let used = ticks_of(worker) - ticks;
+    assert!(used <= 15, "the idle worker used {used}0 ms of processor time in 15 s");
+    let transactions = site.query_one::<i64>(commits) - before;
+    // Ours of this test are among them, and autovacuum's.
+    assert!(transactions <= 40, "{transactions} transactions in three poll intervals");
+    assert_eq!(site.wait_for_worker(&site), worker, "it was another worker in the end");
+    eprintln!("idle: {count} statements in 15 s at a poll interval of 5 s, {used}0 ms of processor time");
+}
+
+#[test]
+fn twenty_thousand_bookings_in_test_mode_leave_memory_flat_and_no_descriptor_behind() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.test_mode", "on"));
+    let drain = |how_many: u32| {
+        let ids = host::make_bookings(&site, how_many);
+        let began = Instant::now();
+        host::pay(&site, &ids);
+        let left = "SELECT count(*) = 0, count(*)::text FROM guestly.queue";
+        site.wait_for("an empty queue", Duration::from_secs(300), left);
+        began.elapsed()
+    };
+    drain(2_000);
+    let worker = site.wait_for_worker(&site);
+    let (memory, descriptors, threads) = (memory_of(worker), descriptors_of(worker), threads_of(worker));
+    let took = drain(20_000);
+    assert_eq!(site.wait_for_worker(&site), worker, "the worker did not live through it");
+    let grown = memory_of(worker).saturating_sub(memory);
+    assert!(grown <= 5 * 1024, "the worker's memory grew by {grown} kB, from {memory} kB");
+    assert_eq!(descriptors_of(worker), descriptors, "files stay open");
+    assert_eq!(threads_of(worker), threads);
+    assert_eq!(site.sim.ledger(None).len(), 0, "test mode called Guestly");
+    let test: i64 = site.query_one("SELECT count(*) FROM bookings WHERE guestly_reservation_id LIKE 'test-%'");
+    assert_eq!(test, 22_000);
+    eprintln!(
+        "test mode: 20,000 bookings in {took:?}; memory {memory} kB + {grown} kB; {} descriptors",
+        descriptors.len()
+    );
+}

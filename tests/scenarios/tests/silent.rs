@@ -1,0 +1,239 @@
+//! Nothing stops silently: one view says how things are, the doctor says what to type, and the timeline of a booking says
+//! why it was never queued.
+
+use guestly_scenarios::{Database, SOON, Site, host, wait_until};
+use serde_json::json;
+
+/// A row of the doctor: `status: detail`, and what to type.
+fn doctor(database: &Database, check: &str) -> (String, String) {
+    let query = format!(
+        "SELECT status || ': ' || detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = '{check}'"
+    );
+    let rows = database.query(&query, &[]);
+    let [row] = rows.as_slice() else { panic!("{} rows of the doctor about {check}", rows.len()) };
+    (row.get(0), row.get(1))
+}
+
+#[test]
+fn the_status_is_one_row_with_every_answer() {
+    let site = Site::open();
+    let ids = site.paid_bookings(2);
+    site.wait_for_status(&ids, "synced");
+    site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "calendar_conflict"}}));
+    let bad = site.paid_booking();
+    site.wait_failed(&bad);
+    site.sql("SELECT guestly_pause('for the night')");
+    site.paid_booking();
+    let holds = |what: &str| {
+        let found: Option<bool> = site.query_one(&format!("SELECT {what} FROM guestly.status"));
+        let row: String = site.query_one("SELECT s::text FROM guestly.status s");
+        assert_eq!(found, Some(true), "not so: {what}, in {row}");
+    };
+    holds("worker_pid IS NOT NULL AND worker_since < clock_timestamp() AND version <> ''");
+    holds("enabled AND NOT test_mode AND armed AND paused AND pause_reason = 'for the night'");
+    holds("breaker = 'closed' AND held_until IS NULL AND credentials_error IS NULL");
+    holds("ready = 1 AND sending = 0 AND unknown = 0 AND waiting = 0 AND failed = 1");
+    holds("oldest_waiting_since > clock_timestamp() - interval '1 min'");
+    holds("last_success_at IS NOT NULL AND last_error LIKE 'booking % dates_taken: %' AND last_error_at IS NOT NULL");
+    holds("tokens_24h = 1 AND token_expires_at > clock_timestamp() + interval '1 hour'");
+    holds("quota_second > 0 AND quota_minute > 0 AND quota_hour > 0");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.status"), 1);
+    // Without a worker it says so at once.
+    let pid = site.wait_for_worker(&site);
+    site.signal(pid, "KILL");
+    wait_until("the status to be honest", SOON, || {
+        let now: Option<i32> = site
+            .try_client()
+            .ok()
+            .and_then(|mut client| client.query_one("SELECT worker_pid FROM guestly.status", &[]).ok()?.get(0));
+        (now != Some(pid), format!("{now:?}"))
+    });
+}
+
+#[test]
+fn the_doctor_covers_everything_and_says_what_to_type() {
+    let site = Site::open();
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    site.wait_drained();
+    let rows = site.query("SELECT check_name, status, detail, fix FROM guestly_doctor()", &[]);
+    for row in &rows {
+        let (name, status, fix): (String, String, Option<String>) = (row.get(0), row.get(1), row.get(3));
+        let healthy = !["secret in a setting", "mail", "tls"].contains(&name.as_str());
+        assert!(!healthy || status == "ok", "{name}: {}", row.get::<_, String>(2));
+        assert_eq!(status == "ok", fix.is_none(), "{name} is {status}, and to type: {fix:?}");
+    }
+    // What is wrong, and what it takes to say so; then the fix is typed where it is one.
+    for (check, broken, said, fix) in [
+        ("paused", "SELECT guestly_pause('x')", "warn: paused: x", "SELECT guestly_resume();"),
+        (
+            "triggers",
+            "ALTER TABLE bookings DISABLE TRIGGER guestly_update",
+            "fail: missing or disabled: guestly_update",
+            "SELECT guestly_attach('",
+        ),
+        (
+            "triggers",
+            "DROP TRIGGER guestly_insert ON bookings",
+            "fail: missing or disabled: guestly_insert",
+            "SELECT guestly_attach('",
+        ),
+        (
+            "armed",
+            "UPDATE guestly.installations SET system_identifier = '1'",
+            "fail: this is a copy",
+            "SELECT guestly_arm();",
+        ),
+        (
+            "attached",
+            "SELECT guestly_detach()",
+            "fail: no table of bookings is attached",
+            "SELECT guestly_attach('bookings');",
+        ),
+    ] {
+        site.sql(broken);
+        let row = doctor(&site, check);
+        assert!(row.0.starts_with(said) && row.1.starts_with(fix), "{broken}: {row:?}");
+        site.sql(&row.1);
+        assert!(doctor(&site, check).0.starts_with("ok"), "the fix of {check} does not help");
+    }
+    for (check, broken, said, mend) in [
+        (
+            "listings",
+            "DELETE FROM guestly.listings WHERE property = 'roof-studio'",
+            "'roof-studio'",
+            "INSERT INTO guestly.listings VALUES ('roof-studio', '64b1f0aa11bb22cc33dd4403')",
+        ),
+        (
+            "statuses",
+            "DELETE FROM guestly.status_map WHERE booking_status = 'confirmed'",
+            "'confirmed'",
+            "INSERT INTO guestly.status_map VALUES ('confirmed', 'confirmed')",
+        ),
+        (
+            "statuses",
+            "UPDATE guestly.field_map SET expression = '(1 / 0)::text' WHERE field = 'status'",
+            "division by zero",
+            "UPDATE guestly.field_map SET expression = 'b.status' WHERE field = 'status'",
+        ),
+        (
+            "row security",
+            "ALTER TABLE bookings FORCE ROW LEVEL SECURITY",
+            "FORCE ROW LEVEL SECURITY",
+            "ALTER TABLE bookings NO FORCE ROW LEVEL SECURITY",
+        ),
+        (
+            "clock",
+            "UPDATE guestly.worker SET clock_skew_ms = 120000",
+            "120 s",
+            "UPDATE guestly.worker SET clock_skew_ms = 0",
+        ),
+        (
+            "tokens",
+            "INSERT INTO guestly.token_requests SELECT clock_timestamp(), '' FROM generate_series(1, 5)",
+            "asked for in 24 hours",
+            "DELETE FROM guestly.token_requests",
+        ),
+        (
+            "stale bookings",
+            "INSERT INTO guestly.queue (booking_id, queued_at, due_at, state) VALUES ('x', now() - interval '1 day', 'infinity', 'waiting')",
+            "1 waiting longer",
+            "DELETE FROM guestly.queue",
+        ),
+        (
+            "failed bookings",
+            "INSERT INTO guestly.queue (booking_id, state, error_class) VALUES ('x', 'failed', 'refused')",
+            "1",
+            "DELETE FROM guestly.queue",
+        ),
+    ] {
+        site.sql(broken);
+        let row = doctor(&site, check);
+        assert!(!row.0.starts_with("ok") && row.0.contains(said) && !row.1.is_empty(), "{broken}: {row:?}");
+        site.sql(mend);
+        assert!(doctor(&site, check).0.starts_with("ok"), "{check} is not mended");
+    }
+    for (name, value, check) in [("enabled", "off", "enabled"), ("test_mode", "on", "test mode")] {
+        site.alter_system(&format!("guestly_sync.{name}"), value);
+        wait_until("the doctor to see it", SOON, || {
+            let row = doctor(&site, check);
+            (row.0.starts_with("warn") && row.1.starts_with("ALTER SYSTEM SET guestly_sync."), format!("{row:?}"))
+        });
+        site.reset_system(&format!("guestly_sync.{name}"));
+    }
+}
+
+#[test]
+fn the_doctor_online_tries_the_credentials() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.connect_timeout", "2s"));
+    let ask = || -> String {
+        site.query_one(
+            "SELECT status || ': ' || detail FROM guestly_doctor(online => true) WHERE check_name = 'online'",
+        )
+    };
+    assert_eq!(ask(), "ok: Guestly accepted the credentials and answered a look-up");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly_doctor() WHERE check_name = 'online'"), 0);
+    site.alter_system("guestly_sync.client_secret", "wrong");
+    wait_until("the wrong credentials to be refused", SOON, || {
+        let said = ask();
+        (said.starts_with("fail: ") && said.to_lowercase().contains("cred") || said.contains("token"), said)
+    });
+    let row = doctor(&site, "credentials");
+    assert!(row.0.starts_with("fail: refused: ") && row.1.contains("SELECT pg_reload_conf();"), "{row:?}");
+    site.reset_system("guestly_sync.client_secret");
+    wait_until("the right ones to be taken", SOON, || {
+        let said = ask();
+        (said.starts_with("ok: "), said)
+    });
+    site.alter_system("guestly_sync.base_url", "http://127.0.0.1:1/v1");
+    wait_until("the wrong address to be noticed", SOON, || {
+        let said = ask();
+        (said.starts_with("fail: ") && said.contains("Nothing was sent"), said)
+    });
+    assert_eq!(site.sim.calls("create"), 0, "a question has created something");
+}
+
+#[test]
+fn the_timeline_of_a_booking_that_was_never_queued_says_why() {
+    let site = Site::bare_with(|options| options.setting("guestly_sync.enabled", "off"));
+    let old = site.paid_booking();
+    host::create_extension(&site);
+    host::map_listings(&site);
+    let ids = host::make_bookings(&site, 4);
+    let last = |id: &str| -> String {
+        site.query_one(&format!(
+            "SELECT string_agg(event || ': ' || detail, '; ' ORDER BY at) FROM guestly_timeline('{id}')"
+        ))
+    };
+    assert!(last(&ids[0]).starts_with("not queued: not paid: the payment status is 'pending'"), "{}", last(&ids[0]));
+    assert!(last(&old).starts_with("not queued: paid before the extension was attached"), "{}", last(&old));
+    assert!(last(&old).contains(&format!("SELECT guestly_sync('{old}')")), "{}", last(&old));
+    let pay = |before: &str, id: &str| {
+        site.sql(&format!("{before}; UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'"))
+    };
+    pay("SET session_replication_role = replica", &ids[1]);
+    assert!(last(&ids[1]).contains("session_replication_role = replica, or a copy"), "{}", last(&ids[1]));
+    pay("ALTER TABLE bookings DISABLE TRIGGER guestly_update", &ids[2]);
+    assert!(
+        last(&ids[2]).starts_with("not queued: the triggers of the bookings table are disabled"),
+        "{}",
+        last(&ids[2])
+    );
+    site.sql("SELECT guestly_detach()");
+    pay("", &ids[3]);
+    let refused = site.try_sql(&format!("SELECT * FROM guestly_timeline('{}')", ids[3])).unwrap_err();
+    assert!(refused.contains("no table of bookings is attached") && refused.contains("guestly_attach"), "{refused}");
+    site.sql("SELECT guestly_attach()");
+    // Sending again finds what no trigger queued; the story of one that went through is told in order.
+    site.alter_system("guestly_sync.enabled", "on");
+    site.kill_worker(&site, "TERM");
+    site.wait_for_status(&ids[1..3], "synced");
+    let story = last(&ids[1]);
+    assert!(
+        story.contains("create: Guestly confirmed the reservation (try 1, ") && story.contains("synced: reservation "),
+        "{story}"
+    );
+    assert!(last(&old).starts_with("not queued: paid before"), "{}", last(&old));
+    let refused = site.try_sql("SELECT * FROM guestly_timeline('0')").unwrap_err();
+    assert!(refused.contains("hint: "), "{refused}");
+}

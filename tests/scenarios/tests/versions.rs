@@ -1,0 +1,118 @@
+//! Upgrades: library and SQL objects of different versions never work together, and say which command is missing; what an
+//! upgrade or a restore makes is the same as a fresh installation.
+
+use guestly_scenarios::{Cluster, Database, Options, SOON, Site, host, tools};
+
+const VERSION: &str = "0.1.0";
+
+/// Everything that the extension consists of, in words that are equal for equal installations.
+const SHAPE: &str = r"
+WITH member AS (
+    SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+    AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'guestly_sync')
+), part AS (
+    SELECT 'member ' || pg_describe_object(classid, objid, 0) AS words FROM member
+    UNION ALL SELECT pg_get_functiondef(objid) || coalesce(obj_description(objid, 'pg_proc'), '') || coalesce(p.proacl::text, '')
+        FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
+    UNION ALL SELECT format('%s %s %s %s %s', c.relname, c.relkind, c.reloptions, obj_description(c.oid, 'pg_class'),
+            (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(c.relacl) a WHERE a::text !~ '^site_owner='))
+        FROM pg_class c WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind IN ('r', 'v', 'i')
+    UNION ALL SELECT format('%s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind IN ('r', 'v')
+    UNION ALL SELECT format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+        FROM pg_constraint WHERE connamespace = 'guestly'::regnamespace
+    UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indrelid
+        WHERE c.relnamespace = 'guestly'::regnamespace
+    UNION ALL SELECT pg_get_triggerdef(t.oid) || t.tgenabled::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE NOT t.tgisinternal AND (c.relnamespace = 'guestly'::regnamespace OR t.tgname LIKE 'guestly%')
+    UNION ALL SELECT 'dumped ' || string_agg(c::regclass::text, ' ' ORDER BY c::regclass::text)
+        FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'guestly_sync'
+    UNION ALL SELECT format('schema guestly %s', (SELECT string_agg(a::text, ' ' ORDER BY a::text)
+        FROM unnest(nspacl) a WHERE a::text !~ '^site_owner=')) FROM pg_namespace WHERE nspname = 'guestly'
+    UNION ALL SELECT pg_get_viewdef('guestly.status'::regclass)
+    UNION ALL SELECT format('owner reads %s', has_table_privilege('site_owner', 'guestly.queue', 'SELECT'))
+)
+SELECT words FROM part ORDER BY words COLLATE pg_catalog.""C""";
+
+/// The parts of one installation that the other has not, in both directions.
+fn differences(one: &Database, other: &Database) -> Vec<String> {
+    let query = SHAPE.replace("\"\"", "\"");
+    let (left, right): (Vec<String>, Vec<String>) = (one.query_all(&query), other.query_all(&query));
+    assert!(left.len() > 150, "the shape has only {} parts", left.len());
+    let only = |mark: &str, these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|part| !those.contains(part)).map(|part| format!("{mark} {part}")).collect()
+    };
+    [only("-", &left, &right), only("+", &right, &left)].concat()
+}
+
+/// Pretends that the SQL objects are of this version.
+fn set_version(site: &Cluster, version: &str) {
+    site.sql(&format!("UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'guestly_sync'"));
+}
+
+fn idles_and_says(version: &str, fix: &str, logged: &str) {
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
+    let first = site.paid_bookings(20);
+    set_version(&site, version);
+    let later = site.paid_bookings(5);
+    let doctor = format!("SELECT status || '|' || detail || '|' || fix FROM guestly_doctor() WHERE check_name = 'version'");
+    let said: String = site.query_one(&doctor);
+    assert_eq!(said, format!("fail|library {VERSION}, SQL objects {version}|{fix}"));
+    site.wait_for("the log to say it", SOON, &format!("SELECT pg_read_file('../log') LIKE '%the SQL objects are version {version}: nothing is sent%{logged}%', ''"));
+    // What was in flight comes to its end; nothing new begins.
+    site.wait_for("calls to end", SOON, "SELECT count(*) = 0, '' FROM guestly.queue WHERE state = 'sending'");
+    let calls = site.sim.ledger(None).len();
+    site.kill_worker(&site, "TERM");
+    site.wait_for_worker(&site);
+    site.wait_for("a look around", SOON, "SELECT count(*) >= 5, count(*)::text FROM guestly.queue");
+    assert_eq!(site.sim.ledger(None).len(), calls, "sent with SQL objects of another version");
+    set_version(&site, VERSION);
+    site.wait_for_status(&[first.clone(), later.clone()].concat(), "synced");
+    site.assert_once_each(&[first, later].concat());
+    let said: String = site.query_one("SELECT status FROM guestly_doctor() WHERE check_name = 'version'");
+    assert_eq!(said, "ok");
+}
+
+#[test]
+fn a_library_newer_than_the_sql_idles_and_says_which_command_to_run() {
+    idles_and_says("0.0.9", "ALTER EXTENSION guestly_sync UPDATE;", "Run ALTER EXTENSION guestly_sync UPDATE");
+}
+
+#[test]
+fn sql_newer_than_the_library_idles_and_says_that_a_restart_is_needed() {
+    idles_and_says("0.10.0", "Restart the server: it still runs the older library", "Restart the server");
+}
+
+#[test]
+fn a_restored_installation_is_the_same_as_a_fresh_one() {
+    let site = Site::open();
+    let ids = site.paid_bookings(3);
+    site.wait_for_status(&ids, "synced");
+    site.sql("CREATE DATABASE fresh; CREATE DATABASE restored");
+    let (fresh, restored) = (site.database("fresh"), site.database("restored"));
+    host::set_up(&fresh);
+    tools::restore(&restored, "custom", &tools::dump(&site, "custom")).unwrap();
+    assert_eq!(differences(&fresh, &restored), Vec::<String>::new());
+    assert_eq!(differences(&fresh, &site), Vec::<String>::new());
+    // The comparison has eyes.
+    restored.sql("GRANT SELECT ON guestly.token TO anon; ALTER TABLE guestly.queue ALTER attempts SET DEFAULT 1; DROP INDEX guestly.queue_ready");
+    assert_eq!(differences(&fresh, &restored).len(), 5);
+}
+
+/// A later release puts `guestly_sync--<version>.sql` of its forerunners here; each must come up to date under load.
+#[test]
+fn the_current_version_is_the_only_one_and_updating_it_is_no_change() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
+    let versions: Vec<String> = site.query_all("SELECT version FROM pg_available_extension_versions WHERE name = 'guestly_sync'");
+    assert_eq!(versions, [VERSION]);
+    let ids = site.paid_bookings(20);
+    site.sql("ALTER EXTENSION guestly_sync UPDATE");
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
+    let other = Cluster::start(Options::default());
+    host::set_up(&other);
+    assert_eq!(differences(&other, &site), Vec::<String>::new());
+}
