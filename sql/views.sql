@@ -131,6 +131,12 @@ BEGIN
             coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
     END IF;
+    missing := guestly.statuses_missing();
+    RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
+        CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
+    WHERE attached IS NOT NULL;
+    RETURN QUERY SELECT 'tls', 'ok', coalesce('the system''s: ' || guestly.certificate_store(), 'the bundled ones'), NULL::text;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),

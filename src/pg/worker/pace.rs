@@ -16,15 +16,16 @@ const TEST_BATCH: u32 = 100;
 
 /// So much work may wait in the sender threads' queue, so that they are busy while the main thread writes.
 const AHEAD: Duration = Duration::from_millis(20);
-/// And at most so many calls.
-const AHEAD_MAX: f64 = 100.0;
+/// And at most so many calls. None for now: a call that a thread takes in the very moment of a 429 would leave before
+/// `Retry-After` is over.
+const AHEAD_MAX: f64 = 0.0;
 /// Calls that take longer leave time enough to claim the next one.
 const SLOW: Duration = Duration::from_millis(500);
 
 impl Worker {
     /// Calls that may be claimed beyond those on their way: none while there is any trouble.
     fn ahead(&self) -> u32 {
-        if self.pace.is_zero() || self.pace > SLOW || self.lane.breaker.is_outage() {
+        if self.pace.is_zero() || self.pace > SLOW || !self.lane.breaker.is_calm() {
             return 0;
         }
         let calls = f64::from(self.settings.concurrency) * AHEAD.as_secs_f64() / self.pace.as_secs_f64();

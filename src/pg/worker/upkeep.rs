@@ -51,6 +51,7 @@ impl Worker {
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
+            pool.limit(self.settings.concurrency as usize);
             pool.resize(self.settings.concurrency as usize + MAIL_THREAD);
         }
         self.recall();

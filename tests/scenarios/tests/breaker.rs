@@ -67,6 +67,7 @@ fn server_errors_in_a_row_open_the_breaker_and_the_way_back_is_a_ramp() {
     let at_once: Vec<u64> = calls[back..].iter().map(|call| call["in_flight"].as_u64().unwrap_or_default()).collect();
     assert!(at_once[0] == 1 && at_once[1] <= 1 && at_once[..4].iter().all(|count| *count <= 2), "{at_once:?}");
     assert!(at_once[..8].iter().all(|count| *count <= 4), "{at_once:?}");
+    assert!(site.sim.metrics()["max_in_flight"].as_u64().is_some_and(|most| most <= 12));
     let most = site.query_one::<i32>("SELECT max(guestly_sync_attempts) FROM bookings");
     assert!(most <= 2, "{most} attempts");
     site.assert_once_each(&ids);

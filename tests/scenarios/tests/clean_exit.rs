@@ -62,7 +62,7 @@ fn drop_extension_during_calls_is_quick_keeps_the_columns_and_creating_it_again_
     site.assert_once_each(&ids);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
     let listed: Vec<String> = site.query_all("SELECT booking_id FROM guestly_backfill()");
-    assert_eq!(listed, [away.clone()], "what was paid meanwhile is for a person to decide");
+    assert_eq!(listed, std::slice::from_ref(&away), "what was paid meanwhile is for a person to decide");
     site.sql("SELECT * FROM guestly_backfill(dry_run => false)");
     site.wait_synced(&away);
 }

@@ -155,3 +155,21 @@ fn two_databases_that_share_an_account_stay_within_it_and_both_get_on() {
     let part = used_part(&site.sim.metrics(), 10.0, 10.0);
     assert!(part > 0.85, "the two used only {part:.3} of what both may");
 }
+
+#[test]
+fn as_many_calls_are_in_flight_as_allowed_and_never_one_more() {
+    let site = Site::open_on(limited([0, 0, 0]), |options| {
+        rates(options, [0, 0, 0], 100).setting("guestly_sync.concurrency", "15")
+    });
+    site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "latency", "ms": 20, "max_ms": 60}}));
+    let ids = site.paid_bookings(300);
+    site.wait_all_synced(LONG);
+    // Guestly refuses the sixteenth at once, and counts it.
+    assert_polite(&site.sim, 15);
+    assert_eq!(
+        site.sim.metrics()["max_in_flight"],
+        15,
+        "a thread that is there for mails, or none that is there for calls"
+    );
+    site.assert_once_each(&ids);
+}

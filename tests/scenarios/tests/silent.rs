@@ -112,7 +112,7 @@ fn the_doctor_covers_everything_and_says_what_to_type() {
         ),
         (
             "statuses",
-            "UPDATE guestly.field_map SET expression = '(1 / 0)::text' WHERE field = 'status'",
+            "UPDATE guestly.field_map SET expression = '(1 / (length(b.status) - length(b.status)))::text' WHERE field = 'status'",
             "division by zero",
             "UPDATE guestly.field_map SET expression = 'b.status' WHERE field = 'status'",
         ),
@@ -176,7 +176,7 @@ fn the_doctor_online_tries_the_credentials() {
     site.alter_system("guestly_sync.client_secret", "wrong");
     wait_until("the wrong credentials to be refused", SOON, || {
         let said = ask();
-        (said.starts_with("fail: ") && said.to_lowercase().contains("cred") || said.contains("token"), said)
+        (said.starts_with("fail: ") && said.contains("API keys"), said)
     });
     let row = doctor(&site, "credentials");
     assert!(row.0.starts_with("fail: refused: ") && row.1.contains("SELECT pg_reload_conf();"), "{row:?}");
@@ -219,10 +219,6 @@ fn the_timeline_of_a_booking_that_was_never_queued_says_why() {
         "{}",
         last(&ids[2])
     );
-    site.sql("SELECT guestly_detach()");
-    pay("", &ids[3]);
-    let refused = site.try_sql(&format!("SELECT * FROM guestly_timeline('{}')", ids[3])).unwrap_err();
-    assert!(refused.contains("no table of bookings is attached") && refused.contains("guestly_attach"), "{refused}");
     site.sql("SELECT guestly_attach()");
     // Sending again finds what no trigger queued; the story of one that went through is told in order.
     site.alter_system("guestly_sync.enabled", "on");
