@@ -97,12 +97,6 @@ impl<T: Send + 'static> Pool<T> {
         state.queue.len() + state.running.len() + state.finished.len() + state.recalled.len()
     }
 
-    /// Jobs that may run at once (at least 1): threads beyond that are for errands.
-    pub fn limit(&mut self, jobs: usize) {
-        self.crew.lock().most = jobs.max(1);
-        self.crew.work.notify_all();
-    }
-
     /// Changes the number of threads (1 to 64). Surplus threads end after their present job.
     pub fn resize(&mut self, threads: usize) {
         self.crew.lock().wanted = crew::sane(threads);

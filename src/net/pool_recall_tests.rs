@@ -1,5 +1,4 @@
-//! Tests of the pool's queue: what comes back from it before a thread has taken it, and what stays in it though a thread
-//! is free. Run by cargo test.
+//! Tests of what comes back from the pool's queue before a thread has taken it. Run by cargo test.
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -56,27 +55,4 @@ fn an_answer_about_one_booking_takes_back_nothing() {
     for status in [200, 201, 400, 404, 409, 422] {
         assert_eq!(after(answered(status)), (vec![1, 2, 3, 4], vec![]), "after {status}");
     }
-}
-
-#[test]
-fn a_thread_that_is_kept_for_errands_takes_no_job_and_a_job_takes_its_turn_later() {
-    let mut pool = Pool::<u32>::new(3, || {}).expect("threads");
-    pool.limit(2);
-    let (ends, gates): (Vec<_>, Vec<_>) = (0..3).map(|_| channel::<()>()).unzip();
-    for (tag, gate) in (0..).zip(gates) {
-        pool.submit_work(tag, None, Box::new(move || gate.recv().map_or(answered(200), |()| answered(201))));
-    }
-    let (told, errand) = channel();
-    pool.run(move || told.send(()).expect("the test waits"));
-    errand.recv_timeout(Duration::from_secs(20)).expect("the third thread has time for it");
-    assert_eq!((pool.crew.lock().running.len(), pool.crew.lock().queue.len()), (2, 1), "and none for a third job");
-    ends.iter().for_each(|end| end.send(()).expect("each job waits"));
-    let mut done = Vec::new();
-    let began = Instant::now();
-    while done.len() < 3 {
-        assert!(began.elapsed() < Duration::from_secs(20), "only {done:?} ended");
-        done.extend(pool.finished().into_iter().map(|done| done.tag));
-    }
-    done.sort_unstable();
-    assert_eq!(done, [0, 1, 2]);
 }

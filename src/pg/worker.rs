@@ -37,8 +37,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A fault of the same kind is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// Mails must not take a sender thread from the calls, nor calls this one from the mails.
-const MAIL_THREAD: usize = 1;
 /// How long a stop waits for calls that are being cut.
 const STOP_WAIT: Duration = Duration::from_millis(300);
 
@@ -124,8 +122,7 @@ impl Worker {
         let no_pipe = |error: std::io::Error| format!("no wake-up pipe: {error}");
         let alarm = Alarm::new().map_err(no_pipe)?;
         let bell = alarm.bell().map_err(no_pipe)?;
-        let mut pool = Pool::new(settings.concurrency as usize + MAIL_THREAD, move || bell.ring())?;
-        pool.limit(settings.concurrency as usize);
+        let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
         let began = Instant::now();
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),

@@ -57,8 +57,6 @@ pub(super) struct State<T> {
     pub(super) errands: VecDeque<Errand>,
     /// At most one at a time, so that errands cannot take all threads.
     pub(super) errand_runs: bool,
-    /// Jobs at once, however many threads there are.
-    pub(super) most: usize,
     /// Threads that should be there, and that are.
     pub(super) wanted: usize,
     pub(super) alive: usize,
@@ -109,7 +107,6 @@ impl<T> Crew<T> {
                 recalled: Vec::new(),
                 errands: VecDeque::new(),
                 errand_runs: false,
-                most: usize::MAX,
                 wanted: sane(threads),
                 alive: 0,
                 next_id: 0,
@@ -149,9 +146,7 @@ impl<T> Crew<T> {
                 state.alive -= 1;
                 return None;
             }
-            if state.running.len() < state.most
-                && let Some(job) = state.queue.pop_front()
-            {
+            if let Some(job) = state.queue.pop_front() {
                 let id = state.next_id;
                 state.next_id += 1;
                 state.running.push(Running {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{MAIL_THREAD, REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
+use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::look_up_at;
 use crate::pg::bookings::Bookings;
 use crate::pg::record::record_all;
@@ -51,8 +51,7 @@ impl Worker {
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
-            pool.limit(self.settings.concurrency as usize);
-            pool.resize(self.settings.concurrency as usize + MAIL_THREAD);
+            pool.resize(self.settings.concurrency as usize);
         }
         self.recall();
         self.more = true;
