@@ -128,24 +128,6 @@ fn locks_on_whole_tables_longer_than_the_worker_waits_only_delay() {
 }
 
 #[test]
-fn a_session_that_locks_in_the_other_order_wins_and_the_outcome_is_written_after_it() {
-    let site = slow_site();
-    let id = site.paid_booking();
-    site.sim.wait_for_calls("create", 1, SOON);
-    let mut session = site.client();
-    session.batch_execute("BEGIN; SELECT FROM guestly.queue FOR UPDATE").unwrap();
-    wait_until("the answer", SOON, || (!site.sim.ledger(Some("create")).is_empty(), String::new()));
-    // The worker holds the booking now and wants the queue's row: we want the booking.
-    let update =
-        format!("UPDATE bookings SET special_requests = 'quiet' WHERE id = '{id}'; SELECT pg_sleep(1); COMMIT");
-    session.batch_execute(&update).unwrap();
-    site.wait_all_synced(SOON);
-    assert_eq!(site.row(&id)["special_requests"], "quiet");
-    assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (1, 0));
-    site.assert_once_each(&[id]);
-}
-
-#[test]
 fn a_queue_row_changed_by_hand_during_its_call_ends_in_one_reservation() {
     for change in [
         "UPDATE guestly.queue SET state = 'ready'",
