@@ -14,7 +14,7 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 readonly DEBIAN_PACKAGES=(
     postgresql-15 postgresql-server-dev-15 gcc libc6-dev make clang libclang-dev pkg-config libssl-dev
-    ca-certificates curl sudo
+    ca-certificates curl sudo python3 python3-aiosmtpd openssl
 )
 
 say() { printf '%s\n' "$*"; }
