@@ -141,6 +141,8 @@ pub fn configure() {
         (c"lock_timeout", "500ms"),
         (c"jit", "off"),
         (c"enable_seqscan", "off"),
+        (c"enable_hashjoin", "off"),
+        (c"enable_mergejoin", "off"),
         (c"plan_cache_mode", "force_generic_plan"),
     ];
     settings.into_iter().for_each(|(name, value)| sys::set_for_session(name, value));
