@@ -260,7 +260,9 @@ impl Worker {
             if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
                 self.intend_token(wall)?;
             }
-            if !self.more {
+            // The outcomes of these calls will ask, and what was known before stands until then.
+            let later = !any && !claimed.jobs.is_empty() && self.next_due.is_none_or(|due| due > wall);
+            if !self.more && !later {
                 self.next_due = queue::next_due()?;
             }
         } else {
