@@ -23,7 +23,7 @@ struct Times {
 
 /// The figure.
 pub fn measure(plan: &Plan) -> Vec<Row> {
-    let site = scene::open(|options| options);
+    let site = scene::open_small(|options| options);
     let raw = Raw::new(&site);
     let rounds: Vec<Times> = (0..plan.rounds()).map(|_| round(&site, &raw, plan.size(300, 20))).collect();
     scene::check(&site);

@@ -22,8 +22,16 @@ pub fn simulator(knobs: &Value) -> Sim {
     Sim::start_program(&own.with_file_name("guestly-simulator"), knobs)
 }
 
-/// A site without limits on either side, the worker's token fetched.
+/// A site without limits on either side, with many flats.
 pub fn open(more: impl FnOnce(Options) -> Options) -> Site {
+    let site = open_small(more);
+    furnish(&site);
+    warm_up(&site);
+    site
+}
+
+/// A site without limits on either side, as small as most are, the worker's token fetched.
+pub fn open_small(more: impl FnOnce(Options) -> Options) -> Site {
     let unlimited = |options: Options| {
         ["second", "minute", "hour"]
             .iter()
@@ -32,7 +40,6 @@ pub fn open(more: impl FnOnce(Options) -> Options) -> Site {
             })
     };
     let site = Site::open_on(simulator(&free()), |options| more(unlimited(options)));
-    furnish(&site);
     warm_up(&site);
     site
 }
