@@ -54,8 +54,9 @@ fn drop_extension_during_calls_is_quick_keeps_the_columns_and_creating_it_again_
     // A sale while it is away is an ordinary update.
     let away = site.paid_booking();
     site.sim.clear_faults();
-    host::create_extension(&site);
-    host::map_listings(&site);
+    // In one transaction: what waits is sent as soon as the extension is there, and the listings went with it.
+    let listings = host::LISTINGS.map(|(property, listing)| format!("('{property}', '{listing}')")).join(", ");
+    site.sql(&format!("BEGIN; CREATE EXTENSION guestly_sync; INSERT INTO guestly.listings VALUES {listings}; COMMIT"));
     assert_eq!(site.query_one::<String>("SELECT attached_at::text FROM guestly.attachment"), since);
     site.wait_for_status(&ids, "synced");
     site.wait_drained();

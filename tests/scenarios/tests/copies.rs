@@ -1,7 +1,7 @@
 //! Copies are inert: a dump, plain or custom, goes into a fresh server without an error and without tricks, takes the
 //! configuration and the queue along, and sends nothing until somebody arms it; then each booking arrives exactly once.
 
-use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools};
+use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools, wait_until};
 use serde_json::json;
 use std::time::Duration;
 
@@ -55,8 +55,13 @@ fn goes_into_a_fresh_server(format: &str) {
         "SELECT guestly_pause('before the dump'); SELECT guestly_resume(); SET session_replication_role = replica; \
          UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id = '{missed}'"
     ));
-    let dump = tools::dump(&site, format);
-    let before: String = site.query_one(CONFIGURATION);
+    // The worker's first look around may find it now; the dump and what it is compared with must be of one moment.
+    let (mut before, mut dump): (String, Vec<u8>) = (String::new(), Vec::new());
+    wait_until("a quiet moment", SOON, || {
+        before = site.query_one(CONFIGURATION);
+        dump = tools::dump(&site, format);
+        (site.query_one::<String>(CONFIGURATION) == before, before.clone())
+    });
     let token: String = site.query_one("SELECT access_token FROM guestly.token");
     site.stop(StopMode::Immediate);
     site.sim.clear_faults();
