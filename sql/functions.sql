@@ -30,7 +30,8 @@ BEGIN
         FROM unnest(ids, arrivals) AS n (id, arrival)
         ON CONFLICT (booking_id) DO UPDATE
         SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
-            force = q.force OR excluded.force, look_up_first = excluded.look_up_first, look_ups = 0, verdict = NULL,
+            force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
+            look_ups = 0, verdict = NULL,
             error_class = NULL, error = NULL
         WHERE q.state IN ('ready', 'waiting', 'failed')
         RETURNING q.booking_id

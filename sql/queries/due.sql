@@ -1,5 +1,6 @@
 -- What may go now ($1 the time, $2 how many): nearest arrival first; locked until the claim is written. Not the bookings
--- that a call is in flight for ($3), whatever somebody made of their rows meanwhile.
+-- that a call is in flight for ($3), whatever somebody made of their rows meanwhile. A create of unknown outcome that the
+-- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt.
 WITH ready AS (
     SELECT q.* FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
@@ -11,9 +12,16 @@ WITH ready AS (
     ORDER BY q.due_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-SELECT d.booking_id, d.attempts, d.force, d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL,
-       extract(epoch FROM d.doubt_since)::float8, d.look_ups, d.creates, d.verdict, d.error_class, d.error,
+SELECT d.booking_id, d.attempts, d.force,
+       d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL OR earlier.at IS NOT NULL,
+       extract(epoch FROM coalesce(d.doubt_since, earlier.at))::float8, d.look_ups,
+       CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
        d.code, (SELECT r.reservation_id FROM guestly.reservations r WHERE r.booking_id = d.booking_id), d.claim
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
+LEFT JOIN LATERAL (
+    SELECT a.started_at + coalesce(a.duration_ms, 0) * interval '1 ms' AS at FROM guestly.attempts a
+    WHERE d.creates = 0 AND a.booking_id = d.booking_id AND a.operation = 'create' AND a.outcome IN ('unknown', 'unavailable')
+    ORDER BY a.started_at DESC LIMIT 1
+) earlier ON true
 ORDER BY d.arrival NULLS FIRST, d.queued_at
 LIMIT $2

@@ -103,7 +103,7 @@ fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
     // The try that was not made counts: the row says that it was looked at.
     let attempts = due.attempts.saturating_add(1);
     let write = Some(WriteBack::unsynced(&due.booking_id, "failed", Some(&problem), attempts));
-    let kept = Some(Kept { problem: Some(problem.clone()), creates: due.creates, ..Kept::failed(attempts) });
+    let kept = Some(Kept { problem: Some(problem.clone()), ..Kept::failed_in_doubt(due, attempts) });
     Change { kept, write, ..without_call(due, "plan", "refused", Some(problem), now) }
 }
 
