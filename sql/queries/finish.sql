@@ -1,5 +1,8 @@
--- Bookings that are done with leave the queue: $1 ids, $2 claims.
-DELETE FROM guestly.queue q
-USING unnest($1::text[], $2::bigint[]) AS c (id, claim)
-WHERE q.booking_id = c.id AND q.claim IS NOT DISTINCT FROM c.claim
+-- Bookings that are done with leave the queue: $1 ids, $2 claims. What somebody holds is not waited for: their sale or ours
+-- would wait as well.
+WITH mine AS (
+    SELECT q.booking_id FROM guestly.queue q JOIN unnest($1::text[], $2::bigint[]) AS c (id, claim) ON q.booking_id = c.id
+    WHERE q.claim IS NOT DISTINCT FROM c.claim FOR UPDATE OF q SKIP LOCKED
+)
+DELETE FROM guestly.queue q USING mine WHERE q.booking_id = mine.booking_id
 RETURNING q.booking_id

@@ -146,8 +146,17 @@ pub fn finish(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
     statement::rows(include_str!("../../sql/queries/finish.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
 }
 
+/// Of these bookings and claims, those whose claim is in force: somebody else holds their rows.
+pub fn still_ours(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
+    let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
+    statement::rows(include_str!("../../sql/queries/still_ours.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
+}
+
 /// Writes what Guestly holds: (booking, what).
 pub fn keep(rows: &[(String, Held)]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let args: [DatumWithOid; 12] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1.reservation_id.clone()).into(),

@@ -1,14 +1,14 @@
 //! Writing outcomes down: what becomes of the queue row, the reservation, the booking's five columns and the log, in one
 //! short transaction for all that have come in. Main thread only.
 //!
-//! The bookings are locked first, without waiting: a sale that is busy with one must not wait for us, nor we for it. What
-//! cannot be written yet stays in memory and is tried again until it commits.
+//! The bookings are locked first, then the rows of the queue, both without waiting: a sale that is busy with one must not
+//! wait for us, nor we for it. What cannot be written yet stays in memory and is tried again until it commits.
 
 use std::collections::HashSet;
 
 use super::alerts::{self, Raised};
 use super::bookings::{Bookings, Locked, WriteBack, error_column};
-use super::queue::{self, Attempt, Held, Kept};
+use super::queue::{self, Attempt, Due, Held, Kept};
 use super::session::{self, Result, SqlError};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
@@ -32,6 +32,13 @@ pub struct Change {
     pub attempt: Option<Attempt>,
     /// Cancelled before it was sent: the sweep must not find it again.
     pub withdrawn: bool,
+}
+
+impl Change {
+    /// What Guestly holds now, as it is kept.
+    pub fn reservation(&self) -> Option<(String, Held)> {
+        Some((self.booking_id.clone(), self.held.clone()?))
+    }
 }
 
 /// Writes `changes` inside the caller's transaction; gives back those that must wait, because somebody holds the booking or
@@ -68,17 +75,20 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
         _ => Locked::default(),
     };
     let busy = |change: &Change| change.write.is_some() && locked.is_busy(&change.booking_id);
-    let (postponed, mut now): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(busy);
+    let (mut postponed, mut now): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(busy);
     for change in &mut now {
         if bookings.is_some() && change.write.is_some() && !locked.is_there(&change.booking_id) {
             forget(change);
         }
     }
     let ours = fenced(&now)?;
-    let held: Vec<(String, Held)> = now.iter().filter_map(|c| Some((c.booking_id.clone(), c.held.clone()?))).collect();
-    if !held.is_empty() {
-        queue::keep(&held)?;
+    let others: Vec<_> =
+        now.iter().filter(|c| !ours.contains(&c.booking_id)).map(|c| (c.booking_id.clone(), c.claim)).collect();
+    if !others.is_empty() {
+        let locked = queue::still_ours(&others)?;
+        postponed.extend(now.extract_if(.., |change| locked.contains(&change.booking_id)));
     }
+    queue::keep(&now.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
     // A late answer whose claim was taken over changes the row only if it brings a reservation.
     let counts = |change: &&Change| ours.contains(&change.booking_id) || change.held.is_some();
     let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
@@ -148,11 +158,9 @@ fn park(change: Change, error: &SqlError) -> Change {
         return Change { write: None, ..change };
     }
     let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
-    let attempts = change
-        .kept
-        .as_ref()
-        .map_or_else(|| change.write.as_ref().map_or(0, |w| w.attempts.unsigned_abs()), |k| k.attempts);
-    let kept = Kept { problem: Some(problem.clone()), ..Kept::failed(attempts) };
+    // A synced one leaves no doubt: its reservation is kept beside it.
+    let synced = || Kept::failed(change.write.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
+    let kept = Kept { problem: Some(problem.clone()), ..change.kept.unwrap_or_else(synced) };
     let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
     Change { kept: Some(kept), write: None, attempt, ..change }
 }
@@ -170,6 +178,17 @@ impl Kept {
             verdict: None,
             look_up_first: false,
             problem: None,
+        }
+    }
+
+    /// The same; what Guestly may hold by now is asked for before the next create, whenever that comes.
+    pub fn failed_in_doubt(due: &Due, attempts: u32) -> Self {
+        Self {
+            doubt_since: due.doubt_since,
+            look_ups: due.look_ups,
+            creates: due.creates,
+            look_up_first: due.in_doubt,
+            ..Self::failed(attempts)
         }
     }
 }
