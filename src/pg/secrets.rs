@@ -40,7 +40,7 @@ fn from_vault() -> Option<Credentials> {
     let read = || -> Result<Vec<(Option<String>, Option<String>)>> {
         statement::rows(include_str!("../../sql/queries/vault.sql"), &[], |row| Ok((row.get(1)?, row.get(2)?)))
     };
-    // Whoever may create schemas may call one `vault`: the functions in its view must not run as superuser.
+    // What the view calls runs with its owner's rights, not with ours.
     let found = session::as_owner(&Owner { role, schema: "vault".to_owned() }, read).ok()?;
     let secret = |name: &str| {
         let mine = |(key, value): &(Option<String>, Option<String>)| {
