@@ -15,8 +15,8 @@ const LOOK_AROUND: Duration = Duration::from_secs(60);
 /// A worker that lived shorter than this crashed at start: the next pause is twice as long.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long a started worker may take to publish itself.
-const START_UP: Duration = Duration::from_secs(10);
+/// A worker that a former launcher started does not report its end to this one: it is looked after this often.
+const FOSTER: Duration = Duration::from_secs(5);
 
 /// Registers the launcher with the postmaster. From `_PG_init`.
 pub fn register() {
@@ -32,6 +32,7 @@ pub fn register() {
 /// What the launcher knows of one database.
 #[derive(Default)]
 struct Entry {
+    worker: Option<sys::Started>,
     started: Option<Instant>,
     crashes: u32,
     not_before: Option<Instant>,
@@ -70,9 +71,16 @@ fn look_around(entries: &mut HashMap<u32, Entry>) -> Duration {
 fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Duration> {
     let slot = wake::slot(database);
     if slot.changes != entry.changes {
-        *entry = Entry { changes: slot.changes, ..Entry::default() };
+        *entry = Entry { changes: slot.changes, worker: entry.worker.take(), ..Entry::default() };
     }
-    if sys::is_alive(slot.worker) || (slot.absent && entry.started.is_some()) {
+    // It may still wait to be let in, e.g. while its database is copied; its end wakes us.
+    if entry.worker.as_ref().is_some_and(sys::Started::is_there) {
+        return None;
+    }
+    if sys::is_alive(slot.worker) {
+        return Some(FOSTER);
+    }
+    if slot.absent && entry.started.is_some() {
         return None;
     }
     let aside = slot.aside_until - chrono::Utc::now().timestamp_micros();
@@ -83,10 +91,11 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
         return Some(wait);
     }
     wake::expect_worker(database);
-    if sys::start_worker("guestly_worker_main", "guestly_sync worker", database) {
+    entry.worker = sys::start_worker("guestly_worker_main", "guestly_sync worker", database);
+    if entry.worker.is_some() {
         entry.started = Some(now);
         entry.not_before = None;
-        return Some(START_UP);
+        return None;
     }
     entry.crashes = entry.crashes.saturating_add(1);
     entry.not_before = Some(now + entry.growing());
@@ -107,10 +116,6 @@ impl Entry {
         }
         let started = self.started?;
         let age = now.duration_since(started);
-        // Registered, and not yet there: its end, or its absence, will wake us.
-        if slot.worker == 0 && !slot.left_cleanly && age < START_UP {
-            return Some(START_UP - age);
-        }
         self.crashes = if slot.left_cleanly || age > SHORT_LIFE { 0 } else { self.crashes.saturating_add(1) };
         let wait = self.growing();
         self.not_before = Some(now + wait);
