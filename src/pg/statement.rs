@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::PgOid;
@@ -12,7 +13,7 @@ use super::session::{Result, SqlError};
 use super::sys;
 
 thread_local! {
-    static PLANS: RefCell<HashMap<String, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
+    static PLANS: RefCell<HashMap<String, Rc<OwnedPreparedStatement>>> = RefCell::new(HashMap::new());
 }
 
 /// More than this library has statements; texts with the host's names change only when somebody edits `guestly.field_map`.
@@ -24,11 +25,8 @@ pub type Tuple<'conn> = SpiHeapTupleData<'conn>;
 /// Runs a kept statement and turns each row into an owned value.
 pub fn rows<T>(sql: &str, args: &[DatumWithOid], mut each: impl FnMut(&Tuple) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect_mut(|client| {
-        prepare(client, sql, args)?;
-        PLANS.with_borrow(|plans| {
-            let Some(plan) = plans.get(sql) else { return Ok(Vec::new()) };
-            collect(client.update(plan, None, args)?, &mut each)
-        })
+        let plan = prepare(client, sql, args)?;
+        collect(client.update(&*plan, None, args)?, &mut each)
     })
 }
 
@@ -55,19 +53,20 @@ pub fn check(sql: &str) -> Result<()> {
     })
 }
 
-fn prepare(client: &SpiClient, sql: &str, args: &[DatumWithOid]) -> Result<()> {
-    if PLANS.with_borrow(|plans| plans.contains_key(sql)) {
-        return Ok(());
+/// The kept plan. What runs may come back here (a trigger of the host that pays another booking), so it is not borrowed.
+fn prepare(client: &SpiClient, sql: &str, args: &[DatumWithOid]) -> Result<Rc<OwnedPreparedStatement>> {
+    if let Some(plan) = PLANS.with_borrow(|plans| plans.get(sql).cloned()) {
+        return Ok(plan);
     }
     let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
-    let plan = client.prepare_mut(sql, &types)?.keep();
+    let plan = Rc::new(client.prepare_mut(sql, &types)?.keep());
     PLANS.with_borrow_mut(|plans| {
         if plans.len() >= KEPT {
             plans.clear();
         }
-        plans.insert(sql.to_owned(), plan);
+        plans.insert(sql.to_owned(), Rc::clone(&plan));
     });
-    Ok(())
+    Ok(plan)
 }
 
 fn collect<T>(table: pgrx::spi::SpiTupleTable, each: &mut impl FnMut(&Tuple) -> Result<T>) -> Result<Vec<T>> {
