@@ -157,11 +157,6 @@ impl Breaker {
         self.state != BreakerState::Closed
     }
 
-    /// Closed, and the last call was answered.
-    pub fn is_calm(&self) -> bool {
-        self.state == BreakerState::Closed && self.failures == 0
-    }
-
     /// When the outage began, also while half-open and after failed probes; `None` if closed.
     pub fn opened_at(&self) -> Option<Duration> {
         self.opened_at
