@@ -122,7 +122,7 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
     subtransaction(|| {
         let (user, context) = sys::current_user();
         let level = sys::GucLevel::open();
-        sys::set_locally(c"search_path", &format!("{}, public, extensions", owner.schema));
+        sys::set_locally(c"search_path", &format!("{}, public, extensions, pg_temp", owner.schema));
         sys::set_locally(c"datestyle", "ISO, YMD");
         sys::set_locally(c"row_security", "off");
         sys::set_current_user(owner.role, context | sys::RESTRICTED);
@@ -133,11 +133,13 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
     })
 }
 
-/// Settings of a worker's session: never wait long for a lock, never lose an intent that was committed, and plan the point
+/// Settings of a worker's session, after each reload: never wait long for a lock, never lose an intent that was committed, and plan the point
 /// queries of a small queue once and by index, whatever the statistics of the moment say.
 pub fn configure() {
     let settings = [
         (c"search_path", "pg_catalog, pg_temp"),
+        (c"default_transaction_isolation", "read committed"),
+        (c"default_transaction_read_only", "off"),
         (c"lock_timeout", "500ms"),
         (c"jit", "off"),
         (c"enable_seqscan", "off"),

@@ -5,7 +5,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use pgrx::pg_sys;
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker};
+use pgrx::{PgMemoryContexts, pg_sys};
 
 mod scope;
 pub mod transaction;
@@ -69,23 +70,53 @@ unsafe extern "C-unwind" fn on_stop(_signal: i32) {
 
 /// True once after each SIGHUP.
 pub fn take_reload_request() -> bool {
-    // SAFETY: a sig_atomic_t flag that only a signal handler sets; volatile, as the C declaration has it.
-    unsafe {
-        let flag = &raw mut pg_sys::ConfigReloadPending;
-        let pending = flag.read_volatile() != 0;
-        flag.write_volatile(0);
-        pending
-    }
+    // SAFETY: a sig_atomic_t flag of this process, which only a signal handler sets.
+    unsafe { take(&raw mut pg_sys::ConfigReloadPending) }
 }
 
 /// True once after a SIGTERM. Taking it defers the death until [`exit`], so that outcomes can be recorded first; a second
 /// SIGTERM kills at the next interrupt check.
 pub fn take_stop_request() -> bool {
-    // SAFETY: sig_atomic_t flags that only signal handlers set; volatile, as the C declarations have them.
+    // SAFETY: a sig_atomic_t flag of this process, which only a signal handler sets.
+    unsafe { take(&raw mut pg_sys::ProcDiePending) }
+}
+
+/// Drops a request to cancel a statement: between transactions there is none.
+pub fn ignore_cancel() {
+    // SAFETY: a sig_atomic_t flag of this process, which only a signal handler sets.
+    let _cancelled = unsafe { take(&raw mut pg_sys::QueryCancelPending) };
+}
+
+/// The statement in progress is cancelled at its next interrupt check: a request that was taken for somebody else's.
+pub fn cancel_again() {
+    // SAFETY: flags of this process, set as the server's own handler sets them; main thread.
     unsafe {
-        let flag = &raw mut pg_sys::ProcDiePending;
+        (&raw mut pg_sys::QueryCancelPending).write_volatile(1);
+        (&raw mut pg_sys::InterruptPending).write_volatile(1);
+    }
+}
+
+/// True when a stop or a reload was asked for and not taken: a wait in between may have used up the latch.
+pub fn has_request() -> bool {
+    // SAFETY: sig_atomic_t flags of this process; volatile, as the C declarations have them.
+    unsafe {
+        (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0
+            || (&raw const pg_sys::ProcDiePending).read_volatile() != 0
+    }
+}
+
+/// Reads and clears a flag. It is written only where it is set: a signal in between must not be lost.
+///
+/// # Safety
+///
+/// `flag` is a sig_atomic_t of this process.
+unsafe fn take(flag: *mut pg_sys::sig_atomic_t) -> bool {
+    // SAFETY: the caller's promise; volatile, as the C declarations have it.
+    unsafe {
         let pending = flag.read_volatile() != 0;
-        flag.write_volatile(0);
+        if pending {
+            flag.write_volatile(0);
+        }
         pending
     }
 }
@@ -96,9 +127,9 @@ pub fn exit(code: i32) -> ! {
     unsafe { pg_sys::proc_exit(code) }
 }
 
-/// Sleeps until the latch is set, `fd` is readable or the time is over; says whether `fd` is readable and whether the
-/// latch was set. Leaves the process if the postmaster has died.
-pub fn wait(fd: Option<RawFd>, timeout: Option<Duration>) -> (bool, bool) {
+/// Sleeps until the latch is set, `fd` is readable or the time is over; says whether `fd` is readable. Leaves the process
+/// if the postmaster has died.
+pub fn wait(fd: Option<RawFd>, timeout: Option<Duration>) -> bool {
     let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_EXIT_ON_PM_DEATH;
     // Whole milliseconds, rounded up: a time that is not over yet would only be waited for again.
     let millis =
@@ -110,7 +141,7 @@ pub fn wait(fd: Option<RawFd>, timeout: Option<Duration>) -> (bool, bool) {
         let socket = fd.unwrap_or(-1);
         let what = pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, socket, millis, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
-        (what & pg_sys::WL_SOCKET_READABLE as i32 != 0, what & pg_sys::WL_LATCH_SET as i32 != 0)
+        what & pg_sys::WL_SOCKET_READABLE as i32 != 0
     }
 }
 
@@ -186,18 +217,29 @@ pub fn report_statistics(now: bool) {
     }
 }
 
-/// Starts a dynamic background worker that reports its end to us; false when no slot is free.
-pub fn start_worker(function: &str, name: &str, argument: pg_sys::Oid) -> bool {
-    use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
-    BackgroundWorkerBuilder::new(name)
+/// A background worker that was started from here.
+pub struct Started(DynamicBackgroundWorker);
+
+impl Started {
+    /// True until it has ended, also while it waits to be let into its database.
+    pub fn is_there(&self) -> bool {
+        !matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
+    }
+}
+
+/// Starts a dynamic background worker that reports its end to us; none when no slot is free.
+pub fn start_worker(function: &str, name: &str, argument: pg_sys::Oid) -> Option<Started> {
+    let builder = BackgroundWorkerBuilder::new(name)
         .set_function(function)
         .set_library("guestly_sync")
         .set_argument(Some(pg_sys::Datum::from(argument)))
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
         .set_notify_pid(my_pid())
-        .enable_spi_access()
-        .load_dynamic()
-        .is_ok()
+        .enable_spi_access();
+    // The handle lives in the memory context of the moment, and is asked long after this transaction.
+    let load = |_: &mut PgMemoryContexts| builder.load_dynamic();
+    // SAFETY: the top memory context is never freed.
+    unsafe { PgMemoryContexts::TopMemoryContext.switch_to(load) }.ok().map(Started)
 }
 
 /// True while the process with this id is a live backend.

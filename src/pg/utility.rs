@@ -21,17 +21,20 @@ fn before(planned: &pg_sys::PlannedStmt) {
     match statement(planned) {
         Some(Statement::DropExtension(names)) if names.iter().any(|name| name == "guestly_sync") => prepare_drop(),
         Some(Statement::NeedsDatabase(name)) => step_aside(&name),
+        Some(Statement::CommitPrepared) => wake::look_at_commit(),
         _ => {}
     }
 }
 
 fn prepare_drop() {
-    if !sys::is_installed() {
-        return;
-    }
-    let remembered =
-        session::subtransaction(|| statements::run(include_str!("../../sql/queries/prepare_drop.sql"), &[]));
+    let remembered = session::subtransaction(|| match sys::is_installed() {
+        true => statements::run(include_str!("../../sql/queries/prepare_drop.sql"), &[]),
+        false => Ok(()),
+    });
     if let Err(error) = remembered {
+        if error.is_cancel() {
+            return sys::cancel_again();
+        }
         let hint = "After the next CREATE EXTENSION, SELECT * FROM guestly_backfill() lists them.";
         report::warn(error.code, format!("guestly_sync: waiting bookings are not remembered: {}", error.message), hint);
     }

@@ -1,7 +1,7 @@
 //! Shared memory: which worker serves which database, and the latch that a commit sets. Loaded through
 //! `shared_preload_libraries` only; without it everything here does nothing and says so. Main thread of any process.
 //!
-//! At commit one lock is taken in share mode and one latch is set: nothing that allocates or can fail, because an error in a
+//! At commit one lock is taken for a moment and one latch is set: nothing that allocates or can fail, because an error in a
 //! commit callback takes the server down.
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ use super::sys;
 const SLOTS: usize = 256;
 
 /// One database.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slot {
     /// Its oid; 0 is a free slot.
     pub database: u32,
@@ -26,6 +26,8 @@ pub struct Slot {
     pub since: i64,
     /// Grows when the extension is created, changed or dropped here.
     pub changes: u32,
+    /// Grows with each commit that leaves work: the latch alone may be used up by a wait inside a transaction.
+    pub wakes: u32,
     /// The worker found no extension here and left.
     pub absent: bool,
     /// No worker may start before then, microseconds since the Unix epoch: somebody needs the database to itself.
@@ -119,6 +121,13 @@ pub fn wake_at_commit() {
     register();
 }
 
+/// Lets worker and launcher look again when this transaction commits: it commits another one, which was prepared and may
+/// have done anything.
+pub fn look_at_commit() {
+    CHANGED.set(true);
+    register();
+}
+
 fn register() {
     if !REGISTERED.replace(true) {
         // SAFETY: registered once per process; the callback lives as long as the library, which is never unloaded.
@@ -142,16 +151,19 @@ unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, _arg: *mut st
 
 fn tell(changed: bool) {
     let database = sys::my_database().to_u32();
-    if changed {
-        let mut shared = SHARED.exclusive();
-        if let Some(slot) = slot_for(&mut shared, database) {
-            slot.changes = slot.changes.wrapping_add(1);
-            slot.absent = false;
-        }
-    }
     let (worker, launcher) = {
-        let shared = SHARED.share();
-        (shared.slots.iter().find(|slot| slot.database == database).map_or(0, |slot| slot.worker), shared.launcher)
+        let mut shared = SHARED.exclusive();
+        let launcher = shared.launcher;
+        // Without a slot no worker was ever here, and the launcher is told only of changes.
+        let known = shared.slots.iter().any(|slot| slot.database == database);
+        let slot = if changed || known { slot_for(&mut shared, database) } else { None };
+        let worker = slot.map_or(0, |slot| {
+            slot.wakes = slot.wakes.wrapping_add(1);
+            slot.changes = slot.changes.wrapping_add(u32::from(changed));
+            slot.absent &= !changed;
+            slot.worker
+        });
+        (worker, launcher)
     };
     sys::set_latch_of(worker);
     if changed {
@@ -187,10 +199,12 @@ pub fn claim_worker(since_micros: i64) -> bool {
     true
 }
 
-/// A worker is about to be started: what its predecessor left behind no longer counts.
+/// A worker is about to be started: what its dead predecessor left behind no longer counts.
 pub fn expect_worker(database: pg_sys::Oid) {
     let mut shared = SHARED.exclusive();
-    if let Some(slot) = slot_for(&mut shared, database.to_u32()) {
+    if let Some(slot) = slot_for(&mut shared, database.to_u32())
+        && !sys::is_alive(slot.worker)
+    {
         (slot.worker, slot.left_cleanly, slot.absent) = (0, false, false);
     }
 }
@@ -234,7 +248,7 @@ pub fn live_worker() -> Option<(i32, i64)> {
 /// Frees the slots of databases that are gone.
 pub fn forget_others(databases: &[pg_sys::Oid]) {
     for slot in &mut SHARED.exclusive().slots {
-        if slot.worker == 0 && !databases.iter().any(|database| database.to_u32() == slot.database) {
+        if !sys::is_alive(slot.worker) && !databases.iter().any(|database| database.to_u32() == slot.database) {
             *slot = Slot::default();
         }
     }

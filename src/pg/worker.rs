@@ -72,8 +72,6 @@ struct Worker {
     desk: mail::Desk,
     /// The attached table, as it was last seen.
     bookings: Option<Bookings>,
-    /// How long calls take.
-    pace: Duration,
     /// There may be more to claim.
     more: bool,
     next_due: Option<DateTime<Utc>>,
@@ -81,7 +79,8 @@ struct Worker {
     next_prune: Instant,
     not_before: Option<Instant>,
     reported: Option<Instant>,
-    changes: u32,
+    /// What commits and people had asked for when it was last looked at.
+    slot: wake::Slot,
     /// Claims of the former worker are dealt with.
     rescued: bool,
     /// The doctor's last question that was answered, and the one that waits for its answer.
@@ -142,40 +141,47 @@ impl Worker {
             last_error: None,
             desk: mail::Desk::new(),
             bookings: None,
-            pace: Duration::ZERO,
             more: true,
             next_due: None,
             next_prune: began,
             not_before: None,
             reported: None,
-            changes: wake::slot(sys::my_database()).changes,
+            slot: wake::slot(sys::my_database()),
             rescued: false,
             doctor: (wake::slot(sys::my_database()).asked, None),
         })
     }
 
     fn run(mut self) -> ! {
-        session::configure();
         self.reload();
         while !sys::take_stop_request() {
+            sys::ignore_cancel();
             pgrx::check_for_interrupts!();
             if sys::take_reload_request() {
                 self.reload();
             }
+            self.look_at_slot();
             self.collect();
             self.turn();
             self.mail();
-            let (ring, latch) = sys::wait(Some(self.alarm.fd()), self.pause());
-            self.more |= latch;
-            if ring {
+            // A wait inside a transaction may have used up the latch of what came meanwhile.
+            let news = sys::has_request() || self.slot != wake::slot(sys::my_database());
+            let pause = if news { Some(Duration::ZERO) } else { self.pause() };
+            if sys::wait(Some(self.alarm.fd()), pause) {
                 self.alarm.silence();
-            }
-            if latch && self.changes != wake::slot(sys::my_database()).changes {
-                self.changes = wake::slot(sys::my_database()).changes;
-                leave_if_absent();
             }
         }
         self.stop()
+    }
+
+    /// What commits and people asked for since.
+    fn look_at_slot(&mut self) {
+        let slot = wake::slot(sys::my_database());
+        self.more |= slot.wakes != self.slot.wakes;
+        if slot.changes != self.slot.changes {
+            leave_if_absent();
+        }
+        self.slot = slot;
     }
 
     /// One short transaction: what has come in is recorded, what is due is claimed. Then the calls leave.

@@ -12,6 +12,8 @@ pub enum Statement {
     DropExtension(Vec<String>),
     /// A statement that fails while somebody else is connected to this database.
     NeedsDatabase(String),
+    /// COMMIT PREPARED of whatever.
+    CommitPrepared,
 }
 
 static BEFORE: OnceLock<fn(&pg_sys::PlannedStmt)> = OnceLock::new();
@@ -91,6 +93,14 @@ pub fn statement(planned: &pg_sys::PlannedStmt) -> Option<Statement> {
                 let database = rename.renameType == pg_sys::ObjectType::OBJECT_DATABASE;
                 database.then(|| Statement::NeedsDatabase(copy(rename.subname)))
             }
+            pg_sys::NodeTag::T_AlterDatabaseStmt => {
+                let alter = &*node.cast::<pg_sys::AlterDatabaseStmt>();
+                option(alter.options, "tablespace").map(|_| Statement::NeedsDatabase(copy(alter.dbname)))
+            }
+            pg_sys::NodeTag::T_TransactionStmt => {
+                let kind = (*node.cast::<pg_sys::TransactionStmt>()).kind;
+                (kind == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED).then_some(Statement::CommitPrepared)
+            }
             _ => None,
         }
     }
@@ -117,15 +127,18 @@ unsafe fn names(list: *mut pg_sys::List) -> Vec<String> {
 
 /// CREATE DATABASE … TEMPLATE that.
 unsafe fn template(create: &pg_sys::CreatedbStmt) -> Option<String> {
-    // SAFETY: a list of DefElem nodes, as the grammar makes it for CREATE DATABASE.
+    // SAFETY: the caller's statement is valid; defGetString gives a string of the statement's memory.
+    unsafe { option(create.options, "template").map(|option| copy(pg_sys::defGetString(option))) }
+}
+
+/// The option of that name in a list of options of a statement.
+unsafe fn option(options: *mut pg_sys::List, name: &str) -> Option<*mut pg_sys::DefElem> {
+    // SAFETY: a list of DefElem nodes, as the grammar makes it for CREATE and ALTER DATABASE.
     unsafe {
-        let list = create.options.as_ref()?;
+        let list = options.as_ref()?;
         let cells =
             (0..usize::try_from(list.length).unwrap_or_default()).map(|index| (*list.elements.add(index)).ptr_value);
-        let option =
-            cells.map(|node| node.cast::<pg_sys::DefElem>()).find(|option| copy((**option).defname) == "template")?;
-        let value = pg_sys::defGetString(option);
-        Some(copy(value))
+        cells.map(|node| node.cast::<pg_sys::DefElem>()).find(|option| copy((**option).defname) == name)
     }
 }
 
@@ -142,13 +155,5 @@ pub fn own_database(name: &str) -> Option<pg_sys::Oid> {
 /// Owners and superusers may drop, rename and copy a database. Inside a transaction, main thread.
 unsafe fn owns_database(oid: pg_sys::Oid) -> bool {
     // SAFETY: a catalog look-up of a database that exists.
-    #[cfg(feature = "pg15")]
-    unsafe {
-        pg_sys::pg_database_ownercheck(oid, pg_sys::GetUserId())
-    }
-    // SAFETY: likewise.
-    #[cfg(not(feature = "pg15"))]
-    unsafe {
-        pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, oid, pg_sys::GetUserId())
-    }
+    unsafe { pg_sys::pg_database_ownercheck(oid, pg_sys::GetUserId()) }
 }

@@ -68,7 +68,6 @@ impl Worker {
                 self.answer(question, Some(&outcome));
             }
             Tag::Call(job) => {
-                self.note_pace(&done.reply, done.elapsed);
                 let moment = Moment {
                     started: trace.started,
                     now: wall,

@@ -7,38 +7,13 @@ use chrono::{DateTime, Utc};
 
 use super::Worker;
 use crate::domain::lane::Go;
-use crate::domain::outcome::Reply;
 
 /// Outcomes that may wait in memory before no more are claimed.
 const UNRECORDED_MAX: usize = 200;
 /// Bookings that test mode works off in one transaction.
 const TEST_BATCH: u32 = 100;
 
-/// So much work may wait in the sender threads' queue, so that they are busy while the main thread writes.
-const AHEAD: Duration = Duration::from_millis(20);
-/// And at most so many calls. None for now: a call that a thread takes in the very moment of a 429 would leave before
-/// `Retry-After` is over.
-const AHEAD_MAX: f64 = 0.0;
-/// Calls that take longer leave time enough to claim the next one.
-const SLOW: Duration = Duration::from_millis(500);
-
 impl Worker {
-    /// Calls that may be claimed beyond those on their way: none while there is any trouble.
-    fn ahead(&self) -> u32 {
-        if self.pace.is_zero() || self.pace > SLOW || !self.lane.breaker.is_calm() {
-            return 0;
-        }
-        let calls = f64::from(self.settings.concurrency) * AHEAD.as_secs_f64() / self.pace.as_secs_f64();
-        calls.ceil().min(AHEAD_MAX) as u32
-    }
-
-    /// How long calls take, on a sliding average.
-    pub(super) fn note_pace(&mut self, reply: &Reply, elapsed: Duration) {
-        if matches!(reply, Reply::Answer(_)) {
-            self.pace = if self.pace.is_zero() { elapsed } else { (self.pace * 7 + elapsed) / 8 };
-        }
-    }
-
     /// What waits in the sender threads' queue comes back: nothing may be sent any more.
     pub(super) fn recall(&mut self) {
         if let Some(pool) = &self.pool {
@@ -60,7 +35,7 @@ impl Worker {
             return Go::Send(TEST_BATCH);
         }
         let in_flight = self.in_flight();
-        self.lane.go(now, wall, in_flight, self.settings.concurrency.saturating_add(self.ahead()))
+        self.lane.go(now, wall, in_flight, self.settings.concurrency)
     }
 
     pub(super) fn in_flight(&self) -> u32 {

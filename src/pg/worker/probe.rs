@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Worker;
 use crate::pg::bookings::{Bookings, Probed};
-use crate::pg::session::Result;
+use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::paid_statuses;
 use crate::pg::{alerts, queue};
 
@@ -26,27 +26,29 @@ impl Worker {
             return;
         }
         let found = self.in_transaction(Self::look);
-        if found.is_none() {
-            // The table may have been renamed or attached anew.
-            self.bookings = None;
-        }
         self.next_probe = now + self.settings.poll_interval.max(now.elapsed() * SWEEP_SHARE);
-        if let Some(found) = found {
+        if let Some((found, _)) = &found {
             self.more |= found.ready || !found.open.is_empty();
             self.next_due = found.next_due;
+        }
+        if let Some((_, Some(error))) = &found {
+            self.trouble(error);
+        }
+        if !matches!(found, Some((_, None))) {
+            // The table may have been renamed or attached anew.
+            self.bookings = None;
         }
         self.prune(now);
     }
 
-    fn look(&mut self) -> Result<Probed> {
-        if self.bookings.is_none() {
-            self.bookings = Bookings::load()?;
-        }
-        let paid = if self.settings.enabled { paid_statuses() } else { Vec::new() };
-        let found = match &self.bookings {
-            Some(bookings) => bookings.probe(&paid, SWEEP_BATCH)?,
-            None => queue::peek()?,
+    /// What was found, and why the table of bookings could not be looked at.
+    fn look(&mut self) -> Result<(Probed, Option<SqlError>)> {
+        let (found, error) = match self.probe_bookings() {
+            Ok(found) => (found, None),
+            Err(error) => (None, Some(error)),
         };
+        // Without the table, what waits in the queue is no less late.
+        let found = found.map_or_else(queue::peek, Ok)?;
         if !found.open.is_empty() {
             queue::sweep(&found.open)?;
         }
@@ -55,7 +57,18 @@ impl Worker {
         if found.oldest.is_some_and(stale) {
             alerts::raise(&alerts::stale(self.settings.stale_after)?)?;
         }
-        Ok(found)
+        Ok((found, error))
+    }
+
+    /// None where no table is attached.
+    fn probe_bookings(&mut self) -> Result<Option<Probed>> {
+        let paid = if self.settings.enabled { paid_statuses() } else { Vec::new() };
+        session::subtransaction(|| {
+            if self.bookings.is_none() {
+                self.bookings = Bookings::load()?;
+            }
+            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH)).transpose()
+        })
     }
 
     fn prune(&mut self, now: Instant) {

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::look_up_at;
 use crate::pg::bookings::Bookings;
-use crate::pg::record::record_all;
+use crate::pg::record::{Change, record_all};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::Settings;
 use crate::pg::{queue, report, sys, wake};
@@ -37,6 +37,7 @@ impl Worker {
     /// After a SIGHUP.
     pub(super) fn reload(&mut self) {
         sys::reload_configuration();
+        session::configure();
         let before = std::mem::replace(&mut self.settings, Settings::load());
         let (old, new) = (&before, &self.settings);
         if (&old.base_url, &old.token_url, old.connect_timeout, old.request_timeout)
@@ -128,10 +129,19 @@ impl Worker {
         if !changes.is_empty() {
             let written = session::transaction(c"guestly_sync: stopping", || {
                 let bookings = Bookings::load()?;
-                Ok(record_all(bookings.as_ref(), changes))
+                let postponed = record_all(bookings.as_ref(), changes);
+                // Somebody holds the booking. What Guestly holds is written without it; the rest is looked up.
+                queue::keep(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
+                Ok(postponed.len())
             });
-            if let Err(error) = written {
-                warning!("guestly_sync: outcomes could not be written at the end, they will be looked up: {error}");
+            match written {
+                Ok(0) => {}
+                Ok(postponed) => {
+                    warning!("guestly_sync: {postponed} bookings were busy at the end, they will be looked up")
+                }
+                Err(error) => {
+                    warning!("guestly_sync: outcomes could not be written at the end, they will be looked up: {error}")
+                }
             }
         }
         wake::leave(false);
