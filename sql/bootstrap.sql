@@ -1,4 +1,4 @@
--- The schema `guestly`: every table of the extension. Functions are made after this file, views and rights in finalize.sql.
+-- The schema `guestly`: every table of the extension. Functions, views and rights come after it.
 
 DO $$
 BEGIN

@@ -30,7 +30,7 @@ static BASE_URL: OnceLock<&'static Text> = OnceLock::new();
 static TOKEN_URL: OnceLock<&'static Text> = OnceLock::new();
 static ENVIRONMENT: OnceLock<&'static Text> = OnceLock::new();
 
-// Null unless set: secrets() falls back to the environment, whose values must not appear in pg_settings.
+// Null unless set: pg::secrets falls back to the environment, whose values must not appear in pg_settings.
 static CLIENT_ID: Text = Text::new(None);
 static CLIENT_SECRET: Text = Text::new(None);
 // What payment providers call a successful payment.

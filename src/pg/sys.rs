@@ -276,7 +276,7 @@ pub fn system_identifier() -> u64 {
     unsafe { pg_sys::GetSystemIdentifier() }
 }
 
-/// The oid of our extension in this database, if it is installed. Inside a transaction.
+/// True if our extension is installed in this database. Inside a transaction.
 pub fn is_installed() -> bool {
     // SAFETY: a catalog look-up inside a transaction; missing is allowed.
     unsafe { pg_sys::get_extension_oid(c"guestly_sync".as_ptr(), true) != pg_sys::InvalidOid }

@@ -109,9 +109,11 @@ set_up() {
     install_cargo_pgrx
 }
 
-# Builds the extension and puts it where PostgreSQL 15 looks for extensions.
+# Builds the extension and puts it where PostgreSQL 15 looks for extensions, with the SQL of former versions beside it: a
+# scenario updates them.
 install_extension() {
     local privilege=()
     is_root || privilege=(--sudo)
     (cd "$ROOT" && cargo pgrx install --release --pg-config "$GUESTLY_PG_BIN/pg_config" "${privilege[@]}" </dev/null)
+    as_root cp "$ROOT"/tests/fixtures/guestly_sync--*.sql "$("$GUESTLY_PG_BIN/pg_config" --sharedir)/extension/"
 }

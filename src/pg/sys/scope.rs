@@ -25,8 +25,9 @@ fn set_option(name: &CStr, value: &str, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// A nesting level of settings: whatever is set inside is undone when it is dropped normally; an error undoes it too, with
-/// the (sub)transaction that it aborts.
+/// A nesting level of settings: whatever is set inside is undone when it is closed; an error undoes it too, with the
+/// (sub)transaction that it aborts.
+#[must_use = "closing it undoes what was set inside"]
 pub struct GucLevel(i32);
 
 impl GucLevel {

@@ -3,7 +3,7 @@
 
 use guestly_scenarios::{Cluster, Database, Options, SOON, Site, host, tools};
 
-const VERSION: &str = "0.1.0";
+const VERSION: &str = "0.2.0";
 
 /// Everything that the extension consists of, in words that are equal for equal installations.
 const SHAPE: &str = r#"
@@ -108,18 +108,29 @@ fn a_restored_installation_is_the_same_as_a_fresh_one() {
     assert!(differences(&fresh, &restored).len() >= 3);
 }
 
-/// A later release puts `guestly_sync--<version>.sql` of its forerunners here; each must come up to date under load.
+/// The forerunners are `tests/fixtures/guestly_sync--<version>.sql`, which the set-up installs beside the current one.
 #[test]
-fn the_current_version_is_the_only_one_and_updating_it_is_no_change() {
-    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
-    let versions: Vec<String> =
-        site.query_all("SELECT version FROM pg_available_extension_versions WHERE name = 'guestly_sync'");
-    assert_eq!(versions, [VERSION]);
-    let ids = site.paid_bookings(20);
-    site.sql("ALTER EXTENSION guestly_sync UPDATE");
-    site.wait_for_status(&ids, "synced");
-    site.assert_once_each(&ids);
-    let other = Cluster::start(Options::default());
-    host::set_up(&other);
-    assert_eq!(differences(&other, &site), Vec::<String>::new());
+fn every_former_version_comes_up_to_date_under_load_and_is_then_the_same_as_a_fresh_one() {
+    let fresh = Cluster::start(Options::default());
+    host::set_up(&fresh);
+    let former: Vec<String> = fresh.query_all(&format!(
+        "SELECT version FROM pg_available_extension_versions WHERE name = 'guestly_sync' AND version <> '{VERSION}'"
+    ));
+    assert!(former.contains(&"0.1.0".to_owned()), "{former:?}");
+    for version in former {
+        let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
+        site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'"));
+        host::map_listings(&site);
+        let ids = host::make_bookings(&site, 60);
+        let (before, meanwhile) = ids.split_at(20);
+        host::pay(&site, before);
+        std::thread::scope(|scope| {
+            let sales = scope.spawn(|| meanwhile.iter().for_each(|id| host::pay(&site, std::slice::from_ref(id))));
+            site.sql("ALTER EXTENSION guestly_sync UPDATE");
+            sales.join().unwrap();
+        });
+        site.wait_for_status(&ids, "synced");
+        site.assert_once_each(&ids);
+        assert_eq!(differences(&fresh, &site), Vec::<String>::new(), "updated from {version}");
+    }
 }
