@@ -34,7 +34,7 @@ fn nothing_is_held_while_guestly_hangs() {
 
 #[test]
 fn the_statistics_and_the_activity_tell_what_the_worker_does() {
-    let site = Site::open();
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1h"));
     let ids = site.paid_bookings(20);
     site.wait_for_status(&ids, "synced");
     site.wait_drained();
@@ -55,6 +55,9 @@ fn the_statistics_and_the_activity_tell_what_the_worker_does() {
     assert_eq!(site.query_one::<String>(shown), "postgres true");
     // Idle means idle: the worker's transactions do not grow while nothing happens. Ours do, one a look: so its
     // activity is compared, not the database's counter.
+    let quiet = "SELECT clock_timestamp() - state_change > interval '3 seconds', (clock_timestamp() - state_change)::text \
+                 FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'";
+    site.wait_for("the first probe to be over", SOON, quiet);
     let last = "SELECT state_change::text FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'";
     let before: String = site.query_one(last);
     for _ in 0..20 {
