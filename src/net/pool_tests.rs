@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use super::super::test_server::{Server, client, eventually, get, ok, post};
+use super::super::test_server::{AT_ONCE, Server, eventually, get, impatient, ok, post};
 use super::*;
 
 fn reply(reason: &str) -> Reply {
@@ -89,7 +89,7 @@ fn blocked(status: &str) -> u64 {
 fn threads_that_ureq_starts_are_blocked_too() {
     // A name is resolved on a thread of ureq's own.
     let pool = pool(1);
-    pool.submit(client("https://guestly.invalid"), 0, get("/"));
+    pool.submit(impatient("https://guestly.invalid"), 0, get("/"));
     let mut worst = u64::MAX;
     while pool.finished().is_empty() {
         for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
@@ -189,8 +189,9 @@ fn shutdown_with_a_hanging_server() {
     }
     eventually("two are on their way", || server.seen().len() == 2);
     let since = Instant::now();
-    let mut all = pool.shutdown(Duration::from_millis(800));
-    assert!(since.elapsed() < Duration::from_millis(1000), "{:?}", since.elapsed());
+    // A quarter of the time is for what is cut to come in.
+    let mut all = pool.shutdown(Duration::from_secs(6));
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
     all.sort_by_key(|done| done.tag);
     assert_eq!(all.iter().map(|done| done.tag).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     for done in &all[..2] {
@@ -211,9 +212,10 @@ fn shutdown_gives_up_what_cannot_be_cut_and_takes_what_ends() {
     let ends = hold(&pool, 2);
     eventually("both run", || pool.crew.lock().running.len() == 2);
     drop(ends);
+    eventually("one has ended", || pool.crew.lock().finished.len() == 1);
     let since = Instant::now();
     let mut all = pool.shutdown(Duration::from_millis(200));
-    assert!(since.elapsed() < Duration::from_millis(400));
+    assert!(since.elapsed() < AT_ONCE);
     all.sort_by_key(|done| done.tag);
     assert_eq!(all[0].reply, reply("interrupted"));
     assert_eq!(all[1].reply, reply("released"));
@@ -227,7 +229,7 @@ fn an_idle_pool_stops_at_once() {
     let crew = Arc::clone(&pool.crew);
     let since = Instant::now();
     assert!(pool.shutdown(Duration::from_secs(30)).is_empty());
-    assert!(since.elapsed() < Duration::from_millis(500));
+    assert!(since.elapsed() < AT_ONCE);
     eventually("the threads are gone", || crew.lock().alive == 0);
 }
 

@@ -105,14 +105,19 @@ impl Connection {
     }
 }
 
+/// A client that no busy machine keeps waiting too long.
 pub(super) fn client(base: &str) -> Client {
-    Client::new(Endpoint {
-        base_url: format!("{base}/v1"),
-        token_url: format!("{base}/oauth2/token"),
-        connect_timeout: Duration::from_millis(400),
-        request_timeout: Duration::from_millis(800),
-    })
-    .unwrap()
+    client_with(base, Duration::from_secs(20), Duration::from_secs(30))
+}
+
+/// A client for what never comes: it gives up soon.
+pub(super) fn impatient(base: &str) -> Client {
+    client_with(base, Duration::from_millis(400), Duration::from_millis(800))
+}
+
+fn client_with(base: &str, connect_timeout: Duration, request_timeout: Duration) -> Client {
+    let (base_url, token_url) = (format!("{base}/v1"), format!("{base}/oauth2/token"));
+    Client::new(Endpoint { base_url, token_url, connect_timeout, request_timeout }).unwrap()
 }
 
 pub(super) fn ok(body: &str) -> Vec<u8> {
@@ -134,9 +139,12 @@ pub(super) fn call(method: Method, path: &str, body: Option<serde_json::Value>) 
     Request::Call { token: Secret::new("canary-token".to_owned()), request: ApiRequest { method, path, body } }
 }
 
-/// Waits for a condition, up to five seconds.
-pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_millis(5000);
+/// What must not wait for a server that never answers takes less than this, however busy the machine.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(10);
+
+/// Waits for a condition, up to half a minute.
+pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "never happened: {what}");
         thread::sleep(Duration::from_millis(2));

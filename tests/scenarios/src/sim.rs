@@ -137,6 +137,18 @@ impl Sim {
         self.answer("faults", self.admin.delete(self.address("faults")).call());
     }
 
+    /// Holds every call of an operation, `before` or `after` its effect, until [`Sim::release`].
+    #[track_caller]
+    pub fn hold(&self, operation: &str, when: &str) {
+        self.fault(json!({"match": {"operation": operation}, "effect": {"kind": "hold", "when": when}}));
+    }
+
+    /// Lets held calls go on, and holds no more.
+    #[track_caller]
+    pub fn release(&self) {
+        self.post("release", &json!({}));
+    }
+
     /// Changes any subset of the simulator's knobs.
     #[track_caller]
     pub fn knobs(&self, changes: Value) {

@@ -10,8 +10,16 @@ use serde_json::Value;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// A generous limit for what takes moments on an idle machine.
-pub const SOON: Duration = Duration::from_secs(20);
+/// A generous limit for what takes moments on an idle machine. Less than the worker's poll interval, a minute unless a test
+/// shortens it: a wake-up that is lost shows as a failure.
+pub const SOON: Duration = Duration::from_secs(45);
+
+/// A limit for what must not wait for Guestly, in tests in which Guestly hangs for half a minute and more. An idle machine
+/// needs a fraction of a second.
+pub const AT_ONCE: Duration = Duration::from_secs(10);
+
+/// Where nobody listens: a port that only root may take, and nobody does.
+pub const NOBODY: &str = "127.0.0.1:1";
 
 /// A running site. It is its own server; dropped, the server stops before the simulator does.
 pub struct Site {

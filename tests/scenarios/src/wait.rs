@@ -22,3 +22,10 @@ pub fn wait_until(what: &str, timeout: Duration, mut look: impl FnMut() -> (bool
         thread::sleep(PAUSE);
     }
 }
+
+/// Lets a span of time pass: for measurements of idleness, and of what must not happen though nothing would tell when it
+/// had. Everything else waits for a condition.
+pub fn pass(span: Duration) {
+    let began = Instant::now();
+    wait_until("time to pass", span * 10, || (began.elapsed() >= span, String::new()));
+}

@@ -4,9 +4,54 @@
 use crate::cluster::Cluster;
 use crate::database::Database;
 use crate::folder::must_run;
+use crate::site::SOON;
 use crate::wait::wait_until;
+use std::collections::HashSet;
 use std::process::Command;
-use std::time::Duration;
+
+/// How the server lists the worker of a database.
+const MINE: &str = "FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker' AND datname = current_database()";
+
+impl Database {
+    /// A barrier before "nothing was sent": when it is over, the worker has seen everything that was committed, and every
+    /// reload, before it began, and has claimed what it would claim. The worker answers the doctor once a turn, before it
+    /// claims: with the second answer the turn of the first has ended. Where the lane is free this calls Guestly, for a token
+    /// if there is none and for a booking that does not exist.
+    ///
+    /// # Panics
+    /// If the worker does not answer.
+    #[track_caller]
+    pub fn worker_took_a_turn(&self) {
+        for _ in 0..2 {
+            let answer: String =
+                self.query_one("SELECT detail FROM guestly_doctor(online => true) WHERE check_name = 'online'");
+            assert_ne!(answer, "the worker did not answer");
+        }
+    }
+
+    /// The same where Guestly may not be called at all: waits until the worker has run transactions at three other times. It
+    /// does so once a poll interval whatever the switches say: a short one has to be set.
+    #[track_caller]
+    pub fn worker_looked_again(&self) {
+        self.worker_times("the worker to look again", 4, &format!("SELECT state_change::text {MINE}"));
+    }
+
+    /// Waits until the worker has waited for a lock in two transactions: it has given the first one up.
+    #[track_caller]
+    pub fn worker_waited_in_vain(&self) {
+        let waits = format!("SELECT xact_start::text {MINE} AND wait_event_type = 'Lock'");
+        self.worker_times("the worker to wait for a lock and come again", 2, &waits);
+    }
+
+    #[track_caller]
+    fn worker_times(&self, what: &str, times: usize, query: &str) {
+        let mut seen = HashSet::new();
+        wait_until(what, SOON, || {
+            seen.extend(self.query_all::<Option<String>>(query).into_iter().flatten());
+            (seen.len() >= times, format!("{seen:?}"))
+        });
+    }
+}
 
 impl Cluster {
     /// The process id of the extension's live worker for a database, as the server's own list of processes knows it.
@@ -18,10 +63,10 @@ impl Cluster {
         rows.first()?.try_get(0).ok()
     }
 
-    /// Waits up to 15 s for the worker of a database, and gives its process id.
+    /// Waits for the worker of a database, and gives its process id.
     pub fn wait_for_worker(&self, database: &Database) -> i32 {
         let mut found = None;
-        wait_until("the worker to run", Duration::from_secs(15), || {
+        wait_until("the worker to run", SOON, || {
             found = self.worker_pid(database);
             (found.is_some(), format!("{found:?}"))
         });

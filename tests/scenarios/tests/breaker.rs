@@ -2,10 +2,8 @@
 //! time, with growing pauses, no booking uses an attempt meanwhile, and the way back is a ramp. Against a real server and
 //! the simulator.
 
-use guestly_scenarios::{SOON, Site, StopMode, wait_until};
-use serde_json::{Value, json};
-use std::net::TcpListener;
-use std::time::Duration;
+use guestly_scenarios::{NOBODY, SOON, Site, StopMode, wait_until};
+use serde_json::json;
 
 fn breaker_is(site: &Site, state: &str) {
     site.wait_for(
@@ -25,8 +23,7 @@ fn pauses(site: &Site, outcome: &str) -> Vec<f64> {
 
 #[test]
 fn refused_connections_open_the_breaker_and_probes_grow_apart_without_using_attempts() {
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{nowhere}/v1")));
+    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{NOBODY}/v1")));
     let ids = site.paid_bookings(30);
     breaker_is(&site, "open");
     let used = "SELECT coalesce(sum(attempts), 0)::bigint FROM guestly.queue";
@@ -42,7 +39,7 @@ fn refused_connections_open_the_breaker_and_probes_grow_apart_without_using_atte
     let advice = site.query("SELECT status, detail FROM guestly_doctor() WHERE check_name = 'guestly'", &[]);
     assert_eq!(advice[0].get::<_, &str>(0), "fail");
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     assert_eq!(site.sim.calls("search"), 0, "nothing was ever sent, so there was nothing to look for");
     site.assert_once_each(&ids);
     breaker_is(&site, "closed");
@@ -56,7 +53,7 @@ fn server_errors_in_a_row_open_the_breaker_and_the_way_back_is_a_ramp() {
     site.sim.fault(json!({"match": {"path": "/v1/", "for_ms": 5000}, "effect": {"kind": "status", "code": 502}}));
     let ids = site.paid_bookings(60);
     breaker_is(&site, "open");
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     let mut calls = site.sim.ledger(None);
     calls.retain(|call| call["operation"] != "token");
     calls.sort_by_key(|call| call["seq"].as_u64());
@@ -91,6 +88,7 @@ fn keys_that_guestly_refuses_stop_the_lane_with_one_try_until_the_settings_chang
         site.wait_for_worker(&site);
     }
     site.sql("SELECT pg_reload_conf()");
+    site.worker_took_a_turn();
     site.wait_for("more to wait", SOON, "SELECT ready = 7 AND failed = 0, ready::text FROM guestly.status");
     assert_eq!(site.sim.calls("token"), 1, "one try per token window");
     assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
@@ -131,10 +129,9 @@ fn a_few_errors_among_successes_open_nothing() {
     let site = Site::open();
     site.sim.fault(json!({"match": {"operation": "create", "every": 4}, "effect": {"kind": "status", "code": 503, "committed": true}}));
     let ids = site.paid_bookings(40);
-    site.wait_all_synced(SOON * 2);
-    let opened: Value = json!(site.query_one::<Option<String>>("SELECT breaker FROM guestly.status"));
-    assert_eq!(opened, "closed");
-    let longest = site.query_one::<f64>("SELECT max(duration_ms)::float8 FROM guestly.attempts");
-    assert!(longest < Duration::from_secs(10).as_millis() as f64, "{longest} ms");
+    site.wait_all_synced(SOON);
+    breaker_is(&site, "closed");
+    let outages: i64 = site.query_one("SELECT count(*) FROM guestly.alerts WHERE kind = 'outage'");
+    assert_eq!(outages, 0, "the breaker opened on the way");
     site.assert_once_each(&ids);
 }

@@ -1,12 +1,11 @@
-//! A clean exit: the extension and its databases can be dropped, copied, upgraded and stopped at any moment, whatever hangs
+//! A clean exit: the extension and its databases can be dropped, copied and upgraded at any moment, whatever hangs
 //! on the network, and what it leaves behind is enough to go on.
 
-use guestly_scenarios::{Cluster, Database, Options, SOON, Sim, Site, StopMode, host, story, tools, wait_until};
+use guestly_scenarios::{
+    AT_ONCE, Cluster, Database, Options, SOON, Sim, Site, StopMode, host, story, tools, wait_until,
+};
 use serde_json::json;
-use std::time::{Duration, Instant};
-
-/// The promise is 2 s; the machine may be busy.
-const AT_ONCE: Duration = Duration::from_secs(2);
+use std::time::Instant;
 
 /// Every create hangs, before or after its effect.
 fn hang(sim: &Sim, when: &str) {
@@ -23,8 +22,8 @@ fn hanging_site() -> (Site, Vec<String>) {
     (site, ids)
 }
 
-/// Runs a statement, which must succeed, and gives the time.
-fn timed(database: &Database, statement: &str) -> Duration {
+/// Runs a statement, which must succeed at once.
+fn timed(database: &Database, statement: &str) {
     let mut client = database.client();
     let began = Instant::now();
     if let Err(error) = client.batch_execute(statement) {
@@ -32,7 +31,6 @@ fn timed(database: &Database, statement: &str) -> Duration {
     }
     let took = began.elapsed();
     assert!(took < AT_ONCE, "{statement} took {took:?}");
-    took
 }
 
 #[test]
@@ -90,7 +88,7 @@ fn databases_are_dropped_and_copied_at_once_whatever_hangs() {
     site.sql("CREATE DATABASE neighbour");
     // The worker is back and goes on, without a second create.
     site.sim.clear_faults();
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
 
@@ -116,17 +114,6 @@ fn databases_are_dropped_and_copied_at_once_whatever_hangs() {
         SOON,
         "SELECT worker_pid IS NOT NULL, '' FROM guestly.status",
     );
-}
-
-#[test]
-fn the_server_stops_fast_and_starts_again_whatever_hangs() {
-    let (site, ids) = hanging_site();
-    let took = site.stop(StopMode::Fast);
-    assert!(took < AT_ONCE, "the stop took {took:?}");
-    site.sim.clear_faults();
-    site.start_again();
-    site.wait_all_synced(SOON * 2);
-    site.assert_once_each(&ids);
 }
 
 #[test]
@@ -172,7 +159,7 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     );
     assert!(!new.query_one::<bool>("SELECT armed FROM guestly.status"));
     new.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&new, SOON * 2);
+    story::wait_all_synced(&new, SOON);
     story::assert_once_each(&new, &site.sim, &[done, waiting].concat());
     new.sql("DROP EXTENSION guestly_sync");
 }

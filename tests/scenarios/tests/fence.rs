@@ -3,12 +3,7 @@
 //! simulator.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
-use postgres::Client;
 use serde_json::json;
-use std::time::Duration;
-
-/// How long somebody holds a lock in these tests: longer than the worker waits for one.
-const HELD: Duration = Duration::from_millis(1500);
 
 /// A trigger of the host that raises when the worker writes `condition`.
 fn raise(site: &Site, condition: &str) {
@@ -20,18 +15,20 @@ fn raise(site: &Site, condition: &str) {
     ));
 }
 
-/// Slow creates, so that something can happen during one.
-fn slow_site() -> Site {
+/// A site whose creates wait for `sim.release()`, so that something can happen during one.
+fn held_site() -> Site {
     let site = Site::open();
-    site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 600}}));
+    site.sim.hold("create", "before");
     site
 }
 
-/// Holds what `statement` locks for a while, then lets go.
-fn hold(mut session: Client, statement: &str) {
-    session
-        .batch_execute(&format!("BEGIN; {statement}; SELECT pg_sleep({}); COMMIT", HELD.as_secs_f64()))
-        .unwrap_or_else(|error| panic!("{error}"));
+/// Lets the calls go on and waits until so many have been answered.
+fn answer(site: &Site, calls: usize) {
+    site.sim.release();
+    wait_until("the answers", SOON, || {
+        let answered = site.sim.ledger(Some("create")).len();
+        (answered >= calls, answered.to_string())
+    });
 }
 
 #[test]
@@ -79,12 +76,13 @@ fn a_trigger_that_raises_during_doubt_does_not_stop_the_look_ups() {
 
 #[test]
 fn a_booking_locked_by_a_sale_is_written_when_it_is_released_and_holds_up_no_other() {
-    let site = slow_site();
+    let site = held_site();
     let ids = site.paid_bookings(4);
     site.sim.wait_for_calls("create", 4, SOON);
     let mut session = site.client();
     let lock = format!("BEGIN; SELECT FROM bookings WHERE id = '{}' FOR UPDATE", ids[1]);
     session.batch_execute(&lock).unwrap();
+    answer(&site, 4);
     let others: Vec<String> = ids.iter().filter(|id| **id != ids[1]).cloned().collect();
     site.wait_for_status(&others, "synced");
     assert_eq!(site.query_one::<String>("SELECT state FROM guestly.queue"), "sending", "the outcome waits in memory");
@@ -96,12 +94,13 @@ fn a_booking_locked_by_a_sale_is_written_when_it_is_released_and_holds_up_no_oth
 
 #[test]
 fn a_worker_killed_while_an_outcome_waits_for_a_lock_finds_it_again() {
-    let site = slow_site();
+    let site = held_site();
     let id = site.paid_booking();
     site.sim.wait_for_calls("create", 1, SOON);
     let mut session = site.client();
     session.batch_execute(&format!("BEGIN; SELECT FROM bookings WHERE id = '{id}' FOR UPDATE")).unwrap();
-    wait_until("the answer", SOON, || (!site.sim.ledger(Some("create")).is_empty(), String::new()));
+    answer(&site, 1);
+    site.worker_looked_again();
     // Takes the session with the lock along.
     site.kill_worker(&site, "KILL");
     site.wait_all_synced(SOON);
@@ -113,18 +112,43 @@ fn a_worker_killed_while_an_outcome_waits_for_a_lock_finds_it_again() {
 #[test]
 fn locks_on_whole_tables_longer_than_the_worker_waits_only_delay() {
     for table in ["bookings", "guestly.queue", "guestly.reservations", "guestly.attempts"] {
-        let site = slow_site();
-        let ids = host::make_bookings(&site, 6);
-        host::pay(&site, &ids[..3]);
-        site.sim.wait_for_calls("create", 3, SOON);
-        hold(site.client(), &format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
-        host::pay(&site, &ids[3..]);
-        hold(site.client(), &format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
+        let site = held_site();
+        // Four are on their way, two wait.
+        let ids = site.paid_bookings(6);
+        site.sim.wait_for_calls("create", 4, SOON);
+        let mut session = site.client();
+        session.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).unwrap();
+        answer(&site, 4);
+        site.worker_waited_in_vain();
+        session.batch_execute("COMMIT").unwrap();
         site.wait_all_synced(SOON);
         assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (6, 0), "{table}");
         assert!(site.worker_pid(&site).is_some(), "{table}");
         site.assert_once_each(&ids);
     }
+}
+
+#[test]
+fn a_session_that_locks_in_the_other_order_gets_its_locks_and_the_outcome_is_written_after_it() {
+    let site = held_site();
+    let id = site.paid_booking();
+    site.sim.wait_for_calls("create", 1, SOON);
+    let mut session = site.client();
+    // It would find a deadlock after a minute, so it is never the one that ends it.
+    session.batch_execute("SET deadlock_timeout = '60s'; SET lock_timeout = '30s'").unwrap();
+    session.batch_execute("BEGIN; SELECT FROM guestly.queue FOR UPDATE").unwrap();
+    answer(&site, 1);
+    // The worker takes the booking and wants the queue's row, over and over: we want the booking.
+    site.worker_looked_again();
+    session.batch_execute(&format!("UPDATE bookings SET special_requests = 'quiet' WHERE id = '{id}'")).unwrap();
+    site.worker_looked_again();
+    assert_eq!(site.booking(&id).status, "pending");
+    session.batch_execute("COMMIT").unwrap();
+    site.wait_all_synced(SOON);
+    assert_eq!(site.row(&id)["special_requests"], "quiet");
+    assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (1, 0));
+    assert!(!site.log().contains("deadlock detected"));
+    site.assert_once_each(&[id]);
 }
 
 #[test]
@@ -136,10 +160,11 @@ fn a_queue_row_changed_by_hand_during_its_call_ends_in_one_reservation() {
         "DELETE FROM guestly.queue",
         "DELETE FROM guestly.queue; SELECT guestly_sync(id) FROM bookings",
     ] {
-        let site = slow_site();
+        let site = held_site();
         let id = site.paid_booking();
         site.sim.wait_for_calls("create", 1, SOON);
         site.sql(change);
+        site.sim.release();
         site.wait_all_synced(SOON);
         assert_eq!(site.sim.calls("create"), 1, "{change}");
         site.assert_once_each(&[id]);
@@ -148,11 +173,12 @@ fn a_queue_row_changed_by_hand_during_its_call_ends_in_one_reservation() {
 
 #[test]
 fn a_queue_row_changed_by_hand_during_a_call_whose_answer_is_lost_is_looked_up_all_the_same() {
-    let site = slow_site();
+    let site = held_site();
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept"}}));
     let id = site.paid_booking();
     site.sim.wait_for_calls("create", 1, SOON);
     site.sql("UPDATE guestly.queue SET state = 'ready'");
+    site.sim.release();
     site.wait_all_synced(SOON);
     assert_eq!(site.sim.calls("create"), 1);
     site.assert_once_each(&[id]);

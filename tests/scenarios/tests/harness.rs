@@ -1,7 +1,7 @@
 //! The support of the scenario tests, tested by itself: servers, the host's tables, waiting. Needs PostgreSQL, but not
 //! the extension; so a failure here means the machine or the support, never the product.
 
-use guestly_scenarios::{Cluster, Options, Sim, StopMode, host, wait_until};
+use guestly_scenarios::{Cluster, Options, SOON, Sim, StopMode, host, wait_until};
 use serde_json::json;
 use std::panic;
 use std::time::Duration;
@@ -42,16 +42,12 @@ fn a_setting_changed_for_the_server_reaches_running_sessions() {
     let cluster = Cluster::start(bare());
     let mut session = cluster.client();
     cluster.alter_system("log_line_prefix", "it's %m ");
-    wait_until("the session to see the setting", Duration::from_secs(5), || {
+    wait_until("the session to see the setting", SOON, || {
         let seen: String = session.query_one("SHOW log_line_prefix", &[]).unwrap().get(0);
         (seen == "it's %m ", seen)
     });
     cluster.reset_system("log_line_prefix");
-    cluster.wait_for(
-        "the reset",
-        Duration::from_secs(5),
-        "SELECT s NOT LIKE 'it%', s FROM current_setting('log_line_prefix') s",
-    );
+    cluster.wait_for("the reset", SOON, "SELECT s NOT LIKE 'it%', s FROM current_setting('log_line_prefix') s");
 }
 
 #[test]
@@ -128,7 +124,7 @@ fn a_standby_follows_and_takes_over_and_a_stopped_server_is_copied() {
     let primary = Cluster::start(bare());
     primary.sql("CREATE TABLE followed AS SELECT 1 AS n");
     let standby = primary.start_standby(bare());
-    standby.wait_for("the table", Duration::from_secs(10), "SELECT to_regclass('followed') IS NOT NULL, 'no table'");
+    standby.wait_for("the table", SOON, "SELECT to_regclass('followed') IS NOT NULL, 'no table'");
     assert!(standby.query_one::<bool>("SELECT pg_is_in_recovery()"));
     primary.stop(StopMode::Immediate);
     standby.promote();

@@ -1,47 +1,12 @@
 //! Idle and long runs: an idle worker hardly asks the database anything and uses no processor; tens of thousands of
 //! bookings leave its memory flat and no file behind.
 
-use guestly_scenarios::{Cluster, Site, host, wait_until};
-use std::fs;
+use guestly_scenarios::process::{descriptors_of, memory_of, threads_of, ticks_of};
+use guestly_scenarios::{Cluster, Site, host, pass};
 use std::time::{Duration, Instant};
 
 /// Statements that a worker may run in one poll interval with nothing to do: sixty seconds, as it is delivered.
 const PER_POLL: i64 = 2;
-
-/// Anonymous memory of a process, in kB: its own, whatever it has seen of the shared buffers.
-fn memory_of(pid: i32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// What a process has open, files of tables left out: the server closes those by itself.
-fn descriptors_of(pid: i32) -> Vec<String> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    let mut names: Vec<String> = targets.map(|path| path.display().to_string()).collect();
-    names
-        .retain(|name| !name.contains("/data/base/") && !name.contains("/data/pg_") && !name.contains("/data/global/"));
-    names.iter_mut().for_each(|name| *name = name.split(':').next().unwrap_or_default().to_owned());
-    names.sort();
-    names
-}
-
-/// Processor time of a process, in hundredths of a second.
-fn ticks_of(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name = stat.rsplit_once(") ").unwrap().1;
-    after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
-fn threads_of(pid: i32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
-}
-
-fn pass(time: Duration) {
-    let began = Instant::now();
-    wait_until("time to pass", time * 3, || (began.elapsed() >= time, String::new()));
-}
 
 fn statements(site: &Cluster) -> (i64, String) {
     let rows = site.query(
@@ -61,12 +26,15 @@ fn an_idle_worker_runs_at_most_two_statements_a_poll_interval_and_uses_no_proces
             .setting("pg_stat_statements.track", "all")
             .setting("pg_stat_statements.track_utility", "on")
             .setting("guestly_sync.poll_interval", "5s")
+            // Its transactions and its worker are not ours.
+            .setting("autovacuum", "off")
     });
     site.sql("CREATE EXTENSION pg_stat_statements");
     let ids = site.paid_bookings(5);
     site.wait_for_status(&ids, "synced");
     site.wait_drained();
     let worker = site.wait_for_worker(&site);
+    // What comes after the work, the first probe among it, is not idleness; then a span of it is measured.
     pass(Duration::from_secs(6));
     let (ticks, commits) =
         (ticks_of(worker), "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'postgres'");
@@ -79,8 +47,8 @@ fn an_idle_worker_runs_at_most_two_statements_a_poll_interval_and_uses_no_proces
     let used = ticks_of(worker) - ticks;
     assert!(used <= 15, "the idle worker used {used}0 ms of processor time in 15 s");
     let transactions = site.query_one::<i64>(commits) - before;
-    // Ours of this test are among them, and autovacuum's.
-    assert!(transactions <= 40, "{transactions} transactions in three poll intervals");
+    // Ours of this test are among them.
+    assert!(transactions <= 20, "{transactions} transactions in three poll intervals");
     assert_eq!(site.wait_for_worker(&site), worker, "it was another worker in the end");
     eprintln!("idle: {count} statements in 15 s at a poll interval of 5 s, {used}0 ms of processor time");
 }

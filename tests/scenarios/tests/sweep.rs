@@ -1,11 +1,7 @@
 //! Bookings that were paid while no trigger fired: found within a poll interval, each sent once, and only those that
 //! became paid after the attachment. Against a real server and the simulator.
 
-use guestly_scenarios::{Site, host};
-use std::time::Duration;
-
-/// A poll interval and what a busy machine adds.
-const FOUND: Duration = Duration::from_secs(8);
+use guestly_scenarios::{SOON, Site, host};
 
 fn site() -> Site {
     Site::open_with(|options| {
@@ -31,7 +27,7 @@ fn bookings_paid_with_the_triggers_disabled_are_found_within_the_poll_interval()
     let site = site();
     let ids = host::make_bookings(&site, 5);
     pay_between(&site, "ALTER TABLE bookings DISABLE TRIGGER ALL", &ids, "ALTER TABLE bookings ENABLE TRIGGER ALL");
-    site.wait_all_synced(FOUND);
+    site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
 }
 
@@ -40,7 +36,7 @@ fn bookings_paid_by_replication_or_a_bulk_load_are_found_within_the_poll_interva
     let site = site();
     let ids = host::make_bookings(&site, 5);
     pay_between(&site, "SET session_replication_role = replica", &ids, "RESET session_replication_role");
-    site.wait_all_synced(FOUND);
+    site.wait_all_synced(SOON);
     let new = host::make_bookings(&site, 3);
     let list = new.join("','");
     site.sql(&format!(
@@ -48,7 +44,7 @@ fn bookings_paid_by_replication_or_a_bulk_load_are_found_within_the_poll_interva
          UPDATE loaded SET payment_status = 'completed', status = 'confirmed'; SET session_replication_role = replica; \
          INSERT INTO bookings SELECT * FROM loaded"
     ));
-    site.wait_all_synced(FOUND);
+    site.wait_all_synced(SOON);
     site.assert_once_each(&[ids, new].concat());
 }
 
@@ -63,7 +59,7 @@ fn bookings_paid_by_two_phase_commit_are_sent_after_the_second_phase_and_not_bef
     assert_eq!(site.sim.calls("create"), 1, "sent before it was committed");
     site.sql("ROLLBACK PREPARED 'thought better of it'");
     site.sql("COMMIT PREPARED 'payment'");
-    site.wait_all_synced(FOUND);
+    site.wait_all_synced(SOON);
     assert_eq!(site.sim.state().len(), 3);
     site.assert_once_each(&ids[..2]);
 }
@@ -75,7 +71,7 @@ fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
     let ids = site.paid_bookings(3);
     site.sql("DELETE FROM guestly.queue");
     site.sql("SELECT guestly_resume()");
-    site.wait_all_synced(FOUND);
+    site.wait_all_synced(SOON);
     for id in &ids {
         assert_eq!(site.operations_of(&site.code(id)), ["search", "create"]);
     }

@@ -2,7 +2,7 @@
 //! at most, and goes on when it is mended. Against a real server and the simulator.
 
 use guestly_scenarios::{SOON, Site, wait_until};
-use std::time::Duration;
+use std::time::Instant;
 
 /// The worker's own words for it.
 const WORDS: &str = "guestly_sync: cannot ";
@@ -11,7 +11,7 @@ fn site() -> Site {
     Site::open_with(|options| options.setting("guestly_sync.poll_interval", "500ms"))
 }
 
-/// Breaks something, sells under it for some seconds, mends it; everything is synced once, and little was said.
+/// Breaks something, sells under it, mends it; everything is synced once, and little was said.
 fn break_and_mend(site: &Site, broken: &str, mended: &str) {
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -22,13 +22,16 @@ fn break_and_mend(site: &Site, broken: &str, mended: &str) {
         let said = site.log().matches(WORDS).count();
         (said > 0, format!("{said} times"))
     });
-    // Some sales and polls later it has not said it again.
-    for _ in 0..4 {
+    // Some sales and tries later it has not said it again.
+    let began = Instant::now();
+    for _ in 0..3 {
         ids.extend(site.paid_bookings(1));
-        site.sql("SELECT pg_sleep(0.6)");
+        site.worker_looked_again();
     }
     let said = site.log().matches(WORDS).count();
-    assert_eq!(said, 1, "{broken}: said {said} times within seconds");
+    // Once a minute, however long these tries took.
+    let most = 1 + usize::try_from(began.elapsed().as_secs() / 60).unwrap_or_default();
+    assert!(said <= most, "{broken}: said {said} times in {:?}", began.elapsed());
     site.sql(mended);
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
@@ -80,7 +83,7 @@ fn a_renamed_token_table_costs_no_token_and_no_booking() {
         (said > 0, format!("{said} times"))
     });
     site.sql("ALTER TABLE guestly.t RENAME TO token");
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     assert!(site.sim.calls("token") <= 2, "{} tokens", site.sim.calls("token"));
     site.assert_once_each(&ids);
 }
@@ -88,14 +91,14 @@ fn a_renamed_token_table_costs_no_token_and_no_booking() {
 #[test]
 fn an_outcome_that_came_while_the_tables_were_broken_is_written_when_they_are_mended() {
     let site = site();
-    let latency = serde_json::json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 700}});
-    site.sim.fault(latency);
+    site.sim.hold("create", "before");
     let ids = site.paid_bookings(3);
     site.sim.wait_for_calls("create", 3, SOON);
     site.sql("ALTER TABLE guestly.reservations RENAME TO r");
+    site.sim.release();
     wait_until("the answers", SOON, || (site.sim.ledger(Some("create")).len() == 3, String::new()));
-    let pause = Duration::from_millis(1500).as_secs_f64();
-    site.sql(&format!("SELECT pg_sleep({pause}); ALTER TABLE guestly.r RENAME TO reservations"));
+    site.worker_looked_again();
+    site.sql("ALTER TABLE guestly.r RENAME TO reservations");
     site.wait_all_synced(SOON);
     assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (3, 0), "the outcomes were in memory");
     site.assert_once_each(&ids);

@@ -2,15 +2,18 @@
 //! Guestly, it is asked by confirmation code before anything is created again, and holds one reservation in the end.
 //! Against a real server and the simulator, whose settle window is 1.8 s and whose reads lag by up to 0.6 s.
 
-use guestly_scenarios::{SOON, Site, host};
+use guestly_scenarios::{NOBODY, SOON, Site, host};
 use serde_json::{Value, json};
-use std::net::TcpListener;
-use std::time::Duration;
 
-/// A site that gives a call one second, and pays one booking per effect; each effect hits one create of its booking.
+/// A site that pays one booking per effect; each effect hits one create of its booking.
 fn site_with(effects: &[Value]) -> (Site, Vec<String>) {
+    site_with_timeout("30s", effects)
+}
+
+/// The same, giving each call this long.
+fn site_with_timeout(timeout: &str, effects: &[Value]) -> (Site, Vec<String>) {
     let site = Site::open_with(|options| {
-        options.setting("guestly_sync.request_timeout", "1s").setting("guestly_sync.concurrency", "8")
+        options.setting("guestly_sync.request_timeout", timeout).setting("guestly_sync.concurrency", "8")
     });
     let ids = host::make_bookings(&site, u32::try_from(effects.len()).unwrap_or_default());
     let rules: Vec<Value> = ids.iter().zip(effects).map(|(id, effect)| rule(&site.code(id), 1, effect)).collect();
@@ -50,7 +53,7 @@ fn an_answer_cut_off_after_the_commit_is_looked_up_and_adopted() {
     let cut = |how: &str| json!({"kind": "drop_after_accept", "how": how});
     let effects = [cut("rst"), cut("fin"), cut("half_body"), cut("wrong_length"), cut("short_length")];
     let (site, ids) = site_with(&effects);
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     ids.iter().zip(&effects).for_each(|(id, effect)| assert_adopted(&site, id, effect));
     site.assert_once_each(&ids);
 }
@@ -61,7 +64,7 @@ fn a_server_error_after_the_commit_is_looked_up_and_adopted() {
     let effects =
         [error(500, "json"), error(502, "html"), error(503, "empty"), error(504, "string"), error(408, "json")];
     let (site, ids) = site_with(&effects);
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     ids.iter().zip(&effects).for_each(|(id, effect)| assert_adopted(&site, id, effect));
     site.assert_once_each(&ids);
 }
@@ -71,7 +74,7 @@ fn garbage_with_a_success_is_looked_up_and_adopted() {
     let shapes = ["invalid_json", "no_id", "nul_in_id", "invalid_utf8", "html", "huge_20mb"];
     let effects: Vec<Value> = shapes.iter().map(|shape| json!({"kind": "garbage", "shape": shape})).collect();
     let (site, ids) = site_with(&effects);
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     ids.iter().zip(&effects).for_each(|(id, effect)| assert_adopted(&site, id, effect));
     site.assert_once_each(&ids);
 }
@@ -96,8 +99,8 @@ fn a_commit_that_lands_after_the_answer_was_given_up_is_found_before_a_second_cr
         json!({"kind": "hang", "ms": 1500, "when": "after"}),
         json!({"kind": "slow_body", "bytes_per_s": 50}),
     ];
-    let (site, ids) = site_with(&effects);
-    site.wait_all_synced(SOON * 2);
+    let (site, ids) = site_with_timeout("1s", &effects);
+    site.wait_all_synced(SOON);
     ids.iter().zip(&effects).for_each(|(id, effect)| assert_adopted(&site, id, effect));
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
     site.assert_once_each(&ids);
@@ -112,7 +115,7 @@ fn a_create_without_effect_is_repeated_once_with_the_same_code_and_only_after_se
         json!({"kind": "status", "code": 503}),
     ];
     let (site, ids) = site_with(&effects);
-    site.wait_all_synced(SOON * 2);
+    site.wait_all_synced(SOON);
     for (id, effect) in ids.iter().zip(&effects) {
         let booking = site.booking(id);
         let calls = site.calls_of(&booking.code);
@@ -171,8 +174,7 @@ fn creates_that_are_lost_for_ever_end_as_failed_after_the_last_look_up_and_a_ret
 
 #[test]
 fn a_refused_connection_is_not_unknown_and_needs_no_look_up() {
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{nowhere}/v1")));
+    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{NOBODY}/v1")));
     let id = site.paid_booking();
     site.wait_for(
         "two tries",
@@ -181,7 +183,7 @@ fn a_refused_connection_is_not_unknown_and_needs_no_look_up() {
     );
     site.wait_for(
         "an error that an operator understands",
-        Duration::from_secs(5),
+        SOON,
         "SELECT guestly_sync_error LIKE 'unavailable: %' AND guestly_sync_status = 'pending', guestly_sync_error FROM bookings",
     );
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attempts WHERE operation = 'look_up'"), 0);

@@ -47,6 +47,11 @@ fn change(state: &mut State, method: &str, what: &[&str], body: &Value) -> Optio
             let installed = state.faults.install(body, now);
             installed.map(|()| json!({"rules": state.faults.rules.len()}))
         }
+        ("POST", ["release"]) => {
+            state.faults.forget_holds();
+            state.releases += 1;
+            Ok(json!({"rules": state.faults.rules.len()}))
+        }
         ("DELETE", ["faults"]) => {
             state.faults.rules.clear();
             Ok(json!({"rules": 0}))
@@ -99,7 +104,9 @@ fn reset(state: &mut State, shared: &Shared, body: &Value) -> Result<Value, Stri
         None => state.knobs.profile,
     };
     let knobs = Knobs::of(profile).overlay(body)?;
+    let releases = state.releases + 1;
     *state = State::new(knobs, Arc::clone(&shared.clock), state.epoch + 1);
+    state.releases = releases;
     Ok(json!({"epoch": state.epoch}))
 }
 

@@ -13,8 +13,33 @@ use serde_json::json;
 pub(crate) struct Plan {
     pub effects: Vec<Effect>,
     pub refusal: Option<Answer>,
-    pub before_ms: u64,
-    pub after_ms: u64,
+    /// Before the commit.
+    pub before: Stay,
+    /// Between the commit and the answer.
+    pub after: Stay,
+}
+
+/// How long a call is kept waiting on one side of its commit.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Stay {
+    pub ms: u64,
+    /// Until the next release; how many there had been.
+    pub held: Option<u64>,
+}
+
+impl Plan {
+    fn stay(&mut self, when: When) -> &mut Stay {
+        match when {
+            When::Before => &mut self.before,
+            When::After => &mut self.after,
+        }
+    }
+}
+
+impl Stay {
+    pub(crate) const fn is_none(self) -> bool {
+        self.ms == 0 && self.held.is_none()
+    }
 }
 
 impl State {
@@ -30,7 +55,8 @@ impl State {
         self.metrics.arrived(call);
         let effects = self.faults.pick(call, now, &mut self.rng);
         call.faults = effects.iter().map(Effect::name).collect();
-        let mut plan = Plan { before_ms: self.knobs.latency_ms, ..Plan::default() };
+        let before = Stay { ms: self.knobs.latency_ms, held: None };
+        let mut plan = Plan { before, ..Plan::default() };
         for effect in &effects {
             self.prepare(effect, call, &mut plan, now);
         }
@@ -44,16 +70,13 @@ impl State {
     }
 
     fn prepare(&mut self, effect: &Effect, call: &Call, plan: &mut Plan, now: Now) {
-        let mut wait = |ms: u64, when: When| match when {
-            When::Before => plan.before_ms += ms,
-            When::After => plan.after_ms += ms,
-        };
         match effect {
             Effect::Latency { ms, max_ms, when } => {
                 let ms = self.rng.between(*ms, max_ms.unwrap_or(*ms));
-                wait(ms, *when);
+                plan.stay(*when).ms += ms;
             }
-            Effect::Hang { ms, when } => wait(*ms, *when),
+            Effect::Hang { ms, when } => plan.stay(*when).ms += ms,
+            Effect::Hold { when } => plan.stay(*when).held = Some(self.releases),
             Effect::TokenExpireNow => self.tokens.expire(call.bearer.as_deref(), now),
             Effect::TokenRevoke => self.tokens.revoke_all(),
             _ => {}

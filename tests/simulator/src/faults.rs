@@ -79,6 +79,10 @@ pub(crate) enum Effect {
         #[serde(default)]
         when: When,
     },
+    Hold {
+        #[serde(default)]
+        when: When,
+    },
     DropBeforeAccept {
         #[serde(default)]
         how: Cut,
@@ -164,6 +168,11 @@ impl Faults {
         }
         self.rules.extend(rules);
         Ok(())
+    }
+
+    /// Forgets the rules that hold calls.
+    pub(crate) fn forget_holds(&mut self) {
+        self.rules.retain(|rule| !matches!(rule.effect, Effect::Hold { .. }));
     }
 
     /// The effects for this call, in the order of the rules.

@@ -14,6 +14,7 @@
 //! | `POST /__sim/knobs` | `{"conflict_status":409,"per_second":5}` | changes any subset of [`Knobs`]; `GET` shows them |
 //! | `POST /__sim/faults` | a rule or an array of rules, see below | adds rules; `GET` shows them with `seen` and `fired` |
 //! | `DELETE /__sim/faults` | | removes all rules |
+//! | `POST /__sim/release` | | lets all held calls go on, and removes the rules that hold |
 //! | `POST /__sim/listings` | `{"id":"64b1f0aa11bb22cc33dd4499","units":1,"min_nights":3,"tax":0.13}` | adds or replaces one or an array |
 //! | `POST /__sim/foreign-reservation` | `{"listingId":"…","checkInDateLocalized":"2027-05-10","checkOutDateLocalized":"2027-05-14"}` | a booking the client did not make |
 //! | `POST /__sim/reservations/{id or code}` | `{"status":"canceled"}` | the owner edits in the UI; dates, listing, guests, notes too |
@@ -38,6 +39,7 @@
 //! |---|---|
 //! | `{"kind":"latency","ms":50,"max_ms":200,"when":"before"}` | uniform; `when`: `before` or `after` the commit |
 //! | `{"kind":"hang","ms":30000,"when":"after"}` | the same, longer than the client waits; a client that leaves ends the call, a commit still comes |
+//! | `{"kind":"hold","when":"after"}` | the same, until the next `POST /__sim/release`: for tests that must not race a time |
 //! | `{"kind":"drop_before_accept","how":"rst"}` | nothing committed; `rst`, `fin` |
 //! | `{"kind":"drop_after_accept","how":"half_body"}` | committed; `rst`, `fin`, `half_body`, `wrong_length` (longer than the body), `short_length` |
 //! | `{"kind":"late_commit","ms":400,"status":502}` | answers (or, without `status`, cuts by `how`) now, commits after so many real ms |

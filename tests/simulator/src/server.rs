@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::answer::{Answer, Delivery, deliver};
+use crate::arrive::Stay;
 use crate::call::{Call, Fate};
 use crate::clock::Clock;
 use crate::execute::Outcome;
@@ -14,6 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How often a held call looks whether it may go on.
+const LOOK_MS: u64 = 5;
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -136,12 +140,12 @@ fn exchange(connection: &mut Connection, request: Request, shared: &Shared) -> b
 
     let mut state = shared.lock();
     let plan = state.begin(&mut call);
-    if plan.before_ms > 0 {
+    if !plan.before.is_none() {
         drop(state);
-        if let Some(left) = wait(connection, plan.before_ms, shared) {
+        if let Some(left) = stay(connection, plan.before, shared) {
             drop(in_flight);
             shared.lock().finish(&call, Fate::Gone, &Answer::default());
-            pause(left, shared);
+            sit_out(left, shared);
             let mut state = shared.lock();
             let outcome = state.execute(&mut call, &plan);
             state.committed_alone(&call, &outcome.answer);
@@ -150,9 +154,9 @@ fn exchange(connection: &mut Connection, request: Request, shared: &Shared) -> b
         state = shared.lock();
     }
     let outcome = state.execute(&mut call, &plan);
-    if plan.after_ms > 0 {
+    if !plan.after.is_none() {
         drop(state);
-        if wait(connection, plan.after_ms, shared).is_some() {
+        if stay(connection, plan.after, shared).is_some() {
             drop(in_flight);
             shared.lock().finish(&call, Fate::Gone, &outcome.answer);
             return false;
@@ -175,6 +179,31 @@ fn send(c: &mut Connection, call: &Call, outcome: &Outcome, keep: bool, slow: bo
         shared.lock().lost(call);
     }
     sent.unwrap_or(false) && !gone
+}
+
+/// Keeps a call waiting; `Some(rest)` when the client went away meanwhile.
+fn stay(connection: &Connection, stay: Stay, shared: &Shared) -> Option<Stay> {
+    if let Some(left) = wait(connection, stay.ms, shared) {
+        return Some(Stay { ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), ..stay });
+    }
+    while is_held(stay, shared) {
+        if wait(connection, LOOK_MS, shared).is_some() {
+            return Some(Stay { ms: 0, ..stay });
+        }
+    }
+    None
+}
+
+/// The rest of it, without the client.
+fn sit_out(stay: Stay, shared: &Shared) {
+    pause(Duration::from_millis(stay.ms), shared);
+    while is_held(stay, shared) {
+        pause(Duration::from_millis(LOOK_MS), shared);
+    }
+}
+
+fn is_held(stay: Stay, shared: &Shared) -> bool {
+    stay.held.is_some_and(|releases| !shared.stopped() && shared.lock().releases == releases)
 }
 
 /// Waits; `Some(rest)` when the client went away meanwhile.

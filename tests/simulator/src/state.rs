@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub metrics: Metrics,
     pub late: Vec<Late>,
+    /// How often held calls were let go.
+    pub releases: u64,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
             ledger: Ledger::default(),
             metrics: Metrics::default(),
             late: Vec::new(),
+            releases: 0,
         }
     }
 

@@ -36,7 +36,7 @@ fn drops_before_accept_do_not_commit() {
 #[test]
 fn late_commits() {
     let world = World::new(json!({}));
-    create_fault(&world, json!({"kind": "late_commit", "ms": 30, "status": 502}));
+    create_fault(&world, json!({"kind": "late_commit", "ms": 1500, "status": 502}));
     assert_eq!(world.create("GS-1").unwrap().status, 502);
     assert!(world.search("GS-1").is_empty());
     until(|| world.search("GS-1").len() == 1);
@@ -129,9 +129,27 @@ fn token_faults() {
 }
 
 #[test]
+fn held_calls_wait_on_either_side_of_the_commit_until_they_are_released() {
+    for (when, held) in [("before", 0), ("after", 1)] {
+        let world = World::new(json!({}));
+        world.fault(json!({"operation": "create"}), json!({"kind": "hold", "when": when}));
+        std::thread::scope(|scope| {
+            let call = scope.spawn(|| world.create("GS-1").unwrap().status);
+            until(|| world.admin("GET", "metrics", &Value::Null)["operations"]["create"]["requests"] == 1);
+            until(|| world.state().len() == held);
+            assert!(!call.is_finished(), "{when}");
+            world.release();
+            assert_eq!(call.join().unwrap(), 201, "{when}");
+        });
+        // The rule went with the release.
+        assert_eq!((world.create("GS-2").unwrap().status, world.state().len()), (201, 2), "{when}");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_is_seen() {
     let world = World::new(json!({}));
-    create_fault(&world, json!({"kind": "hang", "ms": 40, "when": "before"}));
+    create_fault(&world, json!({"kind": "hold", "when": "before"}));
     let body = booking("GS-1").to_string();
     let head =
         format!("POST /v1/reservations-v3 HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", world.headers(), body.len());
@@ -140,6 +158,8 @@ fn a_client_that_leaves_is_seen() {
     drop(stream);
     let fate = || world.admin("GET", "ledger?operation=create", &Value::Null)["rows"][0]["fate"].clone();
     until(|| fate() == "client_gone");
+    assert!(world.state().is_empty(), "it is held");
+    world.release();
     until(|| world.state().len() == 1);
 }
 

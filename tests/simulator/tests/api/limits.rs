@@ -25,12 +25,13 @@ fn buckets_and_retry_after() {
 #[test]
 fn more_in_flight_than_allowed() {
     let world = World::new(json!({"limits": true, "max_in_flight": 1}));
-    world.fault(json!({"operation": "listing", "count": 1}), json!({"kind": "latency", "ms": 60}));
+    world.fault(json!({"operation": "listing", "count": 1}), json!({"kind": "hold"}));
     let path = format!("/v1/listings/{OPEN}");
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| world.call("GET", &path, &Value::Null).status);
         until(|| world.admin("GET", "metrics", &Value::Null)["operations"]["listing"]["requests"] == 1);
         assert_eq!(world.call("GET", &path, &Value::Null).status, 429);
+        world.release();
         assert_eq!(slow.join().unwrap(), 200);
     });
     assert_eq!(world.breaches("I7"), (1, 0));
@@ -115,23 +116,28 @@ fn odd_requests() {
 }
 
 #[test]
-fn keep_alive_throughput() {
+fn one_connection_serves_many_calls_without_a_pause_between_them() {
     let world = World::new(json!({"keep_ledger": 100}));
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for thread in 0..8 {
-            let world = &world;
-            scope.spawn(move || {
-                let mut client = Client::new(&world.sim.url());
-                for n in 0..50 {
-                    let body = booking(&format!("GS-{thread}-{n}")).to_string();
-                    let reply = client.send("POST", "/v1/reservations-v3", &world.headers(), body.as_bytes());
-                    assert_eq!(reply.unwrap().status, 201);
-                }
-            });
-        }
+    let quickest = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(quickest_of_fifty(&world, thread))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).min()
     });
-    // Even a debug build on a busy machine is far quicker; this only finds a lost keep-alive or Nagle's delay.
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    // Nagle's algorithm would hold back every single answer for 40 ms; a busy machine only some of them.
+    assert!(quickest.is_some_and(|time| time < Duration::from_millis(30)), "{quickest:?}");
     assert_eq!(world.admin("GET", "metrics?brief=1", &Value::Null)["codes"]["active_once"], 400);
+}
+
+/// Fifty creates over one connection; the time of the quickest.
+fn quickest_of_fifty(world: &World, thread: u32) -> impl FnOnce() -> Duration + use<'_> {
+    move || {
+        let mut client = Client::new(&world.sim.url());
+        let create = |n: u32| {
+            let body = booking(&format!("GS-{thread}-{n}")).to_string();
+            let began = Instant::now();
+            let reply = client.send("POST", "/v1/reservations-v3", &world.headers(), body.as_bytes());
+            assert_eq!(reply.unwrap().status, 201);
+            began.elapsed()
+        };
+        (0..50).map(create).min().unwrap_or(Duration::MAX)
+    }
 }

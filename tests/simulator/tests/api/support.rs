@@ -37,7 +37,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         let stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         Self(stream)
     }
 
@@ -130,6 +130,11 @@ impl World {
         self.admin("POST", "faults", &json!({"match": matcher, "effect": effect}));
     }
 
+    /// Lets held calls go on.
+    pub fn release(&self) {
+        self.admin("POST", "release", &Value::Null);
+    }
+
     /// Fatal and mild breaches of one invariant.
     pub fn breaches(&self, id: &str) -> (u64, u64) {
         let counts = self.admin("GET", "violations", &Value::Null)["counts"][id].clone();
@@ -163,9 +168,9 @@ pub fn booking_with(code: &str, changes: &Value) -> Value {
     body
 }
 
-/// Waits until the condition holds, at most five seconds.
+/// Waits until the condition holds, at most half a minute.
 pub fn until(mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < end, "the condition never held");
         std::thread::sleep(Duration::from_millis(2));
