@@ -81,6 +81,8 @@ DECLARE
     set_up boolean := (settings ->> 'mail')::boolean;
     wrong text := (SELECT w.mail_problem FROM guestly.worker w);
     refused_address CONSTANT text := '(\S+@\S+) was refused: ';
+    variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
+                                  "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
     unwanted text; waiting bigint; tried bigint; said text; culprit text;
     again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
     correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
@@ -97,25 +99,17 @@ BEGIN
              ELSE concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted) END,
         CASE WHEN NOT set_up
                  THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again
-             WHEN wrong IS NOT NULL THEN format(correct, culprit, guestly.variable_of(culprit))
-             WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', guestly.variable_of('admin_email')) END;
+             WHEN wrong IS NOT NULL THEN format(correct, culprit, variables ->> culprit)
+             WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', variables ->> 'admin_email') END;
     SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
     culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
     RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 THEN 'warn' ELSE 'ok' END,
         concat_ws('; ', format('%s wait to be mailed', waiting), 'the mail server said: ' || said,
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
         CASE WHEN waiting > 0 AND NOT armed THEN 'SELECT guestly_arm();'
-             WHEN culprit = 'admin_email' THEN format(correct, culprit, guestly.variable_of(culprit))
+             WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
              WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
-
--- The environment variable that a setting of mail may come from.
-CREATE FUNCTION guestly.variable_of(setting text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE setting WHEN 'smtp_url' THEN 'GUESTLY_SMTP_URL' WHEN 'email_api_url' THEN 'EMAIL_API_ENDPOINT'
-        WHEN 'email_api_key' THEN 'EMAIL_API_KEY' WHEN 'alert_from' THEN 'GUESTLY_ALERT_FROM' ELSE 'ADMIN_ALERT_EMAIL' END
-$$;
 
 CREATE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -55,9 +55,9 @@ fn an_outage_lists_all_arrivals_of_the_next_48_hours_and_its_end_says_what_could
     let (held, canceled, past) = (&ids[0], &ids[1], &ids[2]);
     set_stay(&site, held, "current_date + 1", "current_date + 3");
     set_stay(&site, canceled, "current_date + 1", "current_date + 3");
-    set_stay(&site, past, "current_date - 9", "current_date - 5");
     host::pay(&site, &ids[..3]);
     site.wait_for_status(&ids[..3], "synced");
+    set_stay(&site, past, "current_date - 9", "current_date - 5");
     site.sql(&format!("UPDATE bookings SET status = 'cancelled' WHERE id = '{canceled}'"));
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     site.alter_system("guestly_sync.base_url", &format!("http://{nowhere}/v1"));
