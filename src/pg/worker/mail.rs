@@ -128,7 +128,8 @@ impl Worker {
     }
 
     fn next_mail(&mut self, wall: DateTime<Utc>) -> Result<Todo> {
-        if !self.may_mail()? {
+        let (known, armed) = self.may_mail()?;
+        if !known {
             return Ok(Todo::Later(self.settings.poll_interval));
         }
         let (waiting, unknown) = alerts::pending()?;
@@ -141,6 +142,9 @@ impl Worker {
         }
         if waiting.is_empty() {
             return Ok(Todo::Nothing);
+        }
+        if !armed {
+            return Ok(Todo::Later(self.settings.poll_interval));
         }
         if !self.settings.mail.is_configured() {
             self.log_unmailed(waiting.len());
@@ -162,10 +166,10 @@ impl Worker {
         }
     }
 
-    /// A copy mails nothing before it is armed; and the tables must be those that this library knows.
-    fn may_mail(&self) -> Result<bool> {
+    /// Whether the tables are those that this library knows; and whether this server is armed: a copy mails nothing.
+    fn may_mail(&self) -> Result<(bool, bool)> {
         let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &settings::environment())?;
-        Ok(gate.armed && gate.version.as_deref() == Some(VERSION))
+        Ok((gate.version.as_deref() == Some(VERSION), gate.armed))
     }
 
     fn log_unmailed(&mut self, waiting: usize) {
@@ -215,8 +219,8 @@ impl Worker {
         let settings = self.mail_settings();
         let problem = if self.settings.mail.is_configured() { check(&settings).err() } else { None };
         self.in_transaction(|worker| match worker.may_mail()? {
-            true => alerts::note_settings(problem.as_deref()),
-            false => Ok(()),
+            (true, _) => alerts::note_settings(problem.as_deref()),
+            (false, _) => Ok(()),
         });
     }
 
