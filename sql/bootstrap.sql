@@ -161,22 +161,26 @@ CREATE TABLE guestly.worker (
     credentials_error_at timestamptz,
     credentials_mark     text,
     credentials_until    timestamptz,
+    credentials_class    text,
     clock_skew_ms        bigint,
     timeline             text,
     online_status        text,
     online_answer        text,
     online_at            timestamptz,
-    mail_answer          text
+    mail_answer          text,
+    mail_problem         text
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);
 COMMENT ON TABLE guestly.worker IS 'what the worker of this database remembers across restarts; one row, belongs to this server';
+COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
 CREATE TABLE guestly.alerts (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind       text        NOT NULL CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
-                                                    'recovered', 'credentials', 'token_cap')),
+                                                    'recovered', 'credentials', 'token_cap', 'deleted')),
     booking_id text,
+    reference  text,
     arrival    date,
     cause      text        NOT NULL,
     sentence   text        NOT NULL,

@@ -28,3 +28,157 @@ BEGIN
     PERFORM guestly.wake_worker();
     RETURN cardinality(queued);
 END $$;
+
+-- Alerts: a kind more, the reference for programs and for bookings that are gone; what the worker knows of the settings of mail
+-- and of the reason why no token can be had.
+ALTER TABLE guestly.alerts ADD COLUMN reference text;
+ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
+ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
+    CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
+                    'recovered', 'credentials', 'token_cap', 'deleted'));
+ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
+COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
+
+-- The doctor's rows about alert mails.
+CREATE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    set_up boolean := (settings ->> 'mail')::boolean;
+    wrong text := (SELECT w.mail_problem FROM guestly.worker w);
+    refused_address CONSTANT text := '(\S+@\S+) was refused: ';
+    variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
+                                  "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
+    unwanted text; waiting bigint; tried bigint; said text; culprit text;
+    again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
+    correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
+BEGIN
+    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
+    SELECT a.answer INTO unwanted
+    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.settled_at DESC LIMIT 1) a
+    WHERE EXISTS (SELECT FROM regexp_matches(a.answer, refused_address, 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
+    culprit := coalesce(substring(wrong FROM '(smtp_url|email_api_url|email_api_key|alert_from|admin_email)'), 'smtp_url');
+    RETURN QUERY SELECT 'mail',
+        CASE WHEN NOT set_up OR wrong IS NULL AND unwanted IS NOT NULL THEN 'warn' WHEN wrong IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN NOT set_up THEN 'not set up: alerts stay in guestly.alerts'
+             WHEN wrong IS NOT NULL THEN 'nothing can be mailed: ' || wrong
+             ELSE concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted) END,
+        CASE WHEN NOT set_up
+                 THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again
+             WHEN wrong IS NOT NULL THEN format(correct, culprit, variables ->> culprit)
+             WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', variables ->> 'admin_email') END;
+    SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
+    culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
+    RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 THEN 'warn' ELSE 'ok' END,
+        concat_ws('; ', format('%s wait to be mailed', waiting), 'the mail server said: ' || said,
+                  CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
+        CASE WHEN waiting > 0 AND NOT armed THEN 'SELECT guestly_arm();'
+             WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
+             WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+END $$;
+
+REVOKE ALL ON FUNCTION guestly.doctor_of_mail(jsonb, boolean) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    now_ record;
+    sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
+    settings jsonb := guestly.setting_values();
+    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    off text; missing text;
+BEGIN
+    SELECT * INTO now_ FROM guestly.status_row();
+    RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
+        CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: there is no worker' END,
+        CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
+            (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(current_setting('shared_preload_libraries'), ''), ',') || 'guestly_sync'::text) l)) END;
+    RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
+        CASE WHEN now_.worker_pid IS NULL THEN 'See the server''s log; raise max_worker_processes if no slot is free; standbys have no worker' END;
+    RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
+        format('library %s, SQL objects %s', guestly.library_version(), sql_version),
+        CASE WHEN sql_version = guestly.library_version() THEN NULL
+             WHEN string_to_array(substring(sql_version FROM '^[0-9.]*[0-9]'), '.')::int[]
+                  < string_to_array(substring(guestly.library_version() FROM '^[0-9.]*[0-9]'), '.')::int[]
+             THEN 'ALTER EXTENSION guestly_sync UPDATE;'
+             ELSE 'Restart the server: it still runs the older library' END;
+    RETURN QUERY SELECT 'enabled', CASE WHEN now_.enabled THEN 'ok' ELSE 'warn' END,
+        CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued and wait' END,
+        CASE WHEN NOT now_.enabled THEN 'ALTER SYSTEM SET guestly_sync.enabled = on; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'test mode', CASE WHEN now_.test_mode THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.test_mode THEN 'on: nothing is sent, bookings get ids that begin with test-' ELSE 'off' END,
+        CASE WHEN now_.test_mode THEN 'ALTER SYSTEM SET guestly_sync.test_mode = off; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'paused', CASE WHEN now_.paused THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.paused THEN concat_ws(': ', 'paused', now_.pause_reason) ELSE 'no' END,
+        CASE WHEN now_.paused THEN 'SELECT guestly_resume();' END;
+    RETURN QUERY SELECT 'armed', CASE WHEN now_.armed THEN 'ok' ELSE 'fail' END,
+        CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'this is a copy: nothing is sent' END,
+        CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' END;
+    RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
+        CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
+    IF attached IS NOT NULL THEN
+        SELECT string_agg(n.name, ', ') INTO off
+        FROM unnest(ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end']) AS n (name)
+        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
+        RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
+            coalesce('missing or disabled: ' || off, 'present and enabled'),
+            CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
+        RETURN QUERY SELECT 'row security', CASE WHEN c.relforcerowsecurity THEN 'warn' ELSE 'ok' END,
+            CASE WHEN c.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+                 ELSE 'the owner sees every row' END,
+            CASE WHEN c.relforcerowsecurity THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM pg_class c WHERE c.oid = attached;
+        missing := guestly.listings_missing();
+        RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+            coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
+            CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
+    END IF;
+    missing := guestly.statuses_missing();
+    RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
+        CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
+    WHERE attached IS NOT NULL;
+    RETURN QUERY SELECT 'tls', 'ok', coalesce('the system''s: ' || guestly.certificate_store(), 'the bundled ones'), NULL::text;
+    RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
+                 'from ' || (settings ->> 'credentials'), 'none found'),
+        CASE WHEN settings ->> 'credentials' IS NULL
+                 THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
+    RETURN QUERY SELECT 'tokens', CASE WHEN now_.tokens_24h >= 5 THEN 'warn' ELSE 'ok' END,
+        format('%s asked for in 24 hours, Guesty gives 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none kept')),
+        CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
+            (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
+    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' ELSE 'ok' END,
+        CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
+             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since) ELSE 'reachable, as far as known' END,
+        CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
+    RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s waiting longer than guestly_sync.stale_after', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
+    FROM guestly.queue q WHERE q.state <> 'failed'
+      AND q.queued_at < clock_timestamp() - make_interval(secs => (settings ->> 'stale_after_seconds')::double precision);
+    RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
+    FROM guestly.queue q WHERE q.state = 'failed';
+    RETURN QUERY SELECT * FROM guestly.doctor_of_mail(settings, now_.armed);
+    RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
+        coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
+        CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
+    IF online THEN
+        IF guestly.ask_worker() THEN
+            RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
+                CASE WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+            FROM guestly.worker w;
+        ELSE
+            RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
+        END IF;
+    END IF;
+END $$;

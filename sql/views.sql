@@ -73,6 +73,44 @@ AS $$
     CROSS JOIN LATERAL pg_stat_file(f.path, true) s WHERE s.size > 0
 $$;
 
+-- The doctor's rows about alert mails.
+CREATE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    set_up boolean := (settings ->> 'mail')::boolean;
+    wrong text := (SELECT w.mail_problem FROM guestly.worker w);
+    refused_address CONSTANT text := '(\S+@\S+) was refused: ';
+    variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
+                                  "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
+    unwanted text; waiting bigint; tried bigint; said text; culprit text;
+    again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
+    correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
+BEGIN
+    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
+    SELECT a.answer INTO unwanted
+    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.settled_at DESC LIMIT 1) a
+    WHERE EXISTS (SELECT FROM regexp_matches(a.answer, refused_address, 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
+    culprit := coalesce(substring(wrong FROM '(smtp_url|email_api_url|email_api_key|alert_from|admin_email)'), 'smtp_url');
+    RETURN QUERY SELECT 'mail',
+        CASE WHEN NOT set_up OR wrong IS NULL AND unwanted IS NOT NULL THEN 'warn' WHEN wrong IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN NOT set_up THEN 'not set up: alerts stay in guestly.alerts'
+             WHEN wrong IS NOT NULL THEN 'nothing can be mailed: ' || wrong
+             ELSE concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted) END,
+        CASE WHEN NOT set_up
+                 THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again
+             WHEN wrong IS NOT NULL THEN format(correct, culprit, variables ->> culprit)
+             WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', variables ->> 'admin_email') END;
+    SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
+    culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
+    RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 THEN 'warn' ELSE 'ok' END,
+        concat_ws('; ', format('%s wait to be mailed', waiting), 'the mail server said: ' || said,
+                  CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
+        CASE WHEN waiting > 0 AND NOT armed THEN 'SELECT guestly_arm();'
+             WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
+             WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+END $$;
+
 CREATE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -82,7 +120,7 @@ DECLARE
     sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
     settings jsonb := guestly.setting_values();
     attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
-    off text; missing text; unwanted text;
+    off text; missing text;
 BEGIN
     SELECT * INTO now_ FROM guestly.status_row();
     RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
@@ -162,21 +200,7 @@ BEGIN
     RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
     FROM guestly.queue q WHERE q.state = 'failed';
-    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
-    SELECT a.answer INTO unwanted
-    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.settled_at DESC LIMIT 1) a
-    WHERE EXISTS (SELECT FROM regexp_matches(a.answer, '(\S+@\S+) was refused: ', 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
-    RETURN QUERY SELECT 'mail', CASE WHEN (settings ->> 'mail')::boolean AND unwanted IS NULL THEN 'ok' ELSE 'warn' END,
-        CASE WHEN (settings ->> 'mail')::boolean THEN concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted)
-             ELSE 'not set up: alerts stay in guestly.alerts' END,
-        CASE WHEN NOT (settings ->> 'mail')::boolean
-             THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; then SELECT guestly_test_alert();'
-             WHEN unwanted IS NOT NULL THEN 'Correct guestly_sync.admin_email, SELECT pg_reload_conf(); then SELECT guestly_test_alert();' END;
-    RETURN QUERY SELECT 'alerts', CASE WHEN count(*) FILTER (WHERE a.answer IS NOT NULL) > 0 THEN 'fail' WHEN count(*) > 0 THEN 'warn' ELSE 'ok' END,
-        concat_ws('; the mail server said: ', format('%s wait to be mailed', count(*)), max(a.answer)),
-        CASE WHEN count(*) FILTER (WHERE a.answer IS NOT NULL) > 0
-             THEN 'Correct the address or the mail server, SELECT pg_reload_conf(); then SELECT guestly_test_alert();' END
-    FROM guestly.alerts a WHERE a.state = 'waiting';
+    RETURN QUERY SELECT * FROM guestly.doctor_of_mail(settings, now_.armed);
     RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
         coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
         CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;

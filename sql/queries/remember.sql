@@ -7,5 +7,5 @@ SET breaker = $1,
     last_error = coalesce($5, last_error),
     last_error_at = CASE WHEN $5 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END,
     credentials_error = $6, credentials_error_at = pg_catalog.to_timestamp($7), credentials_mark = $8,
-    credentials_until = pg_catalog.to_timestamp($10),
+    credentials_until = pg_catalog.to_timestamp($10), credentials_class = $11,
     clock_skew_ms = coalesce($9, clock_skew_ms)

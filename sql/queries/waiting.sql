@@ -1,3 +1,4 @@
--- Bookings that wait, and details of some of them ($1 ids): tries and since when.
-SELECT q.booking_id, q.attempts, extract(epoch FROM q.queued_at)::float8, q.error_class, q.error
-FROM guestly.queue q WHERE q.booking_id = ANY ($1)
+-- How some bookings ($1 ids) stand: tries, since when, what is wrong, and whether Guestly holds them.
+SELECT i.id, q.attempts, extract(epoch FROM q.queued_at)::float8, q.error_class, q.error,
+       EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = i.id AND r.reservation_id NOT LIKE 'test-%')
+FROM unnest($1::text[]) AS i (id) LEFT JOIN guestly.queue q ON q.booking_id = i.id

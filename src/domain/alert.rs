@@ -39,6 +39,8 @@ pub enum AlertKind {
     Stale,
     /// Guestly holds two reservations of one booking.
     TwoReservations,
+    /// The booking was deleted while its outcome at Guestly was unknown.
+    Deleted,
     /// Guestly cannot be reached.
     Outage,
     /// It can again, and everything that waited is placed.
@@ -51,10 +53,11 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// Every kind, in the order of a mail's sections.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BookingFailed,
         Self::DatesTaken,
         Self::TwoReservations,
+        Self::Deleted,
         Self::Stale,
         Self::Outage,
         Self::Credentials,
@@ -70,6 +73,7 @@ impl AlertKind {
             Self::DatesTaken => "dates_taken",
             Self::Stale => "stale",
             Self::TwoReservations => "two_reservations",
+            Self::Deleted => "deleted",
             Self::Outage => "outage",
             Self::Recovered => "recovered",
             Self::Credentials => "credentials",
@@ -95,7 +99,13 @@ impl AlertKind {
     /// Whether it is about one booking; the others are about the connection to Guestly as a whole.
     #[must_use]
     pub const fn is_about_a_booking(self) -> bool {
-        matches!(self, Self::BookingFailed | Self::DatesTaken | Self::Stale | Self::TwoReservations)
+        !matches!(self, Self::Outage | Self::Recovered | Self::Credentials | Self::TokenCap)
+    }
+
+    /// Nothing, or hardly anything, can be sent: the desk has to work by hand.
+    #[must_use]
+    pub const fn is_standstill(self) -> bool {
+        matches!(self, Self::Outage | Self::Credentials | Self::TokenCap)
     }
 
     /// Failed for good, in either way.
@@ -141,6 +151,10 @@ pub struct AlertBooking {
     pub attempts: u32,
     /// What is known of who holds the nights, for `dates_taken`.
     pub conflict: Option<String>,
+    /// Guestly holds it, as far as is known here.
+    pub placed: bool,
+    /// Its row was deleted.
+    pub gone: bool,
 }
 
 impl AlertBooking {
@@ -171,7 +185,7 @@ pub struct Outage {
     pub since: DateTime<Utc>,
     /// When it answered again.
     pub until: Option<DateTime<Utc>>,
-    /// Bookings that wait; for `Recovered`, those that waited.
+    /// Bookings that wait; once it is over, those that could not be placed after all.
     pub waiting: u64,
 }
 
@@ -184,7 +198,7 @@ pub struct Alert {
     pub kind: AlertKind,
     /// When it was raised.
     pub created_at: DateTime<Utc>,
-    /// The booking, for kinds that are about one. None where it is gone by now: then the sentence stands alone.
+    /// The booking, for kinds that are about one; of one that is gone by now only what the alert itself holds.
     pub booking: Option<AlertBooking>,
     /// The problem in plain words, without personal data.
     pub sentence: String,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::breaker::Breaker;
+use super::error::ErrorClass;
 use super::outcome::{Operation, Outcome, QuotaHeaders};
 use super::quota::{Limits, Quota};
 use super::retry::part;
@@ -26,6 +27,8 @@ const HOLD_JITTER: f64 = 0.05;
 /// Why the lane stands still on account of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
+    /// `Throttled`: the token cap; else `Credentials`.
+    pub class: ErrorClass,
     /// One clear sentence.
     pub sentence: String,
     /// Since when.
@@ -102,7 +105,7 @@ impl Lane {
             .permits(now)
             .min(self.breaker.permits(now, in_flight))
             .min(concurrency.saturating_sub(in_flight));
-        let usable = self.token.as_ref().is_some_and(|token| token.usable(wall));
+        let usable = self.has_token(wall);
         match (calls, usable, self.token_wait(wall)) {
             (0, _, _) => Go::Wait(self.pause(now)),
             (_, true, _) => Go::Send(calls),

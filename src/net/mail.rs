@@ -76,10 +76,13 @@ enum Route {
     Api(Service),
 }
 
-/// Whether anybody has set up mail at all: a recipient, a sender and a way out.
-pub fn is_configured(settings: &MailSettings) -> bool {
-    let way_out = !settings.smtp_url.is_empty() || !settings.email_api_url.is_empty();
-    way_out && !settings.from.trim().is_empty() && !settings.to.trim().is_empty()
+/// Looks at the settings without calling anybody.
+///
+/// # Errors
+///
+/// What is wrong, with the setting's name and without a secret.
+pub fn check(settings: &MailSettings) -> Result<(), String> {
+    ready(settings).map(drop)
 }
 
 /// Sends the mail once and waits for the end, about `timeout` at most. `key` names the mail: it becomes the Message-ID, so

@@ -34,7 +34,7 @@ pub struct Pool<T> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// Starts the threads (1 to 64). `wake` is called from a sender thread when replies have
+    /// Starts the threads (1 to 64), as many as jobs may run at once. `wake` is called from a sender thread when replies have
     /// become available after there were none; it must be quick and must not call back into the
     /// pool. Fails in plain words when no thread can be started.
     pub fn new(threads: usize, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, String> {
@@ -64,9 +64,9 @@ impl<T: Send + 'static> Pool<T> {
         std::mem::take(&mut self.crew.lock().recalled)
     }
 
-    /// Queues something else than a request to Guestly, e.g. a mail; never waits. Errands run one at a time, on a thread that
-    /// has no request to send; they do not count as in flight. An errand reports by itself; `wake` is called when it has
-    /// ended. One whose turn never comes is dropped.
+    /// Queues something else than a request to Guestly, e.g. a mail; never waits. Errands run one at a time and have a
+    /// thread more while there are any: no request waits for one. They do not count as in flight. An errand reports by
+    /// itself; `wake` is called when it has ended. One whose turn never comes is dropped.
     pub fn run(&self, errand: impl FnOnce() + Send + 'static) {
         self.crew.lock().errands.push_back(Box::new(errand));
         self.crew.work.notify_one();

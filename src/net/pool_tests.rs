@@ -242,3 +242,33 @@ fn a_dropped_pool_leaves_no_thread() {
     drop(held);
     eventually("the threads are gone", || crew.lock().alive == 0);
 }
+
+#[test]
+fn an_errand_has_a_thread_of_its_own_for_as_long_as_it_takes() {
+    let pool = pool(1);
+    let (release, held) = mpsc::channel::<()>();
+    let errands = std::sync::Arc::new(AtomicUsize::new(0));
+    let ended = std::sync::Arc::clone(&errands);
+    pool.run(move || {
+        let _ = held.recv();
+        ended.fetch_add(1, Ordering::SeqCst);
+    });
+    eventually("the errand runs", || pool.crew.lock().errand_runs);
+    let first = hold(&pool, 1);
+    let second = hold(&pool, 2);
+    eventually("a job runs beside it", || pool.crew.lock().running.len() == 1);
+    let ended = std::sync::Arc::clone(&errands);
+    pool.run(move || {
+        ended.fetch_add(1, Ordering::SeqCst);
+    });
+    drop(second);
+    assert_eq!(pool.crew.lock().running.len(), 1, "no more jobs at once than before");
+    drop(first);
+    assert_eq!(collect(&pool, 2).len(), 2);
+    assert_eq!(errands.load(Ordering::SeqCst), 0, "one errand at a time");
+    drop(release);
+    eventually("both errands", || errands.load(Ordering::SeqCst) == 2);
+    eventually("the thread is gone", || pool.crew.lock().alive == 1);
+    pool.submit_work(3, None, Box::new(|| reply("still there")));
+    assert_eq!(collect(&pool, 1)[0].tag, 3);
+}

@@ -8,14 +8,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 
 use super::bookings::Bookings;
-use super::queue::{seconds, time};
-use super::session::Result;
-use super::statement::{self, Tuple};
-use crate::domain::alert::{
-    Alert, AlertBooking, AlertKind, Batch, Mailed, Outage, Pending, cause, last_arrival_of_list,
-};
-use crate::domain::booking::{Field, Row};
+use super::queue::{PRUNE_STEP, seconds, time};
+use super::session::{Result, subtransaction};
+use super::statement;
+use crate::domain::alert::{AlertKind, Mailed, Pending, cause};
+use crate::domain::booking::Field;
 use crate::domain::error::ErrorClass;
+
+mod compose;
+
+pub use compose::compose;
 
 thread_local! {
     // Outcomes raise alerts deep inside their transaction; the worker asks after it whether a mail may be due.
@@ -29,7 +31,7 @@ pub struct Raised {
     pub kind: AlertKind,
     /// The booking, for kinds that are about one.
     pub booking_id: Option<String>,
-    /// The host's reference, for programs that listen.
+    /// The host's reference; none looks it up.
     pub reference: Option<String>,
     /// Day of arrival; none takes the queue's.
     pub arrival: Option<NaiveDate>,
@@ -39,7 +41,7 @@ pub struct Raised {
     pub sentence: String,
     /// Since when, for outages.
     pub since: Option<DateTime<Utc>>,
-    /// How many wait, for outages.
+    /// How many wait, for outages; at their end, how many could not be placed.
     pub waiting: Option<i64>,
 }
 
@@ -64,6 +66,7 @@ pub struct Waiting {
     /// What the policy looks at.
     pub pending: Pending,
     sentence: String,
+    reference: Option<String>,
     since: Option<DateTime<Utc>>,
     waiting: Option<i64>,
 }
@@ -73,7 +76,7 @@ pub fn raise(alerts: &[Raised]) -> Result<()> {
     if alerts.is_empty() {
         return Ok(());
     }
-    let args: [DatumWithOid; 9] = [
+    let args: [DatumWithOid; 8] = [
         column(alerts, |alert| alert.kind.as_str()).into(),
         column(alerts, |alert| alert.booking_id.clone()).into(),
         column(alerts, |alert| alert.arrival.map(|day| day.to_string())).into(),
@@ -81,11 +84,38 @@ pub fn raise(alerts: &[Raised]) -> Result<()> {
         column(alerts, |alert| alert.sentence.clone()).into(),
         column(alerts, |alert| alert.since.map(seconds)).into(),
         column(alerts, |alert| alert.waiting).into(),
-        column(alerts, |alert| alert.class.map(ErrorClass::as_str)).into(),
         column(alerts, |alert| alert.reference.clone()).into(),
     ];
+    let raised = statement::rows(include_str!("../../sql/queries/raise.sql"), &args, |row| {
+        Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<String>(2)?))
+    })?;
+    if raised.is_empty() {
+        return Ok(());
+    }
     RAISED.set(true);
-    statement::run(include_str!("../../sql/queries/raise.sql"), &args)
+    let ids: Vec<i64> = raised.iter().map(|(id, _)| *id).collect();
+    name(raised.into_iter().filter_map(|(id, nameless)| Some((id, nameless?))).collect())?;
+    statement::run(include_str!("../../sql/queries/alerts_notify.sql"), &[ids.into()])
+}
+
+/// Looks up the references of bookings whose alerts (by id) do not know them. A booking that cannot be read goes without.
+fn name(nameless: Vec<(i64, String)>) -> Result<()> {
+    let Some(bookings) = (if nameless.is_empty() { None } else { attached() }) else { return Ok(()) };
+    let ids: Vec<String> = nameless.iter().map(|(_, booking)| booking.clone()).collect();
+    let rows = bookings.read_each(&ids).into_iter().filter_map(|(id, row)| Some((id, row.ok()??)));
+    let known: HashMap<String, String> =
+        rows.filter_map(|(id, row)| Some((id, row.get(Field::Reference)?.to_owned()))).collect();
+    let found = nameless.into_iter().filter_map(|(id, booking)| Some((id, known.get(&booking)?.clone())));
+    let (ids, references): (Vec<i64>, Vec<String>) = found.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    statement::run(include_str!("../../sql/queries/alerts_name.sql"), &[ids.into(), references.into()])
+}
+
+/// The bookings, if they can be found: an alert must be told also where they cannot.
+fn attached() -> Option<Bookings> {
+    subtransaction(Bookings::load).ok().flatten()
 }
 
 /// True once after alerts were raised in this process.
@@ -131,42 +161,55 @@ pub fn waiting() -> Result<i64> {
     Ok(count.flatten().unwrap_or_default())
 }
 
-/// Every alert that waits; what got through meanwhile needs no mail.
-pub fn pending() -> Result<Vec<Waiting>> {
+/// Whether an outage that began then is over and nothing waits any more; if so, how many bookings failed in it.
+pub fn caught_up(since: DateTime<Utc>) -> Result<Option<i64>> {
+    let sql = include_str!("../../sql/queries/caught_up.sql");
+    statement::row(sql, &[seconds(since).into()], |row| Ok(row.get::<i64>(1)?.unwrap_or_default()))
+}
+
+/// Every alert that waits, and the kinds of those that this version does not know; what got through meanwhile needs no mail.
+pub fn pending() -> Result<(Vec<Waiting>, Vec<String>)> {
     statement::run(include_str!("../../sql/queries/alerts_placed.sql"), &[])?;
-    statement::rows(include_str!("../../sql/queries/alerts_pending.sql"), &[], |row| {
-        Ok(Waiting {
-            pending: Pending {
-                id: row.get(1)?.unwrap_or_default(),
-                kind: kind(row, 2)?,
-                booking_id: row.get(3)?,
-                cause: row.get(4)?.unwrap_or_default(),
-                created_at: time(row.get(5)?.unwrap_or_default()),
-                arrival: row.get::<String>(6)?.and_then(|day| day.parse().ok()),
-                mail_key: row.get(7)?,
-            },
+    let mut unknown = Vec::new();
+    let found = statement::rows(include_str!("../../sql/queries/alerts_pending.sql"), &[], |row| {
+        let name = row.get::<String>(2)?.unwrap_or_default();
+        let Some(kind) = AlertKind::parse(&name) else {
+            unknown.push(name);
+            return Ok(None);
+        };
+        let pending = Pending {
+            id: row.get(1)?.unwrap_or_default(),
+            kind,
+            booking_id: row.get(3)?,
+            cause: row.get(4)?.unwrap_or_default(),
+            created_at: time(row.get(5)?.unwrap_or_default()),
+            arrival: row.get::<String>(6)?.and_then(|day| day.parse().ok()),
+            mail_key: row.get(7)?,
+        };
+        Ok(Some(Waiting {
+            pending,
             sentence: row.get(8)?.unwrap_or_default(),
             since: row.get::<f64>(9)?.map(time),
             waiting: row.get(10)?,
-        })
-    })
+            reference: row.get(11)?,
+        }))
+    })?;
+    Ok((found.into_iter().flatten().collect(), unknown))
 }
 
 /// What was mailed within a day.
 pub fn mailed() -> Result<Vec<Mailed>> {
-    statement::rows(include_str!("../../sql/queries/alerts_mailed.sql"), &[], |row| {
-        Ok(Mailed {
-            kind: kind(row, 1)?,
+    let found = statement::rows(include_str!("../../sql/queries/alerts_mailed.sql"), &[], |row| {
+        // What another version mailed is never repeated by this one.
+        let Some(kind) = row.get::<String>(1)?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
+        Ok(Some(Mailed {
+            kind,
             booking_id: row.get(2)?,
             cause: row.get(3)?.unwrap_or_default(),
             at: time(row.get(4)?.unwrap_or_default()),
-        })
-    })
-}
-
-fn kind(row: &Tuple, column: usize) -> Result<AlertKind> {
-    // The table's CHECK knows the same names.
-    Ok(row.get::<String>(column)?.and_then(|name| AlertKind::parse(&name)).unwrap_or(AlertKind::BookingFailed))
+        }))
+    })?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// A mail with these alerts leaves under this key; or certainly was not taken, and why.
@@ -185,85 +228,13 @@ pub fn settle(ids: &[i64], state: &str, answer: Option<&str>) -> Result<()> {
     )
 }
 
-/// The alerts of one mail, with all that it says.
-pub fn compose(
-    waiting: &[Waiting],
-    batch: &Batch,
-    bookings: Option<&Bookings>,
-    now: DateTime<Utc>,
-) -> Result<Vec<Alert>> {
-    let told: Vec<&Waiting> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
-    let ids: Vec<String> = told.iter().filter_map(|row| row.pending.booking_id.clone()).collect();
-    let details = details(bookings, &ids)?;
-    let by_hand = |kind| matches!(kind, AlertKind::Outage | AlertKind::Credentials | AlertKind::TokenCap);
-    let arrivals = if told.iter().any(|row| by_hand(row.pending.kind)) { arrivals(bookings, now)? } else { Vec::new() };
-    let alert = |row: &&Waiting| {
-        let pending = &row.pending;
-        let ended = pending.kind == AlertKind::Recovered;
-        Alert {
-            id: pending.id,
-            kind: pending.kind,
-            created_at: pending.created_at,
-            booking: pending.booking_id.as_ref().and_then(|id| details.get(id)).cloned(),
-            sentence: row.sentence.clone(),
-            outage: row.since.filter(|_| !pending.kind.is_about_a_booking()).map(|since| Outage {
-                since,
-                until: ended.then_some(pending.created_at),
-                waiting: row.waiting.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
-            }),
-            arrivals: if by_hand(pending.kind) { arrivals.clone() } else { Vec::new() },
-        }
-    };
-    Ok(told.iter().map(alert).collect())
+/// Notes what is wrong with the settings of mail, for the doctor.
+pub fn note_settings(problem: Option<&str>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/mail_problem.sql"), &[problem.into()])
 }
 
-fn arrivals(bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<AlertBooking>> {
-    let last = last_arrival_of_list(now).to_string();
-    let ids = statement::rows(include_str!("../../sql/queries/arrivals.sql"), &[last.into()], |row| {
-        Ok(row.get::<String>(1)?.unwrap_or_default())
-    })?;
-    let mut found: Vec<AlertBooking> = details(bookings, &ids)?.into_values().collect();
-    found.sort_by_key(|booking| (booking.check_in, booking.booking_id.clone()));
-    Ok(found)
-}
-
-/// What mails say of bookings, by id; read as the owner of their table, one bad row leaves the others readable.
-fn details(bookings: Option<&Bookings>, ids: &[String]) -> Result<HashMap<String, AlertBooking>> {
-    let Some(bookings) = bookings.filter(|_| !ids.is_empty()) else { return Ok(HashMap::new()) };
-    let rows = bookings.read_each(ids).into_iter().filter_map(|(id, row)| Some((id, describe(&row.ok()??))));
-    let mut found: HashMap<String, AlertBooking> = rows.collect();
-    statement::rows(include_str!("../../sql/queries/waiting.sql"), &[ids.to_vec().into()], |row| {
-        let booking = row.get::<String>(1)?.and_then(|id| found.get_mut(&id));
-        if let Some(booking) = booking {
-            booking.attempts = row.get::<i32>(2)?.and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default();
-            booking.since = row.get::<f64>(3)?.map(time);
-            booking.class = row.get::<String>(4)?.and_then(|name| ErrorClass::parse(&name));
-            booking.problem = row.get(5)?;
-        }
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-fn describe(row: &Row) -> AlertBooking {
-    let text = |field| row.get(field).map(str::to_owned);
-    let count = |field| row.get(field).and_then(|text| text.parse::<u32>().ok());
-    let day = |field| row.get(field).and_then(|text| text.get(..10)).and_then(|day| day.parse::<NaiveDate>().ok());
-    let names: Vec<&str> =
-        [Field::GuestFirstName, Field::GuestLastName].iter().filter_map(|field| row.get(*field)).collect();
-    AlertBooking {
-        booking_id: row.booking_id.clone(),
-        reference: text(Field::Reference),
-        guest: (!names.is_empty()).then(|| names.join(" ")),
-        phone: text(Field::GuestPhone),
-        check_in: day(Field::CheckIn),
-        check_out: day(Field::CheckOut),
-        flat: text(Field::Property).or_else(|| text(Field::PropertyId)),
-        adults: count(Field::Adults),
-        children: count(Field::Children).unwrap_or_default(),
-        infants: count(Field::Infants).unwrap_or_default(),
-        amount: text(Field::Total),
-        payment_reference: text(Field::PaymentReference),
-        ..AlertBooking::default()
-    }
+/// Deletes alerts from before `until` that are done with, a small step; true if there may be more.
+pub fn prune(until: DateTime<Utc>) -> Result<bool> {
+    let sql = include_str!("../../sql/queries/alerts_prune.sql");
+    Ok(statement::rows(sql, &[seconds(until).into()], |_| Ok(()))?.len() >= PRUNE_STEP)
 }

@@ -208,6 +208,21 @@ impl Bookings {
         })
     }
 
+    /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.
+    pub fn arriving(&self, paid: &[String], first: &str, last: &str) -> Result<Vec<String>> {
+        let Some(arrival) = self.arrival.as_ref().map(quote_identifier) else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT {}::text FROM {} b WHERE b.{}::text = ANY ($1) AND b.{arrival}::date BETWEEN $2::date AND $3::date \
+             ORDER BY b.{arrival} LIMIT 200",
+            self.key(),
+            self.table,
+            quote_identifier(&self.payment)
+        );
+        as_owner(&self.owner, || {
+            statement::rows(&sql, &[paid.to_vec().into(), first.into(), last.into()], |row| text(row, 1))
+        })
+    }
+
     /// The different statuses of paid bookings, a hundred at most.
     pub fn statuses(&self, paid: &[String]) -> Result<Vec<String>> {
         let (status, payment) = (self.column(Field::Status), quote_identifier(&self.payment));

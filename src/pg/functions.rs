@@ -159,7 +159,7 @@ mod guestly {
             return false;
         }
         let Some(question) = wake::ask() else { return false };
-        wait_for(|slot| slot.answered == question)
+        wait_for(Duration::from_secs(40), |slot| slot.answered == question)
     }
 
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
@@ -169,12 +169,13 @@ mod guestly {
             return false;
         }
         let Some(question) = wake::ask_for_mail() else { return false };
-        wait_for(|slot| slot.mail_answered == question)
+        // A mail that hangs may be before it; each takes 30 s at most.
+        wait_for(Duration::from_secs(70), |slot| slot.mail_answered == question)
     }
 
     /// Waits for the worker's answer.
-    fn wait_for(answered: impl Fn(&wake::Slot) -> bool) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(40);
+    fn wait_for(patience: Duration, answered: impl Fn(&wake::Slot) -> bool) -> bool {
+        let deadline = Instant::now() + patience;
         while !answered(&wake::slot(sys::my_database())) {
             if Instant::now() > deadline || wake::live_worker().is_none() {
                 return false;

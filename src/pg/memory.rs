@@ -9,6 +9,7 @@ use pgrx::datum::DatumWithOid;
 use super::queue::{seconds, time};
 use super::session::Result;
 use super::statement;
+use crate::domain::error::ErrorClass;
 use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
 use crate::domain::redact::Secret;
 use crate::domain::token::Token;
@@ -30,10 +31,10 @@ pub struct News {
 /// Fills a new lane with what the last worker knew. `mark` names the credentials.
 pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../sql/queries/recall.sql"), &[], |row| {
-        let blocked = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<f64>(7)?);
+        let blocked = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<f64>(7)?, row.get::<String>(8)?);
         Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, blocked, row.get::<String>(5)?, row.get::<f64>(6)?))
     })?;
-    if let Some((levels, age, (error, at, until), refused, held)) = found {
+    if let Some((levels, age, (error, at, until, class), refused, held)) = found {
         // What Retry-After asked for holds for us, not for the process that was told.
         let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(LONGEST_HOLD));
         if let Some(held) = held {
@@ -45,7 +46,8 @@ pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> 
         }
         if let (Some(sentence), Some(at)) = (error, at) {
             let until = until.map_or(time(at) + REFUSED_PAUSE, time);
-            let blocked = Blocked { sentence, since: time(at), until };
+            let class = class.and_then(|name| ErrorClass::parse(&name)).unwrap_or(ErrorClass::Credentials);
+            let blocked = Blocked { class, sentence, since: time(at), until };
             lane.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
         }
     }
@@ -77,7 +79,7 @@ pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration,
     let held =
         lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
     let blocked = lane.blocked.as_ref();
-    let args: [DatumWithOid; 10] = [
+    let args: [DatumWithOid; 11] = [
         lane.breaker.state().as_str().into(),
         held.into(),
         lane.quota.levels(now).to_vec().into(),
@@ -88,6 +90,7 @@ pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration,
         blocked.and(mark).into(),
         news.clock_skew_ms.into(),
         blocked.map(|blocked| seconds(blocked.until)).into(),
+        blocked.map(|blocked| blocked.class.as_str()).into(),
     ];
     statement::run(include_str!("../../sql/queries/remember.sql"), &args)
 }

@@ -14,7 +14,7 @@ mod rows;
 pub use rows::*;
 
 /// Rows that one step of pruning deletes; the statement says the same number.
-const PRUNE_STEP: usize = 1000;
+pub const PRUNE_STEP: usize = 1000;
 
 /// Seconds since the epoch, as the statements take times.
 pub fn seconds(at: DateTime<Utc>) -> f64 {

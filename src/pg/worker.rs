@@ -2,6 +2,7 @@
 //! `claim`. Main thread: Postgres, latch, decisions. Sender threads (`net::pool`): HTTP and nothing else. No transaction is
 //! open while anything is waited for.
 
+mod announce;
 mod doctor;
 mod judge;
 mod mail;
@@ -277,9 +278,6 @@ impl Worker {
         }
         if any || !claimed.jobs.is_empty() {
             let mark = self.mark();
-            let caught_up =
-                claimed.drained && claimed.jobs.is_empty() && self.next_due.is_none() && self.in_flight() == 0;
-            self.raise_about_lane(wall, caught_up)?;
             // A claim alone changes nothing of it: what was written last, and the time since, say the same.
             if any || self.news != News::default() {
                 memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use super::page::Page;
-use super::section::{LINE, booking, line, moment, outage};
+use super::section::{LINE, booking, line, moment, outage, problem};
 use super::subject::{section, subject};
 use super::{Alert, AlertBooking, AlertKind, Mail};
 use crate::domain::redact::clean;
@@ -77,6 +77,8 @@ fn heading(kind: AlertKind, count: usize) -> &'static str {
         (AlertKind::Stale, 1) => "A paid booking is not in Guestly yet",
         (AlertKind::Stale, _) => "Paid bookings are not in Guestly yet",
         (AlertKind::TwoReservations, _) => "Guestly holds two reservations for one booking",
+        (AlertKind::Deleted, 1) => "A booking was deleted while its outcome at Guestly was unknown",
+        (AlertKind::Deleted, _) => "Bookings were deleted while their outcome at Guestly was unknown",
         (AlertKind::Outage, _) => "Guestly cannot be reached",
         (AlertKind::Recovered, _) => "Guestly is back",
         (AlertKind::Credentials, _) => "Guestly does not accept the credentials",
@@ -105,9 +107,8 @@ fn about_bookings(page: &mut Page, alerts: &[&Alert], full: usize, now: DateTime
 
 fn in_short(alert: &Alert) -> Vec<String> {
     let Some(known) = &alert.booking else { return vec![alert.sentence.clone()] };
-    let problem = known.problem.as_deref().filter(|text| !text.is_empty()).unwrap_or(&alert.sentence);
     let mut cells = line(known);
-    cells.extend([clean(problem, 120), known.booking_id.clone()]);
+    cells.extend([clean(problem(alert, known), 120), known.booking_id.clone()]);
     cells
 }
 
@@ -126,8 +127,10 @@ fn about_guestly(page: &mut Page, alert: &Alert) {
     page.paragraph("Arrivals of the next 48 hours, so that the desk can work by hand:");
     let mut arrivals: Vec<&AlertBooking> = alert.arrivals.iter().collect();
     arrivals.sort_by(|a, b| (a.check_in, a.name()).cmp(&(b.check_in, b.name())));
-    let rows: Vec<Vec<String>> = arrivals.into_iter().map(line).collect();
-    page.table(&LINE, &rows);
+    let placed = |booking: &AlertBooking| if booking.placed { "yes" } else { "no" }.to_owned();
+    let row = |booking| [line(booking), vec![placed(booking)]].concat();
+    let rows: Vec<Vec<String>> = arrivals.into_iter().map(row).collect();
+    page.table(&[&LINE[..], &["In Guestly"]].concat(), &rows);
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ fn known() -> AlertBooking {
         since: Some("2027-05-07T09:30:00Z".parse().unwrap()),
         attempts: 2,
         conflict: Some("reservation GY-77, 9 May to 12 May".to_owned()),
+        ..AlertBooking::default()
     }
 }
 
@@ -153,10 +154,45 @@ fn an_outage_lists_who_arrives_and_a_recovery_says_how_long_it_was() {
         }
     }
     let mut back = alert(2, AlertKind::Recovered, None);
-    back.outage = Some(Outage { since, until: Some(now()), waiting: 1 });
-    let mail = digest(&[back], now(), None).unwrap();
-    assert_eq!(mail.subject, "[Guestly] Guestly is back, all bookings are placed");
-    assert!(mail.text.contains("1 booking\n") && mail.text.contains("7 May 2027 10:00 UTC"), "{}", mail.text);
+    for (waiting, end) in [(0, "all bookings are placed"), (1, "1 booking could not be placed")] {
+        back.outage = Some(Outage { since, until: Some(now()), waiting });
+        let mail = digest(std::slice::from_ref(&back), now(), None).unwrap();
+        assert_eq!(mail.subject, format!("[Guestly] Guestly is back, {end}"));
+        assert!(mail.text.contains("7 May 2027 10:00 UTC"), "{}", mail.text);
+    }
+}
+
+#[test]
+fn arrivals_say_whether_guestly_holds_them() {
+    let booking = |name: &str, placed| AlertBooking { reference: Some(name.to_owned()), placed, ..known() };
+    let mut outage = alert(1, AlertKind::Outage, None);
+    outage.arrivals = vec![booking("BK-1", true), booking("BK-2", false)];
+    let text = mail(&[outage]).text;
+    let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(line("BK-1").ends_with(" | yes") && line("BK-2").ends_with(" | no"), "{text}");
+}
+
+#[test]
+fn a_deleted_booking_is_named_and_not_offered_to_be_sent() {
+    let booking = AlertBooking {
+        booking_id: "17".to_owned(),
+        reference: Some("BK-9".to_owned()),
+        check_in: day("2027-05-20"),
+        gone: true,
+        ..AlertBooking::default()
+    };
+    let deleted = mail(&[alert(1, AlertKind::Deleted, Some(booking.clone()))]);
+    assert_eq!(deleted.subject, "[Guestly] 1 booking deleted while in doubt, Guestly may hold: BK-9, arriving 20 May");
+    for part in [deleted.text.clone(), shown(&deleted.html)] {
+        for words in
+            ["was deleted while its outcome", "BK-9", "Something is wrong", "SELECT * FROM guestly_timeline('17');"]
+        {
+            assert!(part.contains(words), "{words} in {part}");
+        }
+    }
+    let failed = mail(&[alert(1, AlertKind::BookingFailed, Some(booking))]).text;
+    assert!(!deleted.text.contains("guestly_sync('") && !failed.contains("guestly_sync('"), "{failed}");
+    assert!(failed.contains("deleted meanwhile"), "{failed}");
 }
 
 #[test]
@@ -226,7 +262,7 @@ proptest! {
     #[test]
     fn any_text_gives_one_line_and_a_well_formed_page(
         texts in proptest::collection::vec("\\PC*|[<>&\"'\\r\\n\\x00;a]*", 6),
-        kind in 0..8_usize,
+        kind in 0..AlertKind::ALL.len(),
         site in proptest::option::of("\\PC*"),
     ) {
         let mut booking = known();

@@ -129,7 +129,9 @@ type Topic<'a> = (&'static str, &'a str);
 
 fn topic(kind: AlertKind, booking_id: Option<&str>) -> Topic<'_> {
     match kind {
-        AlertKind::BookingFailed | AlertKind::DatesTaken | AlertKind::Stale => ("booking", booking_id.unwrap_or("")),
+        AlertKind::BookingFailed | AlertKind::DatesTaken | AlertKind::Deleted | AlertKind::Stale => {
+            ("booking", booking_id.unwrap_or(""))
+        }
         _ => (kind.as_str(), booking_id.unwrap_or("")),
     }
 }
@@ -169,6 +171,8 @@ fn is_repetition(rows: &[&Pending], troubled: bool, last: &BTreeMap<Topic<'_>, &
     let told = match row.kind.is_about_a_booking() {
         true => last.get(&topic(row.kind, row.booking_id.as_deref())).copied(),
         false if recovered && troubled => None,
+        // Raised once for each time that the credentials stopped to work: never a repetition.
+        false if matches!(row.kind, AlertKind::Credentials | AlertKind::TokenCap) => None,
         // A recovery is news after any trouble, and a trouble is news after a recovery.
         false => AlertKind::ALL
             .into_iter()

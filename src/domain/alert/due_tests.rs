@@ -90,6 +90,14 @@ fn an_outage_after_a_recovery_is_news() {
 }
 
 #[test]
+fn refused_credentials_are_told_each_time_that_they_are_raised() {
+    for kind in [AlertKind::Credentials, AlertKind::TokenCap] {
+        let history = [mailed(&row(1, kind, "", 0), 60)];
+        assert_eq!(ids(&due(&[row(2, kind, "", 600)], &history, &PACE, at(700)).next), [2]);
+    }
+}
+
+#[test]
 fn a_mail_that_may_have_been_taken_goes_again_alone_with_its_key() {
     let mut rows = vec![failed(1, "a", 0), failed(2, "b", 1)];
     let Next::Send(first) = due(&rows, &[], &PACE, at(60)).next else { panic!() };
@@ -186,8 +194,8 @@ proptest! {
 proptest! {
     #[test]
     fn whatever_waits_leaves_or_has_a_time(
-        kinds in proptest::collection::vec((0..8_usize, 0..4_u8, -100..100_i64, any::<bool>()), 0..12),
-        past in proptest::collection::vec((0..8_usize, 0..4_u8, -90_000..100_i64), 0..12),
+        kinds in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -100..100_i64, any::<bool>()), 0..12),
+        past in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -90_000..100_i64), 0..12),
     ) {
         let rows: Vec<Pending> = kinds.iter().zip(1..).map(|((kind, booking, second, doubt), id)| {
             let mut row = row(id, AlertKind::ALL[*kind], &booking.to_string(), *second);

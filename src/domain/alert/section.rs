@@ -10,7 +10,7 @@ use crate::domain::redact::clean;
 /// Everything about one booking.
 pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: DateTime<Utc>) {
     let urgent = if booking.is_urgent(now) { "URGENT " } else { "" };
-    let problem = booking.problem.as_deref().filter(|text| !text.is_empty()).unwrap_or(&alert.sentence);
+    let problem = problem(alert, booking);
     let class = booking.class.map(|class| format!(" ({})", class.as_str())).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let key = if booking.name() == booking.booking_id { String::new() } else { booking.booking_id.clone() };
@@ -29,10 +29,16 @@ pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: Date
         ("Since", booking.since.map(moment).unwrap_or_default()),
         ("Attempts", booking.attempts.to_string()),
         ("Booking id", key),
-        ("What to do", advice(alert.kind, booking.class).to_owned()),
+        ("What to do", advice(alert.kind, booking).to_owned()),
     ];
     page.fields(&format!("{urgent}{}", booking.name()), &fields);
-    page.command(&again(&booking.booking_id));
+    page.command(&line_to_type(alert.kind, booking));
+}
+
+/// What is wrong. Of a booking that failed, what is wrong with it now.
+pub fn problem<'a>(alert: &'a Alert, booking: &'a AlertBooking) -> &'a str {
+    let now = booking.problem.as_deref().filter(|text| alert.kind.is_failure() && !text.is_empty());
+    now.unwrap_or(&alert.sentence)
 }
 
 /// One line about a booking, for long lists.
@@ -57,11 +63,11 @@ pub const LINE: [&str; 6] = ["Stay", "Booking", "Guest", "Phone", "Flat", "Guest
 
 /// Since when Guestly cannot be reached, or was not.
 pub fn outage(page: &mut Page, outage: &Outage) {
-    let fields = [
-        ("Since", moment(outage.since)),
-        ("Until", outage.until.map(moment).unwrap_or_default()),
-        (if outage.until.is_some() { "Waited" } else { "Waiting" }, bookings(outage.waiting)),
-    ];
+    let count = bookings(outage.waiting);
+    let fields = match outage.until {
+        None => vec![("Since", moment(outage.since)), ("Waiting", count)],
+        Some(until) => vec![("Since", moment(outage.since)), ("Until", moment(until)), ("Not placed", count)],
+    };
     page.fields("Guestly", &fields);
 }
 
@@ -96,11 +102,18 @@ fn guests(booking: &AlertBooking) -> String {
 }
 
 /// What a person can do about it.
-const fn advice(kind: AlertKind, class: Option<ErrorClass>) -> &'static str {
-    if matches!(kind, AlertKind::TwoReservations) {
-        return "Open both reservations in Guestly and cancel the one that is too many.";
+const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
+    match kind {
+        AlertKind::TwoReservations => {
+            return "Open both reservations in Guestly and cancel the one that is too many.";
+        }
+        AlertKind::Deleted => {
+            return "Look for it in Guestly under this reference, and cancel the reservation if nobody is coming.";
+        }
+        _ if booking.gone => return "The booking was deleted meanwhile: nothing is sent for it any more.",
+        _ => {}
     }
-    match class {
+    match booking.class {
         Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent by itself.",
         Some(ErrorClass::UnknownListing) => "Check the flat's row in guestly.listings, then send the booking again.",
         Some(ErrorClass::UnknownStatus) => "Add the status to guestly.status_map, then send the booking again.",
@@ -114,10 +127,19 @@ const fn advice(kind: AlertKind, class: Option<ErrorClass>) -> &'static str {
     }
 }
 
-/// The line that sends a booking again. Where the key cannot be typed on one line, the list that shows it.
-fn again(booking_id: &str) -> String {
-    if clean(booking_id, usize::MAX) != booking_id {
+/// The line that sends a booking again or, where that is not what is needed, tells its story. Where the key cannot be typed
+/// on one line, the list that shows it.
+fn line_to_type(kind: AlertKind, booking: &AlertBooking) -> String {
+    let key = &booking.booking_id;
+    if clean(key, usize::MAX) != *key {
         return "To find it, type: SELECT * FROM guestly.queue WHERE state = 'failed';".to_owned();
     }
-    format!("To send it again, type: SELECT guestly_sync('{}');", booking_id.replace('\'', "''"))
+    let key = key.replace('\'', "''");
+    match kind {
+        AlertKind::Deleted | AlertKind::TwoReservations => {
+            format!("To see what happened, type: SELECT * FROM guestly_timeline('{key}');")
+        }
+        _ if booking.gone => format!("To see what happened, type: SELECT * FROM guestly_timeline('{key}');"),
+        _ => format!("To send it again, type: SELECT guestly_sync('{key}');"),
+    }
 }

@@ -40,6 +40,9 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
             format!("{} could not be placed: {}", paid(count), which(same, now))
         }
         AlertKind::Stale => format!("{} not placed yet: {}", paid(count), which(same, now)),
+        AlertKind::Deleted => {
+            format!("{} deleted while in doubt, Guestly may hold: {}", bookings(count), which(same, now))
+        }
         AlertKind::TwoReservations => format!("Two reservations for {}: {}", bookings(count), which(same, now)),
         AlertKind::Outage => match first.outage {
             Some(outage) => {
@@ -48,7 +51,10 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
             }
             None => "Guestly cannot be reached".to_owned(),
         },
-        AlertKind::Recovered => "Guestly is back, all bookings are placed".to_owned(),
+        AlertKind::Recovered => match first.outage.filter(|outage| outage.waiting > 0) {
+            Some(outage) => format!("Guestly is back, {} could not be placed", bookings(outage.waiting)),
+            None => "Guestly is back, all bookings are placed".to_owned(),
+        },
         AlertKind::Credentials => "Guestly does not accept the credentials, bookings wait".to_owned(),
         AlertKind::TokenCap => "Guestly gives no more tokens today, bookings wait".to_owned(),
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Blocked, Instant, Lane, REFUSED_PAUSE};
+use crate::domain::error::ErrorClass;
 use crate::domain::outcome::{Operation, Outcome};
-use crate::domain::token::{Token, may_fetch};
+use crate::domain::token::{FETCH_LIMIT, Token, may_fetch};
 
 /// When a capped token request names no time.
 const CAPPED_PAUSE: Duration = Duration::from_secs(3600);
@@ -28,6 +29,27 @@ impl Lane {
         Some((until - wall).to_std().unwrap_or_default())
     }
 
+    /// What keeps calls from being made, as far as it is the credentials or the day's tokens.
+    #[must_use]
+    pub fn token_trouble(&self, wall: DateTime<Utc>) -> Option<Blocked> {
+        if let Some(blocked) = self.blocked.as_ref().filter(|blocked| blocked.until > wall) {
+            return Some(blocked.clone());
+        }
+        let until = may_fetch(&self.history, wall).err().filter(|_| !self.has_token(wall) && !self.token_in_flight)?;
+        let sentence = format!("the {FETCH_LIMIT} access tokens that Guestly gives in 24 hours are used up");
+        Some(Blocked { class: ErrorClass::Throttled, sentence, since: wall, until })
+    }
+
+    /// True when the credentials work, as far as is known.
+    #[must_use]
+    pub fn is_token_fine(&self, wall: DateTime<Utc>) -> bool {
+        self.blocked.is_none() && self.has_token(wall)
+    }
+
+    pub(super) fn has_token(&self, wall: DateTime<Utc>) -> bool {
+        self.token.as_ref().is_some_and(|token| token.usable(wall))
+    }
+
     pub(super) fn token_came_back(&mut self, outcome: &Outcome, moment: &Instant) {
         self.token_in_flight = false;
         if std::mem::take(&mut self.stale_request) {
@@ -46,11 +68,12 @@ impl Lane {
                 self.token_rest = None;
             }
             Outcome::TokenRejected { sentence, .. } | Outcome::Refused { sentence, .. } => {
-                self.block(sentence.clone(), moment.wall, REFUSED_PAUSE);
+                self.block(ErrorClass::Credentials, sentence, moment.wall, REFUSED_PAUSE);
             }
             Outcome::Throttled { retry_after, sentence } => {
                 let hold = retry_after.unwrap_or(CAPPED_PAUSE).max(LEAST_CAPPED_PAUSE);
-                self.block(sentence.clone(), moment.wall, TimeDelta::from_std(hold).unwrap_or(REFUSED_PAUSE));
+                let pause = TimeDelta::from_std(hold).unwrap_or(REFUSED_PAUSE);
+                self.block(ErrorClass::Throttled, sentence, moment.wall, pause);
             }
             // Certainly no token was issued, so it was not counted against the cap.
             Outcome::NotSent { .. } | Outcome::Unavailable { .. } => {
@@ -76,7 +99,7 @@ impl Lane {
             return;
         }
         if self.token_is_new() && !self.proven {
-            self.block(sentence.to_owned(), moment.wall, REFUSED_PAUSE);
+            self.block(ErrorClass::Credentials, sentence, moment.wall, REFUSED_PAUSE);
         }
         self.forget_token();
         self.after_rejection = true;
@@ -95,8 +118,8 @@ impl Lane {
         self.token_rest = Some(wall..wall + TimeDelta::seconds(i64::from(seconds)));
     }
 
-    fn block(&mut self, sentence: String, since: DateTime<Utc>, pause: TimeDelta) {
-        self.blocked = Some(Blocked { sentence, since, until: since + pause });
+    fn block(&mut self, class: ErrorClass, sentence: &str, since: DateTime<Utc>, pause: TimeDelta) {
+        self.blocked = Some(Blocked { class, sentence: sentence.to_owned(), since, until: since + pause });
     }
 }
 

@@ -233,3 +233,25 @@ fn a_token_of_the_old_credentials_is_thrown_away() {
         assert_eq!(lane.may(1), Go::Send(4));
     }
 }
+
+#[test]
+fn trouble_is_told_with_its_reason_until_a_token_works() {
+    let mut lane = lane();
+    let reason = |lane: &Lane, second| lane.token_trouble(wall(second)).map(|trouble| trouble.class);
+    assert_eq!(reason(&lane, 0), None);
+    lane.ask(0, &rejected());
+    assert_eq!((reason(&lane, 1), lane.is_token_fine(wall(1))), (Some(ErrorClass::Credentials), false));
+    assert_eq!(reason(&lane, PAUSE), None, "the next try decides");
+    lane.ask(PAUSE, &throttled(Some(600)));
+    assert_eq!(reason(&lane, PAUSE + 599), Some(ErrorClass::Throttled));
+    lane.ask(PAUSE + 600, &token(3_600));
+    assert!(reason(&lane, PAUSE + 601).is_none() && lane.is_token_fine(wall(PAUSE + 601)));
+    for second in [PAUSE + 700, PAUSE + 800] {
+        lane.ask(second, &token(900));
+    }
+    assert_eq!(reason(&lane, PAUSE + 801), None, "the fifth token works");
+    let capped = lane.token_trouble(wall(2 * PAUSE)).unwrap();
+    assert_eq!((capped.class, capped.until), (ErrorClass::Throttled, wall(86_400)));
+    lane.token_requested(wall(86_400));
+    assert_eq!(reason(&lane, 86_401), None, "one is under way");
+}

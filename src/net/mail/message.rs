@@ -1,5 +1,5 @@
-//! A mail as it goes over the wire: addresses and MIME. Called by `net::mail`, on a sender thread or, for the doctor's
-//! check, on the main thread. Must not import: pgrx.
+//! A mail as it goes over the wire: addresses and MIME. Called by `net::mail`, on a sender thread or, when
+//! the settings are looked at, on the main thread. Must not import: pgrx.
 
 use lettre::message::header::{Header, HeaderName, HeaderValue, To};
 use lettre::message::{Mailbox, Mailboxes, MultiPart};
@@ -31,8 +31,11 @@ impl Addresses {
             return Err("admin_email is empty".to_owned());
         }
         let plain = |mailbox: &Mailbox| AsRef::<str>::as_ref(&mailbox.email).is_ascii();
-        if !plain(&from) || !to.iter().all(plain) {
-            return Err("e-mail addresses must be written in ASCII".to_owned());
+        if !plain(&from) {
+            return Err("alert_from must be an address written in ASCII".to_owned());
+        }
+        if !to.iter().all(plain) {
+            return Err("admin_email must hold addresses written in ASCII".to_owned());
         }
         Ok(Self { from, to })
     }

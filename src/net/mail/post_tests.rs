@@ -37,10 +37,10 @@ fn a_mail_comes_back_with_its_tag_and_wakes_the_worker() {
 }
 
 #[test]
-fn slow_mail_takes_one_thread_only() {
+fn slow_mail_takes_no_call_s_thread() {
     let mails = FakeSmtp::start(|line| (line == "connect").then_some(Say::Nothing));
     let api = Server::answering(ok("{}"));
-    let pool: Pool<u8> = Pool::new(2, || ()).unwrap();
+    let pool: Pool<u8> = Pool::new(1, || ()).unwrap();
     let post = PostOffice::default();
     for tag in 0..2 {
         post.send(&pool, tag, to(&mails), mail(), "key".to_owned());

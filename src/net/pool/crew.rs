@@ -55,9 +55,9 @@ pub(super) struct State<T> {
     /// Jobs taken back before a thread took them.
     pub(super) recalled: Vec<T>,
     pub(super) errands: VecDeque<Errand>,
-    /// At most one at a time, so that errands cannot take all threads.
+    /// At most one at a time.
     pub(super) errand_runs: bool,
-    /// Threads that should be there, and that are.
+    /// Jobs at once, and the threads that are there.
     pub(super) wanted: usize,
     pub(super) alive: usize,
     pub(super) next_id: u64,
@@ -69,6 +69,12 @@ impl<T> State<T> {
         let (back, stay): (VecDeque<_>, _) = self.queue.drain(..).partition(|job| job.recallable);
         self.queue = stay;
         self.recalled.extend(back.into_iter().map(|job| job.tag));
+    }
+
+    /// Threads that should be there: while there are errands one more, so that none takes a job's place.
+    fn needed(&self) -> usize {
+        let errands = self.errand_runs || !self.errands.is_empty();
+        self.wanted + usize::from(errands && self.wanted > 0)
     }
 }
 
@@ -142,11 +148,15 @@ impl<T> Crew<T> {
     fn take(&self) -> Option<Turn> {
         let mut state = self.lock();
         loop {
-            if state.alive > state.wanted {
+            if state.alive > state.needed() {
                 state.alive -= 1;
+                // What woke this thread is for one that stays.
+                self.work.notify_one();
                 return None;
             }
-            if let Some(job) = state.queue.pop_front() {
+            if state.running.len() < state.wanted
+                && let Some(job) = state.queue.pop_front()
+            {
                 let id = state.next_id;
                 state.next_id += 1;
                 state.running.push(Running {
@@ -201,7 +211,7 @@ impl<T: Send + 'static> Crew<T> {
     pub(super) fn staff(crew: &Arc<Self>) -> std::io::Result<()> {
         loop {
             let mut state = crew.lock();
-            if state.alive >= state.wanted {
+            if state.alive >= state.needed() {
                 return Ok(());
             }
             state.alive += 1;

@@ -1,23 +1,22 @@
-//! Alerts on their way out: what happened becomes rows, rows become mails, mails leave on a sender thread. Part of the
-//! worker, main thread.
+//! Alerts on their way out: rows become mails, mails leave on a sender thread. Part of the worker, main thread.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use pgrx::warning;
 
-use super::Worker;
-use crate::domain::alert::{AlertKind, Batch, Mail, Next, Pace, digest, due, mail_pause, test_mail};
-use crate::domain::breaker::BreakerState;
-use crate::domain::token::may_fetch;
-use crate::net::mail::{MailOutcome, MailSettings, PostOffice, is_configured};
-use crate::pg::alerts::{self, Raised};
-use crate::pg::bookings::Bookings;
+use super::announce::Standing;
+use super::{VERSION, Worker};
+use crate::domain::alert::{Batch, Mail, Next, Pace, digest, due, mail_pause, test_mail};
+use crate::domain::redact::clean;
+use crate::net::mail::{MailOutcome, MailSettings, PostOffice, check};
 use crate::pg::session::Result;
-use crate::pg::{memory, settings, sys, wake};
+use crate::pg::{alerts, memory, queue, settings, sys, wake};
 
 /// The longest that one mail may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How soon a transaction that failed is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Stands in the log line of alerts that nobody is mailed about, so that a log watcher can find them.
 const LOG_CODE: &str = "GUESTLY-ALERT";
 
@@ -29,20 +28,29 @@ pub(super) enum Tag {
     Test(u32),
 }
 
+/// What to do about the alerts that wait.
+enum Todo {
+    Nothing,
+    /// Look again after that time, or when there is a new one.
+    Later(Duration),
+    Send(Batch, Mail),
+}
+
 /// The worker's mail desk.
 pub(super) struct Desk {
     office: PostOffice<Tag>,
     /// There may be alerts that wait.
     waiting: bool,
+    /// A mail is on its way, or its end is not written down yet.
     sending: bool,
+    ended: Option<(Batch, MailOutcome)>,
     /// The mail server failed: nothing leaves before.
     not_before: Option<Instant>,
     /// A digest is being collected; a new alert may be urgent and is looked at at once.
     look_again_at: Option<Instant>,
     failures: u32,
-    /// Since when Guestly is out of reach, once that is announced.
-    outage: Option<DateTime<Utc>>,
-    announced: Option<String>,
+    /// What is announced of the lane.
+    pub(super) standing: Standing,
     announced_unmailed: usize,
     asked: u32,
 }
@@ -54,77 +62,33 @@ impl Desk {
             office: PostOffice::default(),
             waiting: true,
             sending: false,
+            ended: None,
             not_before: None,
             look_again_at: None,
             failures: 0,
-            outage: None,
-            announced: None,
+            standing: Standing::default(),
             announced_unmailed: 0,
             asked,
         }
     }
 
     /// After a reload another mail server may be there.
-    pub(super) fn try_again(&mut self) {
+    fn try_again(&mut self) {
         (self.not_before, self.look_again_at, self.failures, self.waiting) = (None, None, 0, true);
     }
 
     /// Until when nothing has to be done; none if until something happens.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let then = self.not_before.max(self.look_again_at);
-        let idle = !self.waiting || self.sending;
+        let idle = (!self.waiting || self.sending) && self.ended.is_none();
         if idle { None } else { Some(then.map_or(Duration::ZERO, |then| then.saturating_duration_since(now))) }
     }
 }
 
 impl Worker {
-    /// Inside the transaction that records outcomes: what they mean for the connection as a whole.
-    pub(super) fn raise_about_lane(&mut self, wall: DateTime<Utc>, caught_up: bool) -> Result<()> {
-        let mut raised = Vec::new();
-        match (self.lane.breaker.state(), self.desk.outage) {
-            (BreakerState::Open, None) => {
-                self.desk.outage = Some(wall);
-                let waiting = alerts::waiting()?;
-                let last = self.last_error.clone().unwrap_or_default();
-                let sentence = format!("Guestly cannot be reached: {last}");
-                let about = Raised::about_lane(AlertKind::Outage, sentence);
-                raised.push(Raised { since: Some(wall), waiting: Some(waiting), ..about });
-            }
-            (BreakerState::Closed | BreakerState::HalfOpen, Some(since)) if caught_up => {
-                self.desk.outage = None;
-                let sentence = format!("Guestly answers again (outage since {})", since.format("%Y-%m-%d %H:%M UTC"));
-                let about = Raised::about_lane(AlertKind::Recovered, sentence);
-                raised.push(Raised { since: Some(since), waiting: Some(0), ..about });
-            }
-            _ => {}
-        }
-        raised.extend(self.credentials_alert(wall));
-        alerts::raise(&raised)
-    }
-
-    fn credentials_alert(&mut self, wall: DateTime<Utc>) -> Option<Raised> {
-        let blocked = self.lane.blocked.as_ref().filter(|blocked| blocked.until > wall);
-        let Some(blocked) = blocked else {
-            self.desk.announced = None;
-            return None;
-        };
-        if self.desk.announced.as_ref() == Some(&blocked.sentence) {
-            return None;
-        }
-        self.desk.announced = Some(blocked.sentence.clone());
-        let capped = may_fetch(&self.lane.history, wall).is_err();
-        let kind = if capped { AlertKind::TokenCap } else { AlertKind::Credentials };
-        Some(Raised { since: Some(blocked.since), ..Raised::about_lane(kind, blocked.sentence.clone()) })
-    }
-
-    /// An outage that a former worker announced ends in this one.
-    pub(super) fn recall_outage(&mut self) -> Result<()> {
-        self.desk.outage = alerts::announced_outage()?;
-        Ok(())
-    }
-
     /// Takes what mail servers answered, and sends the next mail that is due.
     pub(super) fn mail(&mut self) {
+        self.announce();
         self.take_delivered();
         self.test_mail_asked();
         if alerts::take_raised() {
@@ -134,52 +98,78 @@ impl Worker {
             return;
         }
         let wall = Utc::now();
-        self.desk.waiting = false;
-        if let Some(Some((batch, mail))) = self.in_transaction(|worker| worker.next_mail(wall)) {
-            self.desk.sending = true;
-            self.post(Tag::Alerts(batch.clone()), mail, batch.key);
-        }
+        let after = |pause: Duration| Some(Instant::now() + pause);
+        let todo = self.in_transaction(|worker| worker.next_mail(wall));
+        self.desk.waiting = !matches!(todo, Some(Todo::Nothing));
+        self.desk.look_again_at = match todo {
+            Some(Todo::Send(batch, mail)) => {
+                self.desk.sending = true;
+                let key = batch.key.clone();
+                self.post(Tag::Alerts(batch), mail, key);
+                None
+            }
+            Some(Todo::Later(pause)) => after(pause),
+            Some(Todo::Nothing) => None,
+            None => after(TRY_AGAIN),
+        };
     }
 
     /// What mail servers answered.
     pub(super) fn take_delivered(&mut self) {
         for delivered in self.desk.office.delivered() {
             match delivered.tag {
-                Tag::Alerts(batch) => self.mail_ended(&batch, delivered.outcome),
+                Tag::Alerts(batch) => self.desk.ended = Some((batch, delivered.outcome)),
                 Tag::Test(question) => self.test_ended(question, &delivered.outcome),
             }
         }
+        if self.desk.ended.is_some() && self.desk.not_before.is_none_or(|then| then <= Instant::now()) {
+            self.mail_ended();
+        }
     }
 
-    fn next_mail(&mut self, wall: DateTime<Utc>) -> Result<Option<(Batch, Mail)>> {
-        let waiting = alerts::pending()?;
-        if waiting.is_empty() {
-            return Ok(None);
+    fn next_mail(&mut self, wall: DateTime<Utc>) -> Result<Todo> {
+        let (known, armed) = self.may_mail()?;
+        if !known {
+            return Ok(Todo::Later(self.settings.poll_interval));
         }
-        if !is_configured(&self.mail_settings()) {
+        let (waiting, unknown) = alerts::pending()?;
+        if !unknown.is_empty() {
+            let names = clean(&unknown.join(", "), 200);
+            self.report(
+                &format!("alerts of kinds that version {VERSION} does not know are not mailed: {names}"),
+                "They stay in guestly.alerts; a newer version of the library may know them.",
+            );
+        }
+        if waiting.is_empty() {
+            return Ok(Todo::Nothing);
+        }
+        if !armed {
+            return Ok(Todo::Later(self.settings.poll_interval));
+        }
+        if !self.settings.mail.is_configured() {
             self.log_unmailed(waiting.len());
-            return Ok(None);
+            return Ok(Todo::Nothing);
         }
         let pending: Vec<_> = waiting.iter().map(|row| row.pending.clone()).collect();
         let pace = Pace { digest: self.settings.mail.digest, not_before: None };
         let plan = due(&pending, &alerts::mailed()?, &pace, wall);
         alerts::settle(&plan.repeated, "repeated", None)?;
         match plan.next {
-            Next::Nothing => Ok(None),
-            Next::At(then) => {
-                self.desk.waiting = true;
-                self.desk.look_again_at = Some(Instant::now() + (then - wall).to_std().unwrap_or_default());
-                Ok(None)
-            }
+            Next::Nothing => Ok(Todo::Nothing),
+            Next::At(then) => Ok(Todo::Later((then - wall).to_std().unwrap_or_default())),
             Next::Send(batch) => {
-                let bookings = Bookings::load()?;
-                let told = alerts::compose(&waiting, &batch, bookings.as_ref(), wall)?;
-                let site = Some(settings::environment()).filter(|name| !name.is_empty());
-                let Some(mail) = digest(&told, wall, site.as_deref()) else { return Ok(None) };
+                let told = alerts::compose(&waiting, &batch, wall)?;
+                let Some(mail) = digest(&told, wall, site().as_deref()) else { return Ok(Todo::Nothing) };
                 alerts::set_key(&all(&batch), Some(&batch.key), None)?;
-                Ok(Some((batch, mail)))
+                Ok(Todo::Send(batch, mail))
             }
         }
+    }
+
+    /// Whether the tables are those that this library knows; and whether this server is armed: a copy mails nothing.
+    fn may_mail(&self) -> Result<(bool, bool)> {
+        let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &settings::environment())?;
+        Ok((gate.version.as_deref() == Some(VERSION), gate.armed))
     }
 
     fn log_unmailed(&mut self, waiting: usize) {
@@ -191,27 +181,47 @@ impl Worker {
         }
     }
 
-    fn mail_ended(&mut self, batch: &Batch, outcome: MailOutcome) {
-        self.desk.sending = false;
-        self.desk.waiting = true;
-        if let MailOutcome::Accepted { answer } = &outcome {
-            self.desk.failures = 0;
-            self.in_transaction(|_| {
+    /// Writes down how the mail ended. Until that is committed no other leaves: what was taken must not go again.
+    fn mail_ended(&mut self) {
+        let Some((batch, outcome)) = self.desk.ended.take() else { return };
+        let written = self.in_transaction(|_| match &outcome {
+            MailOutcome::Accepted { answer } => {
                 alerts::settle(&batch.superseded, "superseded", None)?;
                 alerts::settle(&batch.ids, "sent", Some(answer))
-            });
+            }
+            MailOutcome::Refused { answer, .. } => alerts::set_key(&all(&batch), None, Some(answer)),
+            MailOutcome::Unreachable { why, maybe_sent } => {
+                alerts::set_key(&all(&batch), maybe_sent.then_some(batch.key.as_str()), Some(why))
+            }
+        });
+        if written.is_none() {
+            self.desk.ended = Some((batch, outcome));
+            self.desk.not_before = Some(Instant::now() + TRY_AGAIN);
             return;
         }
-        let (permanent, maybe_sent, why) = match outcome {
-            MailOutcome::Refused { permanent, answer } => (permanent, false, answer),
-            MailOutcome::Unreachable { why, maybe_sent } => (false, maybe_sent, why),
-            MailOutcome::Accepted { answer } => (false, false, answer),
-        };
+        (self.desk.sending, self.desk.waiting) = (false, true);
+        match outcome {
+            MailOutcome::Accepted { .. } => (self.desk.failures, self.desk.not_before) = (0, None),
+            MailOutcome::Refused { permanent, answer } => self.mail_failed(permanent, &answer),
+            MailOutcome::Unreachable { why, .. } => self.mail_failed(false, &why),
+        }
+    }
+
+    fn mail_failed(&mut self, permanent: bool, why: &str) {
         self.desk.failures = self.desk.failures.saturating_add(1);
         self.desk.not_before = Some(Instant::now() + mail_pause(self.desk.failures, permanent, super::judge::jitter()));
         self.report(&format!("alerts cannot be mailed: {why}"), "See guestly_doctor(); they wait in guestly.alerts.");
-        let key = maybe_sent.then_some(batch.key.as_str());
-        self.in_transaction(|_| alerts::set_key(&all(batch), key, Some(&why)));
+    }
+
+    /// After a reload another mail server may be there; what is wrong with the settings is noted for the doctor.
+    pub(super) fn look_at_mail_settings(&mut self) {
+        self.desk.try_again();
+        let settings = self.mail_settings();
+        let problem = if self.settings.mail.is_configured() { check(&settings).err() } else { None };
+        self.in_transaction(|worker| match worker.may_mail()? {
+            (true, _) => alerts::note_settings(problem.as_deref()),
+            (false, _) => Ok(()),
+        });
     }
 
     fn mail_settings(&self) -> MailSettings {
@@ -238,8 +248,11 @@ impl Worker {
         if asked != self.desk.asked {
             self.desk.asked = asked;
             let wall = Utc::now();
-            let site = Some(settings::environment()).filter(|name| !name.is_empty());
-            self.post(Tag::Test(asked), test_mail(wall, site.as_deref()), format!("test-{}", wall.timestamp_micros()));
+            self.post(
+                Tag::Test(asked),
+                test_mail(wall, site().as_deref()),
+                format!("test-{}", wall.timestamp_micros()),
+            );
         }
     }
 
@@ -252,6 +265,11 @@ impl Worker {
         self.in_transaction(|_| memory::answer_test_mail(&words));
         wake::mail_answered(question);
     }
+}
+
+/// The name of this server, where there are several.
+fn site() -> Option<String> {
+    Some(settings::environment()).filter(|name| !name.is_empty())
 }
 
 /// Every row that leaves with a mail.

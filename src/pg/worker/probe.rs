@@ -78,7 +78,7 @@ impl Worker {
         self.next_prune = now + PRUNE_EVERY;
         let retention = TimeDelta::from_std(self.settings.log_retention).unwrap_or(TimeDelta::MAX);
         let Some(until) = Utc::now().checked_sub_signed(retention) else { return };
-        if self.in_transaction(|_| queue::prune(until)) == Some(true) {
+        if self.in_transaction(|_| Ok(queue::prune(until)? | alerts::prune(until)?)) == Some(true) {
             self.next_prune = now + Duration::from_secs(1);
             self.next_probe = self.next_probe.min(self.next_prune);
         }

@@ -108,8 +108,8 @@ impl Worker {
         if self.credentials.is_none() {
             let wall = Utc::now();
             let until = wall + TimeDelta::from_std(self.settings.poll_interval).unwrap_or_default();
-            self.lane.blocked =
-                Some(Blocked { sentence: "no API credentials were found".to_owned(), since: wall, until });
+            let sentence = "no API credentials were found".to_owned();
+            self.lane.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
             self.report(
                 "no API credentials: paid bookings wait",
                 "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",

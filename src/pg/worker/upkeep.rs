@@ -57,7 +57,7 @@ impl Worker {
         self.recall();
         self.more = true;
         self.reported = None;
-        self.desk.try_again();
+        self.look_at_mail_settings();
         self.in_transaction(|worker| {
             worker.look_for_credentials();
             Ok(())

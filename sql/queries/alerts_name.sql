@@ -1,0 +1,2 @@
+-- The references ($2) of the bookings that these alerts ($1) are about.
+UPDATE guestly.alerts a SET reference = n.reference FROM unnest($1::bigint[], $2::text[]) AS n (id, reference) WHERE a.id = n.id

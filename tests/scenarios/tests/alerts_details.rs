@@ -1,0 +1,123 @@
+//! What a mail knows beyond the booking itself: who holds taken nights, who arrives during an outage, which bookings failed
+//! in one, and that credentials which stop to work a second time are told a second time.
+
+use guestly_scenarios::{Letter, Mailbox, Options, SOON, Site, host};
+use std::net::TcpListener;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn open(mailbox: &Mailbox, more: impl FnOnce(Options) -> Options) -> Site {
+    Site::open_with(|options| more(mailbox.options(options).setting("guestly_sync.poll_interval", "300ms")))
+}
+
+fn last(mailbox: &Mailbox, count: usize) -> Letter {
+    mailbox.wait_for(count, PATIENCE).remove(count - 1)
+}
+
+fn set_stay(site: &Site, id: &str, first: &str, last: &str) {
+    site.sql(&format!("UPDATE bookings SET check_in_date = {first}, check_out_date = {last} WHERE id = '{id}'"));
+}
+
+#[test]
+fn taken_dates_name_the_reservation_of_ours_that_has_them_or_say_that_none_has() {
+    let mailbox = Mailbox::open();
+    let site = open(&mailbox, |options| options);
+    // Of three bookings in a row each is of another flat.
+    let ids = host::make_bookings(&site, 4);
+    let (earlier, later, alone) = (&ids[0], &ids[3], &ids[1]);
+    assert_eq!(site.row(earlier)["slug"], site.row(later)["slug"]);
+    set_stay(&site, earlier, "'2031-05-08'", "'2031-05-12'");
+    set_stay(&site, later, "'2031-05-10'", "'2031-05-14'");
+    host::pay(&site, std::slice::from_ref(earlier));
+    site.wait_synced(earlier);
+    let conflict =
+        serde_json::json!({"match": {"operation": "create"}, "effect": {"kind": "calendar_conflict", "status": 409}});
+    site.sim.fault(conflict);
+    host::pay(&site, std::slice::from_ref(later));
+    let error = site.wait_failed(later);
+    assert!(error.starts_with("dates_taken: "), "{error}");
+    let letter = last(&mailbox, 1);
+    let (id, code) = (site.booking(earlier).reservation.unwrap(), site.code(earlier));
+    assert_eq!(letter.field("Conflict"), format!("reservation {id}, code {code}, 8 May 2031 to 12 May 2031"));
+    assert!(letter.field("What to do").contains("calendar in Guestly"), "{}", letter.text);
+    host::pay(&site, std::slice::from_ref(alone));
+    site.wait_failed(alone);
+    let letter = last(&mailbox, 2);
+    assert!(letter.field("Conflict").contains("no reservation that was sent from here"), "{}", letter.text);
+}
+
+#[test]
+fn an_outage_lists_all_arrivals_of_the_next_48_hours_and_its_end_says_what_could_not_be_placed() {
+    let mailbox = Mailbox::open();
+    let site = open(&mailbox, |options| options);
+    let ids = host::make_bookings(&site, 12);
+    let (held, canceled, past) = (&ids[0], &ids[1], &ids[2]);
+    set_stay(&site, held, "current_date + 1", "current_date + 3");
+    set_stay(&site, canceled, "current_date + 1", "current_date + 3");
+    host::pay(&site, &ids[..3]);
+    site.wait_for_status(&ids[..3], "synced");
+    set_stay(&site, past, "current_date - 9", "current_date - 5");
+    site.sql(&format!("UPDATE bookings SET status = 'cancelled' WHERE id = '{canceled}'"));
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    site.alter_system("guestly_sync.base_url", &format!("http://{nowhere}/v1"));
+    set_stay(&site, &ids[3], "current_date", "current_date + 2");
+    host::pay(&site, &ids[3..]);
+    site.wait_for(
+        "the outage",
+        PATIENCE,
+        "SELECT count(*) = 1, '' FROM guestly.alerts WHERE kind = 'outage' AND state = 'sent'",
+    );
+    let letter = mailbox.letters().into_iter().find(|letter| letter.text.contains("cannot be reached")).unwrap();
+    let page = letter.page();
+    let rows: Vec<String> = page["rows"].as_array().unwrap().iter().skip(1).map(ToString::to_string).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows[0].contains(&site.code(&ids[3])) && rows[0].ends_with("\"no\"]"), "{rows:?}");
+    assert!(rows[1].contains(&site.code(held)) && rows[1].ends_with("\"yes\"]"), "{rows:?}");
+    // Meanwhile somebody took a listing away.
+    let slug = site.row(&ids[3])["slug"].as_str().unwrap().to_owned();
+    site.sql(&format!("DELETE FROM guestly.listings WHERE property = '{slug}'"));
+    site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
+    site.wait_for(
+        "its end",
+        PATIENCE,
+        "SELECT count(*) = 1, '' FROM guestly.alerts WHERE kind = 'recovered' AND state = 'sent'",
+    );
+    let failed: i64 = site.query_one("SELECT failed FROM guestly.status");
+    assert!(failed > 0, "those of the flat without a listing");
+    let back = mailbox.letters().into_iter().find(|letter| letter.text.contains("Guestly is back")).unwrap();
+    let (bookings, page) = (format!("{failed} booking{}", if failed == 1 { "" } else { "s" }), back.page());
+    let told = page["fields"].as_array().unwrap().iter().any(|row| row[0] == "Not placed" && row[1] == bookings);
+    assert!(told && back.text.contains(&format!("Not placed:  {bookings}\n")), "{}", back.text);
+}
+
+#[test]
+fn credentials_that_worked_in_between_are_told_again_and_those_that_did_not_are_not() {
+    let mailbox = Mailbox::open();
+    let site = open(&mailbox, |options| options.setting("guestly_sync.client_secret", "mistyped"));
+    let raised = |count: i64| {
+        let query = format!(
+            "SELECT count(*) FILTER (WHERE state = 'sent') = {count}, count(*)::text FROM guestly.alerts WHERE kind = 'credentials'"
+        );
+        site.wait_for("the alert to be mailed", PATIENCE, &query);
+    };
+    let first = site.paid_booking();
+    raised(1);
+    // A new worker knows that it was said.
+    site.kill_worker(&site, "TERM");
+    site.wait_for_worker(&site);
+    let second = site.paid_booking();
+    site.wait_for("both to wait", SOON, "SELECT ready = 2, ready::text FROM guestly.status");
+    site.alter_system("guestly_sync.client_secret", "sim-secret");
+    site.wait_for_status(&[first, second], "synced");
+    assert_eq!(mailbox.letters().len(), 1, "told once");
+    site.alter_system("guestly_sync.client_secret", "mistyped again");
+    site.paid_booking();
+    raised(2);
+    let letter = last(&mailbox, 2);
+    assert!(
+        letter.subject.contains("does not accept the credentials") && !letter.raw.contains("mistyped"),
+        "{}",
+        letter.raw
+    );
+}
