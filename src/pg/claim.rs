@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
-use super::record::{Change, record_all};
+use super::record::{Change, DELETED_IN_DOUBT, record_all};
 use super::session::{Result, SqlError};
 use super::settings::Settings;
 use super::statement;
@@ -76,7 +76,7 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
     let settled = |change: Change| Decision::Settled(Box::new(change));
     let row = match row {
         Ok(Some(row)) => row,
-        Ok(None) => return settled(without_call(&due, "plan", "gone", Some(gone()), now)),
+        Ok(None) => return settled(gone(&due, now)),
         Err(error) => return settled(failed(&due, unreadable(&error), now)),
     };
     let queued = Queued { force: due.force, in_doubt: due.in_doubt, known: due.known.clone() };
@@ -107,8 +107,12 @@ fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
     Change { kept, write, ..without_call(due, "plan", "refused", Some(problem), now) }
 }
 
-fn gone() -> Problem {
-    Problem::new(ErrorClass::InvalidBooking, "the booking was deleted")
+/// The booking was deleted. The confirmation code is what a person can look for.
+fn gone(due: &Due, now: DateTime<Utc>) -> Change {
+    let problem = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
+    let in_doubt = due.doubt_since.is_some() || due.creates > 0;
+    let deleted = in_doubt.then(|| DELETED_IN_DOUBT.to_owned());
+    Change { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
 fn unreadable(error: &SqlError) -> Problem {

@@ -115,7 +115,17 @@ impl Job {
         };
         let attempt = Some(attempt(problem));
         let reference = self.reservation.booking.reference.clone();
-        Change { booking_id: id, reference, claim: Some(self.claim), kept, held, write, attempt, withdrawn: false }
+        Change {
+            booking_id: id,
+            reference,
+            claim: Some(self.claim),
+            kept,
+            held,
+            write,
+            attempt,
+            withdrawn: false,
+            deleted: None,
+        }
     }
 
     /// The row as it was before the claim: the call certainly never left.
@@ -143,6 +153,7 @@ impl Job {
             write: None,
             attempt: None,
             withdrawn: false,
+            deleted: None,
         }
     }
 
@@ -242,6 +253,7 @@ pub fn without_call(
         write: None,
         attempt: Some(attempt),
         withdrawn: false,
+        deleted: None,
     }
 }
 

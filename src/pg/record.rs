@@ -32,6 +32,8 @@ pub struct Change {
     pub attempt: Option<Attempt>,
     /// Cancelled before it was sent: the sweep must not find it again.
     pub withdrawn: bool,
+    /// The booking was deleted, and Guestly holds it or may hold it: what a person should look for.
+    pub deleted: Option<String>,
 }
 
 impl Change {
@@ -110,6 +112,14 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
 
 /// What the owner should hear about it.
 fn alert(change: &Change) -> Option<Raised> {
+    if let Some(sentence) = &change.deleted {
+        return Some(Raised {
+            booking_id: Some(change.booking_id.clone()),
+            reference: change.reference.clone(),
+            class: Some(ErrorClass::UnknownOutcome),
+            ..Raised::about_lane(AlertKind::Deleted, sentence.clone())
+        });
+    }
     let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
     let doubled =
         change.attempt.as_ref().filter(|_| change.held.is_some()).and_then(|attempt| attempt.problem.as_ref());
@@ -127,10 +137,17 @@ fn alert(change: &Change) -> Option<Raised> {
     })
 }
 
+/// What is said of a booking that is gone while nobody knows whether Guestly holds it.
+pub const DELETED_IN_DOUBT: &str = "the booking was deleted while its outcome at Guestly was unknown";
+
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
 fn forget(change: &mut Change) {
     change.write = None;
-    change.kept = None;
+    let kept = change.kept.take();
+    change.deleted = match &change.held {
+        Some(held) => Some(format!("the booking was deleted, and Guestly holds reservation {}", held.reservation_id)),
+        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| DELETED_IN_DOUBT.to_owned()),
+    };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())
     {

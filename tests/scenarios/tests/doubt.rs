@@ -46,6 +46,10 @@ fn a_booking_that_is_deleted_in_doubt_and_inserted_again_is_looked_up_first() {
         ids[0]
     ));
     assert!(story.contains("the booking was deleted"), "{story}");
+    let told: String =
+        site.query_one("SELECT kind || ' ' || coalesce(reference, '') || ': ' || sentence FROM guestly.alerts");
+    let code = site.query_one::<String>("SELECT booking_reference FROM kept");
+    assert_eq!(told, format!("deleted {code}: the booking was deleted while its outcome at Guestly was unknown"));
     site.sim.clear_faults();
     site.sql("INSERT INTO bookings SELECT * FROM kept");
     assert_adopted(&site, &ids);
@@ -95,4 +99,20 @@ fn a_queue_row_that_somebody_holds_makes_no_sale_wait() {
     assert_eq!(site.booking(&ids[0]).status, "pending");
     hold.commit().unwrap();
     assert_adopted(&site, &ids);
+}
+
+#[test]
+fn a_booking_that_is_deleted_during_its_create_is_told_of_with_the_reservation_that_guestly_holds() {
+    let site = Site::open();
+    site.sim
+        .fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 700, "when": "after"}}));
+    let ids = site.paid_bookings(1);
+    site.wait_for_state(&ids[0], "sending", SOON);
+    site.sql("DELETE FROM bookings");
+    site.wait_drained();
+    let held = site.sim.state();
+    let told: Vec<String> = site.query_all("SELECT kind || ': ' || sentence FROM guestly.alerts");
+    let id = held[0]["reservationId"].as_str().unwrap();
+    assert_eq!(told, [format!("deleted: the booking was deleted, and Guestly holds reservation {id}")]);
+    assert_eq!(site.query_one::<String>("SELECT reservation_id FROM guestly.reservations"), id);
 }

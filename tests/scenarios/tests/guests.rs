@@ -135,6 +135,9 @@ fn a_booking_deleted_in_flight_is_kept_in_mind_and_stops_nobody() {
     let after = site.paid_booking();
     site.wait_synced(&after);
     assert_eq!(site.sim.state().len(), 5);
-    assert!(!site.log().contains("WARNING"), "{}", site.log());
+    // The owner is told of the one that Guestly holds, and of nothing else.
+    let told: Vec<String> = site.query_all("SELECT booking_id || ' ' || kind FROM guestly.alerts");
+    assert_eq!(told, [format!("{} deleted", ids[0])]);
+    assert!(!site.log().contains("cannot work"), "{}", site.log());
     site.sim.assert_no_violation();
 }
