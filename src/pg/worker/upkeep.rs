@@ -46,8 +46,10 @@ impl Worker {
             self.client = None;
         }
         if (&before.token_url, &before.base_url) != (&self.settings.token_url, &self.settings.base_url) {
-            // Another issuer or API: what is kept of the credentials was said by the former one.
+            // Another issuer or API: what is kept of the credentials was said by the former one, and its token is not shown to
+            // the new one, even if the credentials cannot be read now.
             self.credentials = None;
+            self.lane.credentials_changed();
         }
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
