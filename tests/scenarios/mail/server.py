@@ -1,8 +1,8 @@
 """A mail server for the tests: takes mail on 127.0.0.1 and keeps each one as a file. Started by src/mailbox.rs.
 
-server.py FOLDER PORT [--certificate FILE --key FILE] [--login USER PASSWORD] [--refuse ADDRESS] [--busy COUNT] [--mute]
+server.py FOLDER PORT [--certificate FILE --key FILE [--wrapped]] [--login USER PASSWORD] [--refuse ADDRESS] [--busy COUNT] [--mute]
 
-With a certificate it offers STARTTLS and takes mail only after it. With a login it takes mail only after one. --refuse
+With a certificate it offers STARTTLS and takes mail only after it; wrapped, it speaks TLS from the first byte. With a login it takes mail only after one. --refuse
 answers 550 to a recipient; --busy answers 451 to so many mails and then takes them; --mute takes them and says nothing.
 Port 0: any. Prints the port once it listens, and ends when its input does. FOLDER/00001.json tells who sent what to whom
 and how, FOLDER/00001.eml is the mail; a mail is there once its .eml is.
@@ -44,7 +44,7 @@ class Keep:
         facts = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "encrypted": session.ssl is not None,
+            "encrypted": server.transport.get_extra_info("ssl_object") is not None,
             "login": session.auth_data if session.authenticated else None,
         }
         with open(path + ".json", "w", encoding="utf-8") as file:
@@ -63,6 +63,7 @@ def read_options():
     parser.add_argument("port", type=int)
     parser.add_argument("--certificate")
     parser.add_argument("--key")
+    parser.add_argument("--wrapped", action="store_true")
     parser.add_argument("--login", nargs=2)
     parser.add_argument("--refuse")
     parser.add_argument("--busy", type=int, default=0)
@@ -98,15 +99,17 @@ async def serve(options):
         return SMTP(
             keep,
             hostname="mail.test",
-            tls_context=context,
-            require_starttls=context is not None,
+            tls_context=None if options.wrapped else context,
+            require_starttls=context is not None and not options.wrapped,
             auth_required=options.login is not None,
             auth_require_tls=False,
             authenticator=check_login(options) if options.login else None,
             loop=loop,
         )
 
-    server = await loop.create_server(conversation, "127.0.0.1", options.port)
+    server = await loop.create_server(
+        conversation, "127.0.0.1", options.port, ssl=context if options.wrapped else None
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -96,6 +96,24 @@ fn a_connection_is_encrypted_and_the_login_is_given_only_then() {
 }
 
 #[test]
+fn a_server_that_encrypts_from_the_first_byte_gets_mail_by_smtps() {
+    let certificate = Certificate::make();
+    let wrapped = ["--certificate", &certificate.certificate, "--key", &certificate.key, "--wrapped"];
+    let mailbox = Mailbox::open_with(&[&wrapped[..], &["--login", "desk", "wort-canary"]].concat());
+    let url = format!("smtps://desk:wort-canary@localhost:{}", mailbox.port());
+    let site = Site::open_with(|options| {
+        mailbox
+            .options(options)
+            .setting("guestly_sync.smtp_url", &url)
+            .environment("SSL_CERT_FILE", &certificate.authority)
+    });
+    assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
+    let letter = mailbox.wait_for(1, SOON).remove(0);
+    assert!(letter.encrypted && letter.login.as_deref() == Some("desk"), "{letter:?}");
+    assert!(!site.log().contains("canary"), "the password came to light");
+}
+
+#[test]
 fn a_certificate_that_nobody_vouches_for_is_refused_in_words() {
     let certificate = Certificate::make();
     let mailbox = Mailbox::open_with(&["--certificate", &certificate.certificate, "--key", &certificate.key]);
