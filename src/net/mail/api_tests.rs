@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::smtp_tests::{mail, settings};
+use super::smtp_tests::{impatient, mail, settings};
 use super::*;
 use crate::net::test_server::Server;
 
@@ -96,7 +96,7 @@ fn no_answer_says_whether_it_may_have_been_taken() {
     let cut = Server::start(|connection| drop(connection.request()));
     let slow = Server::start(|connection| connection.hang());
     for server in [&cut, &slow] {
-        let outcome = send(&to(server, "/emails"), &mail(), "k");
+        let outcome = send(&impatient(to(server, "/emails")), &mail(), "k");
         assert!(matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }), "{outcome:?}");
     }
     let mut settings = to(&cut, "/emails");

@@ -28,6 +28,11 @@ pub(super) fn mail() -> Mail {
     }
 }
 
+/// The same for what never comes.
+pub(super) fn impatient(settings: MailSettings) -> MailSettings {
+    MailSettings { timeout: Duration::from_millis(800), ..settings }
+}
+
 fn to(server: &FakeSmtp, login: &str) -> MailSettings {
     MailSettings { smtp_url: Secret::new(server.url(login)), ..settings() }
 }
@@ -159,15 +164,13 @@ fn a_broken_conversation_says_whether_the_mail_may_have_been_taken() {
 fn a_slow_server_is_given_up_in_time() {
     for (step, maybe) in [("connect", false), ("RCPT", false), (".", true)] {
         let server = FakeSmtp::start(move |line| line.starts_with(step).then_some(Say::Nothing));
-        let impatient = MailSettings { timeout: Duration::from_millis(800), ..to(&server, "") };
         let began = Instant::now();
-        let (maybe_sent, why) = unreachable(send(&impatient, &mail(), "k"));
+        let (maybe_sent, why) = unreachable(send(&impatient(to(&server, "")), &mail(), "k"));
         assert_eq!((maybe_sent, why.as_str()), (maybe, "the mail server took too long"), "{step}");
         assert!(began.elapsed() < AT_ONCE, "{step}: {:?}", began.elapsed());
     }
     let server = FakeSmtp::start(|line| (line == "QUIT").then_some(Say::Nothing));
-    let impatient = MailSettings { timeout: Duration::from_millis(800), ..to(&server, "") };
-    assert!(matches!(send(&impatient, &mail(), "k"), MailOutcome::Accepted { .. }), "no goodbye");
+    assert!(matches!(send(&impatient(to(&server, "")), &mail(), "k"), MailOutcome::Accepted { .. }), "no goodbye");
 }
 
 #[test]

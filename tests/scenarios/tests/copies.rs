@@ -3,7 +3,6 @@
 
 use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools, wait_until};
 use serde_json::json;
-use std::time::Duration;
 
 /// A site in the middle of its work: synced, failed, unknown, in flight, and waiting; with edited configuration. Gives the
 /// ids of all that should end up in Guestly.
@@ -99,7 +98,7 @@ fn goes_into_a_fresh_server(format: &str) {
     assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
 
     copy.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&copy, SOON * 2);
+    story::wait_all_synced(&copy, SOON);
     let all: Vec<String> = ids.into_iter().chain([missed]).chain(new).collect();
     story::assert_once_each(&copy, &site.sim, &all);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
@@ -123,7 +122,7 @@ fn a_custom_dump_goes_into_a_fresh_server_and_is_inert_until_it_is_armed() {
 
 #[test]
 fn a_second_database_of_the_same_server_is_a_copy_too() {
-    let site = Site::open();
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "200ms"));
     let id = site.paid_booking();
     site.wait_synced(&id);
     site.sql("CREATE DATABASE staging TEMPLATE postgres");
@@ -132,8 +131,12 @@ fn a_second_database_of_the_same_server_is_a_copy_too() {
     assert!(site.query_one::<bool>("SELECT armed FROM guestly.status"), "the original still may");
     let ids = host::make_bookings(&copy, 1);
     host::pay(&copy, &ids);
+    let calls = site.sim.ledger(None).len();
+    site.wait_for_worker(&copy);
+    copy.worker_looked_again();
+    assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
     copy.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&copy, Duration::from_secs(90));
+    story::wait_all_synced(&copy, SOON);
     assert_eq!(site.sim.state().len(), 2);
 }
 

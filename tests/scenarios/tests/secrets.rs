@@ -127,7 +127,7 @@ fn misbehave(site: &Site) {
     ]));
     let ids = site.paid_bookings(12);
     let settled = "SELECT count(*) FILTER (WHERE q.state <> 'failed') = 0, string_agg(q.state || ' ' || coalesce(q.error, ''), '; ') FROM guestly.queue q";
-    site.wait_for("all to be settled", SOON * 2, settled);
+    site.wait_for("all to be settled", SOON, settled);
     site.sim.clear_faults();
     // Errors of the host's own code quote its data.
     site.sql("UPDATE guestly.field_map SET expression = 'b.guest_email::integer' WHERE field = 'adults'");
