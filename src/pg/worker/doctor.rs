@@ -26,7 +26,7 @@ impl Worker {
         }
         let Some(question) = self.doctor.1 else { return };
         let (now, wall) = (self.now(), Utc::now());
-        match self.lane.go(now, wall, 0, 1) {
+        match self.lane.go(now, wall, self.in_flight(), self.settings.concurrency) {
             Go::Send(_) => self.look_for_nobody(question),
             Go::FetchToken => {
                 self.in_transaction(|worker| worker.intend_token(wall));

@@ -65,7 +65,7 @@ fn resend_gets_its_shape_and_a_mail_in_doubt_is_repeated_under_the_same_key() {
     sink.answer(200, "{}");
     site.wait_for(
         "it to be sent",
-        SOON * 2,
+        SOON,
         "SELECT bool_and(state = 'sent'), string_agg(state, ' ') FROM guestly.alerts",
     );
     let posted = sink.wait_for(3, SOON);
