@@ -111,32 +111,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- Two row triggers note a paid booking, two statement triggers queue what was noted. Nothing fires for other updates.
-CREATE FUNCTION guestly.add_triggers(bookings regclass, key_column text, payment_column text, arrival_column text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    arguments text := format('(%L, %L, %L)', key_column, payment_column, coalesce(arrival_column, ''));
-    wanted record;
-BEGIN
-    FOR wanted IN
-        SELECT * FROM (VALUES
-            ('guestly_update', format('AFTER UPDATE ON %s FOR EACH ROW WHEN (OLD.%I IS DISTINCT FROM NEW.%2$I)', bookings, payment_column),
-             '@extschema@.guestly_note_paid' || arguments),
-            ('guestly_insert', format('AFTER INSERT ON %s FOR EACH ROW', bookings), '@extschema@.guestly_note_paid' || arguments),
-            ('guestly_update_end', format('AFTER UPDATE OF %I ON %s FOR EACH STATEMENT', payment_column, bookings), '@extschema@.guestly_queue_paid()'),
-            ('guestly_insert_end', format('AFTER INSERT ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()')
-        ) AS t (name, clause, call)
-    LOOP
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = bookings AND t.tgname = wanted.name) THEN
-            EXECUTE format('DROP TRIGGER %I ON %s', wanted.name, bookings);
-        END IF;
-        EXECUTE format('CREATE TRIGGER %I %s EXECUTE FUNCTION %s', wanted.name, wanted.clause, wanted.call);
-        -- So that a plain DROP EXTENSION works.
-        EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION guestly_sync', wanted.name, bookings);
-    END LOOP;
-END $$;
-
 CREATE FUNCTION guestly.fill_status_map() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -188,7 +162,7 @@ BEGIN
         PERFORM guestly.take_stock(bookings);
     END IF;
     PERFORM guestly.remember_attachment(bookings);
-    PERFORM guestly.add_triggers(bookings, key.name, payment, arrival);
+    PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
     PERFORM guestly.wake_worker();
 END $$;
 COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
@@ -277,22 +251,6 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION guestly_detach() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end'] LOOP
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = name) THEN
-            EXECUTE format('DROP TRIGGER %I ON %s', name, attached);
-        END IF;
-    END LOOP;
-    DELETE FROM guestly.attachment;
-END $$;
-COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; columns and their data stay';
-
 -- The sweep reads bookings and these tables in one statement, as the owner of the bookings. A trigger, because a dump does
 -- not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again.
 CREATE FUNCTION guestly.let_owner_read() RETURNS trigger
@@ -303,7 +261,7 @@ DECLARE
 BEGIN
     IF owner IS NOT NULL THEN
         EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations TO %1$I', owner);
+                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', owner);
     END IF;
     RETURN NULL;
 END $$;

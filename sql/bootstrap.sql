@@ -18,11 +18,13 @@ CREATE TABLE guestly.attachment (
     key_type       text        NOT NULL,
     payment_column text        NOT NULL,
     arrival_column text,
+    watched        text[]      NOT NULL DEFAULT '{}',
     attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE UNIQUE INDEX attachment_one ON guestly.attachment ((true));
 COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; bookings paid before attached_at are left alone';
 COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
+COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
 COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
 
 CREATE TABLE guestly.queue (
@@ -81,10 +83,25 @@ CREATE TABLE guestly.reservations (
     infants           integer,
     pets              integer,
     adopted           boolean     NOT NULL DEFAULT false,
+    verified          boolean     NOT NULL DEFAULT false,
+    ended             boolean,
+    changed_at        timestamptz,
     recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
+COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us, or shown with our booking''s id as its origin; nothing else is ever changed';
+COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
+COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';
+
+CREATE TABLE guestly.changes (
+    booking_id text        NOT NULL,
+    arrival    date,
+    changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+-- Filled by sales and emptied by the worker within moments.
+ALTER TABLE guestly.changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker queues those of which Guestly may hold something else';
 
 CREATE TABLE guestly.attempts (
     booking_id  text,

@@ -61,7 +61,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
-                                'old_bookings', 'withdrawn', 'installations', 'pause'] LOOP
+                                'old_bookings', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
     END LOOP;
 END $$;

@@ -154,7 +154,7 @@ BEGIN
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
         SELECT string_agg(n.name, ', ') INTO off
-        FROM unnest(ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end']) AS n (name)
+        FROM unnest(guestly.trigger_names()) AS n (name)
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),

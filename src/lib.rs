@@ -25,7 +25,8 @@ compile_error!("a panic in a sender thread must not take the server down: build 
 
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!("../sql/attach.sql", name = "attach", requires = ["bootstrap"]);
-extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["attach"]);
+extension_sql_file!("../sql/triggers.sql", name = "triggers", requires = ["attach"]);
+extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["triggers"]);
 extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
 extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
 

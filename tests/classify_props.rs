@@ -11,7 +11,9 @@ fn now() -> DateTime<Utc> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![Just(Operation::Token), Just(Operation::Create), Just(Operation::LookUp)]
+    let updates = [Operation::Status, Operation::Dates, Operation::Guests, Operation::Relocate];
+    let reads = [Operation::LookUp, Operation::ReadBack];
+    prop::sample::select([&updates[..], &reads[..], &[Operation::Token, Operation::Create]].concat())
 }
 
 /// Texts as an API may quote them: with control characters, addresses, telephone numbers.
@@ -52,7 +54,7 @@ fn answer(status: u16, body: Vec<u8>, retry_after: Option<String>) -> Reply {
 
 fn sentence(outcome: &Outcome) -> Option<&str> {
     match outcome {
-        Outcome::Created { .. } | Outcome::Found(_) | Outcome::Token { .. } => None,
+        Outcome::Created { .. } | Outcome::Updated | Outcome::Found(_) | Outcome::Token { .. } => None,
         Outcome::Refused { sentence, .. }
         | Outcome::TokenRejected { sentence, .. }
         | Outcome::Throttled { sentence, .. }
@@ -80,7 +82,8 @@ proptest! {
         let outcome = classify(operation, &answer(status, body, retry_after), now());
         let fits = match &outcome {
             Outcome::Created { .. } => operation == Operation::Create && (200..300).contains(&status),
-            Outcome::Found(_) => operation == Operation::LookUp && (200..300).contains(&status),
+            Outcome::Found(_) => operation.is_read() && (200..300).contains(&status),
+            Outcome::Updated => operation.is_update() && (200..300).contains(&status),
             Outcome::Token { .. } => operation == Operation::Token && (200..300).contains(&status),
             Outcome::Refused { .. } => (300..500).contains(&status) && status != 429 && status != 408,
             Outcome::TokenRejected { .. } => matches!(status, 400 | 401 | 403),

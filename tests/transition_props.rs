@@ -56,8 +56,12 @@ fn moment() -> impl Strategy<Value = Moment> {
 /// When the next call is, if the booking stays in the queue.
 fn due(next: &Next) -> Option<chrono::DateTime<chrono::Utc>> {
     match next {
-        Next::Wait { due, .. } | Next::Doubt { due, .. } => Some(*due),
-        Next::Synced { .. } | Next::Ready(_) | Next::CreateAgain | Next::Failed(_) => None,
+        Next::Wait { due, .. }
+        | Next::Doubt { due, .. }
+        | Next::Changed { due }
+        | Next::Unsure { due, .. }
+        | Next::Differs { due, .. } => Some(*due),
+        Next::Synced { .. } | Next::Ready(_) | Next::CreateAgain | Next::Settled | Next::Failed(_) => None,
     }
 }
 
@@ -143,7 +147,7 @@ proptest! {
             _ => (Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None }, vec!["r1".to_owned()]),
         };
         match next(&work, &outcome, &wanted, &policy, &moment) {
-            Next::Synced { reservation_id, adopted, warning } => {
+            Next::Synced { reservation_id, adopted, warning, .. } => {
                 prop_assert!(ids.contains(&reservation_id));
                 prop_assert_eq!((adopted, warning.is_some()), (operation == Operation::LookUp, ids.len() > 1));
             }

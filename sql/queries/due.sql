@@ -16,11 +16,15 @@ SELECT d.booking_id, d.attempts, d.force,
        d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL OR earlier.at IS NOT NULL,
        extract(epoch FROM coalesce(d.doubt_since, earlier.at))::float8, d.look_ups,
        CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
-       d.code, (SELECT r.reservation_id FROM guestly.reservations r WHERE r.booking_id = d.booking_id), d.claim
+       d.code, d.claim, d.state = 'waiting',
+       r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
+       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
+LEFT JOIN guestly.reservations r ON r.booking_id = d.booking_id
 LEFT JOIN LATERAL (
     SELECT a.started_at + coalesce(a.duration_ms, 0) * interval '1 ms' AS at FROM guestly.attempts a
     WHERE d.creates = 0 AND a.booking_id = d.booking_id AND a.operation = 'create' AND a.outcome IN ('unknown', 'unavailable')
+      AND a.started_at > coalesce(r.recorded_at, '-infinity')
     ORDER BY a.started_at DESC LIMIT 1
 ) earlier ON true
 ORDER BY d.arrival NULLS FIRST, d.queued_at

@@ -8,3 +8,4 @@ WHERE NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id OPERATOR
   AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id OPERATOR (pg_catalog.=) p.id
                   AND r.reservation_id OPERATOR (pg_catalog.!~~) 'test-%' OFFSET 0)
 ON CONFLICT (booking_id) DO NOTHING
+RETURNING q.booking_id

@@ -1,5 +1,5 @@
--- Claims of a worker that is gone ($1 now, $2 when to look): its creates may have taken effect, so each becomes unknown; a
--- look-up changed nothing and is simply due again. One row of the log for each.
+-- Claims of a worker that is gone ($1 now, $2 when to look, $3 when a change has settled): its creates and changes may have taken
+-- effect, so each becomes unknown; a look-up changed nothing and is simply due again. One row of the log for each.
 WITH orphans AS (
     UPDATE guestly.queue q
     SET state = 'unknown', claim = NULL, operation = NULL,
@@ -8,7 +8,8 @@ WITH orphans AS (
         doubt_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.doubt_since END,
         look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
         creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
-        due_at = pg_catalog.to_timestamp($2)
+        due_at = CASE WHEN o.operation IN ('create', 'look_up', 'read_back') THEN pg_catalog.to_timestamp($2)
+                      ELSE pg_catalog.to_timestamp($3) END
     FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim IS NOT NULL FOR UPDATE) o
     WHERE q.booking_id = o.booking_id
     RETURNING q.booking_id, q.attempts, o.operation

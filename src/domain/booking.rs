@@ -4,6 +4,7 @@
 use chrono::NaiveDate;
 
 use super::error::{ErrorClass, Problem};
+use super::held::Party;
 use super::outcome::scrub;
 
 /// What is read of a booking, one expression of `guestly.field_map` each.
@@ -154,7 +155,7 @@ impl Row {
 }
 
 /// A booking that can be sent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Booking {
     /// The primary key, as text.
     pub booking_id: String,
@@ -189,6 +190,12 @@ pub struct Booking {
 }
 
 impl Booking {
+    /// Who comes.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        Party { adults: self.adults, children: self.children, infants: self.infants, pets: self.pets }
+    }
+
     /// Parses a row. Errors: `invalid_booking`, with the column's name; never with a guest's data.
     pub fn parse(row: &Row, labels: &Labels) -> Result<Self, Problem> {
         let reader = Reader { row, labels };

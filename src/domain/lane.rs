@@ -134,7 +134,7 @@ impl Lane {
     /// was rejected with this very token, so an answer to the look-up says that it was about the booking.
     #[must_use]
     pub fn token_was_new(&self, operation: Operation, generation: u64) -> bool {
-        let asked = operation != Operation::LookUp || self.create_rejected;
+        let asked = !operation.is_read() || self.create_rejected;
         asked && self.token_is_new() && generation == self.generation
     }
 
@@ -151,7 +151,9 @@ impl Lane {
             self.token_came_back(outcome, moment);
         } else if let Outcome::TokenRejected { sentence, .. } = outcome {
             self.rejected(operation, generation, sentence, moment);
-        } else if matches!(outcome, Outcome::Created { .. } | Outcome::Found(_)) && generation == self.generation {
+        } else if matches!(outcome, Outcome::Created { .. } | Outcome::Updated | Outcome::Found(_))
+            && generation == self.generation
+        {
             self.proven = true;
         }
         self.health(outcome, moment);

@@ -52,6 +52,8 @@ pub enum Outcome {
         /// The code Guesty echoed.
         confirmation_code: Option<String>,
     },
+    /// Guestly said yes to a change; whether it made it, only reading back tells.
+    Updated,
     /// The look-up was answered; the list may be empty.
     Found(Vec<Hit>),
     /// An access token.
@@ -136,7 +138,8 @@ fn success(operation: Operation, answer: &Answer) -> Outcome {
     let read = match operation {
         Operation::Token => token(&answer.body),
         Operation::Create => created(&answer.body),
-        Operation::LookUp => hits::parse(&answer.body).map(Outcome::Found),
+        Operation::LookUp | Operation::ReadBack => hits::parse(&answer.body).map(Outcome::Found),
+        Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate => Some(Outcome::Updated),
     };
     read.unwrap_or_else(|| Outcome::Unknown {
         sentence: format!("Guestly said yes (HTTP {}) in words that cannot be read", answer.status),

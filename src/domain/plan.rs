@@ -1,10 +1,16 @@
 //! What to do next for one queued booking. Level-triggered: only what the booking says now and what Guestly is known to
 //! hold count, not which event queued it. Called by `pg::worker` at each claim; any thread.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use super::booking::{Booking, Field, Labels, Row};
-use super::error::Problem;
+use super::error::{ErrorClass, Problem};
+use super::held::{Known, difference};
 use super::outcome::Operation;
-use super::reservation::{Reservation, Tables};
+use super::reference::next_code;
+use super::reservation::{Reservation, Tables, is_active_status};
 
 /// The id of a reservation that test mode made up begins with this; it never counts as a real one.
 pub const TEST_PREFIX: &str = "test-";
@@ -16,8 +22,12 @@ pub struct Queued {
     pub force: bool,
     /// A create may have taken effect, or Guestly may hold it for another reason: ask before creating.
     pub in_doubt: bool,
-    /// The id in `guestly.reservations`, if any.
-    pub known: Option<String>,
+    /// A create was begun, and nothing is known of its reservation yet.
+    pub creating: bool,
+    /// What is held must be read back before it is changed; in doubt alone, it is read back when nothing is left to change.
+    pub unsure: bool,
+    /// The row of `guestly.reservations`, if any.
+    pub known: Option<Known>,
 }
 
 /// The next step.
@@ -25,6 +35,8 @@ pub struct Queued {
 pub enum Plan {
     /// One call, for this reservation.
     Call(Operation, Box<Reservation>),
+    /// What is held was changed a moment ago: nothing before then.
+    Wait(DateTime<Utc>),
     /// Guestly holds what it should hold.
     Done,
     /// Nothing is to be sent, for this reason: cancelled or refunded before it was sent.
@@ -42,26 +54,107 @@ pub struct Rules {
     pub labels: Labels,
     /// Guestly's `source`.
     pub source: String,
-    /// Test mode: a made-up id counts as done.
+    /// Test mode: a made-up id counts as done, and what is held is left as it is.
     pub test_mode: bool,
+    /// Payment statuses that mean paid.
+    pub paid: Vec<String>,
+    /// What is held is left in peace so long after each change.
+    pub settle: Duration,
+    /// A booking whose row is deleted is cancelled.
+    pub cancel_on_delete: bool,
 }
 
 /// The next step for a booking.
 #[must_use]
-pub fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
-    if queued.known.as_deref().is_some_and(|id| rules.test_mode || !id.starts_with(TEST_PREFIX)) {
+pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+    match &queued.known {
+        Some(_) if rules.test_mode => Plan::Done,
+        Some(known) if !known.is_test() => plan_held(row, known, queued, rules, now),
+        _ => match map(row, rules) {
+            Err(problem) => Plan::Fail(problem),
+            Ok(reservation) => plan_new(row, reservation, queued),
+        },
+    }
+}
+
+/// The next step for what is held of a booking whose row was deleted.
+#[must_use]
+pub fn plan_deleted(booking_id: &str, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+    if !rules.cancel_on_delete || rules.test_mode || known.is_test() {
         return Plan::Done;
     }
-    match map(row, rules) {
-        Err(problem) => Plan::Fail(problem),
-        // A cancelled booking in doubt is still looked up: Guestly may hold it.
-        Ok(reservation) if queued.in_doubt => Plan::Call(Operation::LookUp, Box::new(reservation)),
-        Ok(reservation) if !reservation.is_active() => Plan::Withdraw("cancelled before it was sent"),
-        Ok(reservation) if !queued.force && is_refunded(row) && reservation.status != "confirmed" => {
-            Plan::Withdraw("refunded before it was sent")
-        }
-        Ok(reservation) => Plan::Call(Operation::Create, Box::new(reservation)),
+    step(Reservation::ending(booking_id, known), known, queued, rules, now)
+}
+
+fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {
+    // A cancelled booking in doubt is still looked up: Guestly may hold it.
+    if queued.in_doubt {
+        return Plan::Call(Operation::LookUp, Box::new(reservation));
     }
+    if !reservation.is_active() {
+        return Plan::Withdraw("cancelled before it was sent");
+    }
+    if !queued.force && is_refunded(row) && reservation.status != "confirmed" {
+        return Plan::Withdraw("refunded before it was sent");
+    }
+    Plan::Call(Operation::Create, Box::new(reservation))
+}
+
+fn plan_held(row: &Row, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+    let mut wanted = match wanted_of_held(row, known, rules) {
+        Ok(wanted) => wanted,
+        Err(problem) => return Plan::Fail(problem),
+    };
+    let is_over = known.aspects.is_over();
+    if is_over && known.ended && (wanted.is_active() || queued.creating) && !is_to_be_read(known, queued) {
+        let alive = wanted.is_active() && (queued.force || row.is_paid(&rules.paid));
+        wanted.code = next_code(&known.code, &wanted.code);
+        return if alive || queued.in_doubt { plan_new(row, wanted, queued) } else { Plan::Done };
+    }
+    step(wanted, known, queued, rules, now)
+}
+
+/// What is over is read back before a new reservation takes its place, unless that is on its way already.
+fn is_to_be_read(known: &Known, queued: &Queued) -> bool {
+    known.aspects.is_over() && (queued.unsure || queued.in_doubt) && !queued.creating
+}
+
+fn step(wanted: Reservation, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+    let change = difference(&wanted, &known.aspects);
+    let operation = match change {
+        _ if queued.unsure || is_to_be_read(known, queued) => Operation::ReadBack,
+        Some(change) if known.verified => change,
+        None if known.aspects.is_over() && wanted.is_active() => return Plan::Fail(over_there(known)),
+        None if !queued.in_doubt && known.aspects.status.is_some() => return Plan::Done,
+        _ => Operation::ReadBack,
+    };
+    match known.rests_until(rules.settle, now) {
+        Some(until) => Plan::Wait(until),
+        None => Plan::Call(operation, Box::new(wanted)),
+    }
+}
+
+/// What Guestly should hold of a booking that it holds something of. A booking that is over needs no more than its status:
+/// it is cancelled whatever else is wrong with its row.
+fn wanted_of_held(row: &Row, known: &Known, rules: &Rules) -> Result<Reservation, Problem> {
+    let status = row.get(Field::Status).and_then(|status| rules.tables.statuses.get(status));
+    let alive = status.is_none_or(|status| is_active_status(status) && (status == "confirmed" || !is_refunded(row)));
+    match map(row, rules) {
+        Ok(reservation) if alive => Ok(reservation),
+        Err(problem) if alive => Err(problem),
+        Ok(reservation) => Ok(Reservation { status: "canceled".to_owned(), ..reservation }),
+        Err(_) => Ok(Reservation::ending(&row.booking_id, known)),
+    }
+}
+
+/// A problem of a booking that is alive here and over in Guestly, by somebody else's hand.
+#[must_use]
+pub fn over_there(known: &Known) -> Problem {
+    let (id, status) = (&known.reservation_id, known.aspects.status.as_deref().unwrap_or("over"));
+    let sentence = format!(
+        "Guestly holds reservation {id} as {status}, by a hand there, and the booking is alive here; nothing is changed in Guestly"
+    );
+    Problem::new(ErrorClass::Refused, sentence)
 }
 
 /// A queued booking was paid: that `processing` or `failed` stands in its row by now is a late or repeated notice of the

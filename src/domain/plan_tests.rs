@@ -1,7 +1,10 @@
 use std::collections::HashMap;
 
+use chrono::NaiveDate;
+
 use super::*;
 use crate::domain::booking::Field;
+use crate::domain::held::Aspects;
 
 fn rules() -> Rules {
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -15,6 +18,7 @@ fn rules() -> Rules {
             ]),
         },
         source: "website".to_owned(),
+        paid: vec!["paid".to_owned()],
         ..Rules::default()
     }
 }
@@ -39,8 +43,18 @@ fn row(status: &str, payment: &str) -> Row {
     Row { booking_id: "7".to_owned(), values }
 }
 
+/// What Guestly holds is what `row("confirmed", …)` says.
+fn held(id: &str) -> Known {
+    let aspects = map(&row("confirmed", "paid"), &rules()).unwrap().aspects();
+    Known { reservation_id: id.to_owned(), aspects, verified: true, ..Known::default() }
+}
+
 fn known(id: &str) -> Queued {
-    Queued { known: Some(id.to_owned()), ..Queued::default() }
+    Queued { known: Some(held(id)), ..Queued::default() }
+}
+
+fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
+    super::plan(row, queued, rules, DateTime::UNIX_EPOCH)
 }
 
 fn operation(plan: &Plan) -> Option<Operation> {
@@ -85,4 +99,98 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
     assert_eq!(operation(&plan(&paid, &known("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
     assert_eq!(plan(&paid, &known("test-1"), &test_mode), Plan::Done);
+}
+
+/// A row of what Guestly holds, changed, and what is called for it.
+fn called(change: impl FnOnce(&mut Queued), row: &Row) -> Plan {
+    let mut queued = known("r1");
+    change(&mut queued);
+    plan(row, &queued, &rules())
+}
+
+fn change(queued: &mut Queued) -> &mut Known {
+    queued.known.as_mut().unwrap()
+}
+
+#[test]
+fn what_is_held_is_changed_cancelled_or_read_back() {
+    let alive = row("confirmed", "paid");
+    let elsewhere = |queued: &mut Queued| change(queued).aspects.check_in = NaiveDate::from_ymd_opt(2027, 5, 9);
+    let call = |plan: &Plan| operation(plan);
+    assert_eq!(call(&called(elsewhere, &alive)), Some(Operation::Dates));
+    let unsure = |queued: &mut Queued| (elsewhere(queued), queued.unsure = true).1;
+    assert_eq!(call(&called(unsure, &alive)), Some(Operation::ReadBack));
+    let doubt = |queued: &mut Queued| queued.in_doubt = true;
+    assert_eq!(call(&called(doubt, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
+    let both = |queued: &mut Queued| (elsewhere(queued), queued.in_doubt = true).1;
+    assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes first, one look at the end");
+    let foreign = |queued: &mut Queued| (elsewhere(queued), change(queued).verified = false).1;
+    assert_eq!(call(&called(foreign, &alive)), Some(Operation::ReadBack), "perhaps it is not ours");
+    let unknown = |queued: &mut Queued| change(queued).aspects = Aspects::default();
+    assert_eq!(call(&called(unknown, &alive)), Some(Operation::ReadBack), "taken over from the table");
+    for over in [row("cancelled", "paid"), row("pending", "refunded"), row("cancelled", "refunded")] {
+        assert_eq!(call(&called(elsewhere, &over)), Some(Operation::Status));
+    }
+    assert_eq!(called(|_| {}, &row("confirmed", "refunded")), Plan::Done, "a refund alone does not cancel");
+    assert_eq!(called(|_| {}, &row("pending", "processing")), Plan::Done, "never down");
+}
+
+#[test]
+fn a_cancelled_booking_is_cancelled_whatever_else_is_wrong_with_its_row() {
+    let mut broken = row("cancelled", "paid");
+    broken.values[Field::CheckIn as usize] = None;
+    assert_eq!(operation(&called(|_| {}, &broken)), Some(Operation::Status));
+    let mut alive = row("confirmed", "paid");
+    alive.values[Field::CheckIn as usize] = None;
+    assert!(matches!(called(|_| {}, &alive), Plan::Fail(_)));
+}
+
+#[test]
+fn nothing_is_changed_within_the_settle_gap_of_the_last_change() {
+    let changed = DateTime::UNIX_EPOCH - chrono::TimeDelta::seconds(30);
+    let rules = Rules { settle: Duration::from_secs(90), ..rules() };
+    let mut queued = known("r1");
+    change(&mut queued).changed_at = Some(changed);
+    let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(60);
+    assert_eq!(plan(&row("cancelled", "paid"), &queued, &rules), Plan::Wait(until));
+    assert_eq!(plan(&row("confirmed", "paid"), &queued, &rules), Plan::Done, "nothing to do is done at once");
+    change(&mut queued).changed_at = Some(changed - chrono::TimeDelta::seconds(60));
+    assert_eq!(operation(&plan(&row("cancelled", "paid"), &queued, &rules)), Some(Operation::Status));
+}
+
+#[test]
+fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended_by_us_and_is_paid() {
+    let over = |ended| {
+        move |queued: &mut Queued| {
+            let known = change(queued);
+            (known.aspects.status, known.ended, known.code) = (Some("canceled".to_owned()), ended, "BK-1-2".to_owned());
+        }
+    };
+    let alive = row("confirmed", "paid");
+    let Plan::Call(Operation::Create, again) = called(over(true), &alive) else { panic!("not created") };
+    let own = map(&alive, &rules()).unwrap().code;
+    assert_eq!(again.code, format!("{own}-2"), "another code than the ended one's");
+    assert!(matches!(called(over(false), &alive), Plan::Fail(_)), "cancelled by a hand in Guestly");
+    assert_eq!(called(over(true), &row("confirmed", "failed")), Plan::Done);
+    assert_eq!(called(over(true), &row("cancelled", "paid")), Plan::Done);
+    let unsettled = |queued: &mut Queued| (over(true)(queued), queued.in_doubt = true).1;
+    assert_eq!(operation(&called(unsettled, &alive)), Some(Operation::ReadBack), "is it over at all?");
+    let creating = |queued: &mut Queued| (unsettled(queued), queued.creating = true).1;
+    assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is in doubt");
+    assert_eq!(
+        operation(&called(creating, &row("cancelled", "paid"))),
+        Some(Operation::LookUp),
+        "found, then cancelled"
+    );
+}
+
+#[test]
+fn a_deleted_booking_is_cancelled_only_where_that_is_asked_for() {
+    let plan = |known: &Known, rules: &Rules| plan_deleted("7", known, &Queued::default(), rules, DateTime::UNIX_EPOCH);
+    let asked = Rules { cancel_on_delete: true, ..rules() };
+    assert_eq!(plan(&held("r1"), &rules()), Plan::Done);
+    assert_eq!(operation(&plan(&held("r1"), &asked)), Some(Operation::Status));
+    assert_eq!(plan(&held("test-1"), &asked), Plan::Done);
+    let foreign = Known { verified: false, ..held("r1") };
+    assert_eq!(operation(&plan(&foreign, &asked)), Some(Operation::ReadBack));
 }

@@ -8,6 +8,9 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Marks codes that are not the host's own reference.
 const PREFIX: &str = "GS-";
 
+/// Characters of a code that the API accepts everywhere.
+const LONGEST: usize = 30;
+
 /// Characters after the prefix, five bits each.
 const CODE_CHARS: u32 = 20;
 
@@ -30,8 +33,25 @@ pub fn confirmation_code(booking_id: &str, reference: Option<&str>) -> String {
     }
 }
 
+/// The code of the next reservation of a booking whose reservation with the code `former` was ended: from there it never
+/// comes back, and a code that Guestly holds already could be refused or, in a look-up, be taken for the former one.
+///
+/// ```
+/// use guestly_sync::domain::reference::next_code;
+///
+/// assert_eq!(next_code("BK-0000123", "BK-0000123"), "BK-0000123-2");
+/// assert_eq!(next_code("BK-0000123-2", "BK-0000123"), "BK-0000123-3");
+/// ```
+pub fn next_code(former: &str, own: &str) -> String {
+    let own = if own.len() + 4 <= LONGEST { own.to_owned() } else { derived(own) };
+    let number = former.strip_prefix(own.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    let number = number.and_then(|number| number.parse::<u32>().ok()).unwrap_or(1);
+    format!("{own}-{}", number.saturating_add(1))
+}
+
 fn is_code(reference: &str) -> bool {
-    (5..=30).contains(&reference.len()) && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    (5..=LONGEST).contains(&reference.len())
+        && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn derived(booking_id: &str) -> String {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::booking::Booking;
 use super::error::{ErrorClass, Problem};
+use super::held::{Aspects, Known};
 use super::outcome::Hit;
 use super::reference::confirmation_code;
 use super::request::{ApiRequest, Method};
@@ -53,9 +54,8 @@ impl Reservation {
             Problem::new(ErrorClass::UnknownStatus, sentence)
         })?;
         let code = confirmation_code(&booking.booking_id, booking.reference.as_deref());
-        let short = booking.booking_id.chars().count() <= ORIGIN_ID_MAX;
         Ok(Self {
-            origin_id: if short { booking.booking_id.clone() } else { code.clone() },
+            origin_id: origin_id(&booking.booking_id, &code),
             code,
             listing_id,
             status: status.clone(),
@@ -88,13 +88,8 @@ impl Reservation {
             "checkOutDateLocalized": b.check_out.to_string(),
             "source": self.source,
             "status": self.status,
-            "guestsCount": b.adults + b.children,
-            "numberOfGuests": {
-                "numberOfAdults": b.adults,
-                "numberOfChildren": b.children,
-                "numberOfInfants": b.infants,
-                "numberOfPets": b.pets,
-            },
+            "guestsCount": b.party().guests(),
+            "numberOfGuests": self.number_of_guests(),
             "guest": self.guest(),
             "accommodationFare": b.total,
             "cleaningFee": 0,
@@ -107,6 +102,44 @@ impl Reservation {
             "originId": self.origin_id,
         });
         ApiRequest { method: Method::Post, path: "/reservations-v3".to_owned(), body: Some(body) }
+    }
+
+    pub(super) fn number_of_guests(&self) -> Value {
+        let party = self.booking.party();
+        json!({
+            "numberOfAdults": party.adults,
+            "numberOfChildren": party.children,
+            "numberOfInfants": party.infants,
+            "numberOfPets": party.pets,
+        })
+    }
+
+    /// Every aspect as it should be.
+    #[must_use]
+    pub fn aspects(&self) -> Aspects {
+        Aspects {
+            status: Some(self.status.clone()),
+            listing_id: Some(self.listing_id.clone()),
+            check_in: Some(self.booking.check_in),
+            check_out: Some(self.booking.check_out),
+            party: Some(self.booking.party()),
+        }
+    }
+
+    /// The end of what is held, where the booking cannot say more than that: it was deleted, or cannot be read.
+    #[must_use]
+    pub fn ending(booking_id: &str, known: &Known) -> Self {
+        let booking = Booking { booking_id: booking_id.to_owned(), ..Booking::default() };
+        let code = Some(known.code.clone()).filter(|code| !code.is_empty());
+        let code = code.unwrap_or_else(|| confirmation_code(booking_id, None));
+        Self {
+            origin_id: origin_id(booking_id, &code),
+            code,
+            listing_id: known.aspects.listing_id.clone().unwrap_or_default(),
+            status: "canceled".to_owned(),
+            source: String::new(),
+            booking,
+        }
     }
 
     fn guest(&self) -> Value {
@@ -141,6 +174,12 @@ impl Reservation {
     }
 }
 
+/// The booking's id, or its code where that is too long.
+fn origin_id(booking_id: &str, code: &str) -> String {
+    let short = booking_id.chars().count() <= ORIGIN_ID_MAX;
+    if short { booking_id.to_owned() } else { code.to_owned() }
+}
+
 /// The look-up by confirmation code: `GET /reservations-v3/search`. Brackets must be encoded.
 #[must_use]
 pub fn look_up(code: &str) -> ApiRequest {
@@ -149,7 +188,7 @@ pub fn look_up(code: &str) -> ApiRequest {
 }
 
 /// From these a reservation never becomes active again.
-fn is_active_status(status: &str) -> bool {
+pub(super) fn is_active_status(status: &str) -> bool {
     !matches!(status, "canceled" | "closed" | "declined" | "expired")
 }
 
@@ -178,7 +217,7 @@ fn e164(phone: &str) -> String {
     }
 }
 
-fn percent_encode(text: &str) -> String {
+pub(super) fn percent_encode(text: &str) -> String {
     let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     text.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

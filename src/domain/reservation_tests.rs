@@ -43,6 +43,7 @@ fn hit() -> Hit {
         check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
         created_at: None,
         total: None,
+        ..Hit::default()
     }
 }
 

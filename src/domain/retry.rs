@@ -114,7 +114,7 @@ pub fn settled(since: DateTime<Utc>, now: DateTime<Utc>, settle: Duration) -> bo
 }
 
 /// `at + by`, or the last date that chrono knows.
-fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+pub fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(by).ok().and_then(|by| at.checked_add_signed(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 

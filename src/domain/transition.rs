@@ -3,15 +3,18 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::error::{ErrorClass, Problem};
-use super::outcome::{Operation, Outcome};
+use super::outcome::{Hit, Operation, Outcome};
 use super::reservation::Reservation;
-use super::retry::{Backoff, look_up_at};
+use super::retry::{Backoff, later, look_up_at};
 use look_up::after_look_up;
 
 mod look_up;
+mod update;
+
+pub use update::{Learned, learned, next_of_held};
 
 /// The queue row of a call, as it was when the call was claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub enum Next {
         adopted: bool,
         /// Something a person should know, e.g. that Guestly holds two.
         warning: Option<String>,
+        /// What Guestly shows of it, if it was found; made by us, it is as it was asked for.
+        found: Option<Box<Hit>>,
     },
     /// Back in line at once; no attempt was used.
     Ready(Problem),
@@ -98,6 +103,31 @@ pub enum Next {
         /// A refusal that the look-up has to confirm.
         verdict: Option<ErrorClass>,
     },
+    /// Guestly said yes to a change of what it holds: read back, or changed further, at `due`.
+    Changed {
+        /// When it has settled.
+        due: DateTime<Utc>,
+    },
+    /// A change of what is held may have taken effect: read back at `due`.
+    Unsure {
+        /// When it has settled.
+        due: DateTime<Utc>,
+        /// Whether the call used an attempt.
+        counted: bool,
+        /// Why.
+        problem: Problem,
+    },
+    /// What was read back is not what it should be.
+    Differs {
+        /// When to go on.
+        due: DateTime<Utc>,
+        /// How often a change was not made that Guestly had said yes to.
+        look_ups: u32,
+        /// What is wrong, if it is not just a new change of the booking.
+        problem: Option<Problem>,
+    },
+    /// What was read back is what it should be; the row leaves the queue.
+    Settled,
     /// The settle window is over and enough look-ups found nothing: one more create, with the same code.
     CreateAgain,
     /// A person has to look.
@@ -109,7 +139,8 @@ pub enum Next {
 pub fn next(work: &Work, outcome: &Outcome, wanted: &Reservation, policy: &Policy, moment: &Moment) -> Next {
     match work.operation {
         Operation::LookUp => after_look_up(work, outcome, wanted, policy, moment),
-        Operation::Create | Operation::Token => after_create(work, outcome, policy, moment),
+        // Calls about what is held are decided by [`next_of_held`].
+        _ => after_create(work, outcome, policy, moment),
     }
 }
 
@@ -117,7 +148,7 @@ fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
     let problem = |class: ErrorClass, sentence: &str| Problem::new(class, sentence);
     match outcome {
         Outcome::Created { reservation_id, .. } => {
-            Next::Synced { reservation_id: reservation_id.clone(), adopted: false, warning: None }
+            Next::Synced { reservation_id: reservation_id.clone(), adopted: false, warning: None, found: None }
         }
         // An earlier create of ours may be what takes the dates.
         Outcome::Refused { class: ErrorClass::DatesTaken, sentence } => {
@@ -137,7 +168,7 @@ fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
         Outcome::Unknown { sentence } => {
             doubt(work, problem(ErrorClass::UnknownOutcome, sentence), true, policy, moment)
         }
-        Outcome::Found(_) | Outcome::Token { .. } => {
+        Outcome::Updated | Outcome::Found(_) | Outcome::Token { .. } => {
             doubt(work, problem(ErrorClass::Internal, "an answer of another kind of call"), true, policy, moment)
         }
     }
@@ -178,12 +209,6 @@ fn confirm(work: &Work, verdict: ErrorClass, problem: Problem, policy: &Policy, 
         problem,
         verdict: Some(verdict),
     }
-}
-
-/// `now + delay`, or the last date that chrono knows.
-fn later(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
-    let delay = TimeDelta::from_std(delay).ok();
-    delay.and_then(|delay| now.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use chrono::TimeDelta;
+
 use super::*;
 use crate::domain::booking::{Booking, Labels, Row};
 use crate::domain::redact::Secret;
@@ -125,7 +127,7 @@ fn every_outcome_of_a_create() {
     let failed = |class| Next::Failed(problem(class));
     let waits =
         Next::Wait { due: at(100) + TimeDelta::milliseconds(500), counted: true, problem: problem(Unavailable) };
-    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None };
+    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None, found: None };
     let cases = [
         ("created", created(), synced),
         ("dates taken: ours, perhaps", refused(DatesTaken), to_be_confirmed(DatesTaken, DatesTaken, 0)),
@@ -199,7 +201,7 @@ fn a_new_token_rejected_is_a_refusal_to_be_confirmed() {
     let new = Moment { token_is_new: true, ..moment(100) };
     let expected = to_be_confirmed(ErrorClass::Refused, ErrorClass::Credentials, 0);
     assert_eq!(decide(&create(), &rejected(), new), expected);
-    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None };
+    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None, found: None };
     assert_eq!(decide(&create(), &created(), new), synced, "a new token accepted");
     assert_eq!(decide(&create(), &throttled(), new), Next::Ready(problem(ErrorClass::Throttled)));
 }

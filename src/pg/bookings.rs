@@ -160,7 +160,7 @@ impl Bookings {
             "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8 FROM {table} b \
               WHERE b.guestly_reservation_id IS NULL AND b.{payment}::text = ANY ($1) \
               AND b.guestly_sync_status IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
-             UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready'), \
+             UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready') OR EXISTS (SELECT FROM guestly.changes), \
               (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
               (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed')",
             key = self.key(),

@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
-use super::record::{Change, DELETED_IN_DOUBT, record_all};
+use super::record::{Change, DELETED_IN_DOUBT, deleted_and_held, record_all};
 use super::session::{Result, SqlError};
-use super::settings::Settings;
+use super::settings::{Settings, paid_statuses};
 use super::statement;
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::held::Known;
 use crate::domain::outcome::Operation;
-use crate::domain::plan::{Plan, Queued, Rules, plan};
+use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
 
 /// What a claim gave.
@@ -50,10 +51,11 @@ pub fn claim(
             claimed.busy = true;
             continue;
         }
+        let gone = matches!(row, Ok(None));
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.keep_code(due.code.as_deref());
-                claimed.jobs.push(Job { due, operation, reservation, claim: claim(), generation: 0 });
+                claimed.jobs.push(Job { due, operation, reservation, claim: claim(), generation: 0, gone });
             }
             Decision::Settled(change) => settled.push(*change),
         }
@@ -74,16 +76,37 @@ enum Decision {
 
 fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
     let settled = |change: Change| Decision::Settled(Box::new(change));
-    let row = match row {
-        Ok(Some(row)) => row,
-        Ok(None) => return settled(gone(&due, now)),
-        Err(error) => return settled(failed(&due, unreadable(&error), now)),
+    let queued = Queued {
+        force: due.force,
+        in_doubt: due.in_doubt,
+        creating: due.code.is_some() || due.doubt_since.is_some(),
+        unsure: due.in_doubt && !due.settled,
+        known: due.known.clone(),
     };
-    let queued = Queued { force: due.force, in_doubt: due.in_doubt, known: due.known.clone() };
-    match plan(&row, &queued, rules) {
+    let (planned, reference) = match (row, &due.known) {
+        (Ok(Some(row)), _) => (plan(&row, &queued, rules, now), row.get(Field::Reference).map(str::to_owned)),
+        (Ok(None), Some(known)) => match plan_deleted(&due.booking_id, known, &queued, rules, now) {
+            Plan::Done => return settled(deleted(&due, known, now)),
+            planned => (planned, None),
+        },
+        (Ok(None), None) => return settled(gone(&due, now)),
+        (Err(error), _) => return settled(failed(&due, unreadable(&error), now)),
+    };
+    match planned {
         Plan::Call(operation, reservation) => Decision::Call(due, operation, reservation),
+        Plan::Wait(until) => {
+            let kept = Kept {
+                problem: due.problem.clone(),
+                look_ups: due.look_ups,
+                look_up_first: due.in_doubt,
+                held: true,
+                state: if queued.unsure { "unknown" } else { "waiting" },
+                ..Kept::waiting(due.attempts, until)
+            };
+            settled(Change { kept: Some(kept), attempt: None, ..without_call(&due, "plan", "waits", None, now) })
+        }
         Plan::Done => {
-            let id = due.known.clone().unwrap_or_default();
+            let id = due.known.as_ref().map(|known| known.reservation_id.clone()).unwrap_or_default();
             let write = Some(WriteBack::synced(&due.booking_id, &id, due.attempts));
             settled(Change { write, ..without_call(&due, "plan", "nothing_to_do", None, now) })
         }
@@ -92,10 +115,7 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
             let why = Problem::new(ErrorClass::InvalidBooking, why);
             settled(Change { write, withdrawn: true, ..without_call(&due, "plan", "withdrawn", Some(why), now) })
         }
-        Plan::Fail(problem) => {
-            let reference = row.get(Field::Reference).map(str::to_owned);
-            settled(Change { reference, ..failed(&due, problem, now) })
-        }
+        Plan::Fail(problem) => settled(Change { reference, ..failed(&due, problem, now) }),
     }
 }
 
@@ -115,6 +135,13 @@ fn gone(due: &Due, now: DateTime<Utc>) -> Change {
     Change { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
+/// Guestly holds what the host has deleted: a person decides, unless it was over anyway or never real.
+fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
+    let change = Change { reference: Some(known.code.clone()), ..gone(due, now) };
+    let held = !known.is_test() && !known.aspects.is_over();
+    Change { deleted: held.then(|| deleted_and_held(&known.reservation_id)), ..change }
+}
+
 fn unreadable(error: &SqlError) -> Problem {
     let sentence = format!("the booking cannot be read: {}; see guestly.field_map", error.words());
     Problem::new(ErrorClass::InvalidBooking, sentence)
@@ -128,5 +155,13 @@ pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
         table.insert(row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
         Ok(())
     })?;
-    Ok(Rules { tables, labels: bookings.labels(), source: settings.source.clone(), test_mode: settings.test_mode })
+    Ok(Rules {
+        tables,
+        labels: bookings.labels(),
+        source: settings.source.clone(),
+        test_mode: settings.test_mode,
+        paid: paid_statuses(),
+        settle: settings.policy.settle,
+        cancel_on_delete: settings.cancel_on_delete,
+    })
 }

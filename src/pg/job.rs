@@ -4,13 +4,21 @@
 use chrono::{DateTime, Utc};
 
 use super::bookings::WriteBack;
-use super::queue::{Attempt, Due, Held, Intent, Kept};
+use super::queue::{Attempt, Due, Intent, Kept};
 use super::record::Change;
-use crate::domain::error::Problem;
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::held::{Known, difference};
 use crate::domain::outcome::{Operation, Outcome};
 use crate::domain::request::ApiRequest;
 use crate::domain::reservation::{Reservation, look_up};
-use crate::domain::transition::{Next, Work};
+use crate::domain::transition::{Moment, Next, Policy, Work, next, next_of_held};
+use crate::domain::update;
+
+mod held;
+mod log;
+
+pub use log::token_attempt;
+use log::{said, word};
 
 /// A claimed booking.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +33,8 @@ pub struct Job {
     pub claim: i64,
     /// The token's generation it is sent with.
     pub generation: u64,
+    /// The booking's row is gone: nothing is written back.
+    pub gone: bool,
 }
 
 /// How a call went, for the log.
@@ -41,9 +51,15 @@ pub struct Trace {
 }
 
 impl Job {
-    /// Tries, this one included if it is a create.
+    /// Tries, this one included if it creates or changes something.
     pub fn attempts(&self) -> u32 {
-        self.due.attempts.saturating_add(u32::from(self.operation == Operation::Create))
+        self.due.attempts.saturating_add(u32::from(!self.operation.is_read()))
+    }
+
+    /// What Guestly holds, if the call is about that.
+    fn known(&self) -> Option<&Known> {
+        let about_held = self.operation.is_update() || self.operation == Operation::ReadBack;
+        self.due.known.as_ref().filter(|_| about_held)
     }
 
     /// What is written before the call leaves.
@@ -53,20 +69,29 @@ impl Job {
             claim: self.claim,
             operation: self.operation.as_str(),
             attempts: self.attempts(),
-            code: self.reservation.code.clone(),
+            code: self.known().is_none().then(|| self.reservation.code.clone()),
         }
     }
 
     /// The call.
     pub fn request(&self) -> ApiRequest {
-        match self.operation {
-            Operation::LookUp => look_up(&self.reservation.code),
-            Operation::Create | Operation::Token => self.reservation.create(),
+        match (self.operation, self.known()) {
+            (Operation::LookUp, _) => look_up(&self.reservation.code),
+            (operation, Some(known)) => update::request(operation, &self.reservation, known),
+            _ => self.reservation.create(),
+        }
+    }
+
+    /// What becomes of the booking.
+    pub fn next(&self, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+        match self.known() {
+            Some(known) => next_of_held(&self.work(), known, outcome, &self.reservation, policy, moment),
+            None => next(&self.work(), outcome, &self.reservation, policy, moment),
         }
     }
 
     /// What the state machine looks at.
-    pub fn work(&self) -> Work {
+    fn work(&self) -> Work {
         Work {
             operation: self.operation,
             attempts: self.attempts(),
@@ -95,15 +120,15 @@ impl Job {
             request_id: trace.request_id.clone(),
         };
         let (kept, held, write, problem) = match next {
-            Next::Synced { reservation_id, adopted, warning } => {
+            _ if self.known().is_some() => self.held_rows(outcome, next),
+            Next::Synced { reservation_id, adopted, warning, found } => {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
-                let warning = warning.map(|words| Problem::new(crate::domain::error::ErrorClass::Refused, words));
-                (
-                    None,
-                    Some(Held { reservation_id, reservation: *self.reservation.clone(), adopted }),
-                    Some(write),
-                    warning,
-                )
+                let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
+                let held = self.made(reservation_id, adopted, found.as_deref());
+                // It changed while its create was in flight or in doubt.
+                let changed = difference(&self.reservation, &held.learned.aspects).is_some();
+                let kept = changed.then(|| Kept { held: true, ..Kept::waiting(tries, trace.started) });
+                (kept, Some(held), Some(write), warning)
             }
             other => {
                 let kept = self.kept(other, tries);
@@ -114,22 +139,16 @@ impl Job {
             }
         };
         let attempt = Some(attempt(problem));
-        let reference = self.reservation.booking.reference.clone();
-        Change {
-            booking_id: id,
-            reference,
-            claim: Some(self.claim),
-            kept,
-            held,
-            write,
-            attempt,
-            withdrawn: false,
-            deleted: None,
-        }
+        let write = write.filter(|_| !self.gone);
+        Change { kept, held, write, attempt, ..self.blank() }
     }
 
     /// The row as it was before the claim: the call certainly never left.
     pub fn unsent(self) -> Change {
+        if self.known().is_some() {
+            return Change { kept: Some(self.kept_as_it_was()), ..self.blank() };
+        }
+        let blank = self.blank();
         let due = self.due;
         let known = due.doubt_since.is_some() || due.verdict.is_some();
         let kept = Kept {
@@ -141,14 +160,19 @@ impl Job {
             creates: due.creates,
             verdict: due.verdict,
             look_up_first: self.operation == Operation::LookUp && !known,
+            held: false,
             problem: due.problem,
         };
-        let reference = self.reservation.booking.reference.clone();
+        Change { kept: Some(kept), ..blank }
+    }
+
+    /// A change of nothing, with the fence.
+    fn blank(&self) -> Change {
         Change {
-            booking_id: due.booking_id,
-            reference,
+            booking_id: self.due.booking_id.clone(),
+            reference: self.reservation.booking.reference.clone(),
             claim: Some(self.claim),
-            kept: Some(kept),
+            kept: None,
             held: None,
             write: None,
             attempt: None,
@@ -170,6 +194,7 @@ impl Job {
             creates: due.creates,
             verdict: None,
             look_up_first: self.operation == Operation::LookUp && due.doubt_since.is_none() && due.verdict.is_none(),
+            held: false,
             problem: due.problem.clone(),
         };
         match next {
@@ -194,34 +219,11 @@ impl Job {
             },
             Next::CreateAgain => Kept { doubt_since: None, look_ups: 0, look_up_first: false, ..same },
             Next::Failed(problem) => Kept { creates: due.creates, problem: Some(problem), ..Kept::failed(tries) },
-            // Handled by the caller: it leaves the queue.
-            Next::Synced { .. } => same,
+            // Handled by the caller.
+            Next::Synced { .. } | Next::Changed { .. } | Next::Unsure { .. } | Next::Differs { .. } | Next::Settled => {
+                same
+            }
         }
-    }
-}
-
-/// What the log says was wrong: the outcome's own words, not those that the booking keeps from before.
-fn said(outcome: &Outcome, kept: &Kept) -> Option<Problem> {
-    match outcome {
-        Outcome::Found(_) if kept.state != "failed" => None,
-        _ => kept.problem.clone(),
-    }
-}
-
-/// One word for the log.
-fn word(outcome: &Outcome, next: &Next) -> &'static str {
-    match (outcome, next) {
-        (_, Next::Synced { adopted: true, .. }) => "adopted",
-        (Outcome::Created { .. }, _) => "created",
-        (Outcome::Found(hits), _) if hits.is_empty() => "not_found",
-        (Outcome::Found(_), _) => "found",
-        (Outcome::Token { .. }, _) => "token",
-        (Outcome::Refused { .. }, _) => "refused",
-        (Outcome::TokenRejected { .. }, _) => "rejected",
-        (Outcome::Throttled { .. }, _) => "throttled",
-        (Outcome::NotSent { .. }, _) => "not_sent",
-        (Outcome::Unavailable { .. }, _) => "unavailable",
-        (Outcome::Unknown { .. }, _) => "unknown",
     }
 }
 
@@ -254,32 +256,5 @@ pub fn without_call(
         attempt: Some(attempt),
         withdrawn: false,
         deleted: None,
-    }
-}
-
-/// The log's row for a token request.
-pub fn token_attempt(outcome: &Outcome, trace: Trace) -> Attempt {
-    use crate::domain::error::ErrorClass;
-    let problem = match outcome {
-        Outcome::Token { .. } | Outcome::Created { .. } | Outcome::Found(_) => None,
-        Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => {
-            Some((ErrorClass::Credentials, sentence))
-        }
-        Outcome::Throttled { sentence, .. } => Some((ErrorClass::Throttled, sentence)),
-        Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } => {
-            Some((ErrorClass::Unavailable, sentence))
-        }
-        Outcome::Unknown { sentence } => Some((ErrorClass::UnknownOutcome, sentence)),
-    };
-    Attempt {
-        booking_id: None,
-        attempt: 0,
-        operation: Operation::Token.as_str(),
-        started: trace.started,
-        duration_ms: trace.duration_ms,
-        http_status: trace.http_status,
-        outcome: word(outcome, &Next::CreateAgain),
-        problem: problem.map(|(class, sentence)| Problem::new(class, sentence.clone())),
-        request_id: trace.request_id,
     }
 }

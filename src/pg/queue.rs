@@ -6,11 +6,15 @@ use pgrx::datum::DatumWithOid;
 
 use super::bookings::Probed;
 use super::session::Result;
-use super::statement::{self, Tuple};
-use crate::domain::error::{ErrorClass, Problem};
+use super::statement;
+use crate::domain::error::ErrorClass;
 
+mod due;
+mod held;
 mod rows;
 
+pub use due::due;
+pub use held::{absorb, keep};
 pub use rows::*;
 
 /// Rows that one step of pruning deletes; the statement says the same number.
@@ -33,34 +37,6 @@ pub fn gate(system: &str, database: pgrx::pg_sys::Oid, environment: &str) -> Res
         Ok(Gate { paused: row.get(1)?.unwrap_or(true), armed: row.get(2)?.unwrap_or(false), version: row.get(3)? })
     })?;
     Ok(gate.unwrap_or_default())
-}
-
-/// Up to `limit` bookings that may go now, nearest arrival first, locked; none of `calling`.
-pub fn due(now: DateTime<Utc>, limit: u32, calling: Vec<String>) -> Result<Vec<Due>> {
-    let args: [DatumWithOid; 3] = [seconds(now).into(), i64::from(limit).into(), calling.into()];
-    statement::rows(include_str!("../../sql/queries/due.sql"), &args, |row| {
-        let class =
-            |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));
-        let sentence = row.get::<String>(10)?.unwrap_or_default();
-        Ok(Due {
-            booking_id: row.get(1)?.unwrap_or_default(),
-            attempts: natural(row, 2)?,
-            force: row.get(3)?.unwrap_or_default(),
-            in_doubt: row.get(4)?.unwrap_or_default(),
-            doubt_since: row.get::<f64>(5)?.map(time),
-            look_ups: natural(row, 6)?,
-            creates: natural(row, 7)?,
-            verdict: class(8)?,
-            problem: class(9)?.map(|class| Problem::new(class, sentence)),
-            code: row.get(11)?,
-            known: row.get(12)?,
-            claim: row.get(13)?,
-        })
-    })
-}
-
-fn natural(row: &Tuple, column: usize) -> Result<u32> {
-    Ok(row.get::<i32>(column)?.and_then(|number| u32::try_from(number).ok()).unwrap_or_default())
 }
 
 /// When something is due again.
@@ -92,8 +68,8 @@ pub struct Intent {
     pub operation: &'static str,
     /// Tries, this one included.
     pub attempts: u32,
-    /// Confirmation code.
-    pub code: String,
+    /// Confirmation code of a create or its look-up.
+    pub code: Option<String>,
 }
 
 /// Writes the intents.
@@ -123,7 +99,7 @@ pub fn follow_timeline(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()> {
 /// Writes what stays in the queue; gives the bookings whose claim was still ours.
 pub fn record(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
     let seconds_of = |at: &Option<DateTime<Utc>>| at.map(seconds);
-    let args: [DatumWithOid; 12] = [
+    let args: [DatumWithOid; 13] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1).into(),
         column(rows, |row| row.2.state).into(),
@@ -136,6 +112,7 @@ pub fn record(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
         column(rows, |row| row.2.look_up_first).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.class.as_str())).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
+        column(rows, |row| row.2.held).into(),
     ];
     statement::rows(include_str!("../../sql/queries/record.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
 }
@@ -150,28 +127,6 @@ pub fn finish(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
 pub fn still_ours(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
     let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
     statement::rows(include_str!("../../sql/queries/still_ours.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
-}
-
-/// Writes what Guestly holds: (booking, what).
-pub fn keep(rows: &[(String, Held)]) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let args: [DatumWithOid; 12] = [
-        column(rows, |row| row.0.clone()).into(),
-        column(rows, |row| row.1.reservation_id.clone()).into(),
-        column(rows, |row| row.1.reservation.code.clone()).into(),
-        column(rows, |row| row.1.reservation.status.clone()).into(),
-        column(rows, |row| row.1.reservation.listing_id.clone()).into(),
-        column(rows, |row| row.1.reservation.booking.check_in.to_string()).into(),
-        column(rows, |row| row.1.reservation.booking.check_out.to_string()).into(),
-        column(rows, |row| signed(row.1.reservation.booking.adults)).into(),
-        column(rows, |row| signed(row.1.reservation.booking.children)).into(),
-        column(rows, |row| signed(row.1.reservation.booking.infants)).into(),
-        column(rows, |row| signed(row.1.reservation.booking.pets)).into(),
-        column(rows, |row| row.1.adopted).into(),
-    ];
-    statement::run(include_str!("../../sql/queries/keep.sql"), &args)
 }
 
 /// Writes the log.
@@ -191,9 +146,10 @@ pub fn log(rows: &[Attempt]) -> Result<()> {
     statement::run(include_str!("../../sql/queries/log.sql"), &args)
 }
 
-/// Makes every claim of a dead worker unknown; `look` is when it is looked up.
-pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()> {
-    statement::run(include_str!("../../sql/queries/rescue.sql"), &[seconds(now).into(), seconds(look).into()])
+/// Makes every claim of a dead worker unknown; `look` is when a create is looked up, `settled` when a change is read back.
+pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>) -> Result<()> {
+    let args: [DatumWithOid; 3] = [seconds(now).into(), seconds(look).into(), seconds(settled).into()];
+    statement::run(include_str!("../../sql/queries/rescue.sql"), &args)
 }
 
 /// Moves every waiting time by that many seconds.

@@ -121,8 +121,8 @@ fn alert(change: &Change) -> Option<Raised> {
         });
     }
     let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
-    let doubled =
-        change.attempt.as_ref().filter(|_| change.held.is_some()).and_then(|attempt| attempt.problem.as_ref());
+    let adopted = change.held.as_ref().is_some_and(|held| held.adopted);
+    let doubled = change.attempt.as_ref().filter(|_| adopted).and_then(|attempt| attempt.problem.as_ref());
     let (kind, problem) = match (failed, doubled) {
         (Some(problem), _) => (AlertKind::of_failure(problem.class), problem),
         (None, Some(problem)) => (AlertKind::TwoReservations, problem),
@@ -131,7 +131,7 @@ fn alert(change: &Change) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(change.booking_id.clone()),
         reference: change.reference.clone(),
-        arrival: change.held.as_ref().map(|held| held.reservation.booking.check_in),
+        arrival: change.held.as_ref().and_then(|held| held.learned.aspects.check_in),
         class: Some(problem.class),
         ..Raised::about_lane(kind, problem.sentence.clone())
     })
@@ -140,12 +140,17 @@ fn alert(change: &Change) -> Option<Raised> {
 /// What is said of a booking that is gone while nobody knows whether Guestly holds it.
 pub const DELETED_IN_DOUBT: &str = "the booking was deleted while its outcome at Guestly was unknown";
 
+/// What is said of a booking that is gone while Guestly holds it.
+pub fn deleted_and_held(reservation_id: &str) -> String {
+    format!("the booking was deleted, and Guestly holds reservation {reservation_id}")
+}
+
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
 fn forget(change: &mut Change) {
     change.write = None;
     let kept = change.kept.take();
     change.deleted = match &change.held {
-        Some(held) => Some(format!("the booking was deleted, and Guestly holds reservation {}", held.reservation_id)),
+        Some(held) => Some(deleted_and_held(&held.reservation_id)),
         None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| DELETED_IN_DOUBT.to_owned()),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
@@ -194,6 +199,7 @@ impl Kept {
             creates: 0,
             verdict: None,
             look_up_first: false,
+            held: false,
             problem: None,
         }
     }

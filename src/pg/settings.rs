@@ -35,6 +35,7 @@ static CLIENT_ID: Text = Text::new(None);
 static CLIENT_SECRET: Text = Text::new(None);
 // What payment providers call a successful payment.
 static PAID_STATUSES: Text = Text::new(Some(c"paid, completed, succeeded"));
+static CANCEL_ON_DELETE: GucSetting<bool> = GucSetting::<bool>::new(false);
 static SOURCE: Text = Text::new(Some(c"website"));
 // With the breaker holding outages apart, eight tries with growing pauses span about ten minutes.
 static MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(8);
@@ -74,6 +75,14 @@ fn switches() {
         "GUESTLY_SYNC_ENABLED",
     );
     flag(c"guestly_sync.test_mode", c"Does everything but the HTTP calls.", &TEST_MODE, "GUESTLY_TEST_MODE");
+    GucRegistry::define_bool_guc(
+        c"guestly_sync.cancel_on_delete",
+        c"Cancels the reservation of a booking whose row is deleted; off: an alert says so, and Guestly keeps it.",
+        c"",
+        &CANCEL_ON_DELETE,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
     text_from(
         c"guestly_sync.base_url",
         c"Address of the Guesty Open API.",
@@ -184,6 +193,8 @@ pub struct Settings {
     pub base_url: String,
     /// Where tokens are fetched.
     pub token_url: String,
+    /// A deleted booking is cancelled.
+    pub cancel_on_delete: bool,
     /// Guestly's `source`.
     pub source: String,
     /// Calls in flight at once.
@@ -216,6 +227,7 @@ impl Settings {
             test_mode: TEST_MODE.get().is_some_and(|setting| setting.get()),
             base_url: late(&BASE_URL),
             token_url: late(&TOKEN_URL),
+            cancel_on_delete: CANCEL_ON_DELETE.get(),
             source: string(&SOURCE),
             concurrency: natural(&CONCURRENCY),
             limits: Limits {

@@ -1,10 +1,12 @@
-//! A booking was paid: one row into `guestly.queue`, in the same transaction. The sale comes first: whatever goes wrong here
-//! becomes a WARNING, and the sweep finds the booking later. Main thread of the session that pays.
+//! A booking was paid: one row into `guestly.queue`, in the same transaction. A booking that is known there was changed or
+//! deleted: one row into `guestly.changes`, and the worker looks at it. The sale comes first: whatever goes wrong here becomes
+//! a WARNING, and the sweep finds a paid booking later. Main thread of the session that pays.
 //!
 //! The row trigger only notes the booking; the statement trigger writes all that were noted with one INSERT. Where no
 //! statement trigger fires (a BEFORE trigger of the host that sets the payment status), the end of the transaction writes.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pgrx::prelude::*;
@@ -18,9 +20,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// Rows of one INSERT: bounds the memory of a statement that flips a million bookings.
 const BATCH: usize = 10_000;
 
-/// A booking that became paid in this transaction.
+/// A booking that became paid, was changed or deleted in this transaction.
 struct Noted {
     sub: Sub,
+    paid: bool,
     booking_id: String,
     arrival: Option<String>,
 }
@@ -32,7 +35,7 @@ thread_local! {
     static PAID: RefCell<(String, Vec<String>)> = const { RefCell::new((String::new(), Vec::new())) };
 }
 
-/// AFTER INSERT OR UPDATE FOR EACH ROW; arguments: key column, payment column, arrival column or ''.
+/// AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW; arguments: key column, payment column, arrival column or ''.
 #[pg_trigger]
 fn guestly_note_paid<'a>(
     trigger: &'a PgTrigger<'a>,
@@ -43,7 +46,7 @@ fn guestly_note_paid<'a>(
     Ok(trigger.new())
 }
 
-/// AFTER INSERT OR UPDATE FOR EACH STATEMENT.
+/// AFTER INSERT OR UPDATE OR DELETE FOR EACH STATEMENT.
 #[pg_trigger]
 fn guestly_queue_paid<'a>(
     trigger: &'a PgTrigger<'a>,
@@ -54,14 +57,14 @@ fn guestly_queue_paid<'a>(
 
 fn note(row: &sys::TriggerRow) {
     let paid = |status: Option<String>| status.is_some_and(|status| is_paid(&status));
-    if !paid(row.new_value(1)) || paid(row.old_value(1)) {
+    let became_paid = !row.is_deleted() && paid(row.new_value(1)) && !paid(row.old_value(1));
+    if !became_paid && row.is_inserted() {
         return;
     }
     let Some(booking_id) = row.new_value(0) else { return };
     register();
-    NOTED.with_borrow_mut(|noted| {
-        noted.push(Noted { sub: sys::transaction::current_sub(), booking_id, arrival: row.new_value(2) })
-    });
+    let (sub, arrival) = (sys::transaction::current_sub(), row.new_value(2));
+    NOTED.with_borrow_mut(|noted| noted.push(Noted { sub, paid: became_paid, booking_id, arrival }));
 }
 
 /// True for a payment status that means paid.
@@ -91,8 +94,6 @@ fn flush() {
 }
 
 fn queue(noted: &[Noted]) -> session::Result<()> {
-    let ids: Vec<&str> = noted.iter().map(|booking| booking.booking_id.as_str()).collect();
-    let arrivals: Vec<Option<&str>> = noted.iter().map(|booking| booking.arrival.as_deref()).collect();
     let (user, context) = sys::current_user();
     let level = sys::GucLevel::open();
     sys::set_locally(c"lock_timeout", &format!("{}ms", patience().as_millis()));
@@ -100,10 +101,27 @@ fn queue(noted: &[Noted]) -> session::Result<()> {
     sys::set_locally(c"plan_cache_mode", "force_generic_plan");
     sys::set_locally(c"enable_seqscan", "off");
     sys::set_current_user(sys::extension_owner(), context | sys::LOCAL_USER_CHANGE);
-    statement::run(include_str!("../../sql/queries/enqueue.sql"), &[ids.into(), arrivals.into()])?;
+    let (paid, mut changed): (Vec<&Noted>, Vec<&Noted>) = noted.iter().partition(|booking| booking.paid);
+    let queued = write(include_str!("../../sql/queries/enqueue.sql"), &paid)?;
+    if queued.len() < paid.len() {
+        // Known already: whatever changed with the payment counts.
+        let queued: HashSet<&str> = queued.iter().map(String::as_str).collect();
+        changed.extend(paid.into_iter().filter(|booking| !queued.contains(booking.booking_id.as_str())));
+    }
+    write(include_str!("../../sql/queries/note_changes.sql"), &changed)?;
     sys::set_current_user(user, context);
     level.close();
     Ok(())
+}
+
+/// Runs a statement over bookings; gives the ids that it returns.
+fn write(sql: &str, bookings: &[&Noted]) -> session::Result<Vec<String>> {
+    if bookings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = bookings.iter().map(|booking| booking.booking_id.as_str()).collect();
+    let arrivals: Vec<Option<&str>> = bookings.iter().map(|booking| booking.arrival.as_deref()).collect();
+    statement::rows(sql, &[ids.into(), arrivals.into()], |row| Ok(row.get(1)?.unwrap_or_default()))
 }
 
 /// How long a lock may be waited for: never so long that the payment itself runs into its statement_timeout.

@@ -180,7 +180,7 @@ impl Life {
                 (row.doubt_since, row.look_ups, row.verdict) = (None, 0, None);
                 self.in_doubt = false;
             }
-            Next::Synced { .. } | Next::Failed(_) => self.end = Some(decided),
+            _ => self.end = Some(decided),
         }
     }
 

@@ -44,6 +44,7 @@ pub fn our_hit(reservation_id: String) -> Hit {
         check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
         created_at: None,
         total: None,
+        ..Hit::default()
     }
 }
 

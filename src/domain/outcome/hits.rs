@@ -6,8 +6,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
+use crate::domain::held::Party;
+
 /// A reservation found by a look-up. Everything but the id may be missing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hit {
     /// Guesty's id of the reservation.
     pub reservation_id: String,
@@ -25,6 +27,10 @@ pub struct Hit {
     pub check_out: Option<NaiveDate>,
     /// When Guesty created it.
     pub created_at: Option<DateTime<Utc>>,
+    /// Who comes.
+    pub party: Option<Party>,
+    /// How many come, infants and pets aside.
+    pub guests: Option<u32>,
     /// The total as Guesty shows it, a decimal in major units of the listing's currency.
     pub total: Option<String>,
 }
@@ -51,6 +57,8 @@ fn hit(row: &Value) -> Option<Hit> {
         check_in: date(row, "checkInDateLocalized", "checkIn"),
         check_out: date(row, "checkOutDateLocalized", "checkOut"),
         created_at: instant(row.get("createdAt")).or_else(|| instant(row.get("creationTime"))),
+        party: party(row),
+        guests: row.get("guestsCount").and_then(count),
         total: total(row),
     })
 }
@@ -107,6 +115,22 @@ fn date(row: &Value, localized: &str, plain: &str) -> Option<NaiveDate> {
         .into_iter()
         .flatten()
         .find_map(|value| NaiveDate::parse_from_str(value.as_str()?.get(..10)?, "%Y-%m-%d").ok())
+}
+
+/// None unless the adults are told.
+fn party(row: &Value) -> Option<Party> {
+    let party = row.get("numberOfGuests")?;
+    let of = |name: &str| party.get(name).and_then(count);
+    Some(Party {
+        adults: of("numberOfAdults")?,
+        children: of("numberOfChildren").unwrap_or(0),
+        infants: of("numberOfInfants").unwrap_or(0),
+        pets: of("numberOfPets").unwrap_or(0),
+    })
+}
+
+fn count(value: &Value) -> Option<u32> {
+    text(Some(value))?.parse().ok()
 }
 
 fn instant(value: Option<&Value>) -> Option<DateTime<Utc>> {

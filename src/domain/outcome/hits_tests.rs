@@ -8,7 +8,7 @@ use super::*;
 
 #[test]
 fn look_ups() {
-    let row = r#"{"reservationId":"r1","status":"confirmed","confirmationCode":"GS-1","originId":"bk-1","checkIn":"2027-05-09T22:00:00.000Z","checkInDateLocalized":"2027-05-10","checkOut":"2027-05-14T09:00:00Z","stay":[{"listingId":"l1","unitId":"u1","unitTypeId":"l1"}],"createdAt":"2027-01-03T10:15:00.000Z","money":{"totalPrice":720.5}}"#;
+    let row = r#"{"reservationId":"r1","status":"confirmed","confirmationCode":"GS-1","originId":"bk-1","checkIn":"2027-05-09T22:00:00.000Z","checkInDateLocalized":"2027-05-10","checkOut":"2027-05-14T09:00:00Z","stay":[{"listingId":"l1","unitId":"u1","unitTypeId":"l1"}],"createdAt":"2027-01-03T10:15:00.000Z","guestsCount":"3","numberOfGuests":{"numberOfAdults":2,"numberOfChildren":1},"money":{"totalPrice":720.5}}"#;
     let hit = Hit {
         reservation_id: "r1".into(),
         status: Some("confirmed".into()),
@@ -18,6 +18,8 @@ fn look_ups() {
         check_in: NaiveDate::from_ymd_opt(2027, 5, 10),
         check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
         created_at: Some(Utc.with_ymd_and_hms(2027, 1, 3, 10, 15, 0).unwrap()),
+        party: Some(Party { adults: 2, children: 1, infants: 0, pets: 0 }),
+        guests: Some(3),
         total: Some("720.5".into()),
     };
     let look_up = |body: &str| classify(Operation::LookUp, &answer(200, body), now());

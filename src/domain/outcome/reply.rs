@@ -10,8 +10,18 @@ pub enum Operation {
     Token,
     /// Create a reservation.
     Create,
-    /// Search reservations.
+    /// Search reservations by confirmation code.
     LookUp,
+    /// Read the reservation that is held, by its id.
+    ReadBack,
+    /// Change its status; how it is cancelled.
+    Status,
+    /// Change its dates.
+    Dates,
+    /// Change who comes.
+    Guests,
+    /// Move it to another listing.
+    Relocate,
 }
 
 impl Operation {
@@ -21,7 +31,22 @@ impl Operation {
             Operation::Token => "token",
             Operation::Create => "create",
             Operation::LookUp => "look_up",
+            Operation::ReadBack => "read_back",
+            Operation::Status => "status",
+            Operation::Dates => "dates",
+            Operation::Guests => "guests",
+            Operation::Relocate => "relocate",
         }
+    }
+
+    /// True for what changes a reservation that Guestly holds.
+    pub const fn is_update(self) -> bool {
+        matches!(self, Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate)
+    }
+
+    /// True for what only asks.
+    pub const fn is_read(self) -> bool {
+        matches!(self, Operation::LookUp | Operation::ReadBack)
     }
 }
 

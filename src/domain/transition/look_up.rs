@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{Moment, Next, Policy, Work, later};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::{Hit, Outcome};
-use crate::domain::reservation::Reservation;
+use crate::domain::reservation::{Reservation, is_active_status};
 use crate::domain::retry::{look_up_at, settled};
 
 /// Look-ups that must have found nothing before the one that ends a doubt: a clock that jumps ahead, or look-ups that
@@ -39,7 +39,7 @@ pub(super) fn after_look_up(
         Outcome::Unknown { sentence } => again(ErrorClass::UnknownOutcome, sentence, tries),
         // It will be refused again, and no breaker opens for it: as seldom as the settings know.
         Outcome::Refused { sentence, .. } => again(ErrorClass::UnknownOutcome, sentence, u32::MAX),
-        Outcome::Created { .. } | Outcome::Token { .. } => {
+        Outcome::Created { .. } | Outcome::Updated | Outcome::Token { .. } => {
             again(ErrorClass::Internal, "an answer of another kind of call", tries)
         }
     }
@@ -47,17 +47,24 @@ pub(super) fn after_look_up(
 
 /// None if there is none of ours. The oldest that is this booking is kept; only if none is, a person has to look.
 fn adopt(ours: &[&Hit], wanted: &Reservation) -> Option<Next> {
-    let same: Vec<&Hit> = ours.iter().copied().filter(|hit| wanted.difference(hit).is_none()).collect();
+    let same: Vec<&Hit> = ours.iter().copied().filter(|hit| is_this(hit, wanted)).collect();
     let hit = oldest(&same).or_else(|| oldest(ours))?;
     let (id, code, hits) = (&hit.reservation_id, &wanted.code, ours.len());
-    if let Some(sides) = wanted.difference(hit) {
+    if let Some(sides) = wanted.difference(hit).filter(|_| !is_this(hit, wanted)) {
         let sentence = format!("Guestly holds reservation {id} under our code {code}, but not this booking: {sides}");
         return Some(Next::Failed(Problem::new(ErrorClass::Refused, sentence)));
     }
     let warning = (hits > 1).then(|| {
         format!("Guestly holds {hits} reservations with the code {code}; {id} was kept, the others need a person")
     });
-    Some(Next::Synced { reservation_id: id.clone(), adopted: true, warning })
+    Some(Next::Synced { reservation_id: id.clone(), adopted: true, warning, found: Some(Box::new((*hit).clone())) })
+}
+
+/// The same booking, or made for it by us before it was changed. What has ended is not worth keeping.
+fn is_this(hit: &Hit, wanted: &Reservation) -> bool {
+    let ended = wanted.is_active() && hit.status.as_deref().is_some_and(|status| !is_active_status(status));
+    let origin = hit.origin_id.as_deref() == Some(&wanted.origin_id);
+    wanted.difference(hit).is_none() || origin && !ended
 }
 
 /// Guestly's ids grow with time; where the answer tells of each when it was made, that decides.

@@ -36,11 +36,17 @@ fn ours() -> Hit {
         check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
         created_at: None,
         total: None,
+        ..Hit::default()
     }
 }
 
 fn hit(id: &str, created_at: Option<i64>) -> Hit {
     Hit { reservation_id: id.to_owned(), created_at: created_at.map(at), ..ours() }
+}
+
+/// Other dates, and nothing that says it was made for this booking.
+fn moved(id: &str) -> Hit {
+    Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), origin_id: None, ..hit(id, None) }
 }
 
 fn decide(work: &Work, outcome: &Outcome, moment: &Moment) -> Next {
@@ -51,8 +57,14 @@ fn nothing(work: &Work, seconds: i64) -> Next {
     decide(work, &Outcome::Found(vec![]), &moment(seconds))
 }
 
-fn adopted(id: &str, warning: Option<&str>) -> Next {
-    Next::Synced { reservation_id: id.to_owned(), adopted: true, warning: warning.map(str::to_owned) }
+fn adopted(hit: &Hit, warning: Option<&str>) -> Next {
+    let found = Some(Box::new(hit.clone()));
+    Next::Synced {
+        reservation_id: hit.reservation_id.clone(),
+        adopted: true,
+        warning: warning.map(str::to_owned),
+        found,
+    }
 }
 
 /// `work` goes on being looked up, changed by nothing but this.
@@ -78,20 +90,32 @@ fn what_is_found_is_adopted_whatever_the_row_says() {
         ("token verdict", token_verdict()),
     ];
     for (name, work) in cases {
-        assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(100)), adopted("r1", None), "{name}");
+        assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(100)), adopted(&ours(), None), "{name}");
     }
     let bare = Hit { confirmation_code: None, status: None, origin_id: None, listing_ids: vec![], ..ours() };
     let bare = Hit { check_in: None, check_out: None, ..bare };
-    assert_eq!(decide(&look_up(), &Outcome::Found(vec![bare]), &moment(0)), adopted("r1", None), "the filter's word");
+    let next = decide(&look_up(), &Outcome::Found(vec![bare.clone()]), &moment(0));
+    assert_eq!(next, adopted(&bare, None), "the filter's word");
     let foreign = Hit { confirmation_code: Some("BK-0000124".to_owned()), ..ours() };
     assert_eq!(decide(&look_up(), &Outcome::Found(vec![foreign]), &moment(0)), Next::CreateAgain, "another code");
 }
 
 #[test]
+fn what_we_made_for_this_booking_is_adopted_though_the_booking_changed_since() {
+    let before = [
+        Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), ..ours() },
+        Hit { listing_ids: vec!["L2".to_owned()], ..ours() },
+    ];
+    for hit in before {
+        assert_eq!(decide(&look_up(), &Outcome::Found(vec![hit.clone()]), &moment(0)), adopted(&hit, None));
+    }
+}
+
+#[test]
 fn another_booking_under_our_code_is_not_adopted_and_both_sides_are_named() {
     let cases = [
-        (Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), ..ours() }, "check-in 2027-05-09 there, 2027-05-10 here"),
-        (Hit { listing_ids: vec!["L2".to_owned()], ..ours() }, "listing L2 there, L1 here"),
+        (moved("r1"), "check-in 2027-05-09 there, 2027-05-10 here"),
+        (Hit { listing_ids: vec!["L2".to_owned()], origin_id: None, ..ours() }, "listing L2 there, L1 here"),
         (Hit { status: Some("canceled".to_owned()), ..ours() }, "status canceled there, confirmed here"),
     ];
     for (hit, sides) in cases {
@@ -103,7 +127,7 @@ fn another_booking_under_our_code_is_not_adopted_and_both_sides_are_named() {
 
 #[test]
 fn of_several_the_oldest_is_kept_with_a_warning() {
-    let moved = Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), ..hit("r0", Some(0)) };
+    let moved = Hit { created_at: Some(at(0)), ..moved("r0") };
     let cases = [
         ("by time", vec![hit("r1", Some(9)), hit("r2", Some(5)), hit("r3", Some(7))], "r2", 3),
         ("by id", vec![hit("r2", None), hit("r1", None)], "r1", 2),
@@ -115,7 +139,9 @@ fn of_several_the_oldest_is_kept_with_a_warning() {
         let words = format!(
             "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept, the others need a person"
         );
-        assert_eq!(decide(&look_up(), &Outcome::Found(hits), &moment(0)), adopted(kept, Some(&words)), "{name}");
+        let next = decide(&look_up(), &Outcome::Found(hits.clone()), &moment(0));
+        let hit = hits.iter().find(|hit| hit.reservation_id == kept).unwrap();
+        assert_eq!(next, adopted(hit, Some(&words)), "{name}");
     }
 }
 

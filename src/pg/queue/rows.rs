@@ -4,7 +4,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::reservation::Reservation;
+use crate::domain::held::Known;
+use crate::domain::transition::Learned;
 
 /// A queue row that may go now, locked until the claim is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +30,10 @@ pub struct Due {
     pub problem: Option<Problem>,
     /// The confirmation code of the first create.
     pub code: Option<String>,
-    /// The id in `guestly.reservations`.
-    pub known: Option<String>,
+    /// The row of `guestly.reservations`.
+    pub known: Option<Known>,
+    /// It waited for a time of its own, with nothing unclear about what Guestly holds.
+    pub settled: bool,
     /// The claim of a call that has ended or died, where somebody changed the row during it.
     pub claim: Option<i64>,
 }
@@ -52,8 +55,10 @@ pub struct Kept {
     pub creates: u32,
     /// See [`Due`].
     pub verdict: Option<ErrorClass>,
-    /// Ask Guestly before creating.
+    /// Ask Guestly before creating, or read back what it holds.
     pub look_up_first: bool,
+    /// Guestly holds it: of its create, nothing is left to be known.
+    pub held: bool,
     /// Why.
     pub problem: Option<Problem>,
 }
@@ -82,14 +87,16 @@ pub struct Attempt {
 }
 
 /// What Guestly is known to hold now.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Held {
     /// Guestly's id.
     pub reservation_id: String,
-    /// As it was sent or found.
-    pub reservation: Reservation,
+    /// Its confirmation code.
+    pub code: String,
     /// Found instead of created.
     pub adopted: bool,
+    /// What a call told; what it did not tell stays as it was.
+    pub learned: Learned,
 }
 
 /// May this server send?

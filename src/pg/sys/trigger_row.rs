@@ -18,6 +18,20 @@ impl<'a> TriggerRow<'a> {
         (!data.tg_trigtuple.is_null()).then_some(Self { data, trigger: definition })
     }
 
+    /// The row is new.
+    pub fn is_inserted(&self) -> bool {
+        self.is(pg_sys::TRIGGER_EVENT_INSERT)
+    }
+
+    /// The row is gone; what is called its new value is its last one.
+    pub fn is_deleted(&self) -> bool {
+        self.is(pg_sys::TRIGGER_EVENT_DELETE)
+    }
+
+    fn is(&self, event: u32) -> bool {
+        self.data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == event
+    }
+
     /// The new row's value of the column that the trigger's argument names.
     pub fn new_value(&self, argument: usize) -> Option<String> {
         let updated = !self.data.tg_newtuple.is_null();

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{Tag, Worker};
 use crate::domain::lane;
 use crate::domain::outcome::{Operation, Outcome, Reply, classify};
-use crate::domain::transition::{Moment, next};
+use crate::domain::transition::Moment;
 use crate::net::pool::Done;
 use crate::pg::job::{Trace, token_attempt};
 use crate::pg::record::Change;
@@ -75,7 +75,7 @@ impl Worker {
                     outage: self.lane.breaker.is_outage(),
                     token_is_new: self.lane.token_was_new(operation, job.generation),
                 };
-                let next = next(&job.work(), &outcome, &job.reservation, &self.settings.policy, &moment);
+                let next = job.next(&outcome, &self.settings.policy, &moment);
                 let had_token = self.lane.token.is_some();
                 self.lane.came_back(operation, job.generation, &outcome, &instant);
                 if had_token && self.lane.token.is_none() {

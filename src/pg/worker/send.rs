@@ -73,7 +73,7 @@ impl Worker {
         log!("guestly_sync test mode: {} {} {body}", request.method.as_str(), request.path);
         let reservation_id = format!("{TEST_PREFIX}{}", job.reservation.code);
         let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None };
-        let next = Next::Synced { reservation_id, adopted: false, warning: None };
+        let next = Next::Synced { reservation_id, adopted: false, warning: None, found: None };
         let trace = Trace { started: Utc::now(), ..Trace::default() };
         self.unrecorded.push(job.change(&outcome, next, trace));
     }

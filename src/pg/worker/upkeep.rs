@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
 use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
-use crate::domain::retry::look_up_at;
+use crate::domain::retry::{later, look_up_at};
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
 use crate::pg::session::{self, Result, SqlError};
@@ -22,10 +22,11 @@ impl Worker {
     pub(super) fn rescue(&mut self) -> bool {
         if !self.rescued {
             let now = Utc::now();
-            let look = look_up_at(now, 0, self.settings.policy.settle);
+            let settle = self.settings.policy.settle;
+            let (look, settled) = (look_up_at(now, 0, settle), later(now, settle));
             self.rescued = self
                 .in_transaction(|worker| {
-                    queue::rescue(now, look)?;
+                    queue::rescue(now, look, settled)?;
                     worker.recall_outage()?;
                     queue::follow_timeline(now, look)
                 })

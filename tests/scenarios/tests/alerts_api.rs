@@ -63,11 +63,7 @@ fn resend_gets_its_shape_and_a_mail_in_doubt_is_repeated_under_the_same_key() {
     let code = fail_one(&site);
     let _ = sink.wait_for(2, SOON);
     sink.answer(200, "{}");
-    site.wait_for(
-        "it to be sent",
-        SOON,
-        "SELECT bool_and(state = 'sent'), string_agg(state, ' ') FROM guestly.alerts",
-    );
+    site.wait_for("it to be sent", SOON, "SELECT bool_and(state = 'sent'), string_agg(state, ' ') FROM guestly.alerts");
     let posted = sink.wait_for(3, SOON);
     let key = posted[1].header("idempotency-key");
     assert!(!key.is_empty() && key != posted[0].header("idempotency-key"), "{key}");

@@ -1,0 +1,8 @@
+-- Bookings whose data changed ($1 ids, $2 days of arrival or null), as far as they are known here: a plain insert that waits for
+-- nobody. The worker looks at them. Every name is qualified: it runs under the search path of whoever made the change.
+INSERT INTO guestly.changes (booking_id, arrival)
+SELECT p.id, p.arrival::pg_catalog.date
+FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS p (id, arrival)
+WHERE EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id OPERATOR (pg_catalog.=) p.id OFFSET 0)
+   OR EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id OPERATOR (pg_catalog.=) p.id OFFSET 0)
+   OR EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id OPERATOR (pg_catalog.=) p.id OFFSET 0)

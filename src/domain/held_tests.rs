@@ -1,0 +1,123 @@
+//! Unit tests of `domain::held`: what differs, in which order it is changed.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::domain::booking::{Booking, Field, Labels, Row};
+use crate::domain::outcome::Operation::*;
+use crate::domain::reservation::Tables;
+
+fn wanted(status: &str) -> Reservation {
+    let mut values: Vec<Option<String>> = vec![None; Field::ALL.len()];
+    for (field, value) in [
+        (Field::Property, "flat-1"),
+        (Field::GuestFirstName, "Ada"),
+        (Field::GuestLastName, "Example"),
+        (Field::GuestEmail, "ada@example.org"),
+        (Field::CheckIn, "2027-05-10"),
+        (Field::CheckOut, "2027-05-14"),
+        (Field::Adults, "2"),
+        (Field::Children, "1"),
+        (Field::Total, "640.00"),
+        (Field::Status, status),
+    ] {
+        values[field as usize] = Some(value.to_owned());
+    }
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let names = ["confirmed", "reserved", "inquiry", "canceled"];
+    let tables = Tables {
+        listings: HashMap::from([pair("flat-1", "L1")]),
+        statuses: names.iter().map(|name| pair(name, name)).collect(),
+    };
+    let booking = Booking::parse(&Row { booking_id: "7".to_owned(), values }, &Labels::default()).unwrap();
+    Reservation::map(booking, &tables, "website").unwrap()
+}
+
+fn held(change: impl FnOnce(&mut Aspects)) -> Aspects {
+    let mut aspects = wanted("confirmed").aspects();
+    change(&mut aspects);
+    aspects
+}
+
+#[test]
+fn each_difference_has_its_call_and_a_cancellation_goes_first_and_alone() {
+    let day = NaiveDate::from_ymd_opt(2027, 5, 12);
+    let confirmed = wanted("confirmed");
+    for (name, aspects, expected) in [
+        ("nothing", held(|_| {}), None),
+        ("listing", held(|a| a.listing_id = Some("L2".to_owned())), Some(Relocate)),
+        ("arrival", held(|a| a.check_in = day), Some(Dates)),
+        ("departure", held(|a| a.check_out = day), Some(Dates)),
+        ("party", held(|a| a.party = Some(Party { adults: 2, ..Party::default() })), Some(Guests)),
+        ("status", held(|a| a.status = Some("inquiry".to_owned())), Some(Status)),
+        ("listing and dates", held(|a| (a.listing_id, a.check_in) = (Some("L2".to_owned()), day)), Some(Relocate)),
+        ("over", held(|a| (a.status, a.check_in) = (Some("canceled".to_owned()), day)), None),
+        ("not known", Aspects::default(), None),
+    ] {
+        assert_eq!(difference(&confirmed, &aspects), expected, "{name}");
+        let over = aspects.is_over();
+        assert_eq!(difference(&wanted("canceled"), &aspects), (!over).then_some(Status), "{name}, cancelled here");
+    }
+}
+
+#[test]
+fn a_status_goes_up_and_never_down() {
+    let confirmed = held(|_| {});
+    assert_eq!(difference(&wanted("inquiry"), &confirmed), None);
+    assert_eq!(difference(&wanted("reserved"), &confirmed), None);
+    assert_eq!(difference(&wanted("reserved"), &held(|a| a.status = Some("inquiry".to_owned()))), Some(Status));
+}
+
+#[test]
+fn what_is_confirmed_is_cancelled_and_any_other_hold_is_closed() {
+    let cancelled = wanted("canceled");
+    for (held, asked) in
+        [(Some("confirmed"), "canceled"), (None, "canceled"), (Some("reserved"), "closed"), (Some("inquiry"), "closed")]
+    {
+        assert_eq!(next_status(&cancelled, held), asked);
+    }
+}
+
+#[test]
+fn a_change_is_confirmed_for_its_aspect_only() {
+    let (wanted, nothing) = (wanted("confirmed"), Aspects::default());
+    for operation in [Status, Relocate, Dates, Guests] {
+        let aspects = held(|a| {
+            a.listing_id = Some("L2".to_owned());
+            a.check_in = NaiveDate::from_ymd_opt(2027, 5, 1);
+            a.party = Some(Party::default());
+            a.status = Some("inquiry".to_owned());
+        });
+        let merged = changed(operation, &wanted, &nothing).over(&aspects);
+        let same = [
+            merged.listing_id == wanted.aspects().listing_id,
+            merged.check_in == wanted.aspects().check_in,
+            merged.party == wanted.aspects().party,
+            merged.status == wanted.aspects().status,
+        ];
+        let expected = [Relocate, Dates, Guests, Status].map(|aspect| aspect == operation);
+        assert_eq!(same, expected, "{operation:?}");
+    }
+}
+
+#[test]
+fn a_count_that_is_ours_says_nothing_else_about_who_comes() {
+    let wanted = wanted("confirmed");
+    let ours = Hit { guests: Some(3), ..Hit::default() };
+    assert_eq!(read(&ours, &wanted), Aspects::default());
+    let fewer = Hit { guests: Some(2), ..Hit::default() };
+    assert_eq!(read(&fewer, &wanted).party, Some(Party { adults: 2, ..Party::default() }));
+    let units = Hit { listing_ids: vec!["type".to_owned(), "L1".to_owned()], ..Hit::default() };
+    assert_eq!(read(&units, &wanted).listing_id.as_deref(), Some("L1"));
+}
+
+#[test]
+fn a_reservation_rests_after_a_change_and_a_clock_that_went_back_holds_nothing_up() {
+    let at = |seconds| DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
+    let known = Known { changed_at: Some(at(100)), ..Known::default() };
+    let settle = Duration::from_secs(90);
+    assert_eq!(known.rests_until(settle, at(150)), Some(at(190)));
+    assert_eq!(known.rests_until(settle, at(190)), None);
+    assert_eq!(known.rests_until(settle, at(50)), None);
+    assert_eq!(Known::default().rests_until(settle, at(150)), None);
+}

@@ -1,0 +1,161 @@
+//! What becomes of a queued booking when a call about the reservation that Guestly holds has come to an outcome: a change,
+//! or reading back. Part of `domain::transition`, which see; any thread. Imports no clock, no `pg`, no `net`.
+//!
+//! Changes are idempotent, and a yes proves nothing: after the last one, or one of unknown outcome, what is held is read
+//! back when it has settled, and what still differs is asked for again. Nothing is ever created from here.
+
+use super::{Moment, Next, Policy, Work, later};
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::held::{Aspects, Known, changed, difference, read};
+use crate::domain::outcome::{Hit, Operation, Outcome};
+use crate::domain::plan::over_there;
+use crate::domain::reservation::Reservation;
+
+/// A change that Guestly says yes to and does not make is asked for so often.
+const IGNORED: u32 = 3;
+
+/// What a call tells of the reservation that is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Confirmed values.
+    pub aspects: Aspects,
+    /// It was seen to be ours.
+    pub verified: bool,
+    /// Whether it was we who ended it, where that is known.
+    pub ended: Option<bool>,
+    /// It was changed, or may have been.
+    pub changed: bool,
+}
+
+/// Decides. Total: every outcome of every operation has an answer.
+#[must_use]
+pub fn next_of_held(
+    work: &Work,
+    known: &Known,
+    outcome: &Outcome,
+    wanted: &Reservation,
+    policy: &Policy,
+    moment: &Moment,
+) -> Next {
+    match (work.operation, outcome) {
+        (Operation::ReadBack, Outcome::Found(hits)) => after_read_back(work, known, hits, wanted, moment),
+        (operation, outcome) => after_call(work, operation.is_update(), outcome, policy, moment),
+    }
+}
+
+fn after_call(work: &Work, change: bool, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+    let settled = later(moment.now, policy.settle);
+    let pause = later(moment.now, policy.backoff.delay(work.attempts.max(1), moment.jitter, None));
+    // A call that only asks may always be repeated, and uses up nothing.
+    let given_up = change && work.attempts >= policy.max_attempts;
+    let wait = |due, counted, problem| match given_up && counted {
+        true => Next::Failed(problem),
+        false => Next::Wait { due, counted: counted && change, problem },
+    };
+    let unsure = |due, counted, problem| match given_up && counted {
+        true => Next::Failed(problem),
+        false => Next::Unsure { due, counted: counted && change, problem },
+    };
+    let problem = |class, sentence: &str| Problem::new(class, sentence);
+    match outcome {
+        Outcome::Updated => Next::Changed { due: settled },
+        Outcome::Refused { class, sentence } => Next::Failed(problem(*class, sentence)),
+        // A new token: perhaps it is about the booking. Reading back tells, with the same token.
+        Outcome::TokenRejected { sentence, .. } if moment.token_is_new && change => {
+            unsure(moment.now, true, problem(ErrorClass::Credentials, sentence))
+        }
+        Outcome::TokenRejected { sentence, .. } => wait(moment.now, false, problem(ErrorClass::Credentials, sentence)),
+        Outcome::Throttled { sentence, .. } => wait(moment.now, false, problem(ErrorClass::Throttled, sentence)),
+        Outcome::NotSent { sentence } => {
+            let due = if moment.outage { moment.now } else { pause };
+            wait(due, !moment.outage, problem(ErrorClass::Unavailable, sentence))
+        }
+        Outcome::Unavailable { sentence, .. } => {
+            let due = if change { settled } else { pause };
+            unsure(due, !moment.outage, problem(ErrorClass::Unavailable, sentence))
+        }
+        Outcome::Unknown { sentence } => {
+            let due = if change { settled } else { pause };
+            unsure(due, true, problem(ErrorClass::UnknownOutcome, sentence))
+        }
+        Outcome::Created { .. } | Outcome::Found(_) | Outcome::Token { .. } => {
+            unsure(settled, true, problem(ErrorClass::Internal, "an answer of another kind of call"))
+        }
+    }
+}
+
+fn after_read_back(work: &Work, known: &Known, hits: &[Hit], wanted: &Reservation, moment: &Moment) -> Next {
+    let refused = |sentence| Next::Failed(Problem::new(ErrorClass::Refused, sentence));
+    let id = &known.reservation_id;
+    let Some(hit) = of(known, hits) else {
+        return refused(format!("Guestly does not hold reservation {id} any more"));
+    };
+    if !is_ours(hit, known, wanted) {
+        let origin = hit.origin_id.as_deref().unwrap_or("unknown");
+        return refused(format!(
+            "reservation {id} was not made for this booking (its origin id is {origin}), so it is left alone; change it in Guestly"
+        ));
+    }
+    let seen = Known { aspects: read(hit, wanted).over(&known.aspects), ..known.clone() };
+    let left = difference(wanted, &seen.aspects);
+    let (over, alive) = (seen.aspects.is_over(), wanted.is_active());
+    if over && alive && !known.ended {
+        return Next::Failed(over_there(&seen));
+    }
+    let believed = difference(wanted, &known.aspects).is_none();
+    match left {
+        None if over && alive => Next::Differs { due: moment.now, look_ups: 0, problem: None },
+        None => Next::Settled,
+        Some(change) if believed => {
+            let times = work.look_ups.saturating_add(1);
+            let sentence = format!("Guestly says yes to a change ({}) and does not make it", change.as_str());
+            let problem = Problem::new(ErrorClass::Refused, sentence);
+            match times >= IGNORED {
+                true => Next::Failed(problem),
+                false => Next::Differs { due: moment.now, look_ups: times, problem: Some(problem) },
+            }
+        }
+        Some(_) => Next::Differs { due: moment.now, look_ups: work.look_ups, problem: None },
+    }
+}
+
+fn of<'a>(known: &Known, hits: &'a [Hit]) -> Option<&'a Hit> {
+    hits.iter().find(|hit| hit.reservation_id == known.reservation_id)
+}
+
+/// By its origin; where Guestly shows none, by its code, which nobody else has.
+fn is_ours(hit: &Hit, known: &Known, wanted: &Reservation) -> bool {
+    match hit.origin_id.as_deref() {
+        Some(origin) => origin == wanted.origin_id || origin == known.code,
+        None => known.verified || hit.confirmation_code.as_deref().is_some_and(|code| code == wanted.code),
+    }
+}
+
+/// What to write down of a call about the reservation that is held, whatever becomes of the booking.
+#[must_use]
+pub fn learned(operation: Operation, known: &Known, outcome: &Outcome, wanted: &Reservation) -> Learned {
+    match outcome {
+        Outcome::Updated => {
+            let ended = (operation == Operation::Status).then(|| !wanted.is_active());
+            let aspects = changed(operation, wanted, &known.aspects);
+            Learned { aspects, ended, changed: true, verified: false }
+        }
+        Outcome::Unavailable { .. } | Outcome::Unknown { .. } if operation.is_update() => {
+            Learned { changed: true, ..Learned::default() }
+        }
+        Outcome::Found(hits) => match of(known, hits).filter(|hit| is_ours(hit, known, wanted)) {
+            Some(hit) => {
+                let aspects = read(hit, wanted);
+                // Over on both sides: whoever did it, the booking may get a new one.
+                let ended = if aspects.is_over() { (!wanted.is_active()).then_some(true) } else { Some(false) };
+                Learned { aspects, verified: true, ended, changed: false }
+            }
+            None => Learned::default(),
+        },
+        _ => Learned::default(),
+    }
+}
+
+#[cfg(test)]
+#[path = "update_tests.rs"]
+mod tests;

@@ -1,0 +1,154 @@
+//! Unit tests of `transition::update`: what becomes of changes and of reading back.
+
+use super::super::tests::*;
+use super::*;
+use crate::domain::error::ErrorClass::*;
+
+fn known() -> Known {
+    Known {
+        reservation_id: "r1".to_owned(),
+        code: "BK-0000123".to_owned(),
+        aspects: wanted().aspects(),
+        verified: true,
+        ..Known::default()
+    }
+}
+
+/// What Guestly shows of it.
+fn hit() -> Hit {
+    let aspects = wanted().aspects();
+    Hit {
+        reservation_id: "r1".to_owned(),
+        status: aspects.status,
+        confirmation_code: Some("BK-0000123".to_owned()),
+        origin_id: Some("7".to_owned()),
+        listing_ids: aspects.listing_id.into_iter().collect(),
+        check_in: aspects.check_in,
+        check_out: aspects.check_out,
+        party: aspects.party,
+        ..Hit::default()
+    }
+}
+
+fn other_day() -> Option<chrono::NaiveDate> {
+    chrono::NaiveDate::from_ymd_opt(2027, 5, 9)
+}
+
+fn call(operation: Operation, attempts: u32, outcome: &Outcome) -> Next {
+    let work = Work { operation, attempts, ..create() };
+    next_of_held(&work, &known(), outcome, &wanted(), &policy(), &moment(0))
+}
+
+fn back(known: &Known, look_ups: u32, hits: Vec<Hit>, wanted: &Reservation) -> Next {
+    let work = Work { operation: Operation::ReadBack, look_ups, ..create() };
+    next_of_held(&work, known, &Outcome::Found(hits), wanted, &policy(), &moment(0))
+}
+
+fn cancelled() -> Reservation {
+    Reservation { status: "canceled".to_owned(), ..wanted() }
+}
+
+fn ended() -> Known {
+    let mut known = Known { ended: true, ..known() };
+    known.aspects.status = Some("canceled".to_owned());
+    known
+}
+
+#[test]
+fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
+    for operation in [Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Status] {
+        assert_eq!(call(operation, 1, &Outcome::Updated), Next::Changed { due: at(90) });
+        let unsure = Next::Unsure { due: at(90), counted: true, problem: problem(UnknownOutcome) };
+        assert_eq!(call(operation, 1, &Outcome::Unknown { sentence: said() }), unsure, "never created, never blind");
+        assert_eq!(call(operation, 1, &refused(DatesTaken)), Next::Failed(problem(DatesTaken)));
+    }
+}
+
+#[test]
+fn tries_are_counted_for_changes_only_and_end() {
+    let lost = Outcome::NotSent { sentence: said() };
+    assert!(matches!(call(Operation::Dates, 1, &lost), Next::Wait { counted: true, .. }));
+    assert_eq!(call(Operation::Dates, 3, &lost), Next::Failed(problem(Unavailable)));
+    assert!(matches!(call(Operation::ReadBack, 9, &lost), Next::Wait { counted: false, .. }));
+    let throttled = Outcome::Throttled { retry_after: None, sentence: said() };
+    let again = Next::Wait { due: at(0), counted: false, problem: problem(Throttled) };
+    assert_eq!(call(Operation::Dates, 9, &throttled), again, "the lane holds it, not the row");
+}
+
+#[test]
+fn what_is_read_back_as_it_should_be_is_done_with() {
+    assert_eq!(back(&known(), 0, vec![hit()], &wanted()), Next::Settled);
+    let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+    assert_eq!(back(&ended(), 0, vec![gone.clone()], &cancelled()), Next::Settled);
+    let silent = Hit { party: None, check_in: None, listing_ids: vec![], ..hit() };
+    assert_eq!(back(&known(), 0, vec![silent], &wanted()), Next::Settled, "what is left out is no difference");
+    assert_eq!(back(&known(), 0, vec![gone.clone()], &cancelled()), Next::Settled, "cancelled on both sides");
+    let told = learned(Operation::ReadBack, &known(), &Outcome::Found(vec![gone]), &cancelled());
+    assert_eq!((told.ended, told.verified, told.changed), (Some(true), true, false));
+}
+
+#[test]
+fn a_change_that_was_ignored_is_asked_for_again_and_then_reported() {
+    let moved = Hit { check_in: other_day(), ..hit() };
+    for times in 1..3 {
+        let next = back(&known(), times - 1, vec![moved.clone()], &wanted());
+        let Next::Differs { look_ups, problem: Some(said), .. } = next else { panic!("{next:?}") };
+        assert_eq!((look_ups, said.class), (times, Refused));
+        assert!(said.sentence.contains("dates"), "{said}");
+    }
+    assert!(matches!(back(&known(), 2, vec![moved], &wanted()), Next::Failed(_)));
+}
+
+#[test]
+fn a_new_change_of_the_booking_meanwhile_is_not_called_ignored() {
+    let mut before = known();
+    before.aspects.check_in = other_day();
+    let moved = Hit { check_in: other_day(), ..hit() };
+    let differs = Next::Differs { due: at(0), look_ups: 2, problem: None };
+    assert_eq!(back(&before, 2, vec![moved], &wanted()), differs);
+}
+
+#[test]
+fn what_is_not_ours_or_not_there_or_over_by_another_hand_is_left_to_a_person() {
+    let foreign = Hit { origin_id: Some("8".to_owned()), ..hit() };
+    let nameless = Hit { origin_id: None, confirmation_code: Some("HM-1".to_owned()), ..hit() };
+    let taken_over = Known { verified: false, code: String::new(), ..known() };
+    for (name, hits) in [("another origin", vec![foreign]), ("another code", vec![nameless]), ("nothing", vec![])] {
+        let next = back(&taken_over, 0, hits.clone(), &cancelled());
+        assert!(matches!(&next, Next::Failed(problem) if problem.class == Refused), "{name}: {next:?}");
+        let told = learned(Operation::ReadBack, &taken_over, &Outcome::Found(hits), &cancelled());
+        assert_eq!(told, Learned::default(), "{name}");
+    }
+    let gone = Hit { status: Some("closed".to_owned()), ..hit() };
+    let Next::Failed(problem) = back(&known(), 0, vec![gone], &wanted()) else { panic!() };
+    assert!(problem.sentence.contains("r1 as closed"), "{problem}");
+}
+
+#[test]
+fn a_cancellation_that_was_ignored_is_no_end() {
+    let known = ended();
+    assert!(matches!(back(&known, 0, vec![hit()], &cancelled()), Next::Differs { look_ups: 1, .. }));
+    assert_eq!(back(&known, 0, vec![hit()], &wanted()), Next::Settled, "and the booking came back to life");
+    let told = learned(Operation::ReadBack, &known, &Outcome::Found(vec![hit()]), &cancelled());
+    assert_eq!((told.ended, told.aspects.status.as_deref()), (Some(false), Some("confirmed")));
+    let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+    let revived = Next::Differs { due: at(0), look_ups: 0, problem: None };
+    assert_eq!(back(&known, 0, vec![gone.clone()], &wanted()), revived, "a new one takes its place");
+    let told = learned(Operation::ReadBack, &known, &Outcome::Found(vec![gone]), &wanted());
+    assert_eq!(told.ended, None, "as it was");
+}
+
+#[test]
+fn a_call_that_may_have_changed_something_starts_the_gap() {
+    for (outcome, changed) in [
+        (Outcome::Updated, true),
+        (Outcome::Unknown { sentence: said() }, true),
+        (Outcome::Unavailable { retry_after: None, sentence: said() }, true),
+        (Outcome::NotSent { sentence: said() }, false),
+        (refused(Refused), false),
+    ] {
+        assert_eq!(learned(Operation::Dates, &known(), &outcome, &wanted()).changed, changed, "{outcome:?}");
+    }
+    let told = learned(Operation::Status, &known(), &Outcome::Updated, &cancelled());
+    assert_eq!((told.ended, told.aspects.status.as_deref()), (Some(true), Some("canceled")));
+}

@@ -1,0 +1,95 @@
+//! The rows that a call about a reservation becomes which Guestly holds. Part of `pg::job`: main thread.
+
+use chrono::{DateTime, Utc};
+
+use super::Job;
+use crate::domain::error::Problem;
+use crate::domain::held::read;
+use crate::domain::outcome::{Hit, Outcome};
+use crate::domain::transition::{Learned, Next, learned};
+use crate::pg::bookings::WriteBack;
+use crate::pg::queue::{Held, Kept};
+
+/// What stays in the queue, what Guestly holds, what the host's row says, and the log's problem.
+type Rows = (Option<Kept>, Option<Held>, Option<WriteBack>, Option<Problem>);
+
+impl Job {
+    /// What Guestly holds after a create or its look-up.
+    pub(super) fn made(&self, reservation_id: String, adopted: bool, found: Option<&Hit>) -> Held {
+        let asked = self.reservation.aspects();
+        let aspects = found.map_or_else(|| asked.clone(), |hit| read(hit, &self.reservation).over(&asked));
+        let origin = found.map(|hit| hit.origin_id.as_deref() == Some(&self.reservation.origin_id));
+        let learned = Learned { aspects, verified: origin.unwrap_or(true), ended: Some(false), changed: true };
+        Held { reservation_id, code: self.reservation.code.clone(), adopted, learned }
+    }
+
+    /// A row that is due again as it was.
+    pub(super) fn kept_as_it_was(&self) -> Kept {
+        let due = &self.due;
+        let unsure = due.in_doubt && !due.settled;
+        Kept {
+            state: if unsure { "unknown" } else { "waiting" },
+            due: None,
+            look_ups: due.look_ups,
+            look_up_first: due.in_doubt,
+            held: true,
+            problem: due.problem.clone(),
+            ..Kept::failed(due.attempts)
+        }
+    }
+
+    /// The host's row changes only when all is done, or nothing more will be: until then it says what was confirmed.
+    pub(super) fn held_rows(&self, outcome: &Outcome, next: Next) -> Rows {
+        let (id, tries, same) = (&self.due.booking_id, self.attempts(), self.kept_as_it_was());
+        let known = self.due.known.clone().unwrap_or_default();
+        let learned = learned(self.operation, &known, outcome, &self.reservation);
+        let told = learned != Learned::default();
+        let held = Held { reservation_id: known.reservation_id, code: known.code, adopted: false, learned };
+        let held = Some(held).filter(|_| told);
+        let counting = |counted| if counted { tries } else { self.due.attempts };
+        let kept = match next {
+            Next::Wait { due, counted, problem } => {
+                Kept { attempts: counting(counted), due: Some(due), problem: Some(problem), ..same }
+            }
+            Next::Changed { due } => {
+                Kept { state: "waiting", attempts: tries, due: Some(due), look_up_first: true, problem: None, ..same }
+            }
+            Next::Unsure { due, counted, problem } => Kept {
+                state: "unknown",
+                attempts: counting(counted),
+                due: Some(due),
+                look_up_first: true,
+                problem: Some(problem),
+                ..same
+            },
+            Next::Differs { due, look_ups, problem } => {
+                Kept { state: "waiting", due: Some(due), look_ups, look_up_first: false, problem, ..same }
+            }
+            Next::Settled => {
+                let write = WriteBack::synced(id, &self.reservation_id(), tries);
+                return (None, held, Some(write), None);
+            }
+            Next::Failed(problem) => {
+                let write = WriteBack::unsynced(id, "failed", Some(&problem), tries);
+                let kept = Kept { look_up_first: true, held: true, problem: Some(problem), ..Kept::failed(tries) };
+                let problem = kept.problem.clone();
+                return (Some(kept), held, Some(write), problem);
+            }
+            // Said of creates only.
+            Next::Ready(_) | Next::Synced { .. } | Next::Doubt { .. } | Next::CreateAgain => same,
+        };
+        let problem = kept.problem.clone();
+        (Some(kept), held, None, problem)
+    }
+
+    fn reservation_id(&self) -> String {
+        self.due.known.as_ref().map(|known| known.reservation_id.clone()).unwrap_or_default()
+    }
+}
+
+impl Kept {
+    /// A row that is looked at again at `due`.
+    pub fn waiting(attempts: u32, due: DateTime<Utc>) -> Self {
+        Self { state: "waiting", due: Some(due), ..Self::failed(attempts) }
+    }
+}

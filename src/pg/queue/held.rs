@@ -1,0 +1,43 @@
+//! What Guestly holds, written down; and bookings whose data changed, taken into the queue. Part of `pg::queue`: main
+//! thread only.
+
+use chrono::NaiveDate;
+use pgrx::datum::DatumWithOid;
+
+use super::{Held, column, signed};
+use crate::domain::held::Party;
+use crate::pg::session::Result;
+use crate::pg::statement;
+
+/// Writes what Guestly holds: (booking, what).
+pub fn keep(rows: &[(String, Held)]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let aspects = |row: &(String, Held)| row.1.learned.aspects.clone();
+    let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
+    let count = |row: &(String, Held), of: fn(Party) -> u32| row.1.learned.aspects.party.map(|party| signed(of(party)));
+    let args: [DatumWithOid; 15] = [
+        column(rows, |row| row.0.clone()).into(),
+        column(rows, |row| row.1.reservation_id.clone()).into(),
+        column(rows, |row| row.1.code.clone()).into(),
+        column(rows, |row| aspects(row).status).into(),
+        column(rows, |row| aspects(row).listing_id).into(),
+        column(rows, |row| day(aspects(row).check_in)).into(),
+        column(rows, |row| day(aspects(row).check_out)).into(),
+        column(rows, |row| count(row, |party| party.adults)).into(),
+        column(rows, |row| count(row, |party| party.children)).into(),
+        column(rows, |row| count(row, |party| party.infants)).into(),
+        column(rows, |row| count(row, |party| party.pets)).into(),
+        column(rows, |row| row.1.adopted).into(),
+        column(rows, |row| row.1.learned.verified).into(),
+        column(rows, |row| row.1.learned.ended).into(),
+        column(rows, |row| row.1.learned.changed).into(),
+    ];
+    statement::run(include_str!("../../../sql/queries/keep.sql"), &args)
+}
+
+/// Queues the bookings whose data changed, as far as that matters.
+pub fn absorb() -> Result<()> {
+    statement::run(include_str!("../../../sql/queries/absorb.sql"), &[])
+}

@@ -1,0 +1,204 @@
+//! Bookings that are cancelled, refunded, deleted, and come back to life. Against a real server and the simulator.
+
+use guestly_scenarios::{SOON, Site, host};
+use serde_json::{Value, json};
+
+fn synced_on(site: &Site) -> String {
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    id
+}
+
+fn update(site: &Site, id: &str, changes: &str) {
+    site.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
+}
+
+fn wait_at_rest(site: &Site) {
+    site.wait_for(
+        "nothing left to do",
+        SOON * 2,
+        "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
+         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q), 'empty')",
+    );
+}
+
+fn status_of(site: &Site, id: &str) -> Value {
+    site.only_reservation(id)["status"].clone()
+}
+
+#[test]
+fn a_cancelled_booking_is_cancelled_with_who_and_why() {
+    let site = Site::open();
+    let id = synced_on(&site);
+    update(&site, &id, "status = 'cancelled', payment_status = 'refunded', cancelled_at = now()");
+    wait_at_rest(&site);
+    let held = site.only_reservation(&id);
+    assert_eq!(held["status"], "canceled");
+    assert_eq!(held["cancellation"]["canceledBy"], "GUEST");
+    assert!(held["cancellation"]["cancellationNote"].as_str().unwrap().contains(&site.code(&id)), "{held}");
+    assert_eq!(site.log_of(&id), ["create:created", "status:changed", "read_back:confirmed"]);
+    assert!(site.sim.violations().is_empty(), "{:?}", site.sim.violations());
+}
+
+#[test]
+fn a_refund_cancels_only_what_is_not_alive_otherwise() {
+    let site = Site::open();
+    let ids = site.paid_bookings(2);
+    site.wait_all_synced(SOON);
+    update(&site, &ids[0], "payment_status = 'refunded'");
+    update(&site, &ids[1], "payment_status = 'refunded', status = 'pending'");
+    wait_at_rest(&site);
+    assert_eq!((status_of(&site, &ids[0]), status_of(&site, &ids[1])), (json!("confirmed"), json!("canceled")));
+}
+
+#[test]
+fn a_hold_that_is_only_reserved_is_closed() {
+    let site = Site::open();
+    site.sql("UPDATE guestly.status_map SET guestly_status = 'reserved' WHERE booking_status = 'confirmed'");
+    let id = synced_on(&site);
+    update(&site, &id, "status = 'cancelled'");
+    wait_at_rest(&site);
+    assert_eq!(status_of(&site, &id), "closed");
+}
+
+#[test]
+fn a_booking_cancelled_before_it_was_sent_is_never_created_and_is_when_it_comes_back() {
+    let site = Site::open();
+    site.sql("SELECT guestly_pause()");
+    let id = site.paid_booking();
+    update(&site, &id, "status = 'cancelled'");
+    site.sql("SELECT guestly_resume()");
+    wait_at_rest(&site);
+    assert_eq!((site.sim.calls("create"), site.booking(&id).status.as_str()), (0, "pending"));
+    update(&site, &id, "status = 'confirmed'");
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&[id]);
+}
+
+#[test]
+fn a_booking_cancelled_while_its_create_is_unknown_is_looked_up_and_then_cancelled() {
+    let site = Site::open();
+    site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept", "how": "rst"}}));
+    let id = site.paid_booking();
+    site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
+    update(&site, &id, "status = 'cancelled'");
+    wait_at_rest(&site);
+    assert_eq!(status_of(&site, &id), "canceled");
+    assert_eq!(site.sim.calls("create"), 1);
+    let log = site.log_of(&id);
+    assert_eq!(log[log.len() - 3..], ["look_up:adopted", "status:changed", "read_back:confirmed"], "{log:?}");
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_cancellation_during_a_change_goes_next_and_alone() {
+    let site = Site::open();
+    let id = synced_on(&site);
+    site.sim.fault(json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "latency", "ms": 500}}));
+    update(
+        &site,
+        &id,
+        "adults = 4, children = 0, check_out_date = check_out_date + 200, check_in_date = check_in_date + 199",
+    );
+    site.wait_for("the change to be in flight", SOON, "SELECT state = 'sending', state FROM guestly.queue");
+    update(&site, &id, "status = 'cancelled', adults = 3");
+    wait_at_rest(&site);
+    assert_eq!(status_of(&site, &id), "canceled");
+    assert_eq!(site.log_of(&id), ["create:created", "dates:changed", "status:changed", "read_back:confirmed"]);
+}
+
+#[test]
+fn a_booking_that_comes_back_to_life_gets_a_new_reservation_once() {
+    let site = Site::open();
+    let id = synced_on(&site);
+    let code = site.code(&id);
+    for (life, fault) in [(2, false), (3, true)] {
+        update(&site, &id, "status = 'cancelled'");
+        wait_at_rest(&site);
+        if fault {
+            let lost = json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "drop_after_accept"}});
+            site.sim.fault(lost);
+        }
+        update(&site, &id, "status = 'confirmed'");
+        wait_at_rest(&site);
+        let held = site.sim.reservations_of(&format!("{code}-{life}"));
+        assert_eq!(held.len(), 1, "{held:?}");
+        assert_eq!((&held[0]["status"], &held[0]["originId"]), (&json!("confirmed"), &json!(id)));
+        assert_eq!(site.booking(&id).reservation.as_deref(), held[0]["reservationId"].as_str());
+    }
+    let active =
+        site.sim.state().iter().filter(|row| row["originId"] == id.as_str() && row["status"] == "confirmed").count();
+    assert_eq!(active, 1);
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn what_a_hand_cancelled_in_guestly_is_reported_and_not_made_anew() {
+    let site = Site::open();
+    let id = synced_on(&site);
+    let reservation = site.booking(&id).reservation.unwrap();
+    site.sim.post(&format!("reservations/{reservation}"), &json!({"status": "canceled"}));
+    update(&site, &id, "adults = 4, children = 0");
+    let error = site.wait_failed(&id);
+    assert!(error.starts_with("refused: "), "{error}");
+    assert_eq!(site.sim.calls("create"), 1);
+}
+
+#[test]
+fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_for() {
+    let site = Site::open();
+    let ids = site.paid_bookings(2);
+    site.wait_all_synced(SOON);
+    let codes: Vec<String> = ids.iter().map(|id| site.code(id)).collect();
+    let status = |code: &str| site.sim.reservations_of(code)[0]["status"].clone();
+    site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[0]));
+    site.wait_for("the alert", SOON, "SELECT count(*) = 1, count(*)::text FROM guestly.alerts WHERE kind = 'deleted'");
+    wait_at_rest(&site);
+    let said: String = site.query_one("SELECT sentence FROM guestly.alerts WHERE kind = 'deleted'");
+    assert!(said.contains("was deleted") && said.contains(&codes[0]), "{said}");
+    assert_eq!((status(&codes[0]), site.sim.calls("update")), (json!("confirmed"), 0));
+    site.alter_system("guestly_sync.cancel_on_delete", "on");
+    site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[1]));
+    site.wait_for(
+        "the cancellation",
+        SOON,
+        "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'read_back' AND outcome = 'confirmed'",
+    );
+    assert_eq!((status(&codes[1]), status(&codes[0])), (json!("canceled"), json!("confirmed")));
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_reservation_that_was_not_made_for_the_booking_is_never_touched() {
+    let site = Site::bare_with(|options| options);
+    host::add_sync_columns(&site);
+    let ids = host::make_bookings(&site, 2);
+    host::pay(&site, &ids);
+    let row = |id: &str| site.row(id);
+    for (id, origin) in [(&ids[0], "channel-77"), (&ids[1], ids[1].as_str())] {
+        let row = row(id);
+        let listing = host::LISTINGS.iter().find(|(slug, _)| row["slug"] == *slug).unwrap().1;
+        let answer = site.sim.post(
+            "foreign-reservation",
+            &json!({"confirmationCode": format!("HM-{}", row["booking_reference"].as_str().unwrap()), "listingId": listing,
+                    "originId": origin, "checkInDateLocalized": row["check_in_date"], "checkOutDateLocalized": row["check_out_date"]}),
+        );
+        let held = answer["reservationId"].as_str().unwrap();
+        site.sql(&format!(
+            "UPDATE bookings SET guestly_reservation_id = '{held}', guestly_sync_status = 'synced' WHERE id = '{id}'"
+        ));
+    }
+    host::create_extension(&site);
+    host::map_listings(&site);
+    update(&site, &ids[0], "status = 'cancelled'");
+    let error = site.wait_failed(&ids[0]);
+    assert!(error.contains("was not made for this booking") && error.contains("channel-77"), "{error}");
+    assert_eq!(site.sim.calls("update"), 0);
+    update(&site, &ids[1], "adults = 4, children = 0");
+    site.wait_for(
+        "the change",
+        SOON,
+        "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'guests'",
+    );
+    assert_eq!(site.log_of(&ids[1])[..2], ["read_back:differs", "guests:changed"], "looked at first");
+}

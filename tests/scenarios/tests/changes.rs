@@ -1,0 +1,224 @@
+//! Bookings that change after they were paid: Guestly follows, with the calls that it takes and no others, and no change is
+//! lost, whatever is in flight. Against a real server and the simulator, whose settle window is 1.8 s.
+
+use guestly_scenarios::{SOON, Site, host};
+use serde_json::{Value, json};
+
+/// A booking that Guestly holds.
+fn synced() -> (Site, String) {
+    let site = Site::open();
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    (site, id)
+}
+
+fn update(site: &Site, id: &str, changes: &str) {
+    site.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
+}
+
+/// Waits until nothing is left to be done.
+fn wait_at_rest(site: &Site) {
+    site.wait_for(
+        "nothing left to do",
+        SOON * 2,
+        "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
+         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q), 'empty')",
+    );
+}
+
+/// Guestly's reservation is what the booking's row says, and `guestly.reservations` knows it.
+fn assert_equal(site: &Site, id: &str) {
+    let (row, held) = (site.row(id), site.only_reservation(id));
+    for (column, field) in [("check_in_date", "checkInDateLocalized"), ("check_out_date", "checkOutDateLocalized")] {
+        assert_eq!(row[column], held[field], "{column}: {held}");
+    }
+    for (column, field) in
+        [("adults", "numberOfAdults"), ("children", "numberOfChildren"), ("infants", "numberOfInfants")]
+    {
+        assert_eq!(row[column], held["numberOfGuests"][field], "{column}: {held}");
+    }
+    let listing = host::LISTINGS.iter().find(|(slug, _)| row["slug"] == *slug).map(|(_, listing)| json!(listing));
+    assert_eq!(listing.as_ref(), Some(&held["listingId"]));
+    let known: Value =
+        site.query_one(&format!("SELECT to_jsonb(r) FROM guestly.reservations r WHERE booking_id = '{id}'"));
+    let seen = ["status", "listing_id", "check_in", "check_out"].map(|name| known[name].clone());
+    let there = ["status", "listingId", "checkInDateLocalized", "checkOutDateLocalized"].map(|name| held[name].clone());
+    assert_eq!(seen, there, "what is known is not what is there");
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn each_aspect_is_changed_by_one_call_of_its_own_and_read_back_once() {
+    let (site, id) = synced();
+    update(
+        &site,
+        &id,
+        "check_in_date = check_in_date + 300, check_out_date = check_out_date + 301, adults = 3, infants = 0, \
+                        property_id = (SELECT id FROM properties WHERE slug = 'roof-studio')",
+    );
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    let log = site.log_of(&id);
+    assert_eq!(log, ["create:created", "relocate:changed", "dates:changed", "guests:changed", "read_back:confirmed"]);
+    let booking = site.booking(&id);
+    assert_eq!((booking.status.as_str(), booking.error), ("synced", None));
+    let early = site.sim.violations();
+    assert!(early.is_empty(), "calls that came too soon: {early:?}");
+}
+
+#[test]
+fn a_change_of_other_columns_and_our_own_writes_queue_nothing_and_cost_no_call() {
+    let (site, id) = synced();
+    let before = site.sim.ledger(None).len();
+    update(
+        &site,
+        &id,
+        "updated_at = now(), marketing_consent = true, confirmed_at = now(), guestly_sync_error = 'x', \
+                        guestly_synced_at = now(), guestly_sync_attempts = 7",
+    );
+    update(&site, &id, "adults = adults, check_in_date = check_in_date");
+    assert_eq!(
+        site.query_one::<i64>("SELECT (SELECT count(*) FROM guestly.changes) + (SELECT count(*) FROM guestly.queue)"),
+        0
+    );
+    let unpaid = host::make_bookings(&site, 1).remove(0);
+    update(&site, &unpaid, "adults = 2, check_out_date = check_out_date + 1");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 0, "a booking that was never paid");
+    // What is known already is looked at and left alone.
+    update(&site, &id, "guest_phone = '+49 30 555 0199'");
+    wait_at_rest(&site);
+    assert_eq!(site.log_of(&id), ["create:created", "plan:nothing_to_do"]);
+    assert_eq!(site.sim.ledger(None).len(), before, "a call that was not needed");
+}
+
+#[test]
+fn a_change_while_the_create_is_in_flight_is_not_lost() {
+    for effect in [json!({"kind": "latency", "ms": 700}), json!({"kind": "drop_after_accept", "how": "rst"})] {
+        let site = Site::open();
+        site.sim.fault(json!({"match": {"operation": "create"}, "effect": effect}));
+        let id = site.paid_booking();
+        site.wait_for(
+            "the create to be in flight or lost",
+            SOON,
+            "SELECT state IN ('sending', 'unknown'), state FROM guestly.queue",
+        );
+        update(
+            &site,
+            &id,
+            "check_out_date = check_out_date + 200, check_in_date = check_in_date + 199, adults = 4, children = 0",
+        );
+        wait_at_rest(&site);
+        assert_equal(&site, &id);
+        assert_eq!(site.sim.calls("create"), 1, "{effect}");
+    }
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_is_read_back_and_made_once() {
+    let cases = [
+        (json!({"kind": "drop_after_accept", "how": "rst"}), 1),
+        (json!({"kind": "status", "code": 503, "committed": true}), 1),
+        (json!({"kind": "drop_before_accept", "how": "fin"}), 2),
+    ];
+    for (effect, calls) in cases {
+        let (site, id) = synced();
+        site.sim.fault(json!({"match": {"operation": "update", "nth": 1}, "effect": effect}));
+        update(&site, &id, "adults = 4, children = 0");
+        wait_at_rest(&site);
+        assert_equal(&site, &id);
+        assert_eq!(
+            (site.sim.calls("update"), site.sim.calls("create")),
+            (calls, 1),
+            "{effect}: {:?}",
+            site.log_of(&id)
+        );
+    }
+}
+
+#[test]
+fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
+    let (site, id) = synced();
+    site.sim.fault(json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "status_silent_ignore"}}));
+    update(&site, &id, "adults = 4, children = 0");
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    let log = site.log_of(&id);
+    assert_eq!(log[1..], ["guests:changed", "read_back:differs", "guests:changed", "read_back:confirmed"]);
+    site.sim.fault(json!({"match": {"operation": "update"}, "effect": {"kind": "status_silent_ignore"}}));
+    update(&site, &id, "adults = 1");
+    let error = site.wait_failed(&id);
+    assert!(error.starts_with("refused: Guestly says yes to a change (guests) and does not make it"), "{error}");
+    assert!(site.booking(&id).reservation.is_some(), "Guestly holds it all the same");
+    site.sim.clear_faults();
+    assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    assert_eq!(site.booking(&id).status, "synced");
+}
+
+#[test]
+fn dates_that_are_taken_fail_the_change_and_other_dates_queue_it_afresh() {
+    let (site, id) = synced();
+    site.sim.fault(
+        json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "calendar_conflict", "status": 400}}),
+    );
+    update(&site, &id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
+    let error = site.wait_failed(&id);
+    assert!(error.starts_with("dates_taken: "), "{error}");
+    update(&site, &id, "check_in_date = check_in_date + 30, check_out_date = check_out_date + 30");
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    assert_eq!(site.booking(&id).status, "synced");
+}
+
+#[test]
+fn a_failed_booking_whose_data_is_mended_is_queued_afresh() {
+    let site = Site::open();
+    let id = host::make_bookings(&site, 1).remove(0);
+    update(&site, &id, "guest_email = 'nobody'");
+    host::pay(&site, std::slice::from_ref(&id));
+    let error = site.wait_failed(&id);
+    assert!(error.contains("guest_email"), "{error}");
+    update(&site, &id, "guest_email = 'somebody@example.com'");
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&[id]);
+}
+
+#[test]
+fn the_triggers_watch_what_the_mapping_reads() {
+    let (site, id) = synced();
+    let watched = || site.query_one::<Vec<String>>("SELECT watched FROM guestly.attachment");
+    assert!(
+        !watched().contains(&"early_checkin".to_owned()) && watched().contains(&"property_id".to_owned()),
+        "{:?}",
+        watched()
+    );
+    site.sql("UPDATE guestly.field_map SET expression = 'b.adults + CASE WHEN b.early_checkin THEN 1 ELSE 0 END' WHERE field = 'adults'");
+    assert!(watched().contains(&"early_checkin".to_owned()), "{:?}", watched());
+    update(&site, &id, "early_checkin = true");
+    wait_at_rest(&site);
+    assert_eq!(site.only_reservation(&id)["numberOfGuests"]["numberOfAdults"], 2);
+    site.sql("UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'");
+    assert!(!watched().contains(&"early_checkin".to_owned()), "{:?}", watched());
+    let whole =
+        "UPDATE guestly.field_map SET expression = '(to_jsonb(b) ->> ''adults'')::integer' WHERE field = 'adults'";
+    site.sql(whole);
+    assert!(watched().contains(&"marketing_consent".to_owned()), "the whole row: {:?}", watched());
+    assert!(
+        !watched().iter().any(|column| column.starts_with("guestly_")),
+        "what the worker writes would queue it: {:?}",
+        watched()
+    );
+}
+
+#[test]
+fn a_change_in_a_transaction_that_is_rolled_back_was_never_made() {
+    let (site, id) = synced();
+    site.sql(&format!("BEGIN; UPDATE bookings SET adults = 4 WHERE id = '{id}'; ROLLBACK"));
+    let nested = format!(
+        "DO $$ BEGIN UPDATE bookings SET adults = 3 WHERE id = '{id}'; RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END $$"
+    );
+    site.sql(&nested);
+    wait_at_rest(&site);
+    assert_eq!(site.log_of(&id), ["create:created"]);
+}
