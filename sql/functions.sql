@@ -207,6 +207,9 @@ AS $$
             WHEN 'created' THEN 'Guestly confirmed the reservation'
             WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
             WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
+            WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
+            WHEN 'confirmed' THEN 'Guestly holds what it should hold'
+            WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
             WHEN 'found' THEN 'Guestly holds something under this code'
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
@@ -257,7 +260,7 @@ BEGIN
     SELECT e.at, e.event, e.detail FROM (
         SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
-        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' ELSE a.operation END, guestly.in_words(a)
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back' ELSE a.operation END, guestly.in_words(a)
         FROM guestly.attempts a WHERE a.booking_id = id
         UNION ALL
         SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)

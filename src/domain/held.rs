@@ -90,11 +90,11 @@ impl Known {
         self.reservation_id.starts_with(TEST_PREFIX)
     }
 
-    /// Until when it is left in peace, if it was changed less than `settle` ago. A time in the future is a clock that went
-    /// back, and no reason to wait for it.
+    /// Until when it is left in peace, if it was changed less than `settle` ago. A time far in the future is a clock that
+    /// went back, and no reason to wait for it.
     #[must_use]
     pub fn rests_until(&self, settle: Duration, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let changed = self.changed_at.filter(|changed| *changed <= now)?;
+        let changed = self.changed_at.filter(|changed| *changed <= later(now, settle))?;
         Some(later(changed, settle)).filter(|until| *until > now)
     }
 }

@@ -118,6 +118,7 @@ fn a_reservation_rests_after_a_change_and_a_clock_that_went_back_holds_nothing_u
     let settle = Duration::from_secs(90);
     assert_eq!(known.rests_until(settle, at(150)), Some(at(190)));
     assert_eq!(known.rests_until(settle, at(190)), None);
-    assert_eq!(known.rests_until(settle, at(50)), None);
+    assert_eq!(known.rests_until(settle, at(99)), Some(at(190)), "written a moment after now was asked for");
+    assert_eq!(known.rests_until(settle, at(9)), None);
     assert_eq!(Known::default().rests_until(settle, at(150)), None);
 }

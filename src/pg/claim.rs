@@ -55,7 +55,7 @@ pub fn claim(
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.keep_code(due.code.as_deref());
-                claimed.jobs.push(Job { due, operation, reservation, claim: claim(), generation: 0, gone });
+                claimed.jobs.push(Job { due: *due, operation, reservation, claim: claim(), generation: 0, gone });
             }
             Decision::Settled(change) => settled.push(*change),
         }
@@ -70,7 +70,7 @@ pub fn claim(
 }
 
 enum Decision {
-    Call(Due, Operation, Box<crate::domain::reservation::Reservation>),
+    Call(Box<Due>, Operation, Box<crate::domain::reservation::Reservation>),
     Settled(Box<Change>),
 }
 
@@ -93,7 +93,7 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         (Err(error), _) => return settled(failed(&due, unreadable(&error), now)),
     };
     match planned {
-        Plan::Call(operation, reservation) => Decision::Call(due, operation, reservation),
+        Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
         Plan::Wait(until) => {
             let kept = Kept {
                 problem: due.problem.clone(),

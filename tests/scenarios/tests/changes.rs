@@ -22,7 +22,7 @@ fn wait_at_rest(site: &Site) {
         "nothing left to do",
         SOON * 2,
         "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
-         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q), 'empty')",
+         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q) || (SELECT string_agg(concat_ws(' ', a.started_at, a.duration_ms, a.operation, a.outcome, a.error), ';') FROM guestly.attempts a) , 'empty')",
     );
 }
 
