@@ -60,7 +60,11 @@ BEGIN
         ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
         ('payment_status', 'b.payment_status'),
         ('payment_reference', guestly.column_expression(bookings, NULL, 'stripe_payment_intent_id', 'payment_intent_id',
-                                                        'payment_reference', 'payment_id'))
+                                                        'payment_reference', 'payment_id')),
+        ('special_requests', guestly.column_expression(bookings, NULL, 'special_requests', 'guest_notes', 'notes')),
+        ('purpose', guestly.column_expression(bookings, NULL, 'purpose_of_stay', 'purpose')),
+        ('company', guestly.column_expression(bookings, NULL, 'guest_company', 'company')),
+        ('country', guestly.column_expression(bookings, NULL, 'guest_country', 'country'))
     ) AS f (field, expression)
     WHERE f.expression IS NOT NULL
     ON CONFLICT (field) DO NOTHING;

@@ -82,6 +82,7 @@ CREATE TABLE guestly.reservations (
     children          integer,
     infants           integer,
     pets              integer,
+    notes             text,
     adopted           boolean     NOT NULL DEFAULT false,
     verified          boolean     NOT NULL DEFAULT false,
     ended             boolean,
@@ -90,6 +91,7 @@ CREATE TABLE guestly.reservations (
 );
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
+COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';
 COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us, or shown with our booking''s id as its origin; nothing else is ever changed';
 COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
 COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';

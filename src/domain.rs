@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod error;
 pub mod held;
 pub mod lane;
+pub mod notes;
 pub mod outcome;
 pub mod plan;
 pub mod quota;

@@ -11,7 +11,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let updates = [Operation::Status, Operation::Dates, Operation::Guests, Operation::Relocate];
+    let updates = [Operation::Status, Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Notes];
     let reads = [Operation::LookUp, Operation::ReadBack];
     prop::sample::select([&updates[..], &reads[..], &[Operation::Token, Operation::Create]].concat())
 }

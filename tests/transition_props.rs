@@ -58,7 +58,7 @@ fn due(next: &Next) -> Option<chrono::DateTime<chrono::Utc>> {
     match next {
         Next::Wait { due, .. }
         | Next::Doubt { due, .. }
-        | Next::Changed { due }
+        | Next::Changed { due, .. }
         | Next::Unsure { due, .. }
         | Next::Differs { due, .. } => Some(*due),
         Next::Synced { .. } | Next::Ready(_) | Next::CreateAgain | Next::Settled | Next::Failed(_) => None,

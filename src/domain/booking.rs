@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 
 use super::error::{ErrorClass, Problem};
 use super::held::Party;
+use super::notes::notes;
 use super::outcome::scrub;
 
 /// What is read of a booking, one expression of `guestly.field_map` each.
@@ -45,11 +46,19 @@ pub enum Field {
     PaymentStatus,
     /// What the payment provider calls the payment; for alerts.
     PaymentReference,
+    /// What the guest asked for; for the notes.
+    SpecialRequests,
+    /// Why the guest comes; for the notes.
+    Purpose,
+    /// The guest's company; for the notes.
+    Company,
+    /// The guest's country; for the notes.
+    Country,
 }
 
 impl Field {
     /// Every field, in the order in which rows are read.
-    pub const ALL: [Field; 17] = [
+    pub const ALL: [Field; 21] = [
         Self::Reference,
         Self::Property,
         Self::PropertyId,
@@ -67,6 +76,10 @@ impl Field {
         Self::Status,
         Self::PaymentStatus,
         Self::PaymentReference,
+        Self::SpecialRequests,
+        Self::Purpose,
+        Self::Company,
+        Self::Country,
     ];
 
     /// The name in `guestly.field_map`.
@@ -90,6 +103,10 @@ impl Field {
             Self::Status => "status",
             Self::PaymentStatus => "payment_status",
             Self::PaymentReference => "payment_reference",
+            Self::SpecialRequests => "special_requests",
+            Self::Purpose => "purpose",
+            Self::Company => "company",
+            Self::Country => "country",
         }
     }
 }
@@ -187,6 +204,8 @@ pub struct Booking {
     pub total: f64,
     /// The host's word.
     pub status: String,
+    /// What Guestly has no field for.
+    pub notes: Option<String>,
 }
 
 impl Booking {
@@ -226,6 +245,7 @@ impl Booking {
             pets: reader.count(Field::Pets)?,
             total: reader.amount(Field::Total)?,
             status: reader.text(Field::Status)?,
+            notes: notes(row),
         })
     }
 }

@@ -44,6 +44,8 @@ pub struct Aspects {
     pub check_out: Option<NaiveDate>,
     /// Who comes.
     pub party: Option<Party>,
+    /// A fingerprint of the notes that we wrote, empty where we wrote none; what people write there is theirs.
+    pub notes: Option<String>,
 }
 
 impl Aspects {
@@ -56,6 +58,7 @@ impl Aspects {
             check_in: self.check_in.or(older.check_in),
             check_out: self.check_out.or(older.check_out),
             party: self.party.or(older.party),
+            notes: self.notes.or_else(|| older.notes.clone()),
         }
     }
 
@@ -120,8 +123,10 @@ pub fn difference(wanted: &Reservation, held: &Aspects) -> Option<Operation> {
     if held.party.is_some() && held.party != ours.party {
         return Some(Operation::Guests);
     }
-    let raised = held.status.as_deref().is_some_and(|held| rank(held) < rank(&wanted.status));
-    raised.then_some(Operation::Status)
+    if held.status.as_deref().is_some_and(|held| rank(held) < rank(&wanted.status)) {
+        return Some(Operation::Status);
+    }
+    (held.notes.is_some() && held.notes != ours.notes).then_some(Operation::Notes)
 }
 
 /// A reservation goes up these steps and never down.
@@ -144,6 +149,7 @@ pub fn changed(operation: Operation, wanted: &Reservation, held: &Aspects) -> As
         Operation::Relocate => Aspects { listing_id: ours.listing_id, ..Aspects::default() },
         Operation::Dates => Aspects { check_in: ours.check_in, check_out: ours.check_out, ..Aspects::default() },
         Operation::Guests => Aspects { party: ours.party, ..Aspects::default() },
+        Operation::Notes => Aspects { notes: ours.notes, ..Aspects::default() },
         _ => Aspects::default(),
     }
 }
@@ -172,6 +178,7 @@ pub fn read(hit: &Hit, wanted: &Reservation) -> Aspects {
         check_in: hit.check_in,
         check_out: hit.check_out,
         party: hit.party.or(count),
+        notes: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn each_difference_has_its_call_and_a_cancellation_goes_first_and_alone() {
         ("departure", held(|a| a.check_out = day), Some(Dates)),
         ("party", held(|a| a.party = Some(Party { adults: 2, ..Party::default() })), Some(Guests)),
         ("status", held(|a| a.status = Some("inquiry".to_owned())), Some(Status)),
+        ("notes", held(|a| a.notes = Some("other".to_owned())), Some(Notes)),
         ("listing and dates", held(|a| (a.listing_id, a.check_in) = (Some("L2".to_owned()), day)), Some(Relocate)),
         ("over", held(|a| (a.status, a.check_in) = (Some("canceled".to_owned()), day)), None),
         ("not known", Aspects::default(), None),

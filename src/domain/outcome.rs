@@ -139,7 +139,9 @@ fn success(operation: Operation, answer: &Answer) -> Outcome {
         Operation::Token => token(&answer.body),
         Operation::Create => created(&answer.body),
         Operation::LookUp | Operation::ReadBack => hits::parse(&answer.body).map(Outcome::Found),
-        Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate => Some(Outcome::Updated),
+        Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate | Operation::Notes => {
+            Some(Outcome::Updated)
+        }
     };
     read.unwrap_or_else(|| Outcome::Unknown {
         sentence: format!("Guestly said yes (HTTP {}) in words that cannot be read", answer.status),

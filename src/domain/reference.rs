@@ -49,6 +49,11 @@ pub fn next_code(former: &str, own: &str) -> String {
     format!("{own}-{}", number.saturating_add(1))
 }
 
+/// A short text that tells one text from another; an empty one for an empty text.
+pub fn fingerprint(text: &str) -> String {
+    if text.is_empty() { String::new() } else { derived(text) }
+}
+
 fn is_code(reference: &str) -> bool {
     (5..=LONGEST).contains(&reference.len())
         && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

@@ -10,7 +10,7 @@ use super::booking::Booking;
 use super::error::{ErrorClass, Problem};
 use super::held::{Aspects, Known};
 use super::outcome::Hit;
-use super::reference::confirmation_code;
+use super::reference::{confirmation_code, fingerprint};
 use super::request::{ApiRequest, Method};
 
 /// Who made the reservation, in Guestly's `origin`.
@@ -123,6 +123,7 @@ impl Reservation {
             check_in: Some(self.booking.check_in),
             check_out: Some(self.booking.check_out),
             party: Some(self.booking.party()),
+            notes: Some(fingerprint(self.booking.notes.as_deref().unwrap_or_default())),
         }
     }
 

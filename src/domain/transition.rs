@@ -103,10 +103,12 @@ pub enum Next {
         /// A refusal that the look-up has to confirm.
         verdict: Option<ErrorClass>,
     },
-    /// Guestly said yes to a change of what it holds: read back, or changed further, at `due`.
+    /// Guestly said yes to a change of what it holds: changed further, or read back, at `due`.
     Changed {
         /// When it has settled.
         due: DateTime<Utc>,
+        /// Only reading back tells whether it was made.
+        read_back: bool,
     },
     /// A change of what is held may have taken effect: read back at `due`.
     Unsure {

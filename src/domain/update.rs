@@ -24,6 +24,9 @@ pub fn request(operation: Operation, wanted: &Reservation, known: &Known) -> Api
         Operation::Relocate => put("relocate", checked(json!({ "listingId": wanted.listing_id }))),
         Operation::Dates => put("dates", checked(dates(wanted))),
         Operation::Guests => put("guests", checked(guests(wanted))),
+        Operation::Notes => {
+            put("notes", json!({ "notes": { "other": wanted.booking.notes.as_deref().unwrap_or("") } }))
+        }
         _ => read_back(&known.reservation_id),
     }
 }

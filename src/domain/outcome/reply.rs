@@ -22,6 +22,8 @@ pub enum Operation {
     Guests,
     /// Move it to another listing.
     Relocate,
+    /// Write its notes.
+    Notes,
 }
 
 impl Operation {
@@ -36,12 +38,16 @@ impl Operation {
             Operation::Dates => "dates",
             Operation::Guests => "guests",
             Operation::Relocate => "relocate",
+            Operation::Notes => "notes",
         }
     }
 
     /// True for what changes a reservation that Guestly holds.
     pub const fn is_update(self) -> bool {
-        matches!(self, Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate)
+        matches!(
+            self,
+            Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate | Operation::Notes
+        )
     }
 
     /// True for what only asks.

@@ -39,11 +39,12 @@ pub fn next_of_held(
 ) -> Next {
     match (work.operation, outcome) {
         (Operation::ReadBack, Outcome::Found(hits)) => after_read_back(work, known, hits, wanted, moment),
-        (operation, outcome) => after_call(work, operation.is_update(), outcome, policy, moment),
+        (_, outcome) => after_call(work, outcome, policy, moment),
     }
 }
 
-fn after_call(work: &Work, change: bool, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+fn after_call(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+    let change = work.operation.is_update();
     let settled = later(moment.now, policy.settle);
     let pause = later(moment.now, policy.backoff.delay(work.attempts.max(1), moment.jitter, None));
     // A call that only asks may always be repeated, and uses up nothing.
@@ -58,7 +59,8 @@ fn after_call(work: &Work, change: bool, outcome: &Outcome, policy: &Policy, mom
     };
     let problem = |class, sentence: &str| Problem::new(class, sentence);
     match outcome {
-        Outcome::Updated => Next::Changed { due: settled },
+        // Notes are not worth a second call.
+        Outcome::Updated => Next::Changed { due: settled, read_back: work.operation != Operation::Notes },
         Outcome::Refused { class, sentence } => Next::Failed(problem(*class, sentence)),
         // A new token: perhaps it is about the booking. Reading back tells, with the same token.
         Outcome::TokenRejected { sentence, .. } if moment.token_is_new && change => {

@@ -57,11 +57,17 @@ fn ended() -> Known {
 #[test]
 fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
     for operation in [Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Status] {
-        assert_eq!(call(operation, 1, &Outcome::Updated), Next::Changed { due: at(90) });
+        assert_eq!(call(operation, 1, &Outcome::Updated), Next::Changed { due: at(90), read_back: true });
         let unsure = Next::Unsure { due: at(90), counted: true, problem: problem(UnknownOutcome) };
         assert_eq!(call(operation, 1, &Outcome::Unknown { sentence: said() }), unsure, "never created, never blind");
         assert_eq!(call(operation, 1, &refused(DatesTaken)), Next::Failed(problem(DatesTaken)));
     }
+}
+
+#[test]
+fn notes_are_not_read_back() {
+    let next = call(Operation::Notes, 1, &Outcome::Updated);
+    assert_eq!(next, Next::Changed { due: at(90), read_back: false });
 }
 
 #[test]

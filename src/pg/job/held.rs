@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Job;
 use crate::domain::error::Problem;
-use crate::domain::held::read;
+use crate::domain::held::{Aspects, difference, read};
 use crate::domain::outcome::{Hit, Outcome};
 use crate::domain::transition::{Learned, Next, learned};
 use crate::pg::bookings::WriteBack;
@@ -17,6 +17,8 @@ impl Job {
     /// What Guestly holds after a create or its look-up.
     pub(super) fn made(&self, reservation_id: String, adopted: bool, found: Option<&Hit>) -> Held {
         let asked = self.reservation.aspects();
+        // A create takes no notes.
+        let asked = Aspects { notes: Some(String::new()), ..asked };
         let aspects = found.map_or_else(|| asked.clone(), |hit| read(hit, &self.reservation).over(&asked));
         let origin = found.map(|hit| hit.origin_id.as_deref() == Some(&self.reservation.origin_id));
         let learned = Learned { aspects, verified: origin.unwrap_or(true), ended: Some(false), changed: true };
@@ -51,9 +53,18 @@ impl Job {
             Next::Wait { due, counted, problem } => {
                 Kept { attempts: counting(counted), due: Some(due), problem: Some(problem), ..same }
             }
-            Next::Changed { due } => {
-                Kept { state: "waiting", attempts: tries, due: Some(due), look_up_first: true, problem: None, ..same }
+            Next::Changed { read_back, .. } if !read_back && !self.due.in_doubt && self.is_done(held.as_ref()) => {
+                let write = WriteBack::synced(id, &self.reservation_id(), self.due.attempts);
+                return (None, held, Some(write), None);
             }
+            Next::Changed { due, read_back } => Kept {
+                state: "waiting",
+                attempts: counting(read_back),
+                due: Some(due),
+                look_up_first: read_back || self.due.in_doubt,
+                problem: None,
+                ..same
+            },
             Next::Unsure { due, counted, problem } => Kept {
                 state: "unknown",
                 attempts: counting(counted),
@@ -80,6 +91,13 @@ impl Job {
         };
         let problem = kept.problem.clone();
         (Some(kept), held, None, problem)
+    }
+
+    /// With what was learned, nothing differs.
+    fn is_done(&self, held: Option<&Held>) -> bool {
+        let before = self.due.known.as_ref().map(|known| known.aspects.clone()).unwrap_or_default();
+        let after = held.map(|held| held.learned.aspects.clone()).unwrap_or_default().over(&before);
+        difference(&self.reservation, &after).is_none()
     }
 
     fn reservation_id(&self) -> String {

@@ -59,6 +59,7 @@ fn known(row: &Tuple) -> Result<Option<Known>> {
             check_in: day(KNOWN + 4)?,
             check_out: day(KNOWN + 5)?,
             party,
+            notes: row.get(KNOWN + 13)?,
         },
         verified: row.get(KNOWN + 10)?.unwrap_or_default(),
         ended: row.get(KNOWN + 11)?.unwrap_or_default(),

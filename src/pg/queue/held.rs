@@ -17,7 +17,7 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
     let aspects = |row: &(String, Held)| row.1.learned.aspects.clone();
     let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
     let count = |row: &(String, Held), of: fn(Party) -> u32| row.1.learned.aspects.party.map(|party| signed(of(party)));
-    let args: [DatumWithOid; 15] = [
+    let args: [DatumWithOid; 16] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1.reservation_id.clone()).into(),
         column(rows, |row| row.1.code.clone()).into(),
@@ -33,6 +33,7 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
         column(rows, |row| row.1.learned.verified).into(),
         column(rows, |row| row.1.learned.ended).into(),
         column(rows, |row| row.1.learned.changed).into(),
+        column(rows, |row| aspects(row).notes).into(),
     ];
     statement::run(include_str!("../../../sql/queries/keep.sql"), &args)
 }

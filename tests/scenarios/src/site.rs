@@ -49,6 +49,7 @@ impl Site {
         let site = Self::bare_with(more);
         host::create_extension(&site);
         host::map_listings(&site);
+        host::without_notes(&site);
         site
     }
 
