@@ -1,6 +1,270 @@
 \echo Use "ALTER EXTENSION guestly_sync UPDATE" to load this file. \quit
 -- From 0.1.0 to 0.2.0.
 
+-- The triggers are made anew at the end: no sale may hold the bookings by then and wait for a table of ours.
+DO $$
+DECLARE
+    attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
+BEGIN
+    IF attached IS NOT NULL THEN
+        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', attached);
+    END IF;
+END $$;
+
+ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
+
+ALTER TABLE guestly.reservations
+    ADD COLUMN notes text, ADD COLUMN verified boolean NOT NULL DEFAULT false, ADD COLUMN ended boolean, ADD COLUMN changed_at timestamptz;
+COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';
+COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us, or shown with our booking''s id as its origin; nothing else is ever changed';
+COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
+COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';
+-- Created here, or adopted after a look at its origin; what came with the table of bookings has no code.
+UPDATE guestly.reservations SET verified = true, changed_at = recorded_at WHERE confirmation_code <> '';
+
+CREATE TABLE guestly.changes (
+    booking_id text        NOT NULL,
+    arrival    date,
+    changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+-- Filled by sales and emptied by the worker within moments.
+ALTER TABLE guestly.changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker queues those of which Guestly may hold something else';
+
+ALTER TABLE guestly.alerts ADD COLUMN reference text;
+ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
+ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
+    CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
+                    'recovered', 'credentials', 'token_cap', 'deleted'));
+ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
+COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
+
+DROP FUNCTION guestly.add_triggers(regclass, text, text, text);
+
+
+-- What the columns say; only fields that have no row yet are filled.
+CREATE OR REPLACE FUNCTION guestly.fill_field_map(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    property text := guestly.first_column(bookings, 'property_id', 'listing_id', 'apartment_id', 'unit_id');
+    -- Null, and so are the expressions made of it, where the table has no such column.
+    full_name text := 'b.' || quote_ident(guestly.first_column(bookings, 'guest_name', 'customer_name', 'name'));
+    pet text := 'b.' || quote_ident(guestly.first_column(bookings, 'has_pet', 'has_pets'));
+BEGIN
+    INSERT INTO guestly.field_map AS m (field, expression)
+    SELECT f.field, f.expression
+    FROM (VALUES
+        ('reference', guestly.column_expression(bookings, NULL, 'booking_reference', 'reference', 'booking_code', 'code')),
+        ('property', coalesce(guestly.column_expression(bookings, NULL, 'property_slug', 'slug', 'property'),
+                              guestly.property_expression(bookings, property))),
+        ('property_id', 'b.' || quote_ident(property)),
+        ('guest_first_name', guestly.column_expression(bookings, 'split_part(' || full_name || ', '' '', 1)',
+                                                       'guest_first_name', 'first_name')),
+        ('guest_last_name', guestly.column_expression(bookings,
+            'coalesce(nullif(regexp_replace(' || full_name || ', ''^\S+\s*'', ''''), ''''), ' || full_name || ')', 'guest_last_name', 'last_name')),
+        ('guest_email', guestly.column_expression(bookings, NULL, 'guest_email', 'email', 'customer_email')),
+        ('guest_phone', guestly.column_expression(bookings, NULL, 'guest_phone', 'phone', 'customer_phone')),
+        ('check_in', guestly.column_expression(bookings, NULL, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date')),
+        ('check_out', guestly.column_expression(bookings, NULL, 'check_out_date', 'check_out', 'checkout', 'departure', 'end_date')),
+        ('adults', guestly.column_expression(bookings, '1', 'adults', 'guests', 'guests_count', 'num_guests')),
+        ('children', guestly.column_expression(bookings, '0', 'children')),
+        ('infants', guestly.column_expression(bookings, '0', 'infants')),
+        ('pets', guestly.column_expression(bookings, coalesce('CASE WHEN ' || pet || ' THEN 1 ELSE 0 END', '0'), 'pets')),
+        ('total', guestly.column_expression(bookings, NULL, 'total', 'total_price', 'total_amount', 'amount')),
+        ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
+        ('payment_status', 'b.payment_status'),
+        ('payment_reference', guestly.column_expression(bookings, NULL, 'stripe_payment_intent_id', 'payment_intent_id',
+                                                        'payment_reference', 'payment_id')),
+        ('special_requests', guestly.column_expression(bookings, NULL, 'special_requests', 'guest_notes', 'notes')),
+        ('purpose', guestly.column_expression(bookings, NULL, 'purpose_of_stay', 'purpose')),
+        ('company', guestly.column_expression(bookings, NULL, 'guest_company', 'company')),
+        ('country', guestly.column_expression(bookings, NULL, 'guest_country', 'country'))
+    ) AS f (field, expression)
+    WHERE f.expression IS NOT NULL
+    ON CONFLICT (field) DO NOTHING;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := guestly.qualified_name(bookings);
+    key record;
+    payment text := guestly.first_column(bookings, 'payment_status');
+    arrival text;
+    since timestamptz;
+    former text := (SELECT a.bookings FROM guestly.attachment a);
+BEGIN
+    IF former <> name AND to_regclass(former) IS NOT NULL THEN
+        RAISE EXCEPTION 'the table % is attached already', former
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+    END IF;
+    IF (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings) NOT IN ('r', 'p') THEN
+        RAISE EXCEPTION '% is not a table', name USING ERRCODE = 'wrong_object_type', HINT = 'Attach the table itself, not a view over it.';
+    END IF;
+    key := guestly.booking_key(bookings);
+    IF payment IS NULL THEN
+        RAISE EXCEPTION 'the table % has no column payment_status', name
+            USING ERRCODE = 'undefined_column', HINT = 'Attach the table whose payment_status says that a booking is paid.';
+    END IF;
+    PERFORM guestly.add_columns(bookings);
+    PERFORM guestly.add_indexes(bookings, payment);
+    -- Only a date (or a time) can put a queue in order of arrival.
+    SELECT a.attname INTO arrival FROM pg_attribute a
+    WHERE a.attrelid = bookings AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+      AND a.attname = guestly.first_column(bookings, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date');
+    since := guestly.remembered_attachment(bookings);
+    INSERT INTO guestly.attachment AS a (bookings, key_column, key_type, payment_column, arrival_column, attached_at)
+    VALUES (name, key.name, key.type, payment, arrival, coalesce(since, clock_timestamp()))
+    ON CONFLICT ((true)) DO UPDATE
+    SET bookings = excluded.bookings, key_column = excluded.key_column, key_type = excluded.key_type,
+        payment_column = excluded.payment_column, arrival_column = excluded.arrival_column,
+        attached_at = CASE WHEN a.bookings = excluded.bookings THEN a.attached_at ELSE excluded.attached_at END;
+    PERFORM guestly.fill_field_map(bookings);
+    PERFORM guestly.fill_status_map();
+    PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
+    IF former IS DISTINCT FROM name THEN
+        PERFORM guestly.take_stock(bookings);
+    END IF;
+    PERFORM guestly.remember_attachment(bookings);
+    PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
+
+-- The sweep reads bookings and these tables in one statement, as the owner of the bookings. A trigger, because a dump does
+-- not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again.
+CREATE OR REPLACE FUNCTION guestly.let_owner_read() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = to_regclass(NEW.bookings));
+BEGIN
+    IF owner IS NOT NULL THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
+                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', owner);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.trigger_names() RETURNS name[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY['guestly_update', 'guestly_insert', 'guestly_delete', 'guestly_update_end', 'guestly_insert_end', 'guestly_delete_end']::name[]
+$$;
+
+-- The columns that the mapping reads: those that a view over its expressions depends on. An expression over the whole row
+-- reads all of them; the five that the worker writes never count.
+CREATE OR REPLACE FUNCTION guestly.watched_columns(bookings regclass, payment_column text) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own_path CONSTANT text := current_setting('search_path');
+    mapping text := (SELECT string_agg(format(E'(%s\n) AS %I', m.expression, m.field), ', ') FROM guestly.field_map m);
+    whole boolean := (SELECT coalesce(bool_or(m.expression ~ '\mb\M(?!\s*\.)'), false) FROM guestly.field_map m);
+    found text[];
+BEGIN
+    -- As the worker reads them.
+    PERFORM set_config('search_path', format('%I, public, extensions, pg_temp',
+        (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = bookings)), true);
+    EXECUTE format('CREATE TEMPORARY VIEW guestly_mapping AS SELECT %s FROM %s b',
+                   coalesce(mapping, '1'), guestly.qualified_name(bookings));
+    PERFORM set_config('search_path', own_path, true);
+    SELECT array_agg(a.attname::text ORDER BY a.attnum) INTO found
+    FROM pg_attribute a
+    WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped
+      AND a.attname NOT IN ('guestly_reservation_id', 'guestly_sync_status', 'guestly_sync_error', 'guestly_synced_at', 'guestly_sync_attempts')
+      AND (whole OR a.attname = payment_column OR EXISTS (
+           SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+           WHERE d.classid = 'pg_rewrite'::regclass AND r.ev_class = 'pg_temp.guestly_mapping'::regclass
+             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum));
+    DROP VIEW pg_temp.guestly_mapping;
+    RETURN found;
+END $$;
+
+-- "OLD and NEW differ in one of these": as text where the type has no equality (json, point, xml).
+CREATE OR REPLACE FUNCTION guestly.is_changed(bookings regclass, columns text[]) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(format(CASE WHEN EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                                               WHERE m.amname = 'btree' AND o.opcdefault AND o.opcintype IN (a.atttypid, t.typbasetype))
+                                       OR t.typtype = 'e' OR a.atttypid = 'varchar'::regtype
+                                  THEN 'OLD.%1$I IS DISTINCT FROM NEW.%1$I'
+                                  ELSE 'OLD.%1$I::text IS DISTINCT FROM NEW.%1$I::text' END, a.attname), ' OR ' ORDER BY a.attnum)
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = bookings AND a.attname = ANY (columns)
+$$;
+
+-- Three row triggers note a booking that was paid, changed or deleted, three statement triggers write what was noted.
+-- Nothing fires for updates of other columns.
+CREATE OR REPLACE FUNCTION guestly.add_triggers(bookings regclass, key_column text, payment_column text, arrival_column text, columns text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    arguments text := format('(%L, %L, %L)', key_column, payment_column, coalesce(arrival_column, ''));
+    names text := (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(columns) AS c (name));
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('guestly_update', format('AFTER UPDATE ON %s FOR EACH ROW WHEN (%s)', bookings, guestly.is_changed(bookings, columns)),
+             '@extschema@.guestly_note_paid' || arguments),
+            ('guestly_insert', format('AFTER INSERT ON %s FOR EACH ROW', bookings), '@extschema@.guestly_note_paid' || arguments),
+            ('guestly_delete', format('AFTER DELETE ON %s FOR EACH ROW', bookings), '@extschema@.guestly_note_paid' || arguments),
+            ('guestly_update_end', format('AFTER UPDATE OF %s ON %s FOR EACH STATEMENT', names, bookings), '@extschema@.guestly_queue_paid()'),
+            ('guestly_insert_end', format('AFTER INSERT ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()'),
+            ('guestly_delete_end', format('AFTER DELETE ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()')
+        ) AS t (name, clause, call)
+    LOOP
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = bookings AND t.tgname = wanted.name) THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', wanted.name, bookings);
+        END IF;
+        EXECUTE format('CREATE TRIGGER %I %s EXECUTE FUNCTION %s', wanted.name, wanted.clause, wanted.call);
+        -- So that a plain DROP EXTENSION works.
+        EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION guestly_sync', wanted.name, bookings);
+    END LOOP;
+    UPDATE guestly.attachment a SET watched = columns WHERE a.watched IS DISTINCT FROM columns;
+END $$;
+
+-- The mapping was changed: the triggers watch what it reads now. They are made again only if that is not the same, since
+-- it locks the table. Not while a dump is restored, which brings the triggers along.
+CREATE OR REPLACE FUNCTION guestly.watch_field_map() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached record;
+    columns text[];
+BEGIN
+    SELECT to_regclass(a.bookings) AS bookings, a.key_column, a.payment_column, a.arrival_column, a.watched INTO attached FROM guestly.attachment a;
+    -- Nothing is watched yet: guestly_attach() is about to see to it.
+    IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
+        RETURN NULL;
+    END IF;
+    columns := guestly.watched_columns(attached.bookings, attached.payment_column);
+    IF columns IS DISTINCT FROM attached.watched THEN
+        PERFORM guestly.add_triggers(attached.bookings, attached.key_column, attached.payment_column, attached.arrival_column, columns);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_detach() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    name text;
+BEGIN
+    FOREACH name IN ARRAY guestly.trigger_names() LOOP
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = name) THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', name, attached);
+        END IF;
+    END LOOP;
+    DELETE FROM guestly.attachment;
+END $$;
+COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; columns and their data stay';
+
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
 -- asked first, since an earlier life of the booking may have got through.
 CREATE OR REPLACE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
@@ -29,18 +293,74 @@ BEGIN
     RETURN cardinality(queued);
 END $$;
 
--- Alerts: a kind more, the reference for programs and for bookings that are gone; what the worker knows of the settings of mail
--- and of the reason why no token can be had.
-ALTER TABLE guestly.alerts ADD COLUMN reference text;
-ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
-ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
-    CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
-                    'recovered', 'credentials', 'token_cap', 'deleted'));
-ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
-COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
+-- A row of the log in plain words.
+CREATE OR REPLACE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ',
+        CASE a.outcome
+            WHEN 'created' THEN 'Guestly confirmed the reservation'
+            WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
+            WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
+            WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
+            WHEN 'confirmed' THEN 'Guestly holds what it should hold'
+            WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
+            WHEN 'found' THEN 'Guestly holds something under this code'
+            WHEN 'refused' THEN 'refused'
+            WHEN 'rejected' THEN 'Guestly did not accept the access token'
+            WHEN 'throttled' THEN 'Guestly asked us to slow down'
+            WHEN 'not_sent' THEN 'Guestly could not be reached; nothing was sent'
+            WHEN 'unavailable' THEN 'Guestly answered with a server error; it will be asked whether it took effect'
+            WHEN 'unknown' THEN 'no answer came; Guestly will be asked whether it took effect'
+            WHEN 'withdrawn' THEN 'taken out of the queue'
+            WHEN 'gone' THEN 'taken out of the queue'
+            WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
+            ELSE a.outcome END,
+        CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
+        CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
+        CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
+$$;
+
+CREATE OR REPLACE FUNCTION guestly_timeline(booking_id text) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.booking(booking_id);
+    id text := coalesce(booking ->> 'booking_id', booking_id);
+BEGIN
+    IF booking IS NULL AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id) THEN
+        PERFORM guestly.must_exist(booking_id);
+    END IF;
+    RETURN QUERY
+    SELECT e.at, e.event, e.detail FROM (
+        SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back' ELSE a.operation END, guestly.in_words(a)
+        FROM guestly.attempts a WHERE a.booking_id = id
+        UNION ALL
+        SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
+        FROM guestly.reservations r WHERE r.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'now', CASE q.state
+            WHEN 'ready' THEN 'in line'
+            WHEN 'sending' THEN 'a call is in flight'
+            WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
+            WHEN 'waiting' THEN format('tried again at %s', q.due_at)
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(format(' (%s: %s)', q.error_class, q.error), '')
+        FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
+        UNION ALL
+        SELECT clock_timestamp(), 'not queued', guestly.why_not_queued(booking)
+        WHERE booking IS NOT NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id)
+    ) e (at, event, detail) ORDER BY e.at;
+END $$;
+COMMENT ON FUNCTION guestly_timeline(text) IS 'the story of one booking, and, where it was never queued, why';
 
 -- The doctor's rows about alert mails.
-CREATE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
+CREATE OR REPLACE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -76,8 +396,6 @@ BEGIN
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
              WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
-
-REVOKE ALL ON FUNCTION guestly.doctor_of_mail(jsonb, boolean) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -122,7 +440,7 @@ BEGIN
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
         SELECT string_agg(n.name, ', ') INTO off
-        FROM unnest(ARRAY['guestly_update', 'guestly_insert', 'guestly_update_end', 'guestly_insert_end']) AS n (name)
+        FROM unnest(guestly.trigger_names()) AS n (name)
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),
@@ -180,5 +498,87 @@ BEGIN
         ELSE
             RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
         END IF;
+    END IF;
+END $$;
+COMMENT ON FUNCTION guestly_doctor(boolean) IS 'everything that must be right, one row each, with what to type; online also tries the credentials';
+
+CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field_map
+    FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();
+
+-- Rights come last in every script: nothing for PUBLIC, the administrator's functions for guestly_admin and service_role.
+
+DO $$
+DECLARE
+    function record;
+    admin name;
+    callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
+        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row'];
+    grantee record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
+        BEGIN
+            CREATE ROLE guestly_admin NOLOGIN;
+            COMMENT ON ROLE guestly_admin IS 'may call the functions of guestly_sync and read guestly.status, queue and attempts';
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL; -- Somebody who may make roles can make it later; the grants below then have to be given by hand.
+        END;
+    END IF;
+    FOR function IN
+        SELECT p.oid::pg_catalog.regprocedure AS signature, p.proname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.objid
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+          AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'guestly_sync')
+    LOOP
+        -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE.
+        FOR grantee IN
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
+            FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) g
+            WHERE p.oid = function.signature AND g.grantee <> p.proowner
+        LOOP
+            EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', function.signature, grantee.name);
+        END LOOP;
+        EXECUTE pg_catalog.format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', function.signature);
+        FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
+            IF function.proname = ANY (callable) AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
+                EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', function.signature, admin);
+            END IF;
+        END LOOP;
+    END LOOP;
+    FOR function IN
+        SELECT c.oid::pg_catalog.regclass AS relation FROM pg_catalog.pg_class c WHERE c.relnamespace = 'guestly'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v')
+    LOOP
+        FOR grantee IN
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
+            FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) g WHERE c.oid = function.relation AND g.grantee <> c.relowner
+        LOOP
+            EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', function.relation, grantee.name);
+        END LOOP;
+    END LOOP;
+    FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
+        IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
+            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA guestly TO %I', admin);
+            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', admin);
+            EXECUTE pg_catalog.format('GRANT SELECT ON guestly.status, guestly.queue, guestly.attempts TO %I', admin);
+        END IF;
+    END LOOP;
+END $$;
+
+-- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
+                                'old_bookings', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
+    END LOOP;
+END $$;
+
+-- The triggers of this version, and what the owner of the bookings may read, which the revocations above took.
+DO $$
+DECLARE
+    attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
+BEGIN
+    IF attached IS NOT NULL THEN
+        PERFORM @extschema@.guestly_attach(attached);
     END IF;
 END $$;

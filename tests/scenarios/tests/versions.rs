@@ -127,6 +127,7 @@ fn every_former_version_comes_up_to_date_under_load_and_is_then_the_same_as_a_fr
         std::thread::scope(|scope| {
             let sales = scope.spawn(|| meanwhile.iter().for_each(|id| host::pay(&site, std::slice::from_ref(id))));
             site.sql("ALTER EXTENSION guestly_sync UPDATE");
+            host::without_notes(&site);
             sales.join().unwrap();
         });
         site.wait_for_status(&ids, "synced");
