@@ -36,7 +36,7 @@ fn a_total_that_differs_is_told_in_timeline_status_doctor_and_an_alert_and_fails
     let id = adopted(&site);
     let paid: f64 = site.query_one(&format!("SELECT total::float8 FROM bookings WHERE id = '{id}'"));
     let said = format!("Guestly's total is {:.2} and the guest paid {paid:.2}: {:.2} more", paid * 1.1, paid * 0.1);
-    assert_eq!(told_of(&site, &id), [said.clone()]);
+    assert_eq!(told_of(&site, &id), std::slice::from_ref(&said));
     assert_eq!(alerts(&site), [format!("{}: {said}", site.code(&id))]);
     assert_eq!(site.query_one::<i64>("SELECT price_differences FROM guestly.status"), 1);
     let row: String = site
