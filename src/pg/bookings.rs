@@ -146,8 +146,8 @@ impl Bookings {
     }
 
     /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
-    /// how the queue stands.
-    pub fn probe(&self, paid: &[String], limit: i64) -> Result<Probed> {
+    /// how the queue stands. `calling` are the calls that are in flight.
+    pub fn probe(&self, paid: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
@@ -157,17 +157,18 @@ impl Bookings {
             })
             .collect();
         let sql = format!(
-            "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8 FROM {table} b \
+            "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8, false FROM {table} b \
               WHERE b.guestly_reservation_id IS NULL AND b.{payment}::text = ANY ($1) \
               AND b.guestly_sync_status IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
              UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready') OR EXISTS (SELECT FROM guestly.changes), \
               (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
-              (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed')",
+              (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed'), \
+              EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'sending' AND q.booking_id <> ALL ($3))",
             key = self.key(),
             table = self.table,
             payment = quote_identifier(&self.payment),
         );
-        let args: [DatumWithOid; 2] = [paid.to_vec().into(), limit.into()];
+        let args: [DatumWithOid; 3] = [paid.to_vec().into(), limit.into(), calling.into()];
         let mut found = Probed::default();
         // guestly_attach() lets the owner read the tables of ours.
         as_owner(&self.owner, || {
@@ -176,6 +177,7 @@ impl Bookings {
                     Some(id) => found.open.push((id, row.get(2)?)),
                     None => {
                         found.ready = row.get(3)?.unwrap_or_default();
+                        found.sending = row.get(6)?.unwrap_or_default();
                         (found.next_due, found.oldest) = (row.get::<f64>(4)?.map(time), row.get::<f64>(5)?.map(time));
                     }
                 }
@@ -263,6 +265,8 @@ pub struct Probed {
     pub open: Vec<(String, Option<String>)>,
     /// Something may go now.
     pub ready: bool,
+    /// There are claims without a call of ours.
+    pub sending: bool,
     /// When something is due again.
     pub next_due: Option<DateTime<Utc>>,
     /// Since when the oldest waits.

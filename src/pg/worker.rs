@@ -253,7 +253,7 @@ impl Worker {
         let calling: Vec<String> = self.calling.iter().cloned().collect();
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
-            queue::absorb()?;
+            self.absorb();
             let claims = &mut self.claims;
             let mut fence = || {
                 *claims += 1;

@@ -28,7 +28,7 @@ impl Worker {
         let found = self.in_transaction(Self::look);
         self.next_probe = now + self.settings.poll_interval.max(now.elapsed() * SWEEP_SHARE);
         if let Some((found, _)) = &found {
-            self.more |= found.ready || !found.open.is_empty();
+            self.more |= found.ready || found.sending || !found.open.is_empty();
             self.next_due = found.next_due;
         }
         if let Some((_, Some(error))) = &found {
@@ -49,6 +49,9 @@ impl Worker {
         };
         // Without the table, what waits in the queue is no less late.
         let found = found.map_or_else(queue::peek, Ok)?;
+        if found.sending {
+            self.rescue_orphans()?;
+        }
         if !found.open.is_empty() {
             queue::sweep(&found.open)?;
         }
@@ -63,11 +66,12 @@ impl Worker {
     /// None where no table is attached.
     fn probe_bookings(&mut self) -> Result<Option<Probed>> {
         let paid = if self.settings.enabled { paid_statuses() } else { Vec::new() };
+        let calling = self.calling.iter().cloned().collect();
         session::subtransaction(|| {
             if self.bookings.is_none() {
                 self.bookings = Bookings::load()?;
             }
-            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH)).transpose()
+            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH, calling)).transpose()
         })
     }
 
