@@ -160,10 +160,13 @@ pub fn shift(by: f64) -> Result<()> {
     statement::run(include_str!("../../sql/queries/shift.sql"), &[by.into()])
 }
 
-/// Queues what the sweep found: (booking, day of arrival).
-pub fn sweep(found: &[(String, Option<String>)]) -> Result<()> {
-    let args: [DatumWithOid; 2] =
-        [column(found, |row| row.0.clone()).into(), column(found, |row| row.1.clone()).into()];
+/// Queues what the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
+pub fn sweep(found: &[(String, Option<String>)], doubt_since: Option<DateTime<Utc>>) -> Result<()> {
+    let args: [DatumWithOid; 3] = [
+        column(found, |row| row.0.clone()).into(),
+        column(found, |row| row.1.clone()).into(),
+        doubt_since.map(seconds).into(),
+    ];
     statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
 }
 

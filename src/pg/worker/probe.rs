@@ -53,7 +53,7 @@ impl Worker {
             self.rescue_orphans()?;
         }
         if !found.open.is_empty() {
-            queue::sweep(&found.open)?;
+            queue::sweep(&found.open, self.former_calls_since())?;
         }
         let stale =
             |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > self.settings.stale_after);
@@ -61,6 +61,14 @@ impl Worker {
             alerts::raise(&alerts::stale(self.settings.stale_after)?)?;
         }
         Ok((found, error))
+    }
+
+    /// Our own calls are known, whatever became of their rows. One of a worker before us, whose row somebody deleted, may be
+    /// taking effect until settle has passed since it ended.
+    fn former_calls_since(&self) -> Option<DateTime<Utc>> {
+        let age = self.now();
+        let began = TimeDelta::from_std(age).ok().and_then(|age| Utc::now().checked_sub_signed(age));
+        began.filter(|_| age < self.settings.policy.settle)
     }
 
     /// None where no table is attached.
