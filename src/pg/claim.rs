@@ -76,15 +76,18 @@ enum Decision {
 
 fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
     let settled = |change: Change| Decision::Settled(Box::new(change));
+    // A doubt alone (a copy, a promoted standby) does not say that a create was begun.
+    let creating = due.code.is_some() || due.creates > 0;
     let queued = Queued {
         force: due.force,
         in_doubt: due.in_doubt,
-        creating: due.code.is_some() || due.doubt_since.is_some(),
+        creating,
         unsure: due.in_doubt && !due.settled,
         known: due.known.clone(),
     };
     let (planned, reference) = match (row, &due.known) {
         (Ok(Some(row)), _) => (plan(&row, &queued, rules, now), row.get(Field::Reference).map(str::to_owned)),
+        (Ok(None), Some(known)) if known.aspects.is_over() && creating => return settled(gone(&due, now)),
         (Ok(None), Some(known)) => match plan_deleted(&due.booking_id, known, &queued, rules, now) {
             Plan::Done => return settled(deleted(&due, known, now)),
             planned => (planned, None),
@@ -137,9 +140,10 @@ fn gone(due: &Due, now: DateTime<Utc>) -> Change {
 
 /// Guestly holds what the host has deleted: a person decides, unless it was over anyway or never real.
 fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
-    let change = Change { reference: Some(known.code.clone()), ..gone(due, now) };
+    let change = gone(due, now);
     let held = !known.is_test() && !known.aspects.is_over();
-    Change { deleted: held.then(|| deleted_and_held(&known.reservation_id)), ..change }
+    let deleted = held.then(|| deleted_and_held(&known.reservation_id)).or(change.deleted);
+    Change { reference: due.code.clone().or_else(|| Some(known.code.clone())), deleted, ..change }
 }
 
 fn unreadable(error: &SqlError) -> Problem {
