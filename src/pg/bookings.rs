@@ -15,6 +15,7 @@ use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
 mod rows;
+mod write;
 
 pub use rows::*;
 
@@ -115,33 +116,6 @@ impl Bookings {
                 statement::rows(&there, &[ids.to_vec().into()], |row| text(row, 1))?
             };
             Ok(Locked { locked, exist })
-        })
-    }
-
-    /// Writes the five columns. Errors: whatever the host's triggers raise.
-    pub fn write(&self, writes: &[&WriteBack]) -> Result<()> {
-        let sql = format!(
-            "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
-             guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
-             guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) \
-             AS w(id, status, reservation_id, error, attempts) WHERE b.{} = w.id::{}",
-            self.table,
-            quote_identifier(&self.key),
-            self.key_type
-        );
-        let ids: Vec<String> = writes.iter().map(|write| write.booking_id.clone()).collect();
-        let statuses: Vec<String> = writes.iter().map(|write| write.status.to_owned()).collect();
-        let reservations: Vec<Option<String>> = writes.iter().map(|write| write.reservation_id.clone()).collect();
-        let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
-        let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
-        as_owner(&self.owner, || {
-            // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
-            // our business: fired here, they would run with the rights of this table's owner.
-            if let Some(names) = &self.deferrable {
-                statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
-            }
-            statement::run(&sql, &[ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into()])
         })
     }
 

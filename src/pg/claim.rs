@@ -110,8 +110,8 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         }
         Plan::Done => {
             let id = due.known.as_ref().map(|known| known.reservation_id.clone()).unwrap_or_default();
-            let write = Some(WriteBack::synced(&due.booking_id, &id, due.attempts));
-            settled(Change { write, ..without_call(&due, "plan", "nothing_to_do", None, now) })
+            let write = WriteBack { idle: true, ..WriteBack::synced(&due.booking_id, &id, due.attempts) };
+            settled(Change { write: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
         }
         Plan::Withdraw(why) => {
             let write = Some(WriteBack::unsynced(&due.booking_id, "pending", None, due.attempts));

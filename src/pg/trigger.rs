@@ -41,6 +41,8 @@ struct Notes {
 
 thread_local! {
     static NOTES: RefCell<Notes> = const { RefCell::new(Notes { paid: Vec::new(), changed: Vec::new() }) };
+    // What is changed now needs no look: the worker writes what it has just looked at.
+    static UNWATCHED: Cell<bool> = const { Cell::new(false) };
     // A lock was waited for in vain in this transaction.
     static IN_VAIN: Cell<bool> = const { Cell::new(false) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
@@ -71,13 +73,21 @@ fn guestly_queue_paid<'a>(
 fn note(row: &sys::TriggerRow) {
     let paid = |status: Option<String>| status.is_some_and(|status| is_paid(&status));
     let became_paid = !row.is_deleted() && paid(row.new_value(1)) && !paid(row.old_value(1));
-    if !became_paid && row.is_inserted() {
+    if !became_paid && (row.is_inserted() || UNWATCHED.get()) {
         return;
     }
     let Some(booking_id) = row.new_value(0) else { return };
     register();
     let noted = Noted { sub: sys::transaction::current_sub(), booking_id, arrival: row.new_value(2) };
     NOTES.with_borrow_mut(|notes| if became_paid { notes.paid.push(noted) } else { notes.changed.push(noted) });
+}
+
+/// Runs `body`, whose changes of bookings are not noted; what becomes paid is.
+pub fn unwatched<T>(body: impl FnOnce() -> session::Result<T>) -> session::Result<T> {
+    UNWATCHED.set(true);
+    let result = body();
+    UNWATCHED.set(false);
+    result
 }
 
 /// True for a payment status that means paid.
