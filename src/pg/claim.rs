@@ -22,8 +22,8 @@ use crate::domain::reservation::Tables;
 pub struct Claimed {
     /// Calls to be sent.
     pub jobs: Vec<Job>,
-    /// Something due must wait because somebody holds the booking.
-    pub busy: bool,
+    /// Due, but somebody holds these bookings.
+    pub busy: Vec<String>,
     /// Fewer than asked for were due.
     pub drained: bool,
 }
@@ -48,7 +48,7 @@ pub fn claim(
     let mut settled = Vec::new();
     for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
         if row.as_ref().is_err_and(SqlError::is_transient) {
-            claimed.busy = true;
+            claimed.busy.push(due.booking_id);
             continue;
         }
         let gone = matches!(row, Ok(None));
@@ -65,7 +65,7 @@ pub fn claim(
         queue::begin(&intents)?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    claimed.busy |= !record_all(Some(bookings), settled).is_empty();
+    claimed.busy.extend(record_all(Some(bookings), settled).into_iter().map(|change| change.booking_id));
     Ok(claimed)
 }
 

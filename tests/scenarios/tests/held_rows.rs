@@ -36,6 +36,25 @@ fn an_orphaned_claim_that_somebody_holds_stops_no_other_booking() {
 }
 
 #[test]
+fn bookings_that_somebody_holds_at_the_head_of_the_queue_stop_none_behind_them() {
+    let site = Site::open();
+    site.sql("SELECT guestly_pause()");
+    let ids = host::make_bookings(&site, 12);
+    // What is settled without a call is written at once, and cannot be while it is held.
+    let list = ids[..8].join("','");
+    site.sql(&format!("UPDATE bookings SET guest_email = 'nobody' WHERE id IN ('{list}')"));
+    host::pay(&site, &ids);
+    site.sql(&format!("UPDATE guestly.queue SET arrival = current_date WHERE booking_id IN ('{list}')"));
+    let mut holder = site.client();
+    holder.batch_execute(&format!("BEGIN; SELECT FROM bookings WHERE id IN ('{list}') FOR UPDATE")).unwrap();
+    site.sql("SELECT guestly_resume()");
+    site.wait_for_status(&ids[8..], "synced");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue WHERE state = 'ready'"), 8, "they are held");
+    holder.batch_execute("COMMIT").unwrap();
+    site.wait_for_status(&ids[..8], "failed");
+}
+
+#[test]
 fn a_change_that_cannot_be_taken_stops_no_new_booking() {
     let site = site();
     let id = site.paid_booking();
