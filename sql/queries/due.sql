@@ -1,22 +1,23 @@
 -- What may go now ($1 the time, $2 how many): nearest arrival first; locked until the claim is written. Not the bookings
 -- that a call is in flight for ($3), whatever somebody made of their rows meanwhile. A create of unknown outcome that the
--- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt.
+-- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt. So is what a dump
+-- brought here: it may have been sent since.
 WITH ready AS (
-    SELECT q.* FROM guestly.queue q
+    SELECT q.*, q.home <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
     ORDER BY q.arrival NULLS FIRST, q.queued_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 ), timed AS (
-    SELECT q.* FROM guestly.queue q
+    SELECT q.*, q.home <> q.tableoid FROM guestly.queue q
     WHERE q.state IN ('waiting', 'unknown') AND q.due_at <= pg_catalog.to_timestamp($1) AND q.booking_id <> ALL ($3)
     ORDER BY q.due_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 SELECT d.booking_id, d.attempts, d.force,
-       d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL OR earlier.at IS NOT NULL,
-       extract(epoch FROM coalesce(d.doubt_since, earlier.at))::float8, d.look_ups,
+       d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL OR earlier.at IS NOT NULL OR d.restored,
+       extract(epoch FROM coalesce(d.doubt_since, earlier.at, CASE WHEN d.restored THEN pg_catalog.to_timestamp($1) END))::float8, d.look_ups,
        CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
-       d.code, d.claim, d.state = 'waiting',
+       d.code, d.claim, d.state = 'waiting' AND NOT d.restored,
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
        r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d

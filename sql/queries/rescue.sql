@@ -1,5 +1,6 @@
--- Claims of a worker that is gone ($1 now, $2 when to look, $3 when a change has settled): its creates and changes may have taken
--- effect, so each becomes unknown; a look-up changed nothing and is simply due again. One row of the log for each.
+-- Claims of a worker that is gone ($1 now, $2 when to look, $3 when a change has settled, $4 whose calls are our own): its creates and
+-- changes may have taken effect, so each becomes unknown; a look-up changed nothing and is simply due again. One row of the log for
+-- each. What somebody holds is not waited for: the next probe finds it again.
 WITH orphans AS (
     UPDATE guestly.queue q
     SET state = 'unknown', claim = NULL, operation = NULL,
@@ -10,7 +11,8 @@ WITH orphans AS (
         creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
         due_at = CASE WHEN o.operation IN ('create', 'look_up', 'read_back', 'list_payments') THEN pg_catalog.to_timestamp($2)
                       ELSE pg_catalog.to_timestamp($3) END
-    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim IS NOT NULL FOR UPDATE) o
+    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim IS NOT NULL AND s.booking_id <> ALL ($4)
+          FOR UPDATE SKIP LOCKED) o
     WHERE q.booking_id = o.booking_id
     RETURNING q.booking_id, q.attempts, o.operation
 )

@@ -15,6 +15,7 @@ use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
 mod rows;
+mod write;
 
 pub use rows::*;
 
@@ -118,36 +119,9 @@ impl Bookings {
         })
     }
 
-    /// Writes the five columns. Errors: whatever the host's triggers raise.
-    pub fn write(&self, writes: &[&WriteBack]) -> Result<()> {
-        let sql = format!(
-            "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
-             guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
-             guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) \
-             AS w(id, status, reservation_id, error, attempts) WHERE b.{} = w.id::{}",
-            self.table,
-            quote_identifier(&self.key),
-            self.key_type
-        );
-        let ids: Vec<String> = writes.iter().map(|write| write.booking_id.clone()).collect();
-        let statuses: Vec<String> = writes.iter().map(|write| write.status.to_owned()).collect();
-        let reservations: Vec<Option<String>> = writes.iter().map(|write| write.reservation_id.clone()).collect();
-        let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
-        let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
-        as_owner(&self.owner, || {
-            // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
-            // our business: fired here, they would run with the rights of this table's owner.
-            if let Some(names) = &self.deferrable {
-                statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
-            }
-            statement::run(&sql, &[ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into()])
-        })
-    }
-
     /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
-    /// how the queue stands.
-    pub fn probe(&self, paid: &[String], limit: i64) -> Result<Probed> {
+    /// how the queue stands. `calling` are the calls that are in flight.
+    pub fn probe(&self, paid: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
@@ -157,17 +131,18 @@ impl Bookings {
             })
             .collect();
         let sql = format!(
-            "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8 FROM {table} b \
+            "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8, false FROM {table} b \
               WHERE b.guestly_reservation_id IS NULL AND b.{payment}::text = ANY ($1) \
               AND b.guestly_sync_status IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
              UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready') OR EXISTS (SELECT FROM guestly.changes), \
               (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
-              (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed')",
+              (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed'), \
+              EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'sending' AND q.booking_id <> ALL ($3))",
             key = self.key(),
             table = self.table,
             payment = quote_identifier(&self.payment),
         );
-        let args: [DatumWithOid; 2] = [paid.to_vec().into(), limit.into()];
+        let args: [DatumWithOid; 3] = [paid.to_vec().into(), limit.into(), calling.into()];
         let mut found = Probed::default();
         // guestly_attach() lets the owner read the tables of ours.
         as_owner(&self.owner, || {
@@ -176,6 +151,7 @@ impl Bookings {
                     Some(id) => found.open.push((id, row.get(2)?)),
                     None => {
                         found.ready = row.get(3)?.unwrap_or_default();
+                        found.sending = row.get(6)?.unwrap_or_default();
                         (found.next_due, found.oldest) = (row.get::<f64>(4)?.map(time), row.get::<f64>(5)?.map(time));
                     }
                 }
@@ -263,6 +239,8 @@ pub struct Probed {
     pub open: Vec<(String, Option<String>)>,
     /// Something may go now.
     pub ready: bool,
+    /// There are claims without a call of ours.
+    pub sending: bool,
     /// When something is due again.
     pub next_due: Option<DateTime<Utc>>,
     /// Since when the oldest waits.

@@ -22,8 +22,8 @@ use crate::domain::reservation::Tables;
 pub struct Claimed {
     /// Calls to be sent.
     pub jobs: Vec<Job>,
-    /// Something due must wait because somebody holds the booking.
-    pub busy: bool,
+    /// Due, but somebody holds these bookings.
+    pub busy: Vec<String>,
     /// Fewer than asked for were due.
     pub drained: bool,
 }
@@ -48,7 +48,7 @@ pub fn claim(
     let mut settled = Vec::new();
     for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
         if row.as_ref().is_err_and(SqlError::is_transient) {
-            claimed.busy = true;
+            claimed.busy.push(due.booking_id);
             continue;
         }
         let gone = matches!(row, Ok(None));
@@ -67,7 +67,7 @@ pub fn claim(
         queue::payments_sent(claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect())?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    claimed.busy |= !record_all(Some(bookings), settled).is_empty();
+    claimed.busy.extend(record_all(Some(bookings), settled).into_iter().map(|change| change.booking_id));
     Ok(claimed)
 }
 
@@ -78,15 +78,18 @@ enum Decision {
 
 fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
     let settled = |change: Change| Decision::Settled(Box::new(change));
+    // A doubt alone (a copy, a promoted standby) does not say that a create was begun.
+    let creating = due.code.is_some() || due.creates > 0;
     let queued = Queued {
         force: due.force,
         in_doubt: due.in_doubt,
-        creating: due.code.is_some() || due.doubt_since.is_some(),
+        creating,
         unsure: due.in_doubt && !due.settled,
         known: due.known.clone(),
     };
     let (planned, reference) = match (row, &due.known) {
         (Ok(Some(row)), _) => (plan(&row, &queued, rules, now), row.get(Field::Reference).map(str::to_owned)),
+        (Ok(None), Some(known)) if known.aspects.is_over() && creating => return settled(gone(&due, now)),
         (Ok(None), Some(known)) => match plan_deleted(&due.booking_id, known, &queued, rules, now) {
             Plan::Done => return settled(deleted(&due, known, now)),
             planned => (planned, None),
@@ -109,8 +112,8 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         }
         Plan::Done => {
             let id = due.known.as_ref().map(|known| known.reservation_id.clone()).unwrap_or_default();
-            let write = Some(WriteBack::synced(&due.booking_id, &id, due.attempts));
-            settled(Change { write, ..without_call(&due, "plan", "nothing_to_do", None, now) })
+            let write = WriteBack { idle: true, ..WriteBack::synced(&due.booking_id, &id, due.attempts) };
+            settled(Change { write: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
         }
         Plan::Withdraw(why) => {
             let write = Some(WriteBack::unsynced(&due.booking_id, "pending", None, due.attempts));
@@ -139,9 +142,10 @@ fn gone(due: &Due, now: DateTime<Utc>) -> Change {
 
 /// Guestly holds what the host has deleted: a person decides, unless it was over anyway or never real.
 fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
-    let change = Change { reference: Some(known.code.clone()), ..gone(due, now) };
+    let change = gone(due, now);
     let held = !known.is_test() && !known.aspects.is_over();
-    Change { deleted: held.then(|| deleted_and_held(&known.reservation_id)), ..change }
+    let deleted = held.then(|| deleted_and_held(&known.reservation_id)).or(change.deleted);
+    Change { reference: due.code.clone().or_else(|| Some(known.code.clone())), deleted, ..change }
 }
 
 fn unreadable(error: &SqlError) -> Problem {

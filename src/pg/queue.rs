@@ -51,6 +51,8 @@ pub fn peek() -> Result<Probed> {
         Ok(Probed {
             open: Vec::new(),
             ready: row.get(1)?.unwrap_or_default(),
+            // Without the table nothing is sent.
+            sending: false,
             next_due: row.get::<f64>(2)?.map(time),
             oldest: row.get::<f64>(3)?.map(time),
         })
@@ -146,9 +148,10 @@ pub fn log(rows: &[Attempt]) -> Result<()> {
     statement::run(include_str!("../../sql/queries/log.sql"), &args)
 }
 
-/// Makes every claim of a dead worker unknown; `look` is when a create is looked up, `settled` when a change is read back.
-pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>) -> Result<()> {
-    let args: [DatumWithOid; 3] = [seconds(now).into(), seconds(look).into(), seconds(settled).into()];
+/// Makes every claim of a dead worker unknown, those of `ours` left out; `look` is when a create is looked up, `settled` when
+/// a change is read back.
+pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>, ours: Vec<String>) -> Result<()> {
+    let args: [DatumWithOid; 4] = [seconds(now).into(), seconds(look).into(), seconds(settled).into(), ours.into()];
     statement::run(include_str!("../../sql/queries/rescue.sql"), &args)
 }
 
@@ -157,10 +160,13 @@ pub fn shift(by: f64) -> Result<()> {
     statement::run(include_str!("../../sql/queries/shift.sql"), &[by.into()])
 }
 
-/// Queues what the sweep found: (booking, day of arrival).
-pub fn sweep(found: &[(String, Option<String>)]) -> Result<()> {
-    let args: [DatumWithOid; 2] =
-        [column(found, |row| row.0.clone()).into(), column(found, |row| row.1.clone()).into()];
+/// Queues what the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
+pub fn sweep(found: &[(String, Option<String>)], doubt_since: Option<DateTime<Utc>>) -> Result<()> {
+    let args: [DatumWithOid; 3] = [
+        column(found, |row| row.0.clone()).into(),
+        column(found, |row| row.1.clone()).into(),
+        doubt_since.map(seconds).into(),
+    ];
     statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
 }
 

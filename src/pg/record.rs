@@ -237,6 +237,7 @@ impl WriteBack {
             reservation_id: None,
             error: problem.map(|problem| error_column(problem.class, &problem.sentence)),
             attempts: queue::signed(attempts),
+            idle: false,
         }
     }
 
@@ -248,6 +249,7 @@ impl WriteBack {
             reservation_id: Some(reservation_id.to_owned()),
             error: None,
             attempts: queue::signed(attempts),
+            idle: false,
         }
     }
 }

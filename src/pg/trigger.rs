@@ -2,8 +2,9 @@
 //! deleted: one row into `guestly.changes`, and the worker looks at it. The sale comes first: whatever goes wrong here becomes
 //! a WARNING, and the sweep finds a paid booking later. Main thread of the session that pays.
 //!
-//! The row trigger only notes the booking; the statement trigger writes all that were noted with one INSERT. Where no
-//! statement trigger fires (a BEFORE trigger of the host that sets the payment status), the end of the transaction writes.
+//! The row trigger only notes the booking. The statement trigger writes the payments that were noted with one INSERT. The end
+//! of the transaction writes the rest: changes, of which one statement after the other may bring some, and payments where no
+//! statement trigger fired (a BEFORE trigger of the host that sets the payment status).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -17,19 +18,33 @@ use super::{report, settings, statement, wake};
 
 /// The longest that a sale waits for a lock that somebody holds on the queue.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long it waits once a wait was in vain: the lock is there for longer than one statement.
+const NO_PATIENCE: Duration = Duration::from_millis(1);
 /// Rows of one INSERT: bounds the memory of a statement that flips a million bookings.
 const BATCH: usize = 10_000;
 
-/// A booking that became paid, was changed or deleted in this transaction.
+/// A booking of this transaction.
 struct Noted {
     sub: Sub,
-    paid: bool,
     booking_id: String,
     arrival: Option<String>,
 }
 
+/// What is not written yet. Notes of one subtransaction, with those inside it, stand together at the end.
+#[derive(Default)]
+struct Notes {
+    /// Became paid.
+    paid: Vec<Noted>,
+    /// Changed or deleted.
+    changed: Vec<Noted>,
+}
+
 thread_local! {
-    static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
+    static NOTES: RefCell<Notes> = const { RefCell::new(Notes { paid: Vec::new(), changed: Vec::new() }) };
+    // What is changed now needs no look: the worker writes what it has just looked at.
+    static UNWATCHED: Cell<bool> = const { Cell::new(false) };
+    // A lock was waited for in vain in this transaction.
+    static IN_VAIN: Cell<bool> = const { Cell::new(false) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     // Splitting the setting for each row of a large update would cost more than the rest.
     static PAID: RefCell<(String, Vec<String>)> = const { RefCell::new((String::new(), Vec::new())) };
@@ -51,20 +66,28 @@ fn guestly_note_paid<'a>(
 fn guestly_queue_paid<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, PgTriggerError> {
-    flush();
+    flush(after_statement());
     Ok(trigger.new())
 }
 
 fn note(row: &sys::TriggerRow) {
     let paid = |status: Option<String>| status.is_some_and(|status| is_paid(&status));
     let became_paid = !row.is_deleted() && paid(row.new_value(1)) && !paid(row.old_value(1));
-    if !became_paid && row.is_inserted() {
+    if !became_paid && (row.is_inserted() || UNWATCHED.get()) {
         return;
     }
     let Some(booking_id) = row.new_value(0) else { return };
     register();
-    let (sub, arrival) = (sys::transaction::current_sub(), row.new_value(2));
-    NOTED.with_borrow_mut(|noted| noted.push(Noted { sub, paid: became_paid, booking_id, arrival }));
+    let noted = Noted { sub: sys::transaction::current_sub(), booking_id, arrival: row.new_value(2) };
+    NOTES.with_borrow_mut(|notes| if became_paid { notes.paid.push(noted) } else { notes.changed.push(noted) });
+}
+
+/// Runs `body`, whose changes of bookings are not noted; what becomes paid is.
+pub fn unwatched<T>(body: impl FnOnce() -> session::Result<T>) -> session::Result<T> {
+    UNWATCHED.set(true);
+    let result = body();
+    UNWATCHED.set(false);
+    result
 }
 
 /// True for a payment status that means paid.
@@ -78,22 +101,53 @@ pub fn is_paid(status: &str) -> bool {
     })
 }
 
+/// What the end of a statement writes: the payments, and changes only where they are too many to keep, since each write
+/// takes a subtransaction. Nothing of an outer level: a savepoint that is rolled back would take it along.
+fn after_statement() -> Notes {
+    let sub = sys::transaction::current_sub();
+    NOTES.with_borrow_mut(|notes| {
+        let paid = split_from(&mut notes.paid, sub);
+        let many = notes.changed.len() - first_from(&notes.changed, sub) >= BATCH;
+        Notes { paid, changed: if many { split_from(&mut notes.changed, sub) } else { Vec::new() } }
+    })
+}
+
+/// Where the notes of a subtransaction begin.
+fn first_from(noted: &[Noted], sub: Sub) -> usize {
+    noted.partition_point(|booking| booking.sub < sub)
+}
+
+fn split_from(noted: &mut Vec<Noted>, sub: Sub) -> Vec<Noted> {
+    let first = first_from(noted, sub);
+    if first == 0 { std::mem::take(noted) } else { noted.split_off(first) }
+}
+
 /// Writes what was noted. One subtransaction for all of it: a failure undoes the queueing and nothing else.
-fn flush() {
-    let noted = NOTED.take();
-    if noted.is_empty() {
+fn flush(notes: Notes) {
+    let bookings = notes.paid.len() + notes.changed.len();
+    if bookings == 0 {
         return;
     }
-    match session::subtransaction(|| noted.chunks(BATCH).try_for_each(queue)) {
-        Ok(()) => wake::wake_at_commit(),
+    match session::subtransaction(|| as_extension_owner(|| queue(&notes))) {
+        Ok(known) => {
+            // Known already: whatever changed with the payment counts.
+            let again = notes.paid.into_iter().zip(known).filter_map(|(noted, known)| known.then_some(noted));
+            NOTES.with_borrow_mut(|notes| notes.changed.extend(again));
+            wake::wake_at_commit();
+        }
         Err(error) if error.is_cancel() => {
             report::raise_sql(&error, "The payment was cancelled together with its queueing.")
         }
-        Err(error) => warn(noted.len(), &error),
+        // DROP EXTENSION in the same transaction took the tables.
+        Err(_) if !sys::is_installed() => {}
+        Err(error) => {
+            IN_VAIN.set(IN_VAIN.get() || error.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE);
+            warn(bookings, &error);
+        }
     }
 }
 
-fn queue(noted: &[Noted]) -> session::Result<()> {
+fn as_extension_owner<T>(body: impl FnOnce() -> session::Result<T>) -> session::Result<T> {
     let (user, context) = sys::current_user();
     let level = sys::GucLevel::open();
     sys::set_locally(c"lock_timeout", &format!("{}ms", patience().as_millis()));
@@ -101,33 +155,49 @@ fn queue(noted: &[Noted]) -> session::Result<()> {
     sys::set_locally(c"plan_cache_mode", "force_generic_plan");
     sys::set_locally(c"enable_seqscan", "off");
     sys::set_current_user(sys::extension_owner(), context | sys::LOCAL_USER_CHANGE);
-    let (paid, mut changed): (Vec<&Noted>, Vec<&Noted>) = noted.iter().partition(|booking| booking.paid);
-    let queued = write(include_str!("../../sql/queries/enqueue.sql"), &paid)?;
-    if queued.len() < paid.len() {
-        // Known already: whatever changed with the payment counts.
-        let queued: HashSet<&str> = queued.iter().map(String::as_str).collect();
-        changed.extend(paid.into_iter().filter(|booking| !queued.contains(booking.booking_id.as_str())));
-    }
-    write(include_str!("../../sql/queries/note_changes.sql"), &changed)?;
+    let value = body()?;
     sys::set_current_user(user, context);
     level.close();
-    Ok(())
+    Ok(value)
+}
+
+/// Says of each paid booking whether it was known already.
+fn queue(notes: &Notes) -> session::Result<Vec<bool>> {
+    let mut known = Vec::with_capacity(notes.paid.len());
+    for paid in notes.paid.chunks(BATCH) {
+        let queued = write(include_str!("../../sql/queries/enqueue.sql"), paid.iter())?;
+        if queued.len() == paid.len() {
+            known.resize(known.len() + paid.len(), false);
+        } else {
+            let queued: HashSet<&str> = queued.iter().map(String::as_str).collect();
+            known.extend(paid.iter().map(|booking| !queued.contains(booking.booking_id.as_str())));
+        }
+    }
+    for changed in notes.changed.chunks(BATCH) {
+        write(include_str!("../../sql/queries/note_changes.sql"), latest(changed).into_iter())?;
+    }
+    Ok(known)
+}
+
+/// Each booking once, as it was noted last.
+fn latest(noted: &[Noted]) -> Vec<&Noted> {
+    let mut seen = HashSet::with_capacity(noted.len());
+    noted.iter().rev().filter(|booking| seen.insert(booking.booking_id.as_str())).collect()
 }
 
 /// Runs a statement over bookings; gives the ids that it returns.
-fn write(sql: &str, bookings: &[&Noted]) -> session::Result<Vec<String>> {
-    if bookings.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<&str> = bookings.iter().map(|booking| booking.booking_id.as_str()).collect();
-    let arrivals: Vec<Option<&str>> = bookings.iter().map(|booking| booking.arrival.as_deref()).collect();
+fn write<'a>(sql: &str, bookings: impl Iterator<Item = &'a Noted>) -> session::Result<Vec<String>> {
+    let (ids, arrivals): (Vec<&str>, Vec<Option<&str>>) =
+        bookings.map(|booking| (booking.booking_id.as_str(), booking.arrival.as_deref())).unzip();
     statement::rows(sql, &[ids.into(), arrivals.into()], |row| Ok(row.get(1)?.unwrap_or_default()))
 }
 
-/// How long a lock may be waited for: never so long that the payment itself runs into its statement_timeout.
+/// How long a lock may be waited for: never so long that the payment itself runs into its statement_timeout, and in vain
+/// only once in a transaction.
 fn patience() -> Duration {
-    let left = sys::statement_time_left().map_or(LOCK_TIMEOUT, |left| left / 2);
-    left.clamp(Duration::from_millis(1), LOCK_TIMEOUT)
+    let longest = if IN_VAIN.get() { NO_PATIENCE } else { LOCK_TIMEOUT };
+    let left = sys::statement_time_left().map_or(longest, |left| left / 2);
+    left.clamp(NO_PATIENCE, longest)
 }
 
 fn warn(bookings: usize, error: &SqlError) {
@@ -139,7 +209,7 @@ fn warn(bookings: usize, error: &SqlError) {
     );
 }
 
-static AT_THE_END: Watcher = Watcher { before_commit, over: || drop(NOTED.take()), sub_rolled_back: forget_from };
+static AT_THE_END: Watcher = Watcher { before_commit, over, sub_rolled_back: forget_from };
 
 fn register() {
     if !REGISTERED.replace(true) {
@@ -147,14 +217,22 @@ fn register() {
     }
 }
 
-/// Bookings that no statement trigger wrote.
+/// All that no statement wrote; then what a payment of those turned out to have changed.
 fn before_commit() {
-    if NOTED.with_borrow(|noted| !noted.is_empty()) {
-        sys::transaction::with_snapshot(flush);
+    while NOTES.with_borrow(|notes| !notes.paid.is_empty() || !notes.changed.is_empty()) {
+        sys::transaction::with_snapshot(|| flush(NOTES.take()));
     }
+}
+
+fn over() {
+    drop(NOTES.take());
+    IN_VAIN.set(false);
 }
 
 /// A savepoint was rolled back: its bookings were not paid after all.
 fn forget_from(sub: Sub) {
-    NOTED.with_borrow_mut(|noted| noted.retain(|booking| booking.sub < sub));
+    NOTES.with_borrow_mut(|notes| {
+        drop(split_from(&mut notes.paid, sub));
+        drop(split_from(&mut notes.changed, sub));
+    });
 }

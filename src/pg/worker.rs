@@ -11,7 +11,7 @@ mod probe;
 mod send;
 mod upkeep;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -68,6 +68,8 @@ struct Worker {
     unrecorded: Vec<Change>,
     /// Bookings whose call has not ended, or whose outcome is not written.
     calling: HashSet<String>,
+    /// Bookings that somebody held, and until when they are passed over.
+    busy: HashMap<String, DateTime<Utc>>,
     news: News,
     last_error: Option<String>,
     desk: mail::Desk,
@@ -138,6 +140,7 @@ impl Worker {
             claims: Utc::now().timestamp_micros(),
             unrecorded: Vec::new(),
             calling: HashSet::new(),
+            busy: HashMap::new(),
             news: News::default(),
             last_error: None,
             desk: mail::Desk::new(),
@@ -211,7 +214,7 @@ impl Worker {
                 let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
                 let may_go = !matches!(go, Go::Wait(_)) && self.is_something_due();
                 // Locked by somebody else: a claim in a tight loop would find the same.
-                if !postponed.is_empty() || claimed.busy || (stuck && may_go) {
+                if !postponed.is_empty() || (stuck && may_go && claimed.busy.is_empty()) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
                 // What was recalled meanwhile stands there already.
@@ -250,10 +253,10 @@ impl Worker {
         }
         let postponed = record_all(bookings.as_ref(), changes);
         self.keep_calling(&postponed);
-        let calling: Vec<String> = self.calling.iter().cloned().collect();
+        let calling = self.passed_over(wall);
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
-            queue::absorb()?;
+            self.absorb();
             let claims = &mut self.claims;
             let mut fence = || {
                 *claims += 1;
@@ -264,6 +267,7 @@ impl Worker {
                 Go::FetchToken if !queue::due(wall, 1, calling)?.is_empty() => self.intend_token(wall)?,
                 Go::FetchToken | Go::Wait(_) => {}
             }
+            self.pass_over(&claimed.busy, wall);
             self.more = matches!(go, Go::Wait(_)) && self.more || !claimed.drained && matches!(go, Go::Send(_));
             if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
                 self.intend_token(wall)?;
@@ -271,7 +275,7 @@ impl Worker {
             // The outcomes of these calls will ask, and what was known before stands until then.
             let later = !any && !claimed.jobs.is_empty() && self.next_due.is_none_or(|due| due > wall);
             if !self.more && !later {
-                self.next_due = queue::next_due()?;
+                self.next_due = queue::next_due()?.into_iter().chain(self.busy.values().copied()).min();
             }
         } else {
             self.recall();

@@ -13,6 +13,8 @@ pub struct WriteBack {
     pub error: Option<String>,
     /// Tries since it was queued afresh.
     pub attempts: i32,
+    /// Nothing has happened: a row that says the same already is left alone.
+    pub idle: bool,
 }
 
 /// What [`super::Bookings::lock`] found.

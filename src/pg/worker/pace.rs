@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Worker;
 use crate::domain::lane::Go;
@@ -13,7 +13,21 @@ const UNRECORDED_MAX: usize = 200;
 /// Bookings that test mode works off in one transaction.
 const TEST_BATCH: u32 = 100;
 
+/// How long a booking that somebody holds is passed over: others are behind it.
+const PASS_OVER: TimeDelta = TimeDelta::seconds(1);
+
 impl Worker {
+    /// Bookings that are not claimed now: their call has not ended, or somebody held them a moment ago.
+    pub(super) fn passed_over(&mut self, wall: DateTime<Utc>) -> Vec<String> {
+        self.busy.retain(|_, until| *until > wall && *until <= wall + PASS_OVER);
+        self.calling.iter().chain(self.busy.keys()).cloned().collect()
+    }
+
+    /// Somebody holds these bookings.
+    pub(super) fn pass_over(&mut self, busy: &[String], wall: DateTime<Utc>) {
+        self.busy.extend(busy.iter().map(|id| (id.clone(), wall + PASS_OVER)));
+    }
+
     /// What waits in the sender threads' queue comes back: nothing may be sent any more.
     pub(super) fn recall(&mut self) {
         if let Some(pool) = &self.pool {

@@ -28,7 +28,7 @@ impl Worker {
         let found = self.in_transaction(Self::look);
         self.next_probe = now + self.settings.poll_interval.max(now.elapsed() * SWEEP_SHARE);
         if let Some((found, _)) = &found {
-            self.more |= found.ready || !found.open.is_empty();
+            self.more |= found.ready || found.sending || !found.open.is_empty();
             self.next_due = found.next_due;
         }
         if let Some((_, Some(error))) = &found {
@@ -51,8 +51,11 @@ impl Worker {
         };
         // Without the table, what waits in the queue is no less late.
         let found = found.map_or_else(queue::peek, Ok)?;
+        if found.sending {
+            self.rescue_orphans()?;
+        }
         if !found.open.is_empty() {
-            queue::sweep(&found.open)?;
+            queue::sweep(&found.open, self.former_calls_since())?;
         }
         let stale =
             |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > self.settings.stale_after);
@@ -62,14 +65,23 @@ impl Worker {
         Ok((found, error))
     }
 
+    /// Our own calls are known, whatever became of their rows. One of a worker before us, whose row somebody deleted, may be
+    /// taking effect until settle has passed since it ended.
+    fn former_calls_since(&self) -> Option<DateTime<Utc>> {
+        let age = self.now();
+        let began = TimeDelta::from_std(age).ok().and_then(|age| Utc::now().checked_sub_signed(age));
+        began.filter(|_| age < self.settings.policy.settle)
+    }
+
     /// None where no table is attached.
     fn probe_bookings(&mut self) -> Result<Option<Probed>> {
         let paid = if self.settings.enabled { paid_statuses() } else { Vec::new() };
+        let calling = self.calling.iter().cloned().collect();
         session::subtransaction(|| {
             if self.bookings.is_none() {
                 self.bookings = Bookings::load()?;
             }
-            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH)).transpose()
+            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH, calling)).transpose()
         })
     }
 

@@ -21,18 +21,36 @@ impl Worker {
     /// Claims of a worker that is gone are unknown from now on; true once that is written.
     pub(super) fn rescue(&mut self) -> bool {
         if !self.rescued {
-            let now = Utc::now();
-            let settle = self.settings.policy.settle;
-            let (look, settled) = (look_up_at(now, 0, settle), later(now, settle));
             self.rescued = self
                 .in_transaction(|worker| {
-                    queue::rescue(now, look, settled)?;
+                    worker.rescue_orphans()?;
                     worker.recall_outage()?;
-                    queue::follow_timeline(now, look)
+                    let now = Utc::now();
+                    queue::follow_timeline(now, look_up_at(now, 0, worker.settings.policy.settle))
                 })
                 .is_some();
         }
         self.rescued
+    }
+
+    /// The claims that are not our own: of a worker that is gone, or restored from a dump.
+    pub(super) fn rescue_orphans(&self) -> Result<()> {
+        let now = Utc::now();
+        let settle = self.settings.policy.settle;
+        let given_back = self.unrecorded.iter().map(|change| &change.booking_id);
+        let ours = self.calling.iter().chain(given_back).cloned().collect();
+        queue::rescue(now, look_up_at(now, 0, settle), later(now, settle), ours)
+    }
+
+    /// Changes are taken into the queue, in a subtransaction: what is new does not wait for them.
+    pub(super) fn absorb(&mut self) {
+        match session::subtransaction(queue::absorb) {
+            Err(error) if !error.is_transient() => self.report(
+                &format!("cannot take changes into the queue: {error}"),
+                "Changes and cancellations wait, new bookings are sent. See SELECT * FROM guestly_doctor().",
+            ),
+            _ => {}
+        }
     }
 
     /// After a SIGHUP.

@@ -170,6 +170,43 @@ fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_f
 }
 
 #[test]
+fn a_booking_that_came_back_to_life_and_is_deleted_in_doubt_raises_an_alert() {
+    for cancelled in ["off", "on"] {
+        let site = Site::open_with(|options| options.setting("guestly_sync.cancel_on_delete", cancelled));
+        let id = synced_on(&site);
+        let code = site.code(&id);
+        update(&site, &id, "status = 'cancelled'");
+        wait_at_rest(&site);
+        site.sim.fault(json!([
+            {"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept"}},
+            {"match": {"operation": "search"}, "effect": {"kind": "drop_before_accept"}},
+        ]));
+        update(&site, &id, "status = 'confirmed'");
+        site.wait_for_state(&id, "unknown", SOON);
+        site.sql("DELETE FROM bookings");
+        wait_at_rest(&site);
+        let told: Vec<String> = site
+            .query_all("SELECT coalesce(reference, '') || ': ' || sentence FROM guestly.alerts WHERE kind = 'deleted'");
+        let words = "the booking was deleted while its outcome at Guestly was unknown";
+        assert_eq!(told, [format!("{code}-2: {words}")], "cancel_on_delete {cancelled}");
+    }
+}
+
+#[test]
+fn a_cancelled_booking_in_doubt_after_a_restore_is_read_back_and_not_looked_for_under_a_new_code() {
+    let site = Site::open();
+    let id = synced_on(&site);
+    site.sim.fault(json!({"match": {"operation": "get"}, "effect": {"kind": "drop_before_accept"}}));
+    update(&site, &id, "status = 'cancelled'");
+    site.wait_for("the cancellation", SOON, "SELECT status = 'canceled', status FROM guestly.reservations");
+    site.sql("UPDATE guestly.installations SET system_identifier = 'another'; SELECT guestly_arm()");
+    site.sim.clear_faults();
+    wait_at_rest(&site);
+    assert_eq!(site.log_of(&id).last().map(String::as_str), Some("read_back:confirmed"));
+    assert_eq!(site.sim.calls("search"), 0);
+}
+
+#[test]
 fn a_reservation_that_was_not_made_for_the_booking_is_never_touched() {
     let site = Site::bare_with(|options| options);
     host::add_sync_columns(&site);

@@ -212,6 +212,40 @@ fn the_triggers_watch_what_the_mapping_reads() {
 }
 
 #[test]
+fn a_mapping_over_the_whole_row_and_a_trigger_that_notes_each_update_come_to_rest() {
+    let site = Site::open();
+    site.sql(
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.updated_at = clock_timestamp(); RETURN NEW; END $$; \
+         CREATE TRIGGER touch BEFORE UPDATE ON bookings FOR EACH ROW EXECUTE FUNCTION touch(); \
+         UPDATE guestly.field_map SET expression = '(to_jsonb(b) ->> ''adults'')::integer' WHERE field = 'adults'",
+    );
+    let ids = host::make_bookings(&site, 3);
+    // One goes through, one cannot be sent as it is, one is refused by Guestly.
+    update(&site, &ids[1], "guest_email = 'nobody'");
+    host::pay(&site, &ids[..2]);
+    site.wait_synced(&ids[0]);
+    let refused = json!({"kind": "calendar_conflict", "status": 400});
+    site.sim.fault(json!({"match": {"operation": "create"}, "effect": refused}));
+    host::pay(&site, &ids[2..]);
+    for id in &ids[1..] {
+        site.wait_failed(id);
+    }
+    let other = site.paid_booking();
+    site.wait_failed(&other);
+    // What is left of it has been done when the worker has nothing to look at in two turns.
+    site.worker_took_a_turn();
+    site.worker_took_a_turn();
+    let (looks, calls) = ("SELECT count(booking_id) FROM guestly.attempts", site.sim.calls("create"));
+    let before: i64 = site.query_one(looks);
+    site.worker_took_a_turn();
+    site.worker_took_a_turn();
+    assert_eq!((site.query_one::<i64>(looks), site.sim.calls("create")), (before, calls), "{:?}", site.log_of(&ids[1]));
+    assert!(site.log_of(&ids[0]).len() <= 2, "{:?}", site.log_of(&ids[0]));
+    assert_eq!(site.log_of(&ids[1]), ["plan:refused"]);
+    assert_eq!(site.booking(&ids[0]).attempts, 1, "a look is no try");
+}
+
+#[test]
 fn a_change_in_a_transaction_that_is_rolled_back_was_never_made() {
     let (site, id) = synced();
     site.sql(&format!("BEGIN; UPDATE bookings SET adults = 4 WHERE id = '{id}'; ROLLBACK"));

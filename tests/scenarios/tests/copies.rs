@@ -123,6 +123,23 @@ fn a_custom_dump_goes_into_a_fresh_server_and_is_inert_until_it_is_armed() {
 }
 
 #[test]
+fn what_an_older_dump_brings_back_in_place_is_looked_up_before_anything_is_created() {
+    let site = Site::open();
+    site.sql("SELECT guestly_pause()");
+    let ids = site.paid_bookings(3);
+    let mut dump = tools::program("pg_dump");
+    let dump = tools::feed(dump.args(site.arguments()).args(["--clean", "--if-exists"]), &[]).unwrap();
+    site.sql("SELECT guestly_resume()");
+    site.wait_all_synced(SOON);
+    tools::restore(&site, "plain", &dump).unwrap();
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 3, "the queue came along");
+    site.sql("SELECT guestly_resume()");
+    site.wait_all_synced(SOON);
+    assert_eq!(site.sim.calls("create"), 3);
+    site.assert_once_each(&ids);
+}
+
+#[test]
 fn a_second_database_of_the_same_server_is_a_copy_too() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "200ms"));
     let id = site.paid_booking();

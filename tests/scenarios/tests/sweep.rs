@@ -2,6 +2,7 @@
 //! became paid after the attachment. Against a real server and the simulator.
 
 use guestly_scenarios::{SOON, Site, host};
+use serde_json::json;
 
 fn site() -> Site {
     Site::open_with(|options| {
@@ -69,6 +70,9 @@ fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
     let site = site();
     site.sql("SELECT guestly_pause('for the test')");
     let ids = site.paid_bookings(3);
+    // Once the worker is older than settle, no call of a former one can be in doubt.
+    let old = "SELECT worker_since < clock_timestamp() - interval '3 s', worker_since::text FROM guestly.status";
+    site.wait_for("the worker to be at work for a while", SOON, old);
     site.sql("DELETE FROM guestly.queue");
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
@@ -76,6 +80,24 @@ fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
         assert_eq!(site.operations_of(&site.code(id)), ["search", "create"]);
     }
     site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_create_whose_row_was_deleted_and_whose_worker_is_gone_is_not_made_again() {
+    let site = site();
+    // It took effect, and the first look-up does not show it yet.
+    site.sim.hold("create", "after");
+    let nothing = json!({"kind": "status", "code": 200, "body": "{\"results\": []}"});
+    site.sim.fault(json!({"match": {"operation": "search", "nth": 1}, "effect": nothing}));
+    let id = site.paid_booking();
+    site.sim.wait_for_calls("create", 1, SOON);
+    site.sql("DELETE FROM guestly.queue");
+    site.kill_worker(&site, "KILL");
+    site.sim.wait_for_calls("search", 1, SOON);
+    site.sim.release();
+    site.wait_all_synced(SOON);
+    assert_eq!(site.sim.calls("create"), 1, "{:?}", site.operations_of(&site.code(&id)));
+    site.assert_once_each(&[id]);
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! Writing outcomes back to the host's table. Part of `pg::bookings`: main thread only.
+
+use pgrx::spi::quote_identifier;
+
+use super::{Bookings, WriteBack};
+use crate::pg::session::{Result, as_owner};
+use crate::pg::{statement, trigger};
+
+impl Bookings {
+    /// Writes the five columns. Errors: whatever the host's triggers raise. A trigger that sets the time of the last update
+    /// changes the row for a mapping that reads the whole of it. Such a change of a synced booking gets one look; of one that
+    /// failed it would be queued again for ever, and of one on its way a look comes anyway.
+    pub fn write(&self, writes: &[&WriteBack]) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
+             guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
+             guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[]) \
+             AS w(id, status, reservation_id, error, attempts, idle) WHERE b.{} = w.id::{} AND NOT (w.idle \
+             AND (b.guestly_sync_status, b.guestly_reservation_id, b.guestly_sync_error) \
+             IS NOT DISTINCT FROM (w.status, w.reservation_id, w.error))",
+            self.table,
+            quote_identifier(&self.key),
+            self.key_type
+        );
+        let (synced, others): (Vec<&WriteBack>, Vec<&WriteBack>) =
+            writes.iter().partition(|write| write.status == "synced");
+        if !synced.is_empty() {
+            self.write_as_owner(&sql, &synced)?;
+        }
+        if others.is_empty() { Ok(()) } else { trigger::unwatched(|| self.write_as_owner(&sql, &others)) }
+    }
+
+    fn write_as_owner(&self, sql: &str, writes: &[&WriteBack]) -> Result<()> {
+        let ids: Vec<String> = writes.iter().map(|write| write.booking_id.clone()).collect();
+        let statuses: Vec<String> = writes.iter().map(|write| write.status.to_owned()).collect();
+        let reservations: Vec<Option<String>> = writes.iter().map(|write| write.reservation_id.clone()).collect();
+        let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
+        let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
+        let idle: Vec<bool> = writes.iter().map(|write| write.idle).collect();
+        as_owner(&self.owner, || {
+            // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
+            // our business: fired here, they would run with the rights of this table's owner.
+            if let Some(names) = &self.deferrable {
+                statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
+            }
+            let args = [ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into(), idle.into()];
+            statement::run(sql, &args)
+        })
+    }
+}

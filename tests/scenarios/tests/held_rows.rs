@@ -1,0 +1,80 @@
+//! Rows of ours that somebody holds, and claims that nobody makes: one of them stops no other booking. Against a real server
+//! and the simulator.
+
+use guestly_scenarios::{SOON, Site, host, wait_until};
+
+fn site() -> Site {
+    Site::open_with(|options| options.setting("guestly_sync.poll_interval", "500ms"))
+}
+
+/// Ends the worker and waits for the next one.
+fn next_worker(site: &Site) {
+    let ended = site.kill_worker(site, "TERM");
+    wait_until("another worker", SOON, || {
+        let next = site.worker_pid(site);
+        (next.is_some_and(|next| next != ended), format!("{next:?}"))
+    });
+}
+
+#[test]
+fn an_orphaned_claim_that_somebody_holds_stops_no_other_booking() {
+    let site = site();
+    site.sim.hold("create", "after");
+    let id = site.paid_booking();
+    site.sim.wait_for_calls("create", 1, SOON);
+    let mut holder = site.client();
+    holder.batch_execute("BEGIN; SELECT FROM guestly.queue FOR UPDATE").unwrap();
+    next_worker(&site);
+    site.sim.release();
+    let other = site.paid_booking();
+    site.wait_synced(&other);
+    assert_eq!(site.query_one::<String>("SELECT state FROM guestly.queue"), "sending", "it is held");
+    holder.batch_execute("COMMIT").unwrap();
+    site.wait_all_synced(SOON);
+    assert_eq!(site.sim.calls("create"), 2);
+    site.assert_once_each(&[id, other]);
+}
+
+#[test]
+fn bookings_that_somebody_holds_at_the_head_of_the_queue_stop_none_behind_them() {
+    let site = Site::open();
+    site.sql("SELECT guestly_pause()");
+    let ids = host::make_bookings(&site, 12);
+    // What is settled without a call is written at once, and cannot be while it is held.
+    let list = ids[..8].join("','");
+    site.sql(&format!("UPDATE bookings SET guest_email = 'nobody' WHERE id IN ('{list}')"));
+    host::pay(&site, &ids);
+    site.sql(&format!("UPDATE guestly.queue SET arrival = current_date WHERE booking_id IN ('{list}')"));
+    let mut holder = site.client();
+    holder.batch_execute(&format!("BEGIN; SELECT FROM bookings WHERE id IN ('{list}') FOR UPDATE")).unwrap();
+    site.sql("SELECT guestly_resume()");
+    site.wait_for_status(&ids[8..], "synced");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue WHERE state = 'ready'"), 8, "they are held");
+    holder.batch_execute("COMMIT").unwrap();
+    site.wait_for_status(&ids[..8], "failed");
+}
+
+#[test]
+fn a_change_that_cannot_be_taken_stops_no_new_booking() {
+    let site = site();
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.alter_system("guestly_sync.enabled", "off");
+    site.sql(&format!("UPDATE bookings SET adults = 4, children = 0 WHERE id = '{id}'"));
+    let mut holder = site.client();
+    holder.batch_execute("BEGIN; SELECT FROM guestly.changes FOR UPDATE").unwrap();
+    site.alter_system("guestly_sync.enabled", "on");
+    let other = site.paid_booking();
+    site.wait_synced(&other);
+    holder.batch_execute("COMMIT").unwrap();
+    site.wait_for(
+        "the change",
+        SOON,
+        "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'guests' AND outcome = 'changed'",
+    );
+    site.sql("ALTER TABLE guestly.changes RENAME COLUMN arrival TO away");
+    let third = host::make_bookings(&site, 1);
+    host::pay(&site, &third);
+    site.wait_for_status(&third, "synced");
+    assert!(site.log().contains("cannot take changes into the queue"), "{}", site.log());
+}
