@@ -98,10 +98,14 @@ AS $$
 DECLARE
     wanted record;
     name text;
+    -- As the sweep compares it. The text of an enum is not immutable to the server: there the predicate alone has to do.
+    payment_key CONSTANT text := (SELECT format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, a.attname)
+                                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                                  WHERE a.attrelid = bookings AND a.attname = payment_column);
 BEGIN
     FOR wanted IN
         SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
-            ('guestly_open_idx', format('(%I)', payment_column), 'WHERE guestly_reservation_id IS NULL', NULL),
+            ('guestly_open_idx', payment_key, 'WHERE guestly_reservation_id IS NULL', NULL),
             ('guestly_reservation_idx', '(guestly_reservation_id)', '', 'guestly_reservation_id'),
             ('guestly_failed_idx', '(guestly_sync_status)', 'WHERE guestly_sync_status = ''failed''', 'guestly_sync_status')
         ) AS w (suffix, keys, predicate, first)

@@ -86,6 +86,34 @@ BEGIN
     ON CONFLICT (field) DO NOTHING;
 END $$;
 
+-- One index for the sweep, two for the administrator's questions; left out where one like it exists.
+CREATE OR REPLACE FUNCTION guestly.add_indexes(bookings regclass, payment_column text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted record;
+    name text;
+    -- As the sweep compares it. The text of an enum is not immutable to the server: there the predicate alone has to do.
+    payment_key CONSTANT text := (SELECT format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, a.attname)
+                                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                                  WHERE a.attrelid = bookings AND a.attname = payment_column);
+BEGIN
+    FOR wanted IN
+        SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
+            ('guestly_open_idx', payment_key, 'WHERE guestly_reservation_id IS NULL', NULL),
+            ('guestly_reservation_idx', '(guestly_reservation_id)', '', 'guestly_reservation_id'),
+            ('guestly_failed_idx', '(guestly_sync_status)', 'WHERE guestly_sync_status = ''failed''', 'guestly_sync_status')
+        ) AS w (suffix, keys, predicate, first)
+        WHERE NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                          WHERE i.indrelid = bookings AND a.attname = w.first)
+    LOOP
+        name := left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix;
+        IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = bookings AND c.relname = name) THEN
+            EXECUTE format('CREATE INDEX %I ON %s %s %s', name, bookings, wanted.keys, wanted.predicate);
+        END IF;
+    END LOOP;
+END $$;
+
 CREATE OR REPLACE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -579,6 +607,10 @@ DECLARE
     attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
 BEGIN
     IF attached IS NOT NULL THEN
+        -- Made anew, over payment statuses as they are compared now.
+        EXECUTE pg_catalog.format('DROP INDEX IF EXISTS %I.%I', (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n
+                ON n.oid = c.relnamespace WHERE c.oid = attached),
+            pg_catalog.left((SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = attached)::text, 38) || '_guestly_open_idx');
         PERFORM @extschema@.guestly_attach(attached);
     END IF;
 END $$;

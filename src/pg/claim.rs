@@ -151,8 +151,11 @@ fn unreadable(error: &SqlError) -> Problem {
 pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
     let mut tables = Tables::default();
     statement::rows(include_str!("../../sql/queries/rules.sql"), &[], |row| {
-        let table = if row.get::<i32>(1)? == Some(1) { &mut tables.listings } else { &mut tables.statuses };
-        table.insert(row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
+        let (from, to) = (row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
+        match row.get::<i32>(1)? {
+            Some(1) => tables.listings.insert(from, to),
+            _ => tables.statuses.insert(from.to_lowercase(), to),
+        };
         Ok(())
     })?;
     Ok(Rules {

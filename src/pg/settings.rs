@@ -251,9 +251,9 @@ impl Settings {
     }
 }
 
-/// The payment statuses that mean paid.
+/// The payment statuses that mean paid, in lower case: case does not count.
 pub fn paid_statuses() -> Vec<String> {
-    split(&paid_list())
+    split(&paid_list().to_ascii_lowercase())
 }
 
 /// The same, as it was written.
