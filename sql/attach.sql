@@ -195,6 +195,8 @@ BEGIN
     SELECT p.booking_id FROM guestly.paid_bookings() p
     WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
     ON CONFLICT (booking_id) DO NOTHING;
+    UPDATE guestly.attachment
+    SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
 END $$;
 
 CREATE FUNCTION guestly.qualified_name(bookings regclass) RETURNS text

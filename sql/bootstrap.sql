@@ -19,12 +19,14 @@ CREATE TABLE guestly.attachment (
     payment_column text        NOT NULL,
     arrival_column text,
     watched        text[]      NOT NULL DEFAULT '{}',
-    attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+    attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    paid_words     text[]      NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX attachment_one ON guestly.attachment ((true));
 COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; bookings paid before attached_at are left alone';
 COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
+COMMENT ON COLUMN guestly.attachment.paid_words IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
 COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
 
 CREATE TABLE guestly.queue (

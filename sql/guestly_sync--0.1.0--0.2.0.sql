@@ -11,7 +11,8 @@ BEGIN
     END IF;
 END $$;
 
-ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}';
+ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}', ADD COLUMN paid_words text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN guestly.attachment.paid_words IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
 
 ALTER TABLE guestly.reservations
@@ -41,6 +42,10 @@ ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_pr
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
 DROP FUNCTION guestly.add_triggers(regclass, text, text, text);
+DROP FUNCTION guestly.paid_bookings(double precision);
+CREATE FUNCTION guestly.paid_bookings(since double precision DEFAULT NULL)
+RETURNS TABLE (booking_id text, reservation_id text, arrival text, reference text, payment_status text)
+LANGUAGE c AS 'MODULE_PATHNAME', 'paid_bookings_wrapper';
 
 
 -- What the columns say; only fields that have no row yet are filled.
@@ -161,6 +166,30 @@ BEGIN
     PERFORM guestly.wake_worker();
 END $$;
 COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
+
+-- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
+-- CREATE EXTENSION was dropped is queued again, to be looked up first.
+CREATE OR REPLACE FUNCTION guestly.take_stock(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting text[] := guestly.remembered_waiting(bookings);
+BEGIN
+    INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+    SELECT p.booking_id, p.reservation_id, '', true FROM guestly.paid_bookings() p WHERE p.reservation_id <> ''
+    ON CONFLICT (booking_id) DO NOTHING;
+    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
+    SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
+    ON CONFLICT (booking_id) DO NOTHING;
+    INSERT INTO guestly.old_bookings (booking_id)
+    SELECT p.booking_id FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+    ON CONFLICT (booking_id) DO NOTHING;
+    UPDATE guestly.attachment
+    SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
+END $$;
 
 -- The sweep reads bookings and these tables in one statement, as the owner of the bookings. A trigger, because a dump does
 -- not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again.
@@ -612,5 +641,15 @@ BEGIN
                 ON n.oid = c.relnamespace WHERE c.oid = attached),
             pg_catalog.left((SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = attached)::text, 38) || '_guestly_open_idx');
         PERFORM @extschema@.guestly_attach(attached);
+        -- 0.1.0 compared payment statuses as they were written: what reads as paid only now was never its business.
+        INSERT INTO guestly.old_bookings (booking_id)
+        SELECT p.booking_id FROM guestly.paid_bookings() p
+        WHERE p.reservation_id IS NULL
+          AND p.payment_status <> ALL (pg_catalog.regexp_split_to_array(pg_catalog.btrim(pg_catalog.current_setting('guestly_sync.paid_statuses')), '\s*,\s*'))
+          AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+          AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id)
+        ON CONFLICT (booking_id) DO NOTHING;
+        UPDATE guestly.attachment
+        SET paid_words = ARRAY (SELECT w.word FROM pg_catalog.jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
     END IF;
 END $$;

@@ -92,12 +92,15 @@ mod guestly {
             name!(reservation_id, Option<String>),
             name!(arrival, Option<String>),
             name!(reference, Option<String>),
+            name!(payment_status, Option<String>),
         ),
     > {
         let found =
             attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
         TableIterator::new(
-            found.into_iter().map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference)),
+            found
+                .into_iter()
+                .map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference, paid.payment_status)),
         )
     }
 

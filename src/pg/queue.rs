@@ -164,6 +164,18 @@ pub fn sweep(found: &[(String, Option<String>)]) -> Result<()> {
     statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
 }
 
+/// The words that meant paid when it was last looked at what was paid before.
+pub fn paid_words() -> Result<Vec<String>> {
+    let words = statement::row(include_str!("../../sql/queries/paid_words.sql"), &[], |row| Ok(row.get(1)?))?;
+    Ok(words.flatten().unwrap_or_default())
+}
+
+/// Words that mean paid from now on, and the bookings that read so already: those are old.
+pub fn take_stock(words: &[String], ids: &[String]) -> Result<()> {
+    let args: [DatumWithOid; 2] = [words.to_vec().into(), ids.to_vec().into()];
+    statement::run(include_str!("../../sql/queries/take_stock.sql"), &args)
+}
+
 /// Deletes the oldest attempts from before `until`, a small step; true if there may be more.
 pub fn prune(until: DateTime<Utc>) -> Result<bool> {
     let deleted = statement::rows(include_str!("../../sql/queries/prune.sql"), &[seconds(until).into()], |_| Ok(()))?;

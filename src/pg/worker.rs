@@ -73,6 +73,8 @@ struct Worker {
     desk: mail::Desk,
     /// The attached table, as it was last seen.
     bookings: Option<Bookings>,
+    /// The words for paid whose old bookings are known.
+    stock: Vec<String>,
     /// There may be more to claim.
     more: bool,
     next_due: Option<DateTime<Utc>>,
@@ -142,6 +144,7 @@ impl Worker {
             last_error: None,
             desk: mail::Desk::new(),
             bookings: None,
+            stock: Vec::new(),
             more: true,
             next_due: None,
             next_prune: began,
@@ -229,10 +232,6 @@ impl Worker {
                 self.trouble(&error);
             }
         }
-    }
-
-    fn keep_calling(&mut self, changes: &[Change]) {
-        self.calling.extend(changes.iter().map(|change| change.booking_id.clone()));
     }
 
     fn work(

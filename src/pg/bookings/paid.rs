@@ -12,11 +12,12 @@ impl Bookings {
     /// Every paid booking, created since then where the table says when (seconds since the epoch).
     pub fn paid(&self, words: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
         let sql = format!(
-            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {} FROM {} b WHERE {} \
+            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {}, b.{}::text FROM {} b WHERE {} \
              AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
             self.key(),
             self.column(Field::CheckIn),
             self.column(Field::Reference),
+            quote_identifier(&self.payment),
             self.table,
             self.is_paid(),
         );
@@ -27,9 +28,21 @@ impl Bookings {
                     reservation_id: row.get(2)?,
                     arrival: row.get(3)?,
                     reference: row.get(4)?,
+                    payment_status: row.get(5)?,
                 })
             })
         })
+    }
+
+    /// Bookings that read as paid and have no reservation.
+    pub fn unsent(&self, words: &[String]) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT {}::text FROM {} b WHERE b.guestly_reservation_id IS NULL AND {}",
+            self.key(),
+            self.table,
+            self.is_paid()
+        );
+        as_owner(&self.owner, || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1)))
     }
 
     /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.

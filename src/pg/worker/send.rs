@@ -15,7 +15,7 @@ use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::job::{Job, Trace};
 use crate::pg::session::Result;
-use crate::pg::{memory, queue, secrets, settings, sys};
+use crate::pg::{memory, queue, secrets};
 
 impl Worker {
     /// The switches, read at each claim so that they work at once.

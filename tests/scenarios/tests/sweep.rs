@@ -103,6 +103,43 @@ fn only_bookings_that_became_paid_after_the_attachment_are_found() {
     site.sim.assert_no_violation();
 }
 
+#[test]
+fn a_new_word_for_paid_counts_from_now_on_and_not_for_bookings_that_read_so_already() {
+    let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
+    site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
+    let ids = host::make_bookings(&site, 8);
+    let pay = |ids: &[String], how: &str| {
+        let list = ids.join("','");
+        site.sql(&format!(
+            "{how}; UPDATE bookings SET payment_status = 'captured', status = 'confirmed' WHERE id IN ('{list}')"
+        ));
+    };
+    pay(&ids[..5], "SELECT");
+    host::create_extension(&site);
+    host::map_listings(&site);
+    host::without_notes(&site);
+    site.wait_for_worker(&site);
+    // Paid by a trigger that knows the word while the worker does not yet.
+    site.alter_system("guestly_sync.paid_statuses", "completed, Captured");
+    site.wait_for(
+        "the word",
+        SOON,
+        "SELECT s LIKE '%Captured', s FROM current_setting('guestly_sync.paid_statuses') s",
+    );
+    pay(&ids[5..6], "SELECT");
+    site.wait_synced(&ids[5]);
+    site.wait_for("the stock", SOON, "SELECT count(*) = 5, count(*)::text FROM guestly.old_bookings");
+    pay(&ids[6..7], "SET session_replication_role = replica");
+    site.wait_synced(&ids[6]);
+    // The old word still counts for what became paid under it, and the new one once it is taken back and given again.
+    site.alter_system("guestly_sync.paid_statuses", "completed");
+    site.alter_system("guestly_sync.paid_statuses", "captured");
+    pay(&ids[7..], "SET session_replication_role = replica");
+    site.wait_synced(&ids[7]);
+    assert_eq!(site.sim.state().len(), 3, "an old booking was sent");
+    site.assert_once_each(&ids[5..]);
+}
+
 /// Words of the host's own: in an enum, or as text that a person typed.
 const WORDS: [(&str, &str); 2] = [
     (
