@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
-use super::record::{Change, DELETED_IN_DOUBT, deleted_and_held, record_all};
+use super::record::{Change, DELETED_IN_DOUBT, Patience, deleted_and_held, record_all};
 use super::session::{Result, SqlError};
 use super::settings::{Settings, paid_statuses};
 use super::statement;
@@ -28,13 +28,14 @@ pub struct Claimed {
     pub drained: bool,
 }
 
-/// Claims up to `limit` bookings, none of those that are `calling`. `claim` gives a new fence for each.
+/// Claims up to `limit` bookings, none of those that are `calling`. What cannot be written is a matter of `patience`. `claim` gives a new fence for each.
 pub fn claim(
     bookings: &Bookings,
     settings: &Settings,
     now: DateTime<Utc>,
     limit: u32,
     calling: Vec<String>,
+    patience: &mut Patience,
     mut claim: impl FnMut() -> i64,
 ) -> Result<Claimed> {
     let due = queue::due(now, limit, calling)?;
@@ -65,7 +66,8 @@ pub fn claim(
         queue::begin(&intents)?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    claimed.busy |= !record_all(Some(bookings), settled).is_empty();
+    let postponed = record_all(Some(bookings), settled, patience);
+    claimed.busy |= postponed.iter().any(|change| !patience.is_resting(&change.booking_id));
     Ok(claimed)
 }
 

@@ -23,7 +23,7 @@ use super::bookings::Bookings;
 use super::claim::{self, Claimed};
 use super::job::Job;
 use super::memory::{self, News};
-use super::record::{Change, record_all};
+use super::record::{Change, Patience, record_all};
 use super::secrets::Credentials;
 use super::session::{self, Result};
 use super::settings::Settings;
@@ -66,6 +66,7 @@ struct Worker {
     clock: (Instant, DateTime<Utc>),
     claims: i64,
     unrecorded: Vec<Change>,
+    patience: Patience,
     /// Bookings whose call has not ended, or whose outcome is not written.
     calling: HashSet<String>,
     news: News,
@@ -197,15 +198,16 @@ impl Worker {
         }
         self.not_before = None;
         self.answer_the_doctor();
-        if !self.rescue() || (self.unrecorded.is_empty() && !self.is_something_due()) {
+        self.more |= self.patience.is_over();
+        if !self.rescue() || (!self.has_outcomes() && !self.is_something_due()) {
             return;
         }
         let (now, wall) = (self.now(), Utc::now());
         let go = self.go(now, wall);
-        if self.unrecorded.is_empty() && matches!(go, Go::Wait(_)) {
+        if !self.has_outcomes() && matches!(go, Go::Wait(_)) {
             return;
         }
-        let changes = std::mem::take(&mut self.unrecorded);
+        let changes = self.take_outcomes();
         let kept = changes.clone();
         let worked =
             session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
@@ -214,7 +216,8 @@ impl Worker {
                 let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
                 let may_go = !matches!(go, Go::Wait(_)) && self.is_something_due();
                 // Locked by somebody else: a claim in a tight loop would find the same.
-                if !postponed.is_empty() || claimed.busy || (stuck && may_go) {
+                let busy = postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
+                if busy || claimed.busy || (stuck && may_go) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
                 // What was recalled meanwhile stands there already.
@@ -247,9 +250,9 @@ impl Worker {
         for change in &changes {
             self.calling.remove(&change.booking_id);
         }
-        let postponed = record_all(bookings.as_ref(), changes);
+        let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
         self.keep_calling(&postponed);
-        let calling: Vec<String> = self.calling.iter().cloned().collect();
+        let calling: Vec<String> = self.calling.iter().cloned().chain(self.patience.resting()).collect();
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
             queue::absorb()?;
@@ -259,7 +262,10 @@ impl Worker {
                 *claims
             };
             match go {
-                Go::Send(calls) => claimed = claim::claim(bookings, &self.settings, wall, calls, calling, &mut fence)?,
+                Go::Send(calls) => {
+                    let patience = &mut self.patience;
+                    claimed = claim::claim(bookings, &self.settings, wall, calls, calling, patience, &mut fence)?;
+                }
                 Go::FetchToken if !queue::due(wall, 1, calling)?.is_empty() => self.intend_token(wall)?,
                 Go::FetchToken | Go::Wait(_) => {}
             }
@@ -285,10 +291,5 @@ impl Worker {
             }
         }
         Ok((claimed, postponed))
-    }
-
-    /// Names the credentials in force.
-    fn mark(&self) -> Option<String> {
-        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url, &self.settings.base_url))
     }
 }

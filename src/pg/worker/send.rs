@@ -124,6 +124,11 @@ impl Worker {
         }
     }
 
+    /// Names the credentials in force.
+    pub(super) fn mark(&self) -> Option<String> {
+        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url, &self.settings.base_url))
+    }
+
     /// The client for the addresses in force; none, with a report, where they may not be called.
     pub(super) fn client(&mut self) -> Option<Client> {
         if self.client.is_none() {

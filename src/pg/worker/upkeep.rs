@@ -52,6 +52,7 @@ impl Worker {
             self.credentials = None;
             self.lane.credentials_changed();
         }
+        self.patience.set(self.settings.policy.backoff);
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
@@ -132,7 +133,7 @@ impl Worker {
         if !changes.is_empty() {
             let written = session::transaction(c"guestly_sync: stopping", || {
                 let bookings = Bookings::load()?;
-                let postponed = record_all(bookings.as_ref(), changes);
+                let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
                 // Somebody holds the booking. What Guestly holds is written without it; the rest is looked up.
                 queue::keep(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
                 Ok(postponed.len())
