@@ -10,7 +10,7 @@ use pgrx::spi::quote_identifier;
 
 use super::queue::time;
 use super::session::{Owner, Result, SqlError, as_owner};
-use super::statement;
+use super::{report, statement};
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
@@ -18,6 +18,9 @@ mod paid;
 mod rows;
 
 pub use rows::*;
+
+const STILL_QUEUED: &str =
+    "They are sent all the same. A trigger on the bookings table refuses the change of their rows.";
 
 /// The attached table and its mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +147,29 @@ impl Bookings {
             }
             statement::run(&sql, &[ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into()])
         })
+    }
+
+    /// Marks bookings as on their way again: `pending`, no error, no tries. A row that raises takes no other down: all together
+    /// first, then one by one, and a WARNING tells of those that stay as they were. Errors: somebody asked this statement to stop.
+    pub fn mark_pending(&self, booking_ids: &[String]) -> Result<()> {
+        let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
+        let Err(error) = self.write(&writes.iter().collect::<Vec<_>>()) else { return Ok(()) };
+        if error.is_cancel() {
+            return Err(error);
+        }
+        let mut refused = Vec::new();
+        for write in &writes {
+            match self.write(&[write]) {
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(error) => refused.push((&write.booking_id, error)),
+                Ok(()) => {}
+            }
+        }
+        if let Some((id, error)) = refused.first() {
+            let message = format!("{} queued booking(s) could not be marked as pending, {id} first", refused.len());
+            report::warn(error.code, format!("guestly_sync: {message}: {}", error.message), STILL_QUEUED);
+        }
+        Ok(())
     }
 
     /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and

@@ -16,7 +16,7 @@ mod guestly {
     use crate::domain::booking::{Field, Row};
     use crate::domain::plan;
     use crate::domain::redact::clean;
-    use crate::pg::bookings::{Bookings, WriteBack};
+    use crate::pg::bookings::Bookings;
     use crate::pg::report::{raise, raise_problem, raise_sql};
     use crate::pg::{claim, secrets, session, settings, sys, trigger, wake, worker};
 
@@ -74,9 +74,8 @@ mod guestly {
     /// Marks bookings as on their way again: `pending`, no error, no tries. With the rights of the table's owner.
     #[pg_extern]
     fn mark_pending(booking_ids: Vec<String>) {
-        let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
-        if let Err(error) = attached().write(&writes.iter().collect::<Vec<_>>()) {
-            raise_sql(&error, "A trigger on the bookings table refused the change.");
+        if let Err(error) = attached().mark_pending(&booking_ids) {
+            raise_sql(&error, "Nothing was queued.");
         }
     }
 

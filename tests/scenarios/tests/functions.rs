@@ -108,6 +108,38 @@ fn failed_bookings_are_retried_by_class_and_number_and_their_history_stays() {
 }
 
 #[test]
+fn a_row_whose_trigger_raises_keeps_no_other_from_being_queued_by_hand() {
+    let site = Site::open();
+    site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
+    let ids = host::make_bookings(&site, 6);
+    host::pay(&site, &ids[3..]);
+    site.sql("ALTER TABLE bookings ENABLE TRIGGER ALL");
+    site.sql("INSERT INTO guestly.old_bookings SELECT id::text FROM bookings WHERE payment_status = 'completed'");
+    site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id IN ('{}')", ids[..3].join("','")));
+    host::pay(&site, &ids[..3]);
+    site.wait_for_status(&ids[..3], "failed");
+    site.sql("SELECT guestly_pause()");
+    let stubborn = format!("'{}', '{}'", ids[1], ids[4]);
+    site.sql(&format!(
+        "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the books are closed'; END $$; \
+         CREATE TRIGGER closed BEFORE UPDATE ON bookings FOR EACH ROW \
+         WHEN (NEW.guestly_sync_status = 'pending' AND NEW.id IN ({stubborn})) EXECUTE FUNCTION closed(); \
+         UPDATE bookings SET adults = 1 WHERE id IN ('{}')",
+        ids[..3].join("','")
+    ));
+    assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 3);
+    let queued = "SELECT count(*) FILTER (WHERE action = 'queued') FROM guestly_backfill(dry_run => false)";
+    assert_eq!(site.query_one::<i64>(queued), 3);
+    let ready = "SELECT count(*) FROM guestly.queue WHERE state = 'ready'";
+    assert_eq!(site.query_one::<i64>(ready), 6);
+    let rows = "SELECT string_agg(guestly_sync_status, ' ' ORDER BY length(stripe_payment_intent_id), stripe_payment_intent_id) FROM bookings";
+    assert_eq!(site.query_one::<String>(rows), "pending failed pending pending pending pending");
+    site.sql("DROP TRIGGER closed ON bookings; SELECT guestly_resume()");
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
+}
+
+#[test]
 fn the_timeline_tells_the_story_and_why_there_is_none() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
