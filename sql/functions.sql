@@ -16,8 +16,9 @@ BEGIN
 END $$;
 
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
--- asked first, since an earlier life of the booking may have got through.
-CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+-- asked first, since an earlier life of the booking may have got through. Gives those that it queued; their rows say nothing of
+-- it yet. The worker does this too, with bookings that were mended.
+CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -38,6 +39,16 @@ BEGIN
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
+    RETURN queued;
+END $$;
+
+-- The same for people, with their rows; how many.
+CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first);
+BEGIN
     PERFORM guestly.mark_pending(queued);
     PERFORM guestly.wake_worker();
     RETURN cardinality(queued);

@@ -17,6 +17,16 @@ use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
 
+/// Takes bookings whose data changed into the queue; the rows of those that had failed say so.
+pub fn absorb(bookings: &Bookings) -> Result<()> {
+    let mended = queue::absorb()?;
+    if mended.is_empty() {
+        return Ok(());
+    }
+    // Those that somebody holds say it with their outcome.
+    bookings.mark_pending(&bookings.lock(&mended)?.locked)
+}
+
 /// What a claim gave.
 #[derive(Default)]
 pub struct Claimed {

@@ -255,7 +255,7 @@ impl Worker {
         let calling: Vec<String> = self.calling.iter().cloned().chain(self.patience.resting()).collect();
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
-            queue::absorb()?;
+            claim::absorb(bookings)?;
             let claims = &mut self.claims;
             let mut fence = || {
                 *claims += 1;
