@@ -114,7 +114,7 @@ pub fn classify(operation: Operation, reply: &Reply, now: DateTime<Utc>) -> Outc
 }
 
 fn answered(operation: Operation, answer: &Answer, now: DateTime<Utc>) -> Outcome {
-    let wait = || parse_retry_after(answer.retry_after.as_deref()?, now);
+    let wait = || parse_retry_after(answer.retry_after.as_deref()?, operation, now);
     let say = |lead: &str| sentence(lead, error_text(&answer.body).as_deref());
     match answer.status {
         200..=299 => success(operation, answer),
