@@ -31,6 +31,7 @@ use super::redact::Secret;
 
 pub use error_text::error_text;
 pub use hits::Hit;
+pub use refusal::speaks_of_code;
 pub use reply::{Answer, Operation, QuotaHeaders, Reply, Window};
 pub use retry_after::parse_retry_after;
 pub use sentence::scrub;
