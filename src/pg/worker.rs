@@ -38,6 +38,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A fault of the same kind is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// The first probe after a start or a reload comes this soon.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// How long a stop waits for calls that are being cut.
 const STOP_WAIT: Duration = Duration::from_millis(300);
 
@@ -129,7 +131,8 @@ impl Worker {
         let began = Instant::now();
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),
-            next_probe: began + settings.poll_interval.min(Duration::from_secs(1)),
+            next_probe: began + settings.poll_interval.min(FIRST_PROBE),
+            patience: Patience::new(settings.policy.backoff),
             settings,
             pool: Some(pool),
             client: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
+use super::{FIRST_PROBE, REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::{later, look_up_at};
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
@@ -53,6 +53,9 @@ impl Worker {
             self.lane.credentials_changed();
         }
         self.patience.set(self.settings.policy.backoff);
+        // With the intervals, the words for paid and the retention that are in force now.
+        self.next_probe = self.next_probe.min(Instant::now() + self.settings.poll_interval.min(FIRST_PROBE));
+        self.next_prune = Instant::now();
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {

@@ -107,6 +107,28 @@ fn other_paid_statuses_and_another_address_take_effect() {
 }
 
 #[test]
+fn a_shorter_poll_interval_does_not_wait_for_the_end_of_the_longer_one() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1h"));
+    let ids = host::make_bookings(&site, 2);
+    let unseen = |id: &str| {
+        site.sql(&format!(
+            "SET session_replication_role = replica; \
+             UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id = '{id}'"
+        ));
+    };
+    // A new worker looks within a second; after that the next look is an hour away.
+    let settled = "SELECT worker_since < clock_timestamp() - interval '2 s', worker_since::text FROM guestly.status";
+    site.wait_for("the worker to have looked", SOON, settled);
+    site.worker_took_a_turn();
+    site.alter_system("guestly_sync.poll_interval", "500ms");
+    for id in &ids {
+        unseen(id);
+        site.wait_synced(id);
+    }
+    site.assert_once_each(&ids);
+}
+
+#[test]
 fn test_mode_does_everything_but_the_calls() {
     let site = Site::open_with(|options| options.setting("guestly_sync.test_mode", "on"));
     let pid = site.wait_for_worker(&site);
