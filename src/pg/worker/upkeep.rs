@@ -77,7 +77,11 @@ impl Worker {
         let expected = wall + TimeDelta::from_std(then.elapsed()).unwrap_or_default();
         let now = Utc::now();
         let jump = (now - expected).num_milliseconds() as f64 / 1000.0;
-        if jump.abs() < CLOCK_JUMP {
+        if jump.abs() < CLOCK_JUMP || self.not_before.is_some_and(|then| then > Instant::now()) {
+            return;
+        }
+        // Known to be over only once it is written: else it is found again in the next turn, and nothing goes on before.
+        if self.in_transaction(|_| queue::shift(jump)).is_none() {
             return;
         }
         warning!("guestly_sync: the clock jumped by {jump:.0} s; what waits is moved along");
@@ -85,7 +89,6 @@ impl Worker {
         self.lane.clock_jumped(now - expected);
         self.next_due = None;
         self.more = true;
-        self.in_transaction(|_| queue::shift(jump));
     }
 
     /// A transaction of its own whose failure is reported and goes no further.

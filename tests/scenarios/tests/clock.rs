@@ -113,6 +113,42 @@ fn a_clock_that_jumps_an_hour_back_causes_no_stall_and_no_storm() {
 }
 
 #[test]
+fn a_clock_that_jumps_while_the_tables_are_locked_is_followed_when_they_are_free() {
+    let watch = Watch::start("locked");
+    let site = &watch.site;
+    site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
+    site.sim.fault(json!({"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_after_accept"}}));
+    let id = site.paid_booking();
+    site.sim.wait_for_calls("search", 1, SOON);
+    let mut session = site.client();
+    session.batch_execute("BEGIN; LOCK TABLE guestly.queue IN ACCESS EXCLUSIVE MODE").unwrap();
+    watch.jump(-3600);
+    site.worker_waited_in_vain();
+    assert!(!site.log().contains("the clock jumped"), "said before it was done");
+    session.batch_execute("COMMIT").unwrap();
+    watch.wait_until_noticed();
+    site.wait_all_synced(SOON);
+    assert_eq!(site.sim.calls("create"), 1);
+    site.assert_once_each(&[id]);
+}
+
+#[test]
+fn a_clock_that_jumps_keeps_the_age_of_what_is_held() {
+    let watch = Watch::start("held");
+    let site = &watch.site;
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.sql("SELECT guestly_pause()");
+    site.sql(&format!("UPDATE bookings SET adults = 1 + adults WHERE id = '{id}'; SELECT guestly.requeue(ARRAY['{id}'], ARRAY[NULL::date], false)"));
+    let age = "SELECT extract(epoch FROM clock_timestamp() - changed_at)::float8 FROM guestly.reservations";
+    let before: f64 = site.query_one(age);
+    watch.jump(3600);
+    watch.wait_until_noticed();
+    let after: f64 = site.query_one(age);
+    assert!((before - 1.0..before + 600.0).contains(&after), "{before} s ago is {after} s ago now");
+}
+
+#[test]
 fn a_clock_that_jumps_during_a_pause_of_guestlys_neither_shortens_nor_prolongs_it() {
     for by in [3600, -3600] {
         let watch = Watch::start(&format!("pause{by}"));
