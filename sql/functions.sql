@@ -69,6 +69,9 @@ BEGIN
     IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
                AND (r.reservation_id NOT LIKE 'test-%' OR (guestly.setting_values() ->> 'test_mode')::boolean))
        AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+        -- As far as is known here: the worker compares.
+        INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
+        PERFORM guestly.wake_worker();
         RETURN 'synced';
     END IF;
     PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));

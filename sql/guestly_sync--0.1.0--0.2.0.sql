@@ -361,6 +361,30 @@ BEGIN
     RETURN cardinality(queued);
 END $$;
 
+CREATE OR REPLACE FUNCTION guestly_sync(booking_id text, force boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.must_exist(booking_id);
+    id text := booking ->> 'booking_id';
+BEGIN
+    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
+        RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
+    END IF;
+    IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
+               AND (r.reservation_id NOT LIKE 'test-%' OR (guestly.setting_values() ->> 'test_mode')::boolean))
+       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+        -- As far as is known here: the worker compares.
+        INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
+        PERFORM guestly.wake_worker();
+        RETURN 'synced';
+    END IF;
+    PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
+    RETURN 'queued';
+END $$;
+
 -- A row of the log in plain words.
 CREATE OR REPLACE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
 
 use super::session::{self, SqlError};
 use super::sys::{self, transaction::Sub, transaction::Watcher};
@@ -89,7 +90,7 @@ fn flush() {
         Err(error) if error.is_cancel() => {
             report::raise_sql(&error, "The payment was cancelled together with its queueing.")
         }
-        Err(error) => warn(noted.len(), &error),
+        Err(error) => warn(&noted, &error),
     }
 }
 
@@ -130,13 +131,24 @@ fn patience() -> Duration {
     left.clamp(Duration::from_millis(1), LOCK_TIMEOUT)
 }
 
-fn warn(bookings: usize, error: &SqlError) {
-    let message = format!("guestly_sync could not queue {bookings} paid booking(s): {}", error.message);
-    report::warn(
-        error.code,
-        message,
-        "The payment is not affected. The worker looks for such bookings every guestly_sync.poll_interval.",
-    );
+/// The sweep finds bookings that were not sent; of a change nobody but us knows.
+fn warn(noted: &[Noted], error: &SqlError) {
+    let (paid, changed): (Vec<&Noted>, Vec<&Noted>) = noted.iter().partition(|booking| booking.paid);
+    if !paid.is_empty() {
+        report::warn(
+            error.code,
+            format!("guestly_sync could not queue {} paid booking(s): {}", paid.len(), error.message),
+            "The payment is not affected. The worker looks for such bookings every guestly_sync.poll_interval.",
+        );
+    }
+    if let Some(first) = changed.first() {
+        let call = format!("guestly_sync({})", quote_literal(&first.booking_id));
+        report::warn(
+            error.code,
+            format!("guestly_sync could not note {} changed booking(s): {}", changed.len(), error.message),
+            &format!("The change is not affected. Where Guestly holds the booking, have them compared: SELECT {call}"),
+        );
+    }
 }
 
 static AT_THE_END: Watcher = Watcher { before_commit, over: || drop(NOTED.take()), sub_rolled_back: forget_from };
