@@ -46,6 +46,14 @@ pub struct Policy {
     pub settle: Duration,
 }
 
+impl Policy {
+    /// No booking waits longer for its next turn: neither for a try nor for what is to settle.
+    #[must_use]
+    pub fn longest_pause(&self) -> Duration {
+        self.backoff.max.max(self.settle)
+    }
+}
+
 /// The moment of the decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {

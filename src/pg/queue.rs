@@ -152,6 +152,11 @@ pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>) -
     statement::run(include_str!("../../sql/queries/rescue.sql"), &args)
 }
 
+/// Nothing waits longer than until `latest`, and no doubt began later than `now`.
+pub fn cap(now: DateTime<Utc>, latest: DateTime<Utc>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/cap.sql"), &[seconds(now).into(), seconds(latest).into()])
+}
+
 /// Moves every waiting time by that many seconds.
 pub fn shift(by: f64) -> Result<()> {
     statement::run(include_str!("../../sql/queries/shift.sql"), &[by.into()])

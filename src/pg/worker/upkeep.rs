@@ -24,8 +24,10 @@ impl Worker {
             let now = Utc::now();
             let settle = self.settings.policy.settle;
             let (look, settled) = (look_up_at(now, 0, settle), later(now, settle));
+            let latest = later(now, self.settings.policy.longest_pause());
             self.rescued = self
                 .in_transaction(|worker| {
+                    queue::cap(now, latest)?;
                     queue::rescue(now, look, settled)?;
                     worker.recall_outage()?;
                     queue::follow_timeline(now, look)

@@ -2,7 +2,7 @@
 //! settle window of real time is over. A small preloaded library (`clock/jump.c`) lies to the server about the time of
 //! day; its monotonic clock, and the simulator's, stay true. Against a real server and the simulator.
 
-use guestly_scenarios::{SOON, Site, wait_until};
+use guestly_scenarios::{SOON, Site, StopMode, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -110,6 +110,27 @@ fn a_clock_that_jumps_an_hour_on_causes_no_early_create_and_no_storm() {
 #[test]
 fn a_clock_that_jumps_an_hour_back_causes_no_stall_and_no_storm() {
     jump_during_everything("back", -3600);
+}
+
+#[test]
+fn a_clock_set_back_while_the_server_is_down_causes_no_stall() {
+    let watch = Watch::start("down");
+    let site = &watch.site;
+    site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
+    site.sim.fault(json!([
+        {"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_before_accept"}},
+        {"match": {"operation": "create", "nth": 2}, "effect": {"kind": "drop_after_accept"}}
+    ]));
+    let ids = site.paid_bookings(2);
+    for id in &ids {
+        site.wait_for_state(id, "unknown", SOON);
+    }
+    site.stop(StopMode::Fast);
+    write(&watch.folder.join("offset"), -3600);
+    site.start_again();
+    site.wait_all_synced(SOON);
+    assert!(!site.log().contains("the clock jumped"), "no worker saw it");
+    site.assert_once_each(&ids);
 }
 
 #[test]
