@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
-use super::record::{Change, DELETED_IN_DOUBT, Patience, deleted_and_held, record_all};
+use super::record::{Change, Deleted, Patience, record_all};
 use super::session::{Result, SqlError};
 use super::settings::{Settings, paid_statuses};
 use super::statement;
@@ -143,7 +143,7 @@ fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
 fn gone(due: &Due, now: DateTime<Utc>) -> Change {
     let problem = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     let in_doubt = due.doubt_since.is_some() || due.creates > 0;
-    let deleted = in_doubt.then(|| DELETED_IN_DOUBT.to_owned());
+    let deleted = in_doubt.then_some(Deleted::InDoubt);
     Change { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
@@ -151,7 +151,7 @@ fn gone(due: &Due, now: DateTime<Utc>) -> Change {
 fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
     let change = Change { reference: Some(known.code.clone()), ..gone(due, now) };
     let held = !known.is_test() && !known.aspects.is_over();
-    Change { deleted: held.then(|| deleted_and_held(&known.reservation_id)), ..change }
+    Change { deleted: held.then(|| Deleted::Held(known.reservation_id.clone())), ..change }
 }
 
 fn unreadable(error: &SqlError) -> Problem {

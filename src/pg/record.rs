@@ -38,7 +38,16 @@ pub struct Change {
     /// Cancelled before it was sent: the sweep must not find it again.
     pub withdrawn: bool,
     /// The booking was deleted, and Guestly holds it or may hold it: what a person should look for.
-    pub deleted: Option<String>,
+    pub deleted: Option<Deleted>,
+}
+
+/// What Guestly holds of a booking that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// Perhaps something: nobody knows what became of its create.
+    InDoubt,
+    /// This reservation.
+    Held(String),
 }
 
 impl Change {
@@ -136,12 +145,19 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<bool
 
 /// What the owner should hear about it.
 fn alert(change: &Change) -> Option<Raised> {
-    if let Some(sentence) = &change.deleted {
+    if let Some(deleted) = &change.deleted {
+        let (class, sentence) = match deleted {
+            Deleted::InDoubt => (
+                Some(ErrorClass::UnknownOutcome),
+                "the booking was deleted while its outcome at Guestly was unknown".to_owned(),
+            ),
+            Deleted::Held(id) => (None, format!("the booking was deleted, and Guestly holds reservation {id}")),
+        };
         return Some(Raised {
             booking_id: Some(change.booking_id.clone()),
             reference: change.reference.clone(),
-            class: Some(ErrorClass::UnknownOutcome),
-            ..Raised::about_lane(AlertKind::Deleted, sentence.clone())
+            class,
+            ..Raised::about_lane(AlertKind::Deleted, sentence)
         });
     }
     let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
@@ -161,21 +177,13 @@ fn alert(change: &Change) -> Option<Raised> {
     })
 }
 
-/// What is said of a booking that is gone while nobody knows whether Guestly holds it.
-pub const DELETED_IN_DOUBT: &str = "the booking was deleted while its outcome at Guestly was unknown";
-
-/// What is said of a booking that is gone while Guestly holds it.
-pub fn deleted_and_held(reservation_id: &str) -> String {
-    format!("the booking was deleted, and Guestly holds reservation {reservation_id}")
-}
-
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
 fn forget(change: &mut Change) {
     change.write = None;
     let kept = change.kept.take();
     change.deleted = match &change.held {
-        Some(held) => Some(deleted_and_held(&held.reservation_id)),
-        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| DELETED_IN_DOUBT.to_owned()),
+        Some(held) => Some(Deleted::Held(held.reservation_id.clone())),
+        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| Deleted::InDoubt),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())
