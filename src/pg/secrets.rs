@@ -1,12 +1,11 @@
 //! Where the API credentials come from: Supabase Vault, then the settings, then the server's environment. Main thread only.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use pgrx::pg_sys;
 
 use super::session::{self, Owner, Result};
 use super::{settings, statement};
 use crate::domain::redact::Secret;
+use crate::domain::reference::fingerprint;
 
 /// Client id and secret, and where they were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +21,8 @@ pub struct Credentials {
 impl Credentials {
     /// Names these credentials and these addresses without giving them away: tells whether a kept token still fits.
     pub fn mark(&self, token_url: &str, base_url: &str) -> String {
-        let mut hasher = DefaultHasher::new();
-        (&self.id, self.secret.reveal(), token_url, base_url).hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        // Kept in tables: it must be the same in every version. None of the four can hold a line break.
+        fingerprint(&[&self.id, self.secret.reveal(), token_url, base_url].join("\n"))
     }
 }
 
