@@ -20,6 +20,8 @@ mod guestly {
     use crate::pg::report::{raise, raise_problem, raise_sql};
     use crate::pg::{claim, secrets, session, settings, sys, trigger, wake, worker};
 
+    /// What the worker may need beside its calls: the end of its turn, and the write of its answer.
+    const MARGIN: Duration = Duration::from_secs(5);
     const NOT_ATTACHED: &str = "Call SELECT guestly_attach('your_table') on the table that holds the bookings.";
 
     fn attached() -> Bookings {
@@ -154,14 +156,16 @@ mod guestly {
         TableIterator::new(wake::live_worker().map(|(pid, since)| (pid, epoch(since))))
     }
 
-    /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time.
+    /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time:
+    /// that of a token request and a look-up.
     #[pg_extern]
     fn ask_worker() -> bool {
         if wake::live_worker().is_none() {
             return false;
         }
         let Some(question) = wake::ask() else { return false };
-        wait_for(Duration::from_secs(40), |slot| is_reached(slot.answered, question))
+        let patience = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
+        wait_for(patience, |slot| is_reached(slot.answered, question))
     }
 
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.

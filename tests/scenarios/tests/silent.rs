@@ -194,6 +194,19 @@ fn the_doctor_online_tries_the_credentials() {
 }
 
 #[test]
+fn the_doctor_online_waits_for_a_worker_that_does_not_answer_as_long_as_its_calls_may_take() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.request_timeout", "200ms"));
+    site.worker_took_a_turn();
+    site.kill_worker(&site, "STOP");
+    let began = Instant::now();
+    let said: String = site.query_one("SELECT detail FROM guestly_doctor(online => true) WHERE check_name = 'online'");
+    let took = began.elapsed();
+    site.kill_worker(&site, "CONT");
+    assert_eq!(said, "the worker did not answer");
+    assert!(took < Duration::from_secs(20), "it waited {took:?} for two calls of 200 ms");
+}
+
+#[test]
 fn the_timeline_of_a_booking_that_was_never_queued_says_why() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.enabled", "off"));
     let old = site.paid_booking();
