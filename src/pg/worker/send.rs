@@ -20,7 +20,7 @@ use crate::pg::{memory, queue, secrets};
 impl Worker {
     /// The switches, read at each claim so that they work at once.
     pub(super) fn may_send(&mut self) -> Result<bool> {
-        let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &settings::environment())?;
+        let gate = queue::gate()?;
         if gate.version.as_deref() != Some(VERSION) {
             let sql = gate.version.unwrap_or_default();
             self.report(
