@@ -29,7 +29,7 @@ impl Credentials {
 /// The credentials in force, if there are any. Inside a transaction. A Vault that cannot be read (a copy without its root
 /// key) counts as empty.
 pub fn credentials() -> Option<Credentials> {
-    from_vault().or_else(from_settings).or_else(from_environment)
+    from_vault().or_else(from_settings)
 }
 
 fn from_vault() -> Option<Credentials> {
@@ -51,11 +51,6 @@ fn from_vault() -> Option<Credentials> {
 }
 
 fn from_settings() -> Option<Credentials> {
-    settings::credentials().map(|(id, secret)| Credentials { id, secret, source: "settings" })
-}
-
-fn from_environment() -> Option<Credentials> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let (id, secret) = (variable("GUESTY_CLIENT_ID")?, Secret::new(variable("GUESTY_CLIENT_SECRET")?));
-    Some(Credentials { id, secret, source: "environment" })
+    let (id, secret, set) = settings::credentials()?;
+    Some(Credentials { id, secret, source: if set { "settings" } else { "environment" } })
 }

@@ -20,6 +20,7 @@ use crate::domain::transition::Policy;
 
 use define::{duration, flag, number, text, text_from};
 pub use mail::Mail;
+use mail::or_environment;
 
 type Text = GucSetting<Option<CString>>;
 
@@ -30,7 +31,7 @@ static BASE_URL: OnceLock<&'static Text> = OnceLock::new();
 static TOKEN_URL: OnceLock<&'static Text> = OnceLock::new();
 static ENVIRONMENT: OnceLock<&'static Text> = OnceLock::new();
 
-// Null unless set: pg::secrets falls back to the environment, whose values must not appear in pg_settings.
+// Null unless set: else the environment counts, whose values must not appear in pg_settings.
 static CLIENT_ID: Text = Text::new(None);
 static CLIENT_SECRET: Text = Text::new(None);
 // What payment providers call a successful payment.
@@ -276,10 +277,12 @@ pub fn environment() -> String {
     late(&ENVIRONMENT)
 }
 
-/// Client id and secret from the GUCs, where both are set.
-pub fn credentials() -> Option<(String, Secret)> {
-    let (id, secret) = (string(&CLIENT_ID), string(&CLIENT_SECRET));
-    (!id.is_empty() && !secret.is_empty()).then(|| (id, Secret::new(secret)))
+/// Client id and secret, if there are both, and whether a setting gives one of them.
+pub fn credentials() -> Option<(String, Secret, bool)> {
+    let (id, secret) =
+        (or_environment(&CLIENT_ID, "GUESTY_CLIENT_ID"), or_environment(&CLIENT_SECRET, "GUESTY_CLIENT_SECRET"));
+    let set = CLIENT_ID.get().is_some() || CLIENT_SECRET.get().is_some();
+    (!id.is_empty() && !secret.is_empty()).then(|| (id, Secret::new(secret), set))
 }
 
 fn string(setting: &Text) -> String {

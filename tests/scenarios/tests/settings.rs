@@ -200,6 +200,42 @@ fn pause_and_resume_need_no_settings_and_survive_a_restart() {
 }
 
 #[test]
+fn a_setting_set_to_nothing_overrides_the_environment_and_an_empty_variable_is_none() {
+    let options = Options::default()
+        .environment("GUESTLY_BASE_URL", "")
+        .environment("GUESTY_CLIENT_ID", "somebody")
+        .environment("GUESTY_CLIENT_SECRET", "hush")
+        .environment("ADMIN_ALERT_EMAIL", "owner@example.org")
+        .environment("GUESTLY_SMTP_URL", "smtp://localhost:1");
+    let cluster = Cluster::start(options);
+    host::set_up(&cluster);
+    assert_eq!(cluster.query_one::<String>("SHOW guestly_sync.base_url"), "https://open-api.guesty.com/v1");
+    let doctor = |check: &str| -> String {
+        cluster.query_one(&format!("SELECT detail FROM guestly_doctor() WHERE check_name = '{check}'"))
+    };
+    assert_eq!(
+        (doctor("credentials").as_str(), doctor("mail").as_str()),
+        ("from environment", "alerts go to owner@example.org")
+    );
+    for (name, check, none, from) in [
+        ("client_secret", "credentials", "none found", "from environment"),
+        ("client_id", "credentials", "none found", "from environment"),
+        ("smtp_url", "mail", "not set up: alerts stay in guestly.alerts", "alerts go to owner@example.org"),
+    ] {
+        let said = |words: &str| {
+            wait_until(words, SOON, || {
+                let said = doctor(check);
+                (said.contains(words), said)
+            });
+        };
+        cluster.alter_system(&format!("guestly_sync.{name}"), "");
+        said(none);
+        cluster.reset_system(&format!("guestly_sync.{name}"));
+        said(from);
+    }
+}
+
+#[test]
 fn the_servers_environment_gives_defaults_which_a_setting_overrides() {
     let sim = Sim::quick();
     let options = Options::default()
