@@ -145,6 +145,12 @@ pub fn log(rows: &[Attempt]) -> Result<()> {
     statement::run(include_str!("../../sql/queries/log.sql"), &args)
 }
 
+/// Calls of a dead worker that nobody counted.
+pub fn orphans() -> Result<u32> {
+    let count = statement::row(include_str!("../../sql/queries/orphans.sql"), &[], |row| Ok(row.get::<i64>(1)?))?;
+    Ok(count.flatten().and_then(|count| u32::try_from(count).ok()).unwrap_or_default())
+}
+
 /// Makes every claim of a dead worker unknown; `look` is when a create is looked up, `settled` when a change is read back.
 pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>) -> Result<()> {
     let args: [DatumWithOid; 3] = [seconds(now).into(), seconds(look).into(), seconds(settled).into()];

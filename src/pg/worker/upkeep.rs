@@ -25,14 +25,20 @@ impl Worker {
             let settle = self.settings.policy.settle;
             let (look, settled) = (look_up_at(now, 0, settle), later(now, settle));
             let latest = later(now, self.settings.policy.longest_pause());
-            self.rescued = self
-                .in_transaction(|worker| {
-                    queue::cap(now, latest)?;
-                    queue::rescue(now, look, settled)?;
-                    worker.recall_outage()?;
-                    queue::follow_timeline(now, look)
-                })
-                .is_some();
+            let orphans = self.in_transaction(|worker| {
+                let orphans = queue::orphans()?;
+                queue::cap(now, latest)?;
+                queue::rescue(now, look, settled)?;
+                worker.recall_outage()?;
+                queue::follow_timeline(now, look)?;
+                Ok(orphans)
+            });
+            if let Some(orphans) = orphans {
+                // Guestly counted them; the level that was kept is that of the last outcome before.
+                let now = self.now();
+                self.lane.quota.take(orphans, now);
+                self.rescued = true;
+            }
         }
         self.rescued
     }
