@@ -121,7 +121,7 @@ CREATE TABLE guestly.attempts (
 );
 CREATE INDEX attempts_booking ON guestly.attempts (booking_id, started_at);
 CREATE INDEX attempts_age ON guestly.attempts (started_at);
-COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests';
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and the doctor''s look-ups';
 COMMENT ON COLUMN guestly.attempts.request_id IS 'x-request-id of the answer: Guesty''s support asks for it';
 
 CREATE TABLE guestly.listings (

@@ -33,6 +33,7 @@ CREATE TABLE guestly.changes (
 ALTER TABLE guestly.changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker queues those of which Guestly may hold something else';
 
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and the doctor''s look-ups';
 ALTER TABLE guestly.alerts ADD COLUMN reference text;
 ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
 ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check

@@ -3,6 +3,7 @@
 
 use guestly_scenarios::{Database, SOON, Site, host, wait_until};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 /// A row of the doctor: `status: detail`, and what to type.
 fn doctor(database: &Database, check: &str) -> (String, String) {
@@ -173,6 +174,8 @@ fn the_doctor_online_tries_the_credentials() {
     };
     assert_eq!(ask(), "ok: Guestly accepted the credentials and answered a look-up");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly_doctor() WHERE check_name = 'online'"), 0);
+    let logged = "SELECT string_agg(concat_ws(' ', operation, outcome, http_status, booking_id, error), '; ' ORDER BY started_at) FROM guestly.attempts";
+    assert_eq!(site.query_one::<String>(logged), "token token 200; look_up not_found 200", "one row a call");
     site.alter_system("guestly_sync.client_secret", "wrong");
     wait_until("the wrong credentials to be refused", SOON, || {
         let said = ask();
