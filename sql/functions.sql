@@ -1,4 +1,4 @@
--- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE and hint.
+-- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE, what was seen, and a hint.
 
 -- The booking, or an error that says what to do.
 CREATE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
@@ -10,6 +10,7 @@ BEGIN
     IF found IS NULL THEN
         RAISE EXCEPTION 'there is no booking %', quote_nullable(left(booking_id, 80))
             USING ERRCODE = 'no_data_found',
+                  DETAIL = format('No row of %s has this primary key.', (SELECT a.bookings FROM guestly.attachment a)),
                   HINT = format('Give the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
     END IF;
     RETURN found;
@@ -64,6 +65,7 @@ BEGIN
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
                   HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
     END IF;
     IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
@@ -93,7 +95,8 @@ DECLARE
     chosen record;
 BEGIN
     IF max_rows < 0 THEN
-        RAISE EXCEPTION 'max_rows is negative' USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out to retry all.';
+        RAISE EXCEPTION 'max_rows is negative'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('max_rows is %s.', max_rows), HINT = 'Leave it out to retry all.';
     END IF;
     SELECT array_agg(f.booking_id) AS ids, array_agg(f.arrival) AS arrivals INTO chosen
     FROM (SELECT q.booking_id, q.arrival FROM guestly.queue q
@@ -147,11 +150,15 @@ BEGIN
     IF NOT (guestly.setting_values() ->> 'mail')::boolean THEN
         RAISE EXCEPTION 'no alert mail is set up'
             USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = CASE WHEN guestly.setting_values() ->> 'mail_to' = '' THEN 'guestly_sync.admin_email is empty.'
+                                ELSE 'guestly_sync.smtp_url and guestly_sync.email_api_url are empty.' END,
                   HINT = 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url.';
     END IF;
     IF NOT guestly.ask_for_mail() THEN
         RAISE EXCEPTION 'the worker did not answer'
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See SELECT * FROM guestly_doctor().';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('Its process is %s.', w.pid) FROM guestly.live_worker() w), 'This database has no worker.'),
+                  HINT = 'See SELECT * FROM guestly_doctor().';
     END IF;
     RETURN (SELECT w.mail_answer FROM guestly.worker w);
 END $$;

@@ -133,15 +133,23 @@ DECLARE
 BEGIN
     IF former <> name AND to_regclass(former) IS NOT NULL THEN
         RAISE EXCEPTION 'the table % is attached already', former
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
+                  HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
     END IF;
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings) NOT IN ('r', 'p') THEN
-        RAISE EXCEPTION '% is not a table', name USING ERRCODE = 'wrong_object_type', HINT = 'Attach the table itself, not a view over it.';
+        RAISE EXCEPTION '% is not a table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = format('It is a %s.', CASE (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings)
+                                                     WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
+                  HINT = 'Attach the table itself, not a view over it.';
     END IF;
     key := guestly.booking_key(bookings);
     IF payment IS NULL THEN
         RAISE EXCEPTION 'the table % has no column payment_status', name
-            USING ERRCODE = 'undefined_column', HINT = 'Attach the table whose payment_status says that a booking is paid.';
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = format('Its columns are %s.', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                                                          WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
+                  HINT = 'Attach the table whose payment_status says that a booking is paid.';
     END IF;
     PERFORM guestly.add_columns(bookings);
     PERFORM guestly.add_indexes(bookings, payment);
@@ -372,6 +380,7 @@ BEGIN
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
                   HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
     END IF;
     IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
@@ -384,6 +393,80 @@ BEGIN
     END IF;
     PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
     RETURN 'queued';
+END $$;
+
+-- The booking, or an error that says what to do.
+CREATE OR REPLACE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found jsonb := guestly.booking(booking_id);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'there is no booking %', quote_nullable(left(booking_id, 80))
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = format('No row of %s has this primary key.', (SELECT a.bookings FROM guestly.attachment a)),
+                  HINT = format('Give the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
+    END IF;
+    RETURN found;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_retry_failed(error_class text DEFAULT NULL, max_rows bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    chosen record;
+BEGIN
+    IF max_rows < 0 THEN
+        RAISE EXCEPTION 'max_rows is negative'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('max_rows is %s.', max_rows), HINT = 'Leave it out to retry all.';
+    END IF;
+    SELECT array_agg(f.booking_id) AS ids, array_agg(f.arrival) AS arrivals INTO chosen
+    FROM (SELECT q.booking_id, q.arrival FROM guestly.queue q
+          WHERE q.state = 'failed' AND (guestly_retry_failed.error_class IS NULL OR q.error_class = guestly_retry_failed.error_class)
+          ORDER BY q.arrival NULLS FIRST LIMIT max_rows FOR UPDATE SKIP LOCKED) f;
+    IF chosen.ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    RETURN guestly.queue_afresh(chosen.ids, chosen.arrivals, false);
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_test_alert() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (guestly.setting_values() ->> 'mail')::boolean THEN
+        RAISE EXCEPTION 'no alert mail is set up'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = CASE WHEN guestly.setting_values() ->> 'mail_to' = '' THEN 'guestly_sync.admin_email is empty.'
+                                ELSE 'guestly_sync.smtp_url and guestly_sync.email_api_url are empty.' END,
+                  HINT = 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url.';
+    END IF;
+    IF NOT guestly.ask_for_mail() THEN
+        RAISE EXCEPTION 'the worker did not answer'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('Its process is %s.', w.pid) FROM guestly.live_worker() w), 'This database has no worker.'),
+                  HINT = 'See SELECT * FROM guestly_doctor().';
+    END IF;
+    RETURN (SELECT w.mail_answer FROM guestly.worker w);
+END $$;
+
+-- The primary key: one column of a type that the queue can name.
+CREATE OR REPLACE FUNCTION guestly.booking_key(bookings regclass, OUT name text, OUT type text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT a.attname, format_type(a.atttypid, NULL) INTO name, type
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = bookings AND i.indisprimary AND (i.indnkeyatts = 1 OR a.attname = 'id')
+      AND a.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'varchar'::regtype);
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'the table % has no primary key of one column of type uuid, bigint, integer or text', guestly.qualified_name(bookings)
+            USING ERRCODE = 'invalid_table_definition',
+                  DETAIL = coalesce((SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = bookings AND k.contype = 'p'),
+                                    'It has no primary key.'),
+                  HINT = 'Give the table such a primary key: the queue names bookings by it.';
+    END IF;
 END $$;
 
 -- A row of the log in plain words.

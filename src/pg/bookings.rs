@@ -61,6 +61,7 @@ impl Bookings {
                     "the attached table {} does not exist; call guestly_attach() on the table of bookings",
                     bookings.table
                 ),
+                detail: None,
             });
         }
         Ok(Some(bookings))

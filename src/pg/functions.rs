@@ -30,6 +30,7 @@ mod guestly {
             Ok(None) => raise(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "no table of bookings is attached",
+                Some("guestly.attachment has no row."),
                 NOT_ATTACHED,
             ),
             Err(error) => raise_sql(&error, NOT_ATTACHED),
@@ -40,8 +41,9 @@ mod guestly {
         match bookings.read(&[booking_id.to_owned()]) {
             Ok(rows) => rows.into_iter().next(),
             Err(error) if error.code == PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION => {
-                let message = format!("'{}' is not a booking id: {}", clean(booking_id, 80), error.message);
-                raise(error.code, message, "Give the primary key of a row of the bookings table.")
+                let (message, seen) =
+                    (format!("'{}' is not a booking id", clean(booking_id, 80)), clean(&error.message, 200));
+                raise(error.code, message, Some(&seen), "Give the primary key of a row of the bookings table.")
             }
             Err(error) => raise_sql(&error, "See guestly.field_map: an expression may be wrong."),
         }
@@ -68,7 +70,7 @@ mod guestly {
         let row = read(&bookings, booking_id)?;
         let rules = claim::rules(&bookings, &settings::Settings::load())
             .unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
-        let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem));
+        let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem, booking_id));
         let request = reservation.create();
         Some(JsonB(json!({ "method": request.method.as_str(), "path": request.path, "body": request.body })))
     }
@@ -116,11 +118,12 @@ mod guestly {
     fn check_expression(field: &str, expression: &str) {
         if !Field::ALL.iter().any(|known| known.name() == field) {
             let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
-            let hint = format!("The fields are {}.", names.join(", "));
+            let fields = format!("The fields are {}.", names.join(", "));
             raise(
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("'{}' is not a field of a reservation", clean(field, 60)),
-                &hint,
+                Some(&fields),
+                "Give one of these.",
             );
         }
         // Nothing to check against yet; guestly_attach checks all of them.
@@ -133,7 +136,7 @@ mod guestly {
                 }
                 _ => "Write one SQL expression over the booking row b, e.g. b.total.",
             };
-            raise(error.code, message, hint);
+            raise(error.code, message, Some(&format!("The expression is: {}", clean(expression, 500))), hint);
         }
     }
 

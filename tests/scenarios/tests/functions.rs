@@ -23,10 +23,17 @@ fn a_booking_is_queued_by_hand_or_the_reason_is_told() {
         (format!("guestly_preview('{nobody}'::uuid)"), "P0002", "there is no booking"),
         (format!("guestly_timeline('{nobody}'::uuid)"), "P0002", "there is no booking"),
         ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "negative"),
+        ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "detail: max_rows is -1."),
+        (format!("guestly_sync('{}')", ids[0]), "55000", "detail: Paid is any of: paid, completed, succeeded."),
+        ("guestly_attach('properties')".to_owned(), "55000", "detail: Asked to attach public.properties."),
+        ("guestly_test_alert()".to_owned(), "55000", "detail: guestly_sync.admin_email is empty."),
     ] {
         let refused = site.try_sql(&format!("SELECT {call}")).unwrap_err();
         assert!(
-            refused.starts_with(code) && refused.contains(words) && refused.contains("hint: "),
+            refused.starts_with(code)
+                && refused.contains(words)
+                && refused.contains("; detail: ")
+                && refused.contains("; hint: "),
             "{call}: {refused}"
         );
     }
