@@ -98,10 +98,14 @@ AS $$
 DECLARE
     wanted record;
     name text;
+    -- As the sweep compares it. The text of an enum is not immutable to the server: there the predicate alone has to do.
+    payment_key CONSTANT text := (SELECT format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, a.attname)
+                                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                                  WHERE a.attrelid = bookings AND a.attname = payment_column);
 BEGIN
     FOR wanted IN
         SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
-            ('guestly_open_idx', format('(%I)', payment_column), 'WHERE guestly_reservation_id IS NULL', NULL),
+            ('guestly_open_idx', payment_key, 'WHERE guestly_reservation_id IS NULL', NULL),
             ('guestly_reservation_idx', '(guestly_reservation_id)', '', 'guestly_reservation_id'),
             ('guestly_failed_idx', '(guestly_sync_status)', 'WHERE guestly_sync_status = ''failed''', 'guestly_sync_status')
         ) AS w (suffix, keys, predicate, first)
@@ -136,15 +140,23 @@ DECLARE
 BEGIN
     IF former <> name AND to_regclass(former) IS NOT NULL THEN
         RAISE EXCEPTION 'the table % is attached already', former
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
+                  HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
     END IF;
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings) NOT IN ('r', 'p') THEN
-        RAISE EXCEPTION '% is not a table', name USING ERRCODE = 'wrong_object_type', HINT = 'Attach the table itself, not a view over it.';
+        RAISE EXCEPTION '% is not a table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = format('It is a %s.', CASE (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings)
+                                                     WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
+                  HINT = 'Attach the table itself, not a view over it.';
     END IF;
     key := guestly.booking_key(bookings);
     IF payment IS NULL THEN
         RAISE EXCEPTION 'the table % has no column payment_status', name
-            USING ERRCODE = 'undefined_column', HINT = 'Attach the table whose payment_status says that a booking is paid.';
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = format('Its columns are %s.', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                                                          WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
+                  HINT = 'Attach the table whose payment_status says that a booking is paid.';
     END IF;
     PERFORM guestly.add_columns(bookings);
     PERFORM guestly.add_indexes(bookings, payment);
@@ -191,6 +203,8 @@ BEGIN
     SELECT p.booking_id FROM guestly.paid_bookings() p
     WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
     ON CONFLICT (booking_id) DO NOTHING;
+    UPDATE guestly.attachment
+    SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
 END $$;
 
 CREATE FUNCTION guestly.qualified_name(bookings regclass) RETURNS text
@@ -208,7 +222,10 @@ BEGIN
       AND a.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'varchar'::regtype);
     IF name IS NULL THEN
         RAISE EXCEPTION 'the table % has no primary key of one column of type uuid, bigint, integer or text', guestly.qualified_name(bookings)
-            USING ERRCODE = 'invalid_table_definition', HINT = 'Give the table such a primary key: the queue names bookings by it.';
+            USING ERRCODE = 'invalid_table_definition',
+                  DETAIL = coalesce((SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = bookings AND k.contype = 'p'),
+                                    'It has no primary key.'),
+                  HINT = 'Give the table such a primary key: the queue names bookings by it.';
     END IF;
 END $$;
 

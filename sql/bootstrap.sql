@@ -19,12 +19,14 @@ CREATE TABLE guestly.attachment (
     payment_column text        NOT NULL,
     arrival_column text,
     watched        text[]      NOT NULL DEFAULT '{}',
-    attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+    attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    paid_words     text[]      NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX attachment_one ON guestly.attachment ((true));
 COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; bookings paid before attached_at are left alone';
 COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
+COMMENT ON COLUMN guestly.attachment.paid_words IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
 COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
 
 CREATE TABLE guestly.queue (
@@ -130,7 +132,7 @@ CREATE TABLE guestly.attempts (
 );
 CREATE INDEX attempts_booking ON guestly.attempts (booking_id, started_at);
 CREATE INDEX attempts_age ON guestly.attempts (started_at);
-COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests';
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and the doctor''s look-ups';
 COMMENT ON COLUMN guestly.attempts.request_id IS 'x-request-id of the answer: Guesty''s support asks for it';
 
 CREATE TABLE guestly.listings (

@@ -1,4 +1,4 @@
--- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE and hint.
+-- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE, what was seen, and a hint.
 
 -- The booking, or an error that says what to do.
 CREATE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
@@ -10,14 +10,16 @@ BEGIN
     IF found IS NULL THEN
         RAISE EXCEPTION 'there is no booking %', quote_nullable(left(booking_id, 80))
             USING ERRCODE = 'no_data_found',
+                  DETAIL = format('No row of %s has this primary key.', (SELECT a.bookings FROM guestly.attachment a)),
                   HINT = format('Give the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
     END IF;
     RETURN found;
 END $$;
 
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
--- asked first, since an earlier life of the booking may have got through.
-CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+-- asked first, since an earlier life of the booking may have got through. Gives those that it queued; their rows say nothing of
+-- it yet. The worker does this too, with bookings that were mended.
+CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -38,6 +40,16 @@ BEGIN
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
+    RETURN queued;
+END $$;
+
+-- The same for people, with their rows; how many.
+CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first);
+BEGIN
     PERFORM guestly.mark_pending(queued);
     PERFORM guestly.wake_worker();
     RETURN cardinality(queued);
@@ -53,11 +65,15 @@ BEGIN
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
                   HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
     END IF;
     IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
                AND (r.reservation_id NOT LIKE 'test-%' OR (guestly.setting_values() ->> 'test_mode')::boolean))
        AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+        -- As far as is known here: the worker compares.
+        INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
+        PERFORM guestly.wake_worker();
         RETURN 'synced';
     END IF;
     PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
@@ -79,7 +95,8 @@ DECLARE
     chosen record;
 BEGIN
     IF max_rows < 0 THEN
-        RAISE EXCEPTION 'max_rows is negative' USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out to retry all.';
+        RAISE EXCEPTION 'max_rows is negative'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('max_rows is %s.', max_rows), HINT = 'Leave it out to retry all.';
     END IF;
     SELECT array_agg(f.booking_id) AS ids, array_agg(f.arrival) AS arrivals INTO chosen
     FROM (SELECT q.booking_id, q.arrival FROM guestly.queue q
@@ -133,11 +150,15 @@ BEGIN
     IF NOT (guestly.setting_values() ->> 'mail')::boolean THEN
         RAISE EXCEPTION 'no alert mail is set up'
             USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = CASE WHEN guestly.setting_values() ->> 'mail_to' = '' THEN 'guestly_sync.admin_email is empty.'
+                                ELSE 'guestly_sync.smtp_url and guestly_sync.email_api_url are empty.' END,
                   HINT = 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url.';
     END IF;
     IF NOT guestly.ask_for_mail() THEN
         RAISE EXCEPTION 'the worker did not answer'
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See SELECT * FROM guestly_doctor().';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('Its process is %s.', w.pid) FROM guestly.live_worker() w), 'This database has no worker.'),
+                  HINT = 'See SELECT * FROM guestly_doctor().';
     END IF;
     RETURN (SELECT w.mail_answer FROM guestly.worker w);
 END $$;

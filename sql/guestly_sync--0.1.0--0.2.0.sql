@@ -15,7 +15,8 @@ END $$;
 ALTER TABLE guestly.queue ADD COLUMN home oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
 
-ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}';
+ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}', ADD COLUMN paid_words text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN guestly.attachment.paid_words IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
 
 ALTER TABLE guestly.reservations
@@ -42,6 +43,7 @@ CREATE TABLE guestly.changes (
 ALTER TABLE guestly.changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker queues those of which Guestly may hold something else';
 
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and the doctor''s look-ups';
 ALTER TABLE guestly.alerts ADD COLUMN reference text;
 ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
 ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
@@ -51,6 +53,10 @@ ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_pr
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
 DROP FUNCTION guestly.add_triggers(regclass, text, text, text);
+DROP FUNCTION guestly.paid_bookings(double precision);
+CREATE FUNCTION guestly.paid_bookings(since double precision DEFAULT NULL)
+RETURNS TABLE (booking_id text, reservation_id text, arrival text, reference text, payment_status text)
+LANGUAGE c AS 'MODULE_PATHNAME', 'paid_bookings_wrapper';
 
 
 -- What the columns say; only fields that have no row yet are filled.
@@ -96,6 +102,34 @@ BEGIN
     ON CONFLICT (field) DO NOTHING;
 END $$;
 
+-- One index for the sweep, two for the administrator's questions; left out where one like it exists.
+CREATE OR REPLACE FUNCTION guestly.add_indexes(bookings regclass, payment_column text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted record;
+    name text;
+    -- As the sweep compares it. The text of an enum is not immutable to the server: there the predicate alone has to do.
+    payment_key CONSTANT text := (SELECT format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, a.attname)
+                                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                                  WHERE a.attrelid = bookings AND a.attname = payment_column);
+BEGIN
+    FOR wanted IN
+        SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
+            ('guestly_open_idx', payment_key, 'WHERE guestly_reservation_id IS NULL', NULL),
+            ('guestly_reservation_idx', '(guestly_reservation_id)', '', 'guestly_reservation_id'),
+            ('guestly_failed_idx', '(guestly_sync_status)', 'WHERE guestly_sync_status = ''failed''', 'guestly_sync_status')
+        ) AS w (suffix, keys, predicate, first)
+        WHERE NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                          WHERE i.indrelid = bookings AND a.attname = w.first)
+    LOOP
+        name := left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix;
+        IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = bookings AND c.relname = name) THEN
+            EXECUTE format('CREATE INDEX %I ON %s %s %s', name, bookings, wanted.keys, wanted.predicate);
+        END IF;
+    END LOOP;
+END $$;
+
 CREATE OR REPLACE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -109,15 +143,23 @@ DECLARE
 BEGIN
     IF former <> name AND to_regclass(former) IS NOT NULL THEN
         RAISE EXCEPTION 'the table % is attached already', former
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
+                  HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
     END IF;
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings) NOT IN ('r', 'p') THEN
-        RAISE EXCEPTION '% is not a table', name USING ERRCODE = 'wrong_object_type', HINT = 'Attach the table itself, not a view over it.';
+        RAISE EXCEPTION '% is not a table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = format('It is a %s.', CASE (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings)
+                                                     WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
+                  HINT = 'Attach the table itself, not a view over it.';
     END IF;
     key := guestly.booking_key(bookings);
     IF payment IS NULL THEN
         RAISE EXCEPTION 'the table % has no column payment_status', name
-            USING ERRCODE = 'undefined_column', HINT = 'Attach the table whose payment_status says that a booking is paid.';
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = format('Its columns are %s.', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                                                          WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
+                  HINT = 'Attach the table whose payment_status says that a booking is paid.';
     END IF;
     PERFORM guestly.add_columns(bookings);
     PERFORM guestly.add_indexes(bookings, payment);
@@ -143,6 +185,30 @@ BEGIN
     PERFORM guestly.wake_worker();
 END $$;
 COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
+
+-- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
+-- CREATE EXTENSION was dropped is queued again, to be looked up first.
+CREATE OR REPLACE FUNCTION guestly.take_stock(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting text[] := guestly.remembered_waiting(bookings);
+BEGIN
+    INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+    SELECT p.booking_id, p.reservation_id, '', true FROM guestly.paid_bookings() p WHERE p.reservation_id <> ''
+    ON CONFLICT (booking_id) DO NOTHING;
+    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
+    SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
+    ON CONFLICT (booking_id) DO NOTHING;
+    INSERT INTO guestly.old_bookings (booking_id)
+    SELECT p.booking_id FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+    ON CONFLICT (booking_id) DO NOTHING;
+    UPDATE guestly.attachment
+    SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
+END $$;
 
 -- The sweep reads bookings and these tables in one statement, as the owner of the bookings. A trigger, because a dump does
 -- not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again.
@@ -276,8 +342,9 @@ END $$;
 COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; columns and their data stay';
 
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
--- asked first, since an earlier life of the booking may have got through.
-CREATE OR REPLACE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+-- asked first, since an earlier life of the booking may have got through. Gives those that it queued; their rows say nothing of
+-- it yet. The worker does this too, with bookings that were mended.
+CREATE OR REPLACE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -298,9 +365,118 @@ BEGIN
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
+    RETURN queued;
+END $$;
+
+-- The same for people, with their rows; how many.
+CREATE OR REPLACE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first);
+BEGIN
     PERFORM guestly.mark_pending(queued);
     PERFORM guestly.wake_worker();
     RETURN cardinality(queued);
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_sync(booking_id text, force boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.must_exist(booking_id);
+    id text := booking ->> 'booking_id';
+BEGIN
+    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
+        RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
+                  HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
+    END IF;
+    IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
+               AND (r.reservation_id NOT LIKE 'test-%' OR (guestly.setting_values() ->> 'test_mode')::boolean))
+       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+        -- As far as is known here: the worker compares.
+        INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
+        PERFORM guestly.wake_worker();
+        RETURN 'synced';
+    END IF;
+    PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
+    RETURN 'queued';
+END $$;
+
+-- The booking, or an error that says what to do.
+CREATE OR REPLACE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found jsonb := guestly.booking(booking_id);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'there is no booking %', quote_nullable(left(booking_id, 80))
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = format('No row of %s has this primary key.', (SELECT a.bookings FROM guestly.attachment a)),
+                  HINT = format('Give the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
+    END IF;
+    RETURN found;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_retry_failed(error_class text DEFAULT NULL, max_rows bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    chosen record;
+BEGIN
+    IF max_rows < 0 THEN
+        RAISE EXCEPTION 'max_rows is negative'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('max_rows is %s.', max_rows), HINT = 'Leave it out to retry all.';
+    END IF;
+    SELECT array_agg(f.booking_id) AS ids, array_agg(f.arrival) AS arrivals INTO chosen
+    FROM (SELECT q.booking_id, q.arrival FROM guestly.queue q
+          WHERE q.state = 'failed' AND (guestly_retry_failed.error_class IS NULL OR q.error_class = guestly_retry_failed.error_class)
+          ORDER BY q.arrival NULLS FIRST LIMIT max_rows FOR UPDATE SKIP LOCKED) f;
+    IF chosen.ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    RETURN guestly.queue_afresh(chosen.ids, chosen.arrivals, false);
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly_test_alert() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (guestly.setting_values() ->> 'mail')::boolean THEN
+        RAISE EXCEPTION 'no alert mail is set up'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = CASE WHEN guestly.setting_values() ->> 'mail_to' = '' THEN 'guestly_sync.admin_email is empty.'
+                                ELSE 'guestly_sync.smtp_url and guestly_sync.email_api_url are empty.' END,
+                  HINT = 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url.';
+    END IF;
+    IF NOT guestly.ask_for_mail() THEN
+        RAISE EXCEPTION 'the worker did not answer'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('Its process is %s.', w.pid) FROM guestly.live_worker() w), 'This database has no worker.'),
+                  HINT = 'See SELECT * FROM guestly_doctor().';
+    END IF;
+    RETURN (SELECT w.mail_answer FROM guestly.worker w);
+END $$;
+
+-- The primary key: one column of a type that the queue can name.
+CREATE OR REPLACE FUNCTION guestly.booking_key(bookings regclass, OUT name text, OUT type text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT a.attname, format_type(a.atttypid, NULL) INTO name, type
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = bookings AND i.indisprimary AND (i.indnkeyatts = 1 OR a.attname = 'id')
+      AND a.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'varchar'::regtype);
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'the table % has no primary key of one column of type uuid, bigint, integer or text', guestly.qualified_name(bookings)
+            USING ERRCODE = 'invalid_table_definition',
+                  DETAIL = coalesce((SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = bookings AND k.contype = 'p'),
+                                    'It has no primary key.'),
+                  HINT = 'Give the table such a primary key: the queue names bookings by it.';
+    END IF;
 END $$;
 
 -- A row of the log in plain words.
@@ -635,6 +811,20 @@ DECLARE
     attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
 BEGIN
     IF attached IS NOT NULL THEN
+        -- Made anew, over payment statuses as they are compared now.
+        EXECUTE pg_catalog.format('DROP INDEX IF EXISTS %I.%I', (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n
+                ON n.oid = c.relnamespace WHERE c.oid = attached),
+            pg_catalog.left((SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = attached)::text, 38) || '_guestly_open_idx');
         PERFORM @extschema@.guestly_attach(attached);
+        -- 0.1.0 compared payment statuses as they were written: what reads as paid only now was never its business.
+        INSERT INTO guestly.old_bookings (booking_id)
+        SELECT p.booking_id FROM guestly.paid_bookings() p
+        WHERE p.reservation_id IS NULL
+          AND p.payment_status <> ALL (pg_catalog.regexp_split_to_array(pg_catalog.btrim(pg_catalog.current_setting('guestly_sync.paid_statuses')), '\s*,\s*'))
+          AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+          AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id)
+        ON CONFLICT (booking_id) DO NOTHING;
+        UPDATE guestly.attachment
+        SET paid_words = ARRAY (SELECT w.word FROM pg_catalog.jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
     END IF;
 END $$;

@@ -168,7 +168,7 @@ proptest! {
     fn waits_are_bounded(value in any::<String>(), seconds in any::<f64>(), at in any::<i32>()) {
         let date = Utc.timestamp_opt(i64::from(at), 0).unwrap().to_rfc2822();
         for value in [value, seconds.to_string(), date] {
-            if let Some(wait) = parse_retry_after(&value, now()) {
+            if let Some(wait) = parse_retry_after(&value, Operation::Create, now()) {
                 prop_assert!(wait.as_secs() <= 3600);
             }
         }

@@ -115,8 +115,8 @@ proptest! {
                 prop_assert_eq!((since, look_ups, creates, verdict), (Some(moment.now), 0, work.creates + 1, None));
                 prop_assert!(counted || moment.outage);
             }
-            Outcome::Refused { class: ErrorClass::DatesTaken, .. } => {
-                prop_assert!(matches!(next, Next::Doubt { verdict: Some(ErrorClass::DatesTaken), .. }), "{next:?}");
+            Outcome::Refused { class, .. } if class == ErrorClass::DatesTaken || work.creates > 0 => {
+                prop_assert!(matches!(next, Next::Doubt { verdict, .. } if verdict == Some(class)), "{next:?}");
             }
             Outcome::Refused { class, .. } => {
                 prop_assert!(matches!(&next, Next::Failed(problem) if problem.class == class), "{next:?}");

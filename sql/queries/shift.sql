@@ -1,4 +1,10 @@
--- The clock jumped by $1 seconds: whatever waits goes on waiting as long as it should.
-UPDATE guestly.queue q
-SET due_at = q.due_at + pg_catalog.make_interval(secs => $1), doubt_since = q.doubt_since + pg_catalog.make_interval(secs => $1)
-WHERE q.state IN ('waiting', 'unknown')
+-- The clock jumped by $1 seconds: whatever waits goes on waiting as long as it should, and what is held of queued bookings was
+-- changed as long ago as before.
+WITH moved AS (
+    UPDATE guestly.queue q
+    SET due_at = q.due_at + pg_catalog.make_interval(secs => $1), doubt_since = q.doubt_since + pg_catalog.make_interval(secs => $1)
+    WHERE q.state IN ('waiting', 'unknown')
+)
+UPDATE guestly.reservations r
+SET changed_at = r.changed_at + pg_catalog.make_interval(secs => $1)
+FROM guestly.queue q WHERE q.booking_id = r.booking_id AND r.changed_at IS NOT NULL

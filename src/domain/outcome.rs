@@ -33,6 +33,7 @@ use super::redact::Secret;
 
 pub use error_text::error_text;
 pub use hits::Hit;
+pub use refusal::speaks_of_code;
 pub use reply::{Answer, Operation, QuotaHeaders, Reply, Window};
 pub use retry_after::parse_retry_after;
 pub use sentence::scrub;
@@ -134,7 +135,7 @@ pub fn classify(operation: Operation, reply: &Reply, now: DateTime<Utc>) -> Outc
 }
 
 fn answered(operation: Operation, answer: &Answer, now: DateTime<Utc>) -> Outcome {
-    let wait = || parse_retry_after(answer.retry_after.as_deref()?, now);
+    let wait = || parse_retry_after(answer.retry_after.as_deref()?, operation, now);
     let say = |lead: &str| sentence(lead, error_text(&answer.body).as_deref());
     match answer.status {
         200..=299 => success(operation, answer),

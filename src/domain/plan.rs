@@ -140,7 +140,7 @@ fn step(wanted: Reservation, known: &Known, queued: &Queued, rules: &Rules, now:
 /// What Guestly should hold of a booking that it holds something of. A booking that is over needs no more than its status:
 /// it is cancelled whatever else is wrong with its row.
 fn wanted_of_held(row: &Row, known: &Known, rules: &Rules) -> Result<Reservation, Problem> {
-    let status = row.get(Field::Status).and_then(|status| rules.tables.statuses.get(status));
+    let status = row.get(Field::Status).and_then(|status| rules.tables.status(status));
     let alive = status.is_none_or(|status| is_active_status(status) && (status == "confirmed" || !is_refunded(row)));
     match map(row, rules) {
         Ok(reservation) if alive => Ok(reservation),

@@ -25,8 +25,16 @@ const ORIGIN_ID_MAX: usize = 50;
 pub struct Tables {
     /// `guestly.listings`: property to listing id.
     pub listings: HashMap<String, String>,
-    /// `guestly.status_map`: the host's status to Guestly's.
+    /// `guestly.status_map`: the host's status, in lower case, to Guestly's.
     pub statuses: HashMap<String, String>,
+}
+
+impl Tables {
+    /// Guestly's status for one of the host's; case does not count.
+    #[must_use]
+    pub fn status(&self, status: &str) -> Option<&String> {
+        self.statuses.get(&status.to_lowercase())
+    }
 }
 
 /// What Guestly should hold for a booking.
@@ -52,7 +60,7 @@ impl Reservation {
     /// Maps a booking. Errors: `unknown_listing`, `unknown_status`, each with what to mend.
     pub fn map(booking: Booking, tables: &Tables, source: &str) -> Result<Self, Problem> {
         let listing_id = find_listing(&booking, tables)?;
-        let status = tables.statuses.get(&booking.status).ok_or_else(|| {
+        let status = tables.status(&booking.status).ok_or_else(|| {
             let sentence = format!("status '{}' has no row in guestly.status_map", booking.status);
             Problem::new(ErrorClass::UnknownStatus, sentence)
         })?;

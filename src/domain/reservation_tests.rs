@@ -48,6 +48,15 @@ fn hit() -> Hit {
 }
 
 #[test]
+fn a_status_is_found_whatever_its_case() {
+    let tables = tables();
+    for name in ["confirmed", "Confirmed", "CONFIRMED"] {
+        assert_eq!(tables.status(name).map(String::as_str), Some("confirmed"), "{name}");
+    }
+    assert_eq!(tables.status("confirm"), None);
+}
+
+#[test]
 fn the_create_has_every_field_and_never_overrides_the_calendar() {
     let request = reservation().create();
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/reservations-v3"));

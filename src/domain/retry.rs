@@ -11,6 +11,8 @@ const LOOK_UPS: [u32; 7] = [2, 5, 10, 20, 40, 60, 90];
 const NOMINAL_SETTLE: u32 = 90;
 /// Seconds between look-ups once the window has passed without an answer that could be read.
 const LATE_STEP: u32 = 30;
+/// Pauses before a booking's row that cannot be written is given up: with a base of one second, a minute.
+const WRITE_PAUSES: u32 = 6;
 
 /// Exponential pauses with full jitter. A `base` of zero means no pause at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,20 @@ impl Backoff {
             Some(floor) => pause.max(floor.saturating_add(part(self.base, jitter))),
             None => pause,
         }
+    }
+
+    /// The pause before a write is repeated that raised `tries` times; none once it must be taken to raise for ever.
+    ///
+    /// ```
+    /// use guestly_sync::domain::retry::Backoff;
+    /// use std::time::Duration;
+    ///
+    /// let backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) };
+    /// let pauses: Vec<u64> = (1..).map_while(|tries| backoff.before_write(tries)).map(|pause| pause.as_secs()).collect();
+    /// assert_eq!(pauses, [1, 2, 4, 8, 16, 32]);
+    /// ```
+    pub fn before_write(&self, tries: u32) -> Option<Duration> {
+        (tries <= WRITE_PAUSES).then(|| self.ceiling(tries))
     }
 
     /// `base` doubled for each attempt after the first, at most `max`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::error::{ErrorClass, Problem};
-use super::outcome::{Hit, Operation, Outcome};
+use super::outcome::{Hit, Operation, Outcome, speaks_of_code};
 use super::reservation::Reservation;
 use super::retry::{Backoff, later, look_up_at};
 use look_up::after_look_up;
@@ -44,6 +44,14 @@ pub struct Policy {
     pub max_attempts: u32,
     /// How long a look-up may find nothing before a create is repeated.
     pub settle: Duration,
+}
+
+impl Policy {
+    /// No booking waits longer for its next turn: neither for a try nor for what is to settle.
+    #[must_use]
+    pub fn longest_pause(&self) -> Duration {
+        self.backoff.max.max(self.settle)
+    }
 }
 
 /// The moment of the decision.
@@ -152,9 +160,8 @@ fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
         Outcome::Created { reservation_id, .. } => {
             Next::Synced { reservation_id: reservation_id.clone(), adopted: false, warning: None, found: None }
         }
-        // An earlier create of ours may be what takes the dates.
-        Outcome::Refused { class: ErrorClass::DatesTaken, sentence } => {
-            confirm(work, ErrorClass::DatesTaken, problem(ErrorClass::DatesTaken, sentence), policy, moment)
+        Outcome::Refused { class, sentence } if is_perhaps_ours(work, *class, sentence) => {
+            confirm(work, *class, problem(*class, sentence), policy, moment)
         }
         Outcome::Refused { class, sentence } => Next::Failed(problem(*class, sentence)),
         // A new token that works for a look-up but not for this create: Guestly means the booking, not the token.
@@ -174,6 +181,11 @@ fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
             doubt(work, problem(ErrorClass::Internal, "an answer of another kind of call"), true, policy, moment)
         }
     }
+}
+
+/// An earlier create of ours may be what takes the dates, or holds the code, or it took effect before Guestly changed its mind.
+fn is_perhaps_ours(work: &Work, class: ErrorClass, sentence: &str) -> bool {
+    class == ErrorClass::DatesTaken || work.creates > 0 || speaks_of_code(sentence)
 }
 
 fn not_sent(work: &Work, problem: Problem, policy: &Policy, moment: &Moment) -> Next {

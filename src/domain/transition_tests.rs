@@ -150,6 +150,18 @@ fn every_outcome_of_a_create() {
 }
 
 #[test]
+fn a_refusal_that_speaks_of_the_code_is_confirmed() {
+    for words in ["confirmationCode already exists", "This confirmation code is in use", "CONFIRMATION_CODE_TAKEN"] {
+        let outcome = Outcome::Refused { class: ErrorClass::Refused, sentence: words.to_owned() };
+        let Next::Doubt { due, since, verdict, problem, .. } = decide(&create(), &outcome, moment(100)) else {
+            panic!("{words}: final without a look");
+        };
+        assert_eq!((due, since, verdict), (at(100), None, Some(ErrorClass::Refused)), "{words}");
+        assert_eq!(problem.sentence, words);
+    }
+}
+
+#[test]
 fn an_outage_uses_no_attempt() {
     let work = Work { attempts: 3, ..create() };
     let outage = Moment { outage: true, ..moment(100) };
@@ -189,8 +201,9 @@ fn pauses_grow_with_the_tries() {
 #[test]
 fn an_earlier_create_in_doubt_makes_a_refusal_wait_for_the_settle_window() {
     let again = Work { attempts: 2, creates: 1, ..create() };
-    let taken = to_be_confirmed(ErrorClass::DatesTaken, ErrorClass::DatesTaken, 1);
-    assert_eq!(decide(&again, &refused(ErrorClass::DatesTaken), moment(100)), taken);
+    for class in [ErrorClass::DatesTaken, ErrorClass::Refused, ErrorClass::UnknownListing] {
+        assert_eq!(decide(&again, &refused(class), moment(100)), to_be_confirmed(class, class, 1));
+    }
     let new = Moment { token_is_new: true, ..moment(100) };
     let token = to_be_confirmed(ErrorClass::Refused, ErrorClass::Credentials, 1);
     assert_eq!(decide(&again, &rejected(), new), token);

@@ -14,6 +14,7 @@ use super::statement;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
+mod paid;
 mod rows;
 mod write;
 
@@ -58,6 +59,7 @@ impl Bookings {
                     "the attached table {} does not exist; call guestly_attach() on the table of bookings",
                     bookings.table
                 ),
+                detail: None,
             });
         }
         Ok(Some(bookings))
@@ -121,7 +123,7 @@ impl Bookings {
 
     /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
     /// how the queue stands. `calling` are the calls that are in flight.
-    pub fn probe(&self, paid: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
+    pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
@@ -132,7 +134,7 @@ impl Bookings {
             .collect();
         let sql = format!(
             "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8, false FROM {table} b \
-              WHERE b.guestly_reservation_id IS NULL AND b.{payment}::text = ANY ($1) \
+              WHERE b.guestly_reservation_id IS NULL AND {paid} \
               AND b.guestly_sync_status IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
              UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready') OR EXISTS (SELECT FROM guestly.changes), \
               (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
@@ -140,9 +142,9 @@ impl Bookings {
               EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'sending' AND q.booking_id <> ALL ($3))",
             key = self.key(),
             table = self.table,
-            payment = quote_identifier(&self.payment),
+            paid = self.is_paid(),
         );
-        let args: [DatumWithOid; 3] = [paid.to_vec().into(), limit.into(), calling.into()];
+        let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
         let mut found = Probed::default();
         // guestly_attach() lets the owner read the tables of ours.
         as_owner(&self.owner, || {
@@ -159,54 +161,6 @@ impl Bookings {
             })
         })?;
         Ok(found)
-    }
-
-    /// Every paid booking, created since then where the table says when (seconds since the epoch).
-    pub fn paid(&self, paid: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
-        let sql = format!(
-            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {} FROM {} b WHERE b.{}::text = ANY ($1) \
-             AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
-            self.key(),
-            self.column(Field::CheckIn),
-            self.column(Field::Reference),
-            self.table,
-            quote_identifier(&self.payment),
-        );
-        as_owner(&self.owner, || {
-            statement::rows(&sql, &[paid.to_vec().into(), since.into()], |row| {
-                Ok(Paid {
-                    booking_id: text(row, 1)?,
-                    reservation_id: row.get(2)?,
-                    arrival: row.get(3)?,
-                    reference: row.get(4)?,
-                })
-            })
-        })
-    }
-
-    /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.
-    pub fn arriving(&self, paid: &[String], first: &str, last: &str) -> Result<Vec<String>> {
-        let Some(arrival) = self.arrival.as_ref().map(quote_identifier) else { return Ok(Vec::new()) };
-        let sql = format!(
-            "SELECT {}::text FROM {} b WHERE b.{}::text = ANY ($1) AND b.{arrival}::date BETWEEN $2::date AND $3::date \
-             ORDER BY b.{arrival} LIMIT 200",
-            self.key(),
-            self.table,
-            quote_identifier(&self.payment)
-        );
-        as_owner(&self.owner, || {
-            statement::rows(&sql, &[paid.to_vec().into(), first.into(), last.into()], |row| text(row, 1))
-        })
-    }
-
-    /// The different statuses of paid bookings, a hundred at most.
-    pub fn statuses(&self, paid: &[String]) -> Result<Vec<String>> {
-        let (status, payment) = (self.column(Field::Status), quote_identifier(&self.payment));
-        let sql = format!(
-            "SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE b.{payment}::text = ANY ($1) LIMIT 100",
-            self.table
-        );
-        as_owner(&self.owner, || statement::rows(&sql, &[paid.to_vec().into()], |row| text(row, 1)))
     }
 
     /// Checks one mapping expression without running it. Errors: what is wrong with it.

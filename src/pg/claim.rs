@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
-use super::record::{Change, DELETED_IN_DOUBT, deleted_and_held, record_all};
+use super::record::{Change, Deleted, Patience, record_all};
 use super::session::{Result, SqlError};
 use super::settings::{Settings, paid_statuses};
 use super::statement;
@@ -16,6 +16,16 @@ use crate::domain::held::Known;
 use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
+
+/// Takes bookings whose data changed into the queue; the rows of those that had failed say so.
+pub fn absorb(bookings: &Bookings) -> Result<()> {
+    let mended = queue::absorb()?;
+    if mended.is_empty() {
+        return Ok(());
+    }
+    // Those that somebody holds say it with their outcome.
+    bookings.mark_pending(&bookings.lock(&mended)?.locked)
+}
 
 /// What a claim gave.
 #[derive(Default)]
@@ -28,13 +38,14 @@ pub struct Claimed {
     pub drained: bool,
 }
 
-/// Claims up to `limit` bookings, none of those that are `calling`. `claim` gives a new fence for each.
+/// Claims up to `limit` bookings, none of those that are `calling`. What cannot be written is a matter of `patience`. `claim` gives a new fence for each.
 pub fn claim(
     bookings: &Bookings,
     settings: &Settings,
     now: DateTime<Utc>,
     limit: u32,
     calling: Vec<String>,
+    patience: &mut Patience,
     mut claim: impl FnMut() -> i64,
 ) -> Result<Claimed> {
     let due = queue::due(now, limit, calling)?;
@@ -67,7 +78,8 @@ pub fn claim(
         queue::payments_sent(claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect())?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    claimed.busy.extend(record_all(Some(bookings), settled).into_iter().map(|change| change.booking_id));
+    let postponed = record_all(Some(bookings), settled, patience).into_iter().map(|change| change.booking_id);
+    claimed.busy.extend(postponed.filter(|id| !patience.is_resting(id)));
     Ok(claimed)
 }
 
@@ -136,7 +148,7 @@ fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
 fn gone(due: &Due, now: DateTime<Utc>) -> Change {
     let problem = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     let in_doubt = due.doubt_since.is_some() || due.creates > 0;
-    let deleted = in_doubt.then(|| DELETED_IN_DOUBT.to_owned());
+    let deleted = in_doubt.then_some(Deleted::InDoubt);
     Change { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
@@ -144,7 +156,7 @@ fn gone(due: &Due, now: DateTime<Utc>) -> Change {
 fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
     let change = gone(due, now);
     let held = !known.is_test() && !known.aspects.is_over();
-    let deleted = held.then(|| deleted_and_held(&known.reservation_id)).or(change.deleted);
+    let deleted = held.then(|| Deleted::Held(known.reservation_id.clone())).or(change.deleted);
     Change { reference: due.code.clone().or_else(|| Some(known.code.clone())), deleted, ..change }
 }
 
@@ -157,8 +169,11 @@ fn unreadable(error: &SqlError) -> Problem {
 pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
     let mut tables = Tables::default();
     statement::rows(include_str!("../../sql/queries/rules.sql"), &[], |row| {
-        let table = if row.get::<i32>(1)? == Some(1) { &mut tables.listings } else { &mut tables.statuses };
-        table.insert(row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
+        let (from, to) = (row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
+        match row.get::<i32>(1)? {
+            Some(1) => tables.listings.insert(from, to),
+            _ => tables.statuses.insert(from.to_lowercase(), to),
+        };
         Ok(())
     })?;
     Ok(Rules {

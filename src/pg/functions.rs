@@ -16,10 +16,12 @@ mod guestly {
     use crate::domain::booking::{Field, Row};
     use crate::domain::plan;
     use crate::domain::redact::clean;
-    use crate::pg::bookings::{Bookings, WriteBack};
+    use crate::pg::bookings::Bookings;
     use crate::pg::report::{raise, raise_problem, raise_sql};
     use crate::pg::{claim, secrets, session, settings, sys, trigger, wake, worker};
 
+    /// What the worker may need beside its calls: the end of its turn, and the write of its answer.
+    const MARGIN: Duration = Duration::from_secs(5);
     const NOT_ATTACHED: &str = "Call SELECT guestly_attach('your_table') on the table that holds the bookings.";
 
     fn attached() -> Bookings {
@@ -28,6 +30,7 @@ mod guestly {
             Ok(None) => raise(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "no table of bookings is attached",
+                Some("guestly.attachment has no row."),
                 NOT_ATTACHED,
             ),
             Err(error) => raise_sql(&error, NOT_ATTACHED),
@@ -38,8 +41,9 @@ mod guestly {
         match bookings.read(&[booking_id.to_owned()]) {
             Ok(rows) => rows.into_iter().next(),
             Err(error) if error.code == PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION => {
-                let message = format!("'{}' is not a booking id: {}", clean(booking_id, 80), error.message);
-                raise(error.code, message, "Give the primary key of a row of the bookings table.")
+                let (message, seen) =
+                    (format!("'{}' is not a booking id", clean(booking_id, 80)), clean(&error.message, 200));
+                raise(error.code, message, Some(&seen), "Give the primary key of a row of the bookings table.")
             }
             Err(error) => raise_sql(&error, "See guestly.field_map: an expression may be wrong."),
         }
@@ -66,7 +70,7 @@ mod guestly {
         let row = read(&bookings, booking_id)?;
         let rules = claim::rules(&bookings, &settings::Settings::load())
             .unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
-        let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem));
+        let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem, booking_id));
         let request = reservation.create();
         Some(JsonB(json!({ "method": request.method.as_str(), "path": request.path, "body": request.body })))
     }
@@ -74,9 +78,8 @@ mod guestly {
     /// Marks bookings as on their way again: `pending`, no error, no tries. With the rights of the table's owner.
     #[pg_extern]
     fn mark_pending(booking_ids: Vec<String>) {
-        let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
-        if let Err(error) = attached().write(&writes.iter().collect::<Vec<_>>()) {
-            raise_sql(&error, "A trigger on the bookings table refused the change.");
+        if let Err(error) = attached().mark_pending(&booking_ids) {
+            raise_sql(&error, "Nothing was queued.");
         }
     }
 
@@ -92,12 +95,15 @@ mod guestly {
             name!(reservation_id, Option<String>),
             name!(arrival, Option<String>),
             name!(reference, Option<String>),
+            name!(payment_status, Option<String>),
         ),
     > {
         let found =
             attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
         TableIterator::new(
-            found.into_iter().map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference)),
+            found
+                .into_iter()
+                .map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference, paid.payment_status)),
         )
     }
 
@@ -112,11 +118,12 @@ mod guestly {
     fn check_expression(field: &str, expression: &str) {
         if !Field::ALL.iter().any(|known| known.name() == field) {
             let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
-            let hint = format!("The fields are {}.", names.join(", "));
+            let fields = format!("The fields are {}.", names.join(", "));
             raise(
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("'{}' is not a field of a reservation", clean(field, 60)),
-                &hint,
+                Some(&fields),
+                "Give one of these.",
             );
         }
         // Nothing to check against yet; guestly_attach checks all of them.
@@ -129,7 +136,7 @@ mod guestly {
                 }
                 _ => "Write one SQL expression over the booking row b, e.g. b.total.",
             };
-            raise(error.code, message, hint);
+            raise(error.code, message, Some(&format!("The expression is: {}", clean(expression, 500))), hint);
         }
     }
 
@@ -152,14 +159,16 @@ mod guestly {
         TableIterator::new(wake::live_worker().map(|(pid, since)| (pid, epoch(since))))
     }
 
-    /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time.
+    /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time:
+    /// that of a token request and a look-up.
     #[pg_extern]
     fn ask_worker() -> bool {
         if wake::live_worker().is_none() {
             return false;
         }
         let Some(question) = wake::ask() else { return false };
-        wait_for(Duration::from_secs(40), |slot| is_reached(slot.answered, question))
+        let patience = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
+        wait_for(patience, |slot| is_reached(slot.answered, question))
     }
 
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.

@@ -17,7 +17,7 @@ use crate::domain::update;
 mod held;
 mod log;
 
-pub use log::token_attempt;
+pub use log::attempt_for_nobody;
 use log::{said, word};
 
 /// A claimed booking.

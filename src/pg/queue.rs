@@ -31,9 +31,8 @@ pub fn time(seconds: f64) -> DateTime<Utc> {
 }
 
 /// Reads the switches.
-pub fn gate(system: &str, database: pgrx::pg_sys::Oid, environment: &str) -> Result<Gate> {
-    let args: [DatumWithOid; 3] = [system.into(), database.into(), environment.into()];
-    let gate = statement::row(include_str!("../../sql/queries/gate.sql"), &args, |row| {
+pub fn gate() -> Result<Gate> {
+    let gate = statement::row(include_str!("../../sql/queries/gate.sql"), &[], |row| {
         Ok(Gate { paused: row.get(1)?.unwrap_or(true), armed: row.get(2)?.unwrap_or(false), version: row.get(3)? })
     })?;
     Ok(gate.unwrap_or_default())
@@ -148,11 +147,22 @@ pub fn log(rows: &[Attempt]) -> Result<()> {
     statement::run(include_str!("../../sql/queries/log.sql"), &args)
 }
 
+/// Calls of a dead worker that nobody counted.
+pub fn orphans() -> Result<u32> {
+    let count = statement::row(include_str!("../../sql/queries/orphans.sql"), &[], |row| Ok(row.get::<i64>(1)?))?;
+    Ok(count.flatten().and_then(|count| u32::try_from(count).ok()).unwrap_or_default())
+}
+
 /// Makes every claim of a dead worker unknown, those of `ours` left out; `look` is when a create is looked up, `settled` when
 /// a change is read back.
 pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>, ours: Vec<String>) -> Result<()> {
     let args: [DatumWithOid; 4] = [seconds(now).into(), seconds(look).into(), seconds(settled).into(), ours.into()];
     statement::run(include_str!("../../sql/queries/rescue.sql"), &args)
+}
+
+/// Nothing waits longer than until `latest`, and no doubt began later than `now`.
+pub fn cap(now: DateTime<Utc>, latest: DateTime<Utc>) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/cap.sql"), &[seconds(now).into(), seconds(latest).into()])
 }
 
 /// Moves every waiting time by that many seconds.
@@ -168,6 +178,18 @@ pub fn sweep(found: &[(String, Option<String>)], doubt_since: Option<DateTime<Ut
         doubt_since.map(seconds).into(),
     ];
     statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
+}
+
+/// The words that meant paid when it was last looked at what was paid before.
+pub fn paid_words() -> Result<Vec<String>> {
+    let words = statement::row(include_str!("../../sql/queries/paid_words.sql"), &[], |row| Ok(row.get(1)?))?;
+    Ok(words.flatten().unwrap_or_default())
+}
+
+/// Words that mean paid from now on, and the bookings that read so already: those are old.
+pub fn take_stock(words: &[String], ids: &[String]) -> Result<()> {
+    let args: [DatumWithOid; 2] = [words.to_vec().into(), ids.to_vec().into()];
+    statement::run(include_str!("../../sql/queries/take_stock.sql"), &args)
 }
 
 /// Deletes the oldest attempts from before `until`, a small step; true if there may be more.

@@ -4,6 +4,7 @@
 //! The bookings are locked first, then the rows of the queue, both without waiting: a sale that is busy with one must not
 //! wait for us, nor we for it. What cannot be written yet stays in memory and is tried again until it commits.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::alerts::{self, Raised};
@@ -12,6 +13,10 @@ use super::queue::{self, Attempt, Due, Held, Kept};
 use super::session::{self, Result, SqlError};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
+
+mod patience;
+
+pub use patience::Patience;
 
 /// The outcome of one booking, as rows to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +38,18 @@ pub struct Change {
     /// Cancelled before it was sent: the sweep must not find it again.
     pub withdrawn: bool,
     /// The booking was deleted, and Guestly holds it or may hold it: what a person should look for.
-    pub deleted: Option<String>,
+    pub deleted: Option<Deleted>,
     /// The total that Guestly reports differs from what was paid, in words.
     pub price: Option<String>,
+}
+
+/// What Guestly holds of a booking that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// Perhaps something: nobody knows what became of its create.
+    InDoubt,
+    /// This reservation.
+    Held(String),
 }
 
 impl Change {
@@ -47,31 +61,50 @@ impl Change {
 
 /// Writes `changes` inside the caller's transaction; gives back those that must wait, because somebody holds the booking or
 /// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
-/// raises for ever is parked.
-pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>) -> Vec<Change> {
+/// raises for longer than `patience` bears is parked.
+pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Vec<Change> {
     if changes.is_empty() {
         return changes;
     }
-    if let Ok(postponed) = session::subtransaction(|| record(bookings, changes.clone())) {
+    let together = session::subtransaction(|| record(bookings, changes.clone(), &Cell::default()));
+    if let Ok(postponed) = together {
+        changes.iter().for_each(|change| patience.over(&change.booking_id));
         return postponed;
     }
-    changes.into_iter().flat_map(|change| record_one(bookings, change)).collect()
+    changes.into_iter().flat_map(|change| record_one(bookings, change, patience)).collect()
 }
 
-fn record_one(bookings: Option<&Bookings>, change: Change) -> Vec<Change> {
-    let error = match session::subtransaction(|| record(bookings, vec![change.clone()])) {
-        Ok(postponed) => return postponed,
+fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Patience) -> Vec<Change> {
+    let refused = Cell::new(false);
+    let error = match session::subtransaction(|| record(bookings, vec![change.clone()], &refused)) {
+        Ok(postponed) => {
+            patience.over(&change.booking_id);
+            return postponed;
+        }
         Err(error) => error,
     };
-    if error.is_transient() || change.write.is_none() {
+    // Not the host's row: our own tables are broken, and it stays in memory until they are mended.
+    if error.is_transient() || !refused.get() {
         return vec![change];
     }
-    let parked = park(change.clone(), &error);
-    // Where even that fails, our own tables are broken: it stays in memory until they are mended.
-    session::subtransaction(|| record(bookings, vec![parked])).unwrap_or_else(|_| vec![change])
+    // One on its way goes on without its row saying so: Guestly may hold it, and is asked.
+    let on_its_way = change.kept.as_ref().is_some_and(|kept| kept.state != "failed");
+    if !on_its_way && patience.bears(&change.booking_id) {
+        return vec![change];
+    }
+    let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };
+    let silent = Change { write: None, ..told.clone() };
+    let tries = if on_its_way { vec![silent] } else { vec![told, silent] };
+    for parked in tries {
+        if let Ok(postponed) = session::subtransaction(|| record(bookings, vec![parked], &refused)) {
+            return postponed;
+        }
+    }
+    vec![change]
 }
 
-fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Change>> {
+/// `refused` becomes true if it is the host's row that cannot be written.
+fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<bool>) -> Result<Vec<Change>> {
     let ids: Vec<String> =
         changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
     let locked = match bookings {
@@ -97,7 +130,7 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
     let counts = |change: &&Change| ours.contains(&change.booking_id) || change.held.is_some();
     let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
-        bookings.write(&writes)?;
+        bookings.write(&writes).inspect_err(|_| refused.set(true))?;
     }
     let alerts: Vec<Raised> =
         now.iter().filter(counts).flat_map(|change| [alert(change), price_alert(change)]).flatten().collect();
@@ -115,12 +148,19 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
 
 /// What the owner should hear about it.
 fn alert(change: &Change) -> Option<Raised> {
-    if let Some(sentence) = &change.deleted {
+    if let Some(deleted) = &change.deleted {
+        let (class, sentence) = match deleted {
+            Deleted::InDoubt => (
+                Some(ErrorClass::UnknownOutcome),
+                "the booking was deleted while its outcome at Guestly was unknown".to_owned(),
+            ),
+            Deleted::Held(id) => (None, format!("the booking was deleted, and Guestly holds reservation {id}")),
+        };
         return Some(Raised {
             booking_id: Some(change.booking_id.clone()),
             reference: change.reference.clone(),
-            class: Some(ErrorClass::UnknownOutcome),
-            ..Raised::about_lane(AlertKind::Deleted, sentence.clone())
+            class,
+            ..Raised::about_lane(AlertKind::Deleted, sentence)
         });
     }
     let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
@@ -149,21 +189,13 @@ fn price_alert(change: &Change) -> Option<Raised> {
     })
 }
 
-/// What is said of a booking that is gone while nobody knows whether Guestly holds it.
-pub const DELETED_IN_DOUBT: &str = "the booking was deleted while its outcome at Guestly was unknown";
-
-/// What is said of a booking that is gone while Guestly holds it.
-pub fn deleted_and_held(reservation_id: &str) -> String {
-    format!("the booking was deleted, and Guestly holds reservation {reservation_id}")
-}
-
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
 fn forget(change: &mut Change) {
     change.write = None;
     let kept = change.kept.take();
     change.deleted = match &change.held {
-        Some(held) => Some(deleted_and_held(&held.reservation_id)),
-        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| DELETED_IN_DOUBT.to_owned()),
+        Some(held) => Some(Deleted::Held(held.reservation_id.clone())),
+        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| Deleted::InDoubt),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())
@@ -185,18 +217,17 @@ fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
     Ok(ours)
 }
 
-/// What a write that raises for ever becomes: failed with the trigger's own words, the booking's row left alone, the
-/// reservation kept. A booking on its way goes on without its row saying so: Guestly may hold it, and is asked.
+/// What a write that raises for ever becomes: failed with the trigger's own words, in the booking's row too if that much is
+/// allowed; the reservation is kept.
 fn park(change: Change, error: &SqlError) -> Change {
-    if change.kept.as_ref().is_some_and(|kept| kept.state != "failed") {
-        return Change { write: None, ..change };
-    }
     let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
     // A synced one leaves no doubt: its reservation is kept beside it.
     let synced = || Kept::failed(change.write.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
+    let words = error_column(problem.class, &problem.sentence);
+    let write = change.write.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });
     let kept = Kept { problem: Some(problem.clone()), ..change.kept.unwrap_or_else(synced) };
     let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
-    Change { kept: Some(kept), write: None, attempt, ..change }
+    Change { kept: Some(kept), write, attempt, ..change }
 }
 
 impl Kept {

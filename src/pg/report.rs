@@ -1,14 +1,17 @@
-//! Errors and warnings for the person at the other end: SQLSTATE, message and hint. Main thread.
+//! Errors and warnings for the person at the other end: SQLSTATE, message, what was seen, and a hint. Main thread.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use super::session::SqlError;
 use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::redact::clean;
 
-/// Raises an ERROR with a hint that says what to do.
-pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) -> ! {
-    ErrorReport::new(code, message.into(), "guestly_sync").set_hint(hint).report(PgLogLevel::ERROR);
+/// Raises an ERROR with what was seen, where there is more to say, and a hint that says what to do.
+pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, detail: Option<&str>, hint: &str) -> ! {
+    let report = ErrorReport::new(code, message.into(), "guestly_sync").set_hint(hint);
+    let report = if let Some(detail) = detail { report.set_detail(detail) } else { report };
+    report.report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
 }
 
@@ -17,8 +20,8 @@ pub fn warn(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) {
     ErrorReport::new(code, message.into(), "guestly_sync").set_hint(hint).report(PgLogLevel::WARNING);
 }
 
-/// Raises what was wrong with a booking.
-pub fn raise_problem(problem: &Problem) -> ! {
+/// Raises what was wrong with this booking.
+pub fn raise_problem(problem: &Problem, booking_id: &str) -> ! {
     let hint = match problem.class {
         ErrorClass::UnknownListing => {
             "Add the property: INSERT INTO guestly.listings (property, listing_id) VALUES ('…', '…')."
@@ -28,10 +31,11 @@ pub fn raise_problem(problem: &Problem) -> ! {
         }
         _ => "Correct the booking, or the expression in guestly.field_map.",
     };
-    raise(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, problem.to_string(), hint)
+    let detail = format!("Booking {} cannot be sent as it is.", clean(booking_id, 80));
+    raise(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, problem.to_string(), Some(&detail), hint)
 }
 
-/// Raises an SQL error again, with its own SQLSTATE.
+/// Raises an SQL error again, with its own SQLSTATE and detail.
 pub fn raise_sql(error: &SqlError, hint: &str) -> ! {
-    raise(error.code, error.message.clone(), hint)
+    raise(error.code, error.message.clone(), error.detail.as_deref(), hint)
 }

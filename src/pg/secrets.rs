@@ -1,12 +1,11 @@
 //! Where the API credentials come from: Supabase Vault, then the settings, then the server's environment. Main thread only.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use pgrx::pg_sys;
 
 use super::session::{self, Owner, Result};
 use super::{settings, statement};
 use crate::domain::redact::Secret;
+use crate::domain::reference::fingerprint;
 
 /// Client id and secret, and where they were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,16 +21,15 @@ pub struct Credentials {
 impl Credentials {
     /// Names these credentials and these addresses without giving them away: tells whether a kept token still fits.
     pub fn mark(&self, token_url: &str, base_url: &str) -> String {
-        let mut hasher = DefaultHasher::new();
-        (&self.id, self.secret.reveal(), token_url, base_url).hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        // Kept in tables: it must be the same in every version.
+        fingerprint(&[&self.id, self.secret.reveal(), token_url, base_url].join("\n"))
     }
 }
 
 /// The credentials in force, if there are any. Inside a transaction. A Vault that cannot be read (a copy without its root
 /// key) counts as empty.
 pub fn credentials() -> Option<Credentials> {
-    from_vault().or_else(from_settings).or_else(from_environment)
+    from_vault().or_else(from_settings)
 }
 
 fn from_vault() -> Option<Credentials> {
@@ -53,11 +51,6 @@ fn from_vault() -> Option<Credentials> {
 }
 
 fn from_settings() -> Option<Credentials> {
-    settings::credentials().map(|(id, secret)| Credentials { id, secret, source: "settings" })
-}
-
-fn from_environment() -> Option<Credentials> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let (id, secret) = (variable("GUESTY_CLIENT_ID")?, Secret::new(variable("GUESTY_CLIENT_SECRET")?));
-    Some(Credentials { id, secret, source: "environment" })
+    let (id, secret, set) = settings::credentials()?;
+    Some(Credentials { id, secret, source: if set { "settings" } else { "environment" } })
 }

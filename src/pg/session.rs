@@ -23,6 +23,8 @@ pub struct SqlError {
     pub code: PgSqlErrorCode,
     /// The primary message; may quote data, so it is cleaned before it is stored anywhere.
     pub message: String,
+    /// What was seen, if the error said more; may quote data, and is stored nowhere.
+    pub detail: Option<String>,
 }
 
 impl SqlError {
@@ -30,7 +32,11 @@ impl SqlError {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
         | CaughtError::RustPanic { ereport: report, .. }) = error;
-        Self { code: report.sql_error_code(), message: report.message().to_owned() }
+        Self {
+            code: report.sql_error_code(),
+            message: report.message().to_owned(),
+            detail: report.detail().map(str::to_owned),
+        }
     }
 
     /// True for what goes away by itself: a lock, a deadlock, a serialization failure.
@@ -70,7 +76,7 @@ fn without_quoted(message: &str) -> String {
 
 impl From<pgrx::spi::Error> for SqlError {
     fn from(error: pgrx::spi::Error) -> Self {
-        Self { code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message: error.to_string() }
+        Self { code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message: error.to_string(), detail: None }
     }
 }
 

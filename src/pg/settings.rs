@@ -7,6 +7,7 @@
 mod define;
 mod mail;
 mod money;
+mod quota;
 
 use std::ffi::CString;
 use std::sync::OnceLock;
@@ -23,6 +24,8 @@ use define::{duration, flag, number, text, text_from};
 pub use mail::Mail;
 pub use money::Money;
 
+use mail::or_environment;
+
 type Text = GucSetting<Option<CString>>;
 
 // The defaults of these come from the environment, which is known when the library is loaded, not before.
@@ -32,7 +35,7 @@ static BASE_URL: OnceLock<&'static Text> = OnceLock::new();
 static TOKEN_URL: OnceLock<&'static Text> = OnceLock::new();
 static ENVIRONMENT: OnceLock<&'static Text> = OnceLock::new();
 
-// Null unless set: pg::secrets falls back to the environment, whose values must not appear in pg_settings.
+// Null unless set: else the environment counts, whose values must not appear in pg_settings.
 static CLIENT_ID: Text = Text::new(None);
 static CLIENT_SECRET: Text = Text::new(None);
 // What payment providers call a successful payment.
@@ -43,14 +46,6 @@ static SOURCE: Text = Text::new(Some(c"website"));
 static MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(8);
 static BACKOFF_BASE: GucSetting<i32> = GucSetting::<i32>::new(1_000);
 static BACKOFF_MAX: GucSetting<i32> = GucSetting::<i32>::new(300_000);
-// Guesty limits more than 15 calls at once; others use the account too.
-static CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);
-// Guesty's documented limits.
-static RATE_PER_SECOND: GucSetting<i32> = GucSetting::<i32>::new(15);
-static RATE_PER_MINUTE: GucSetting<i32> = GucSetting::<i32>::new(120);
-static RATE_PER_HOUR: GucSetting<i32> = GucSetting::<i32>::new(5_000);
-// The rest is for the operator's other tools on the same account.
-static QUOTA_SHARE: GucSetting<i32> = GucSetting::<i32>::new(70);
 static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 // Guesty asks for 60 s between manipulating requests; reads were seen to lag by up to 75 s.
@@ -64,7 +59,7 @@ static LOG_RETENTION: GucSetting<f64> = GucSetting::<f64>::new(30.0 * 86_400_000
 pub fn init() {
     switches();
     credentials_and_words();
-    quota();
+    quota::init();
     mail::init();
     money::init();
     pauses();
@@ -133,34 +128,8 @@ fn credentials_and_words() {
     text(c"guestly_sync.source", c"Shown as the source of reservations in Guestly.", &SOURCE, empty);
 }
 
-fn quota() {
-    number(c"guestly_sync.max_attempts", c"Tries before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
-    number(c"guestly_sync.concurrency", c"Calls in flight at once.", &CONCURRENCY, 1, 64);
-    number(
-        c"guestly_sync.rate_per_second",
-        c"Calls per second that Guesty allows; 0 is no limit.",
-        &RATE_PER_SECOND,
-        0,
-        1_000_000,
-    );
-    number(
-        c"guestly_sync.rate_per_minute",
-        c"Calls per minute that Guesty allows; 0 is no limit.",
-        &RATE_PER_MINUTE,
-        0,
-        1_000_000,
-    );
-    number(
-        c"guestly_sync.rate_per_hour",
-        c"Calls per hour that Guesty allows; 0 is no limit.",
-        &RATE_PER_HOUR,
-        0,
-        10_000_000,
-    );
-    number(c"guestly_sync.quota_share", c"Percent of those limits that we may use.", &QUOTA_SHARE, 1, 100);
-}
-
 fn pauses() {
+    number(c"guestly_sync.max_attempts", c"Tries before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
     duration(c"guestly_sync.backoff_base", c"Pause before the second try; doubles with each one.", &BACKOFF_BASE, 1);
     duration(c"guestly_sync.backoff_max", c"Longest pause between tries.", &BACKOFF_MAX, 1);
     duration(c"guestly_sync.connect_timeout", c"Longest time to find and reach the API.", &CONNECT_TIMEOUT, 1);
@@ -234,13 +203,8 @@ impl Settings {
             token_url: late(&TOKEN_URL),
             cancel_on_delete: CANCEL_ON_DELETE.get(),
             source: string(&SOURCE),
-            concurrency: natural(&CONCURRENCY),
-            limits: Limits {
-                per_second: natural(&RATE_PER_SECOND),
-                per_minute: natural(&RATE_PER_MINUTE),
-                per_hour: natural(&RATE_PER_HOUR),
-                share_percent: natural(&QUOTA_SHARE),
-            },
+            concurrency: quota::concurrency(),
+            limits: quota::limits(),
             policy: Policy {
                 backoff: Backoff { base: millis(&BACKOFF_BASE), max: millis(&BACKOFF_MAX) },
                 max_attempts: natural(&MAX_ATTEMPTS),
@@ -257,9 +221,9 @@ impl Settings {
     }
 }
 
-/// The payment statuses that mean paid.
+/// The payment statuses that mean paid, in lower case: case does not count.
 pub fn paid_statuses() -> Vec<String> {
-    split(&paid_list())
+    split(&paid_list().to_ascii_lowercase())
 }
 
 /// The same, as it was written.
@@ -282,10 +246,12 @@ pub fn environment() -> String {
     late(&ENVIRONMENT)
 }
 
-/// Client id and secret from the GUCs, where both are set.
-pub fn credentials() -> Option<(String, Secret)> {
-    let (id, secret) = (string(&CLIENT_ID), string(&CLIENT_SECRET));
-    (!id.is_empty() && !secret.is_empty()).then(|| (id, Secret::new(secret)))
+/// Client id and secret, if there are both, and whether a setting gives one of them.
+pub fn credentials() -> Option<(String, Secret, bool)> {
+    let (id, secret) =
+        (or_environment(&CLIENT_ID, "GUESTY_CLIENT_ID"), or_environment(&CLIENT_SECRET, "GUESTY_CLIENT_SECRET"));
+    let set = CLIENT_ID.get().is_some() || CLIENT_SECRET.get().is_some();
+    (!id.is_empty() && !secret.is_empty()).then(|| (id, Secret::new(secret), set))
 }
 
 fn string(setting: &Text) -> String {

@@ -42,8 +42,9 @@ pub fn row<T>(sql: &str, args: &[DatumWithOid], each: impl FnMut(&Tuple) -> Resu
 
 /// Plans a query and runs it for no row; it must be one statement with one column. Errors: what is wrong with it.
 pub fn check(sql: &str) -> Result<()> {
-    let wrong =
-        |message: &str| Err(SqlError { code: pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, message: message.to_owned() });
+    let wrong = |message: &str| {
+        Err(SqlError { code: pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, message: message.to_owned(), detail: None })
+    };
     if sys::statement_count(sql) != 1 {
         return wrong("more than one statement");
     }

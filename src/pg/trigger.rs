@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
 
 use super::session::{self, SqlError};
 use super::sys::{self, transaction::Sub, transaction::Watcher};
@@ -142,7 +143,7 @@ fn flush(notes: Notes) {
         Err(_) if !sys::is_installed() => {}
         Err(error) => {
             IN_VAIN.set(IN_VAIN.get() || error.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE);
-            warn(bookings, &error);
+            warn(&notes, &error);
         }
     }
 }
@@ -200,13 +201,24 @@ fn patience() -> Duration {
     left.clamp(NO_PATIENCE, longest)
 }
 
-fn warn(bookings: usize, error: &SqlError) {
-    let message = format!("guestly_sync could not queue {bookings} paid booking(s): {}", error.message);
-    report::warn(
-        error.code,
-        message,
-        "The payment is not affected. The worker looks for such bookings every guestly_sync.poll_interval.",
-    );
+/// The sweep finds bookings that were not sent; of a change nobody but us knows.
+fn warn(notes: &Notes, error: &SqlError) {
+    let Notes { paid, changed } = notes;
+    if !paid.is_empty() {
+        report::warn(
+            error.code,
+            format!("guestly_sync could not queue {} paid booking(s): {}", paid.len(), error.message),
+            "The payment is not affected. The worker looks for such bookings every guestly_sync.poll_interval.",
+        );
+    }
+    if let Some(first) = changed.first() {
+        let call = format!("guestly_sync({})", quote_literal(&first.booking_id));
+        report::warn(
+            error.code,
+            format!("guestly_sync could not note {} changed booking(s): {}", changed.len(), error.message),
+            &format!("The change is not affected. Where Guestly holds the booking, have them compared: SELECT {call}"),
+        );
+    }
 }
 
 static AT_THE_END: Watcher = Watcher { before_commit, over, sub_rolled_back: forget_from };

@@ -23,7 +23,7 @@ use super::bookings::Bookings;
 use super::claim::{self, Claimed};
 use super::job::Job;
 use super::memory::{self, News};
-use super::record::{Change, record_all};
+use super::record::{Change, Patience, record_all};
 use super::secrets::Credentials;
 use super::session::{self, Result};
 use super::settings::Settings;
@@ -38,6 +38,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A fault of the same kind is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// The first probe after a start or a reload comes this soon.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// How long a stop waits for calls that are being cut.
 const STOP_WAIT: Duration = Duration::from_millis(300);
 
@@ -66,6 +68,7 @@ struct Worker {
     clock: (Instant, DateTime<Utc>),
     claims: i64,
     unrecorded: Vec<Change>,
+    patience: Patience,
     /// Bookings whose call has not ended, or whose outcome is not written.
     calling: HashSet<String>,
     /// Bookings that somebody held, and until when they are passed over.
@@ -75,6 +78,8 @@ struct Worker {
     desk: mail::Desk,
     /// The attached table, as it was last seen.
     bookings: Option<Bookings>,
+    /// The words for paid whose old bookings are known.
+    stock: Vec<String>,
     /// There may be more to claim.
     more: bool,
     next_due: Option<DateTime<Utc>>,
@@ -128,7 +133,8 @@ impl Worker {
         let began = Instant::now();
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),
-            next_probe: began + settings.poll_interval.min(Duration::from_secs(1)),
+            next_probe: began + settings.poll_interval.min(FIRST_PROBE),
+            patience: Patience::new(settings.policy.backoff),
             settings,
             pool: Some(pool),
             client: None,
@@ -145,6 +151,7 @@ impl Worker {
             last_error: None,
             desk: mail::Desk::new(),
             bookings: None,
+            stock: Vec::new(),
             more: true,
             next_due: None,
             next_prune: began,
@@ -197,15 +204,16 @@ impl Worker {
         }
         self.not_before = None;
         self.answer_the_doctor();
-        if !self.rescue() || (self.unrecorded.is_empty() && !self.is_something_due()) {
+        self.more |= self.patience.is_over();
+        if !self.rescue() || (!self.has_outcomes() && !self.is_something_due()) {
             return;
         }
         let (now, wall) = (self.now(), Utc::now());
         let go = self.go(now, wall);
-        if self.unrecorded.is_empty() && matches!(go, Go::Wait(_)) {
+        if !self.has_outcomes() && matches!(go, Go::Wait(_)) {
             return;
         }
-        let changes = std::mem::take(&mut self.unrecorded);
+        let changes = self.take_outcomes();
         let kept = changes.clone();
         let worked =
             session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
@@ -214,7 +222,8 @@ impl Worker {
                 let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
                 let may_go = !matches!(go, Go::Wait(_)) && self.is_something_due();
                 // Locked by somebody else: a claim in a tight loop would find the same.
-                if !postponed.is_empty() || (stuck && may_go && claimed.busy.is_empty()) {
+                let busy = postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
+                if busy || (stuck && may_go && claimed.busy.is_empty()) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
                 // What was recalled meanwhile stands there already.
@@ -234,10 +243,6 @@ impl Worker {
         }
     }
 
-    fn keep_calling(&mut self, changes: &[Change]) {
-        self.calling.extend(changes.iter().map(|change| change.booking_id.clone()));
-    }
-
     fn work(
         &mut self,
         go: Go,
@@ -251,19 +256,22 @@ impl Worker {
         for change in &changes {
             self.calling.remove(&change.booking_id);
         }
-        let postponed = record_all(bookings.as_ref(), changes);
+        let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
         self.keep_calling(&postponed);
         let calling = self.passed_over(wall);
         let mut claimed = Claimed::default();
         if let (Some(bookings), true) = (&bookings, self.may_send()?) {
-            self.absorb();
+            self.absorb(bookings);
             let claims = &mut self.claims;
             let mut fence = || {
                 *claims += 1;
                 *claims
             };
             match go {
-                Go::Send(calls) => claimed = claim::claim(bookings, &self.settings, wall, calls, calling, &mut fence)?,
+                Go::Send(calls) => {
+                    let patience = &mut self.patience;
+                    claimed = claim::claim(bookings, &self.settings, wall, calls, calling, patience, &mut fence)?;
+                }
                 Go::FetchToken if !queue::due(wall, 1, calling)?.is_empty() => self.intend_token(wall)?,
                 Go::FetchToken | Go::Wait(_) => {}
             }
@@ -290,10 +298,5 @@ impl Worker {
             }
         }
         Ok((claimed, postponed))
-    }
-
-    /// Names the credentials in force.
-    fn mark(&self) -> Option<String> {
-        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url, &self.settings.base_url))
     }
 }

@@ -130,7 +130,7 @@ pub fn unsafe_has_its_places(source: &Source) -> Vec<String> {
 
 /// Statements are files under `sql/`; only `bookings` puts some together, from the host's names.
 pub fn statements_are_files(source: &Source) -> Vec<String> {
-    if source.name == "src/pg/bookings.rs" {
+    if source.name == "src/pg/bookings.rs" || source.name.starts_with("src/pg/bookings/") {
         return Vec::new();
     }
     let is_statement = |text: &str| {

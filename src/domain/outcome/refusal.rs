@@ -113,6 +113,12 @@ pub(super) fn judge(operation: Operation, answer: &Answer, wait: Option<Duration
     }
 }
 
+/// True for a refusal that speaks of the confirmation code, in Guestly's words: most likely it holds the code already.
+pub fn speaks_of_code(sentence: &str) -> bool {
+    let letters: String = sentence.chars().filter(char::is_ascii_alphanumeric).collect();
+    letters.to_ascii_lowercase().contains("confirmationcode")
+}
+
 fn about(subject: Subject, answer: &Answer) -> Outcome {
     let (class, lead) = match subject {
         Subject::Dates => (ErrorClass::DatesTaken, "Guestly refused the dates"),

@@ -7,19 +7,25 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+use super::Operation;
+
 /// A header that asks for a day must not stop a queue for a day: one hour, then we ask again.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Tokens are counted over 24 hours, and asking for one before may itself count.
+const LONGEST_FOR_TOKEN: Duration = Duration::from_secs(86_400);
 
 /// The wait a `Retry-After` header asks for: seconds (decimals allowed, negative counts as none)
-/// or an HTTP date, which is compared with `now`. At most 3600 s. `None` for anything else.
-pub fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+/// or an HTTP date, which is compared with `now`. At most an hour, for a token a day. `None` for
+/// anything else.
+pub fn parse_retry_after(value: &str, operation: Operation, now: DateTime<Utc>) -> Option<Duration> {
+    let longest = if operation == Operation::Token { LONGEST_FOR_TOKEN } else { LONGEST };
     let value = value.trim();
     match value.parse::<f64>() {
         Ok(seconds) if seconds.is_nan() => None,
-        Ok(seconds) => Some(Duration::from_secs_f64(seconds.clamp(0.0, LONGEST.as_secs_f64()))),
+        Ok(seconds) => Some(Duration::from_secs_f64(seconds.clamp(0.0, longest.as_secs_f64()))),
         Err(_) => {
             let wait = http_date(value)?.signed_duration_since(now);
-            Some(wait.to_std().unwrap_or(Duration::ZERO).min(LONGEST))
+            Some(wait.to_std().unwrap_or(Duration::ZERO).min(longest))
         }
     }
 }
@@ -58,8 +64,14 @@ mod tests {
             ("soon", None),
             ("\u{0}", None),
         ] {
-            assert_eq!(parse_retry_after(value, now()), seconds.map(Duration::from_secs_f64), "{value}");
+            let wait = parse_retry_after(value, Operation::Create, now());
+            assert_eq!(wait, seconds.map(Duration::from_secs_f64), "{value}");
         }
-        assert_eq!(parse_retry_after("Mon, 03 Jan 2028 09:00:00 GMT", now()), Some(Duration::from_secs(3600)));
+        let distant = "Mon, 03 Jan 2028 09:00:00 GMT";
+        assert_eq!(parse_retry_after(distant, Operation::LookUp, now()), Some(Duration::from_secs(3600)));
+        for (value, seconds) in [("36000", 36_000), ("inf", 86_400), (distant, 86_400)] {
+            let wait = parse_retry_after(value, Operation::Token, now());
+            assert_eq!(wait, Some(Duration::from_secs(seconds)), "{value}");
+        }
     }
 }

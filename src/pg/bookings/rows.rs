@@ -48,4 +48,6 @@ pub struct Paid {
     pub arrival: Option<String>,
     /// The host's reference.
     pub reference: Option<String>,
+    /// As the host wrote it.
+    pub payment_status: Option<String>,
 }

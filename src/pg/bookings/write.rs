@@ -4,7 +4,10 @@ use pgrx::spi::quote_identifier;
 
 use super::{Bookings, WriteBack};
 use crate::pg::session::{Result, as_owner};
-use crate::pg::{statement, trigger};
+use crate::pg::{report, statement, trigger};
+
+const STILL_QUEUED: &str =
+    "They are sent all the same. A trigger on the bookings table refuses the change of their rows.";
 
 impl Bookings {
     /// Writes the five columns. Errors: whatever the host's triggers raise. A trigger that sets the time of the last update
@@ -29,6 +32,29 @@ impl Bookings {
             self.write_as_owner(&sql, &synced)?;
         }
         if others.is_empty() { Ok(()) } else { trigger::unwatched(|| self.write_as_owner(&sql, &others)) }
+    }
+
+    /// Marks bookings as on their way again: `pending`, no error, no tries. A row that raises takes no other down: all together
+    /// first, then one by one, and a WARNING tells of those that stay as they were. Errors: somebody asked this statement to stop.
+    pub fn mark_pending(&self, booking_ids: &[String]) -> Result<()> {
+        let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
+        let Err(error) = self.write(&writes.iter().collect::<Vec<_>>()) else { return Ok(()) };
+        if error.is_cancel() {
+            return Err(error);
+        }
+        let mut refused = Vec::new();
+        for write in &writes {
+            match self.write(&[write]) {
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(error) => refused.push((&write.booking_id, error)),
+                Ok(()) => {}
+            }
+        }
+        if let Some((id, error)) = refused.first() {
+            let message = format!("{} queued booking(s) could not be marked as pending, {id} first", refused.len());
+            report::warn(error.code, format!("guestly_sync: {message}: {}", error.message), STILL_QUEUED);
+        }
+        Ok(())
     }
 
     fn write_as_owner(&self, sql: &str, writes: &[&WriteBack]) -> Result<()> {

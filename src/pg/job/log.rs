@@ -37,9 +37,10 @@ pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
     }
 }
 
-/// The log's row for a token request.
-pub fn token_attempt(outcome: &Outcome, trace: Trace) -> Attempt {
+/// The log's row for a call that is about no booking: a token request, the doctor's look-up.
+pub fn attempt_for_nobody(operation: Operation, outcome: &Outcome, trace: Trace) -> Attempt {
     let problem = match outcome {
+        Outcome::Refused { class, sentence } if operation != Operation::Token => Some((*class, sentence)),
         Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => {
             Some((ErrorClass::Credentials, sentence))
         }
@@ -53,7 +54,7 @@ pub fn token_attempt(outcome: &Outcome, trace: Trace) -> Attempt {
     Attempt {
         booking_id: None,
         attempt: 0,
-        operation: Operation::Token.as_str(),
+        operation: operation.as_str(),
         started: trace.started,
         duration_ms: trace.duration_ms,
         http_status: trace.http_status,

@@ -50,7 +50,15 @@ pub fn payments_sent(ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/payments_sent.sql"), &[ids.into()])
 }
 
-/// Queues the bookings whose data changed, as far as that matters.
-pub fn absorb() -> Result<()> {
-    statement::run(include_str!("../../../sql/queries/absorb.sql"), &[])
+/// Queues the bookings whose data changed, as far as that matters; gives those that had failed, and are queued afresh.
+pub fn absorb() -> Result<Vec<String>> {
+    let mended = statement::rows(include_str!("../../../sql/queries/absorb.sql"), &[], |row| {
+        Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?))
+    })?;
+    if mended.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args: [DatumWithOid; 2] =
+        [column(&mended, |row| row.0.clone()).into(), column(&mended, |row| row.1.clone()).into()];
+    statement::rows(include_str!("../../../sql/queries/requeue.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
 }

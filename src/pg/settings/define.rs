@@ -24,7 +24,7 @@ fn is_true(word: &str) -> bool {
     matches!(word.trim().to_ascii_lowercase().as_str(), "on" | "true" | "t" | "yes" | "y" | "1")
 }
 
-/// A text, with a default from the environment.
+/// A text, with a default from the environment; a variable that is empty gives none.
 pub(super) fn text_from(
     name: &'static CStr,
     about: &'static CStr,
@@ -32,7 +32,8 @@ pub(super) fn text_from(
     variable: &str,
     default: &str,
 ) {
-    let value = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    let given = std::env::var(variable).ok().filter(|value| !value.trim().is_empty());
+    let value = given.unwrap_or_else(|| default.to_owned());
     // Lives as long as the process: the server keeps the pointer as the setting's built-in value.
     let value: &'static CStr = Box::leak(CString::new(value).unwrap_or_default().into_boxed_c_str());
     text(name, about, slot.get_or_init(|| Box::leak(Box::new(Text::new(Some(value))))), GucFlags::default());

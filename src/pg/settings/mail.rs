@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgrx::guc::{GucFlags, GucSetting};
 
-use super::{Text, duration, late, string, text, text_from};
+use super::{Text, duration, late, text, text_from};
 use crate::domain::redact::Secret;
 
 static ADMIN_EMAIL: OnceLock<&'static Text> = OnceLock::new();
@@ -61,9 +61,9 @@ impl Mail {
         Self {
             from: if from.is_empty() { to.clone() } else { from },
             to,
-            smtp_url: or_environment(&SMTP_URL, "GUESTLY_SMTP_URL"),
+            smtp_url: Secret::new(or_environment(&SMTP_URL, "GUESTLY_SMTP_URL")),
             api_url: late(&EMAIL_API_URL),
-            api_key: or_environment(&EMAIL_API_KEY, "EMAIL_API_KEY"),
+            api_key: Secret::new(or_environment(&EMAIL_API_KEY, "EMAIL_API_KEY")),
             digest: Duration::from_millis(u64::try_from(ALERT_DIGEST.get()).unwrap_or_default()),
         }
     }
@@ -74,7 +74,8 @@ impl Mail {
     }
 }
 
-fn or_environment(setting: &Text, variable: &str) -> Secret {
-    let set = string(setting);
-    Secret::new(if set.is_empty() { std::env::var(variable).unwrap_or_default() } else { set })
+/// Where the value in the environment must not appear in pg_settings. A setting that is set overrides it, empty or not.
+pub(super) fn or_environment(setting: &Text, variable: &str) -> String {
+    let set = setting.get().map(|text| text.to_string_lossy().into_owned());
+    set.unwrap_or_else(|| std::env::var(variable).unwrap_or_default())
 }

@@ -11,7 +11,7 @@ use crate::domain::outcome::{Operation, Outcome, Reply, classify};
 use crate::domain::price;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
-use crate::pg::job::{Trace, token_attempt};
+use crate::pg::job::{Trace, attempt_for_nobody};
 use crate::pg::record::Change;
 use crate::pg::{memory, queue};
 
@@ -66,6 +66,8 @@ impl Worker {
             }
             Tag::Doctor(question) => {
                 self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
+                let attempt = attempt_for_nobody(operation, &outcome, trace);
+                self.in_transaction(|_| queue::log(&[attempt]));
                 self.answer(question, Some(&outcome));
             }
             Tag::Call(job) => {
@@ -127,7 +129,7 @@ impl Worker {
         let token = self.lane.token.clone().filter(|_| current);
         // Neither counts against the five of a day.
         let unsent = matches!(outcome, Outcome::NotSent { .. } | Outcome::Unavailable { .. });
-        let attempt = token_attempt(outcome, trace);
+        let attempt = attempt_for_nobody(Operation::Token, outcome, trace);
         if let Some(problem) = &attempt.problem {
             self.last_error = Some(problem.sentence.clone());
             self.news.error = Some(format!("access token: {problem}"));

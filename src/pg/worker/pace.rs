@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Worker;
 use crate::domain::lane::Go;
+use crate::pg::record::Change;
 
 /// Outcomes that may wait in memory before no more are claimed.
 const UNRECORDED_MAX: usize = 200;
@@ -20,7 +21,7 @@ impl Worker {
     /// Bookings that are not claimed now: their call has not ended, or somebody held them a moment ago.
     pub(super) fn passed_over(&mut self, wall: DateTime<Utc>) -> Vec<String> {
         self.busy.retain(|_, until| *until > wall && *until <= wall + PASS_OVER);
-        self.calling.iter().chain(self.busy.keys()).cloned().collect()
+        self.calling.iter().chain(self.busy.keys()).cloned().chain(self.patience.resting()).collect()
     }
 
     /// Somebody holds these bookings.
@@ -34,6 +35,22 @@ impl Worker {
             pool.recall();
         }
         self.take_back();
+    }
+
+    /// Outcomes wait to be written, and not for a trigger of the host's.
+    pub(super) fn has_outcomes(&self) -> bool {
+        self.unrecorded.iter().any(|change| !self.patience.is_resting(&change.booking_id))
+    }
+
+    /// Those outcomes; the others stay.
+    pub(super) fn take_outcomes(&mut self) -> Vec<Change> {
+        let patience = &self.patience;
+        self.unrecorded.extract_if(.., |change| !patience.is_resting(&change.booking_id)).collect()
+    }
+
+    /// Their bookings are not claimed before they are written.
+    pub(super) fn keep_calling(&mut self, changes: &[Change]) {
+        self.calling.extend(changes.iter().map(|change| change.booking_id.clone()));
     }
 
     pub(super) fn is_something_due(&self) -> bool {
@@ -61,9 +78,10 @@ impl Worker {
         let (now, wall, instant) = (self.now(), Utc::now(), Instant::now());
         let mut pauses = vec![self.next_probe.saturating_duration_since(instant)];
         pauses.extend(self.desk.pause(instant));
+        pauses.extend(self.patience.next().map(|then| then.saturating_duration_since(instant)));
         if let Some(then) = self.not_before {
             pauses.push(then.saturating_duration_since(instant));
-        } else if !self.unrecorded.is_empty() {
+        } else if self.has_outcomes() {
             // What test mode made up, and what was given back, came after the transaction.
             pauses.push(Duration::ZERO);
         } else if self.is_something_due() {

@@ -35,8 +35,9 @@ impl Worker {
             self.trouble(error);
         }
         if !matches!(found, Some((_, None))) {
-            // The table may have been renamed or attached anew.
+            // The table may have been renamed or attached anew, and its stock is not written.
             self.bookings = None;
+            self.stock.clear();
         }
         self.prune(now);
         // Where nothing is sent, no turn would tell the server of the scans and of what was pruned.
@@ -75,13 +76,19 @@ impl Worker {
 
     /// None where no table is attached.
     fn probe_bookings(&mut self) -> Result<Option<Probed>> {
-        let paid = if self.settings.enabled { paid_statuses() } else { Vec::new() };
+        let words = paid_statuses();
         let calling = self.calling.iter().cloned().collect();
         session::subtransaction(|| {
             if self.bookings.is_none() {
                 self.bookings = Bookings::load()?;
             }
-            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH, calling)).transpose()
+            let Some(bookings) = &self.bookings else { return Ok(None) };
+            if self.stock != words {
+                take_stock(bookings, &words)?;
+                self.stock.clone_from(&words);
+            }
+            let swept = if self.settings.enabled { words.as_slice() } else { &[] };
+            bookings.probe(swept, SWEEP_BATCH, calling).map(Some)
         })
     }
 
@@ -97,4 +104,11 @@ impl Worker {
             self.next_probe = self.next_probe.min(self.next_prune);
         }
     }
+}
+
+/// A new word for paid counts from now on: what reads so already was paid before.
+fn take_stock(bookings: &Bookings, words: &[String]) -> Result<()> {
+    let known = queue::paid_words()?;
+    let new: Vec<String> = words.iter().filter(|word| !known.contains(word)).cloned().collect();
+    if new.is_empty() { Ok(()) } else { queue::take_stock(&new, &bookings.unsent(&new)?) }
 }

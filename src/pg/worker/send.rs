@@ -15,12 +15,12 @@ use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::job::{Job, Trace};
 use crate::pg::session::Result;
-use crate::pg::{memory, queue, secrets, settings, sys};
+use crate::pg::{memory, queue, secrets};
 
 impl Worker {
     /// The switches, read at each claim so that they work at once.
     pub(super) fn may_send(&mut self) -> Result<bool> {
-        let gate = queue::gate(&sys::system_identifier().to_string(), sys::my_database(), &settings::environment())?;
+        let gate = queue::gate()?;
         if gate.version.as_deref() != Some(VERSION) {
             let sql = gate.version.unwrap_or_default();
             self.report(
@@ -122,6 +122,11 @@ impl Worker {
                 self.report(&format!("cannot read the kept token: {error}"), "See SELECT * FROM guestly_doctor().");
             }
         }
+    }
+
+    /// Names the credentials in force.
+    pub(super) fn mark(&self) -> Option<String> {
+        self.credentials.as_ref().map(|credentials| credentials.mark(&self.settings.token_url, &self.settings.base_url))
     }
 
     /// The client for the addresses in force; none, with a report, where they may not be called.

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
+use super::{FIRST_PROBE, REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::{later, look_up_at};
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::Settings;
-use crate::pg::{queue, report, sys, wake};
+use crate::pg::{claim, queue, report, sys, wake};
 
 /// Clocks are slewed by less; more is a jump.
 const CLOCK_JUMP: f64 = 5.0;
@@ -21,14 +21,21 @@ impl Worker {
     /// Claims of a worker that is gone are unknown from now on; true once that is written.
     pub(super) fn rescue(&mut self) -> bool {
         if !self.rescued {
-            self.rescued = self
-                .in_transaction(|worker| {
-                    worker.rescue_orphans()?;
-                    worker.recall_outage()?;
-                    let now = Utc::now();
-                    queue::follow_timeline(now, look_up_at(now, 0, worker.settings.policy.settle))
-                })
-                .is_some();
+            let orphans = self.in_transaction(|worker| {
+                let now = Utc::now();
+                let orphans = queue::orphans()?;
+                queue::cap(now, later(now, worker.settings.policy.longest_pause()))?;
+                worker.rescue_orphans()?;
+                worker.recall_outage()?;
+                queue::follow_timeline(now, look_up_at(now, 0, worker.settings.policy.settle))?;
+                Ok(orphans)
+            });
+            if let Some(orphans) = orphans {
+                // Guestly counted them; the level that was kept is that of the last outcome before.
+                let now = self.now();
+                self.lane.quota.take(orphans, now);
+                self.rescued = true;
+            }
         }
         self.rescued
     }
@@ -43,8 +50,8 @@ impl Worker {
     }
 
     /// Changes are taken into the queue, in a subtransaction: what is new does not wait for them.
-    pub(super) fn absorb(&mut self) {
-        match session::subtransaction(queue::absorb) {
+    pub(super) fn absorb(&mut self, bookings: &Bookings) {
+        match session::subtransaction(|| claim::absorb(bookings)) {
             Err(error) if !error.is_transient() => self.report(
                 &format!("cannot take changes into the queue: {error}"),
                 "Changes and cancellations wait, new bookings are sent. See SELECT * FROM guestly_doctor().",
@@ -70,6 +77,10 @@ impl Worker {
             self.credentials = None;
             self.lane.credentials_changed();
         }
+        self.patience.set(self.settings.policy.backoff);
+        // With the intervals, the words for paid and the retention that are in force now.
+        self.next_probe = self.next_probe.min(Instant::now() + self.settings.poll_interval.min(FIRST_PROBE));
+        self.next_prune = Instant::now();
         let now = self.now();
         self.lane.quota.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
@@ -91,7 +102,11 @@ impl Worker {
         let expected = wall + TimeDelta::from_std(then.elapsed()).unwrap_or_default();
         let now = Utc::now();
         let jump = (now - expected).num_milliseconds() as f64 / 1000.0;
-        if jump.abs() < CLOCK_JUMP {
+        if jump.abs() < CLOCK_JUMP || self.not_before.is_some_and(|then| then > Instant::now()) {
+            return;
+        }
+        // Known to be over only once it is written: else it is found again in the next turn, and nothing goes on before.
+        if self.in_transaction(|_| queue::shift(jump)).is_none() {
             return;
         }
         warning!("guestly_sync: the clock jumped by {jump:.0} s; what waits is moved along");
@@ -99,7 +114,6 @@ impl Worker {
         self.lane.clock_jumped(now - expected);
         self.next_due = None;
         self.more = true;
-        self.in_transaction(|_| queue::shift(jump));
     }
 
     /// A transaction of its own whose failure is reported and goes no further.
@@ -150,7 +164,7 @@ impl Worker {
         if !changes.is_empty() {
             let written = session::transaction(c"guestly_sync: stopping", || {
                 let bookings = Bookings::load()?;
-                let postponed = record_all(bookings.as_ref(), changes);
+                let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
                 // Somebody holds the booking. What Guestly holds is written without it; the rest is looked up.
                 queue::keep(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
                 Ok(postponed.len())

@@ -154,9 +154,11 @@ fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_f
     site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[0]));
     site.wait_for("the alert", SOON, "SELECT count(*) = 1, count(*)::text FROM guestly.alerts WHERE kind = 'deleted'");
     wait_at_rest(&site);
-    let said: String =
-        site.query_one("SELECT coalesce(reference, '') || ': ' || sentence FROM guestly.alerts WHERE kind = 'deleted'");
-    assert!(said.contains("was deleted") && said.contains(&codes[0]), "{said}");
+    let said: String = site.query_one(
+        "SELECT coalesce(reference, '') || ' ' || cause || ' ' || sentence FROM guestly.alerts WHERE kind = 'deleted'",
+    );
+    assert!(said.contains("was deleted, and Guestly holds reservation") && said.contains(&codes[0]), "{said}");
+    assert!(!said.contains("unknown"), "nothing of it is unknown: {said}");
     assert_eq!((status(&codes[0]), site.sim.calls("update")), (json!("confirmed"), 0));
     site.alter_system("guestly_sync.cancel_on_delete", "on");
     site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[1]));

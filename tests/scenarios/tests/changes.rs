@@ -179,7 +179,12 @@ fn a_failed_booking_whose_data_is_mended_is_queued_afresh() {
     host::pay(&site, std::slice::from_ref(&id));
     let error = site.wait_failed(&id);
     assert!(error.contains("guest_email"), "{error}");
+    site.sim.hold("create", "before");
     update(&site, &id, "guest_email = 'somebody@example.com'");
+    site.sim.wait_for_calls("create", 1, SOON);
+    let row = site.booking(&id);
+    assert_eq!((row.status.as_str(), row.error, row.attempts), ("pending", None, 0), "the row says that it goes on");
+    site.sim.release();
     site.wait_all_synced(SOON);
     site.assert_once_each(&[id]);
 }

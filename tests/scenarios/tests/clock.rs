@@ -2,7 +2,7 @@
 //! settle window of real time is over. A small preloaded library (`clock/jump.c`) lies to the server about the time of
 //! day; its monotonic clock, and the simulator's, stay true. Against a real server and the simulator.
 
-use guestly_scenarios::{SOON, Site, wait_until};
+use guestly_scenarios::{SOON, Site, StopMode, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -110,6 +110,63 @@ fn a_clock_that_jumps_an_hour_on_causes_no_early_create_and_no_storm() {
 #[test]
 fn a_clock_that_jumps_an_hour_back_causes_no_stall_and_no_storm() {
     jump_during_everything("back", -3600);
+}
+
+#[test]
+fn a_clock_set_back_while_the_server_is_down_causes_no_stall() {
+    let watch = Watch::start("down");
+    let site = &watch.site;
+    site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
+    site.sim.fault(json!([
+        {"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_before_accept"}},
+        {"match": {"operation": "create", "nth": 2}, "effect": {"kind": "drop_after_accept"}}
+    ]));
+    let ids = site.paid_bookings(2);
+    for id in &ids {
+        site.wait_for_state(id, "unknown", SOON);
+    }
+    site.stop(StopMode::Fast);
+    write(&watch.folder.join("offset"), -3600);
+    site.start_again();
+    site.wait_all_synced(SOON);
+    assert!(!site.log().contains("the clock jumped"), "no worker saw it");
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_clock_that_jumps_while_the_tables_are_locked_is_followed_when_they_are_free() {
+    let watch = Watch::start("locked");
+    let site = &watch.site;
+    site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
+    site.sim.fault(json!({"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_after_accept"}}));
+    let id = site.paid_booking();
+    site.sim.wait_for_calls("search", 1, SOON);
+    let mut session = site.client();
+    session.batch_execute("BEGIN; LOCK TABLE guestly.queue IN ACCESS EXCLUSIVE MODE").unwrap();
+    watch.jump(-3600);
+    site.worker_waited_in_vain();
+    assert!(!site.log().contains("the clock jumped"), "said before it was done");
+    session.batch_execute("COMMIT").unwrap();
+    watch.wait_until_noticed();
+    site.wait_all_synced(SOON);
+    assert_eq!(site.sim.calls("create"), 1);
+    site.assert_once_each(&[id]);
+}
+
+#[test]
+fn a_clock_that_jumps_keeps_the_age_of_what_is_held() {
+    let watch = Watch::start("held");
+    let site = &watch.site;
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.sql("SELECT guestly_pause()");
+    site.sql(&format!("UPDATE bookings SET adults = 1 + adults WHERE id = '{id}'; SELECT guestly.requeue(ARRAY['{id}'], ARRAY[NULL::date], false)"));
+    let age = "SELECT extract(epoch FROM clock_timestamp() - changed_at)::float8 FROM guestly.reservations";
+    let before: f64 = site.query_one(age);
+    watch.jump(3600);
+    watch.wait_until_noticed();
+    let after: f64 = site.query_one(age);
+    assert!((before - 1.0..before + 600.0).contains(&after), "{before} s ago is {after} s ago now");
 }
 
 #[test]

@@ -64,6 +64,32 @@ fn dates_that_an_earlier_create_of_ours_took_are_adopted_and_not_called_taken() 
 }
 
 #[test]
+fn a_code_that_an_earlier_create_of_ours_took_is_adopted_and_one_of_another_stay_is_failed_with_both_sides() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 2);
+    let held = put_under_our_code(
+        &site,
+        &ids[1],
+        &json!({"checkInDateLocalized": "2031-01-01", "checkOutDateLocalized": "2031-01-04"}),
+    );
+    // Reads lag behind by more than settle, against all that is known: the second create meets the first.
+    site.sim.knobs(json!({"unique_confirmation_code": true, "visible_ms": [180_000, 180_000], "index_ms": [0, 0]}));
+    let own = json!({"operation": "create", "nth": 1, "body_contains": site.code(&ids[0])});
+    site.sim.fault(json!({"match": own, "effect": {"kind": "drop_after_accept"}}));
+    host::pay(&site, &ids);
+    site.wait_synced(&ids[0]);
+    let log = site.log_of(&ids[0]);
+    assert!(log.contains(&"create:refused".to_owned()), "{log:?}");
+    assert_eq!(log.last().map(String::as_str), Some("look_up:adopted"), "{log:?}");
+    let error = site.wait_failed(&ids[1]);
+    let here = format!("{} here", site.row(&ids[1])["check_in_date"].as_str().unwrap());
+    assert!(error.starts_with("refused: ") && error.contains(&held), "{error}");
+    assert!(error.contains("2031-01-01 there") && error.contains(&here), "{error}");
+    assert_eq!(site.operations_of(&site.code(&ids[1])), ["create", "search"], "one look, and no second create");
+    site.assert_once_each(&ids[..1]);
+}
+
+#[test]
 fn a_code_that_guestly_holds_with_other_dates_or_another_listing_is_failed_with_both_sides() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 2);

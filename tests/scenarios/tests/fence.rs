@@ -55,6 +55,47 @@ fn a_trigger_that_raises_for_ever_parks_its_booking_keeps_the_reservation_and_sp
 }
 
 #[test]
+fn a_trigger_that_raises_for_a_while_only_delays_its_booking() {
+    // Half a minute's patience.
+    let site = Site::open_with(|options| {
+        options.setting("guestly_sync.backoff_base", "500ms").setting("guestly_sync.backoff_max", "5min")
+    });
+    raise(&site, "NEW.guestly_sync_status IN ('synced', 'failed')");
+    // What a sequence counts is not rolled back.
+    site.sql(
+        "CREATE TABLE closed AS SELECT 'Sunday' AS day; CREATE SEQUENCE knocks; GRANT SELECT ON closed TO PUBLIC; \
+         GRANT USAGE ON SEQUENCE knocks TO PUBLIC; \
+         CREATE OR REPLACE FUNCTION closed_on_sundays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF EXISTS (SELECT FROM public.closed) THEN PERFORM nextval('public.knocks'); \
+         RAISE EXCEPTION 'the books are closed on Sundays'; END IF; RETURN NEW; END $$",
+    );
+    let ids = host::make_bookings(&site, 2);
+    // One of which Guestly is never told: no call precedes its failure.
+    site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id = '{}'", ids[1]));
+    host::pay(&site, &ids);
+    site.sim.wait_for_calls("create", 1, SOON);
+    site.wait_for("the worker to knock again", SOON, "SELECT last_value >= 5, last_value::text FROM knocks");
+    site.sql("DELETE FROM closed");
+    site.wait_synced(&ids[0]);
+    assert!(site.wait_failed(&ids[1]).starts_with("invalid_booking: "));
+    assert_eq!(site.log_of(&ids[0]), ["create:created"], "written at last, without another call");
+    assert_eq!(site.log_of(&ids[1]), ["plan:refused"]);
+    site.assert_once_each(&ids[..1]);
+}
+
+#[test]
+fn a_parked_booking_says_so_in_its_row_if_the_trigger_lets_it() {
+    let site = Site::open();
+    raise(&site, "NEW.guestly_sync_status = 'synced'");
+    let id = site.paid_booking();
+    assert_eq!(site.wait_failed(&id), "internal: the booking's row cannot be written: the books are closed on Sundays");
+    site.sql("DROP TRIGGER closed ON bookings");
+    site.query_one::<i64>("SELECT guestly_retry_failed()");
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&[id]);
+}
+
+#[test]
 fn a_trigger_that_raises_during_doubt_does_not_stop_the_look_ups() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 1);

@@ -23,10 +23,17 @@ fn a_booking_is_queued_by_hand_or_the_reason_is_told() {
         (format!("guestly_preview('{nobody}'::uuid)"), "P0002", "there is no booking"),
         (format!("guestly_timeline('{nobody}'::uuid)"), "P0002", "there is no booking"),
         ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "negative"),
+        ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "detail: max_rows is -1."),
+        (format!("guestly_sync('{}')", ids[0]), "55000", "detail: Paid is any of: paid, completed, succeeded."),
+        ("guestly_attach('properties')".to_owned(), "55000", "detail: Asked to attach public.properties."),
+        ("guestly_test_alert()".to_owned(), "55000", "detail: guestly_sync.admin_email is empty."),
     ] {
         let refused = site.try_sql(&format!("SELECT {call}")).unwrap_err();
         assert!(
-            refused.starts_with(code) && refused.contains(words) && refused.contains("hint: "),
+            refused.starts_with(code)
+                && refused.contains(words)
+                && refused.contains("; detail: ")
+                && refused.contains("; hint: "),
             "{call}: {refused}"
         );
     }
@@ -105,6 +112,38 @@ fn failed_bookings_are_retried_by_class_and_number_and_their_history_stays() {
     assert_eq!(retry(""), 0);
     assert_eq!(site.sim.state().len(), 6);
     site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_row_whose_trigger_raises_keeps_no_other_from_being_queued_by_hand() {
+    let site = Site::open();
+    site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
+    let ids = host::make_bookings(&site, 6);
+    host::pay(&site, &ids[3..]);
+    site.sql("ALTER TABLE bookings ENABLE TRIGGER ALL");
+    site.sql("INSERT INTO guestly.old_bookings SELECT id::text FROM bookings WHERE payment_status = 'completed'");
+    site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id IN ('{}')", ids[..3].join("','")));
+    host::pay(&site, &ids[..3]);
+    site.wait_for_status(&ids[..3], "failed");
+    site.sql("SELECT guestly_pause()");
+    let stubborn = format!("'{}', '{}'", ids[1], ids[4]);
+    site.sql(&format!(
+        "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the books are closed'; END $$; \
+         CREATE TRIGGER closed BEFORE UPDATE ON bookings FOR EACH ROW \
+         WHEN (NEW.guestly_sync_status = 'pending' AND NEW.id IN ({stubborn})) EXECUTE FUNCTION closed(); \
+         UPDATE bookings SET adults = 1 WHERE id IN ('{}')",
+        ids[..3].join("','")
+    ));
+    assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 3);
+    let queued = "SELECT count(*) FILTER (WHERE action = 'queued') FROM guestly_backfill(dry_run => false)";
+    assert_eq!(site.query_one::<i64>(queued), 3);
+    let ready = "SELECT count(*) FROM guestly.queue WHERE state = 'ready'";
+    assert_eq!(site.query_one::<i64>(ready), 6);
+    let rows = "SELECT string_agg(guestly_sync_status, ' ' ORDER BY length(stripe_payment_intent_id), stripe_payment_intent_id) FROM bookings";
+    assert_eq!(site.query_one::<String>(rows), "pending failed pending pending pending pending");
+    site.sql("DROP TRIGGER closed ON bookings; SELECT guestly_resume()");
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
 }
 
 #[test]

@@ -132,3 +132,26 @@ fn a_worker_killed_during_a_look_up_looks_again_and_creates_nothing() {
     assert_eq!(operations.iter().filter(|name| *name == "create").count(), 1, "{operations:?}");
     site.assert_once_each(&[id]);
 }
+
+#[test]
+fn calls_in_flight_when_the_worker_is_killed_count_for_the_quota_of_the_next_one() {
+    let site = Site::open_with(|options| {
+        options
+            .setting("guestly_sync.concurrency", "6")
+            .setting("guestly_sync.rate_per_hour", "100")
+            .setting("guestly_sync.quota_share", "100")
+    });
+    let first = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.sim.hold("create", "after");
+    let ids = site.paid_bookings(6);
+    site.sim.wait_for_calls("create", 7, SOON);
+    site.kill_worker(&site, "KILL");
+    site.sim.release();
+    site.wait_all_synced(SOON);
+    let left: f64 = site.query_one("SELECT quota_hour FROM guestly.status");
+    let calls = site.sim.metrics()["requests"].as_f64().unwrap();
+    // A call comes back every 36 s.
+    assert!(left < 100.0 - calls + 4.0, "{left} calls left after {calls} of 100");
+    site.assert_once_each(&[vec![first], ids].concat());
+}

@@ -1,7 +1,7 @@
 //! The sale comes first, proved: whatever is wrong with our own tables or the moment, the payment commits at once, with a
 //! WARNING, and the sweep queues the booking when things are right again.
 
-use guestly_scenarios::{SOON, Site, host};
+use guestly_scenarios::{SOON, Site, host, wait_until};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,11 @@ fn site() -> Site {
 
 /// Pays a booking in a session of its own, `before` in front, and gives how long the payment took and what was said.
 fn pay(site: &Site, before: &str, id: &str) -> (Duration, String) {
+    change(site, before, id, "payment_status = 'completed'")
+}
+
+/// The same with any change.
+fn change(site: &Site, before: &str, id: &str, change: &str) -> (Duration, String) {
     let words = Arc::new(Mutex::new(String::new()));
     let ears = Arc::clone(&words);
     let mut client = postgres::Config::new()
@@ -24,15 +29,14 @@ fn pay(site: &Site, before: &str, id: &str) -> (Duration, String) {
         .user("postgres")
         .dbname(site.name())
         .notice_callback(move |notice| {
-            ears.lock().unwrap().push_str(&format!("{}: {}; ", notice.severity(), notice.message()));
+            let hint = notice.hint().unwrap_or_default();
+            ears.lock().unwrap().push_str(&format!("{}: {}; {hint}; ", notice.severity(), notice.message()));
         })
         .connect(postgres::NoTls)
         .unwrap();
     client.batch_execute(before).unwrap();
     let began = Instant::now();
-    client
-        .batch_execute(&format!("UPDATE public.bookings SET payment_status = 'completed' WHERE id = '{id}'"))
-        .unwrap();
+    client.batch_execute(&format!("UPDATE public.bookings SET {change} WHERE id = '{id}'")).unwrap();
     let took = began.elapsed();
     client.simple_query("SELECT 1").unwrap();
     let words = words.lock().unwrap().clone();
@@ -88,6 +92,31 @@ fn a_queue_that_is_gone_does_not_stop_a_sale() {
     host::map_listings(&site);
     site.sql("SELECT * FROM guestly_backfill(dry_run => false)");
     site.wait_synced(&later);
+}
+
+#[test]
+fn a_change_that_cannot_be_noted_is_made_and_compared_when_a_person_asks() {
+    let site = site();
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.sql("ALTER TABLE guestly.changes ADD CONSTRAINT wrong CHECK (false) NOT VALID");
+    let (took, words) = change(&site, "", &id, "adults = 4");
+    assert!(
+        took < NOTICEABLE && words.contains("WARNING: guestly_sync could not note 1 changed booking(s)"),
+        "{words}"
+    );
+    let call = format!("SELECT guestly_sync('{id}')");
+    assert!(words.contains(&call) && !words.contains("could not queue"), "{words}");
+    site.sql("ALTER TABLE guestly.changes DROP CONSTRAINT wrong");
+    site.worker_took_a_turn();
+    assert_eq!(site.log_of(&id), ["create:created"], "nobody knows of it");
+    assert_eq!(site.query_one::<String>(&call), "synced");
+    wait_until("Guestly to be told", SOON, || {
+        let adults = site.only_reservation(&id)["numberOfGuests"]["numberOfAdults"].clone();
+        (adults == 4, adults.to_string())
+    });
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&[id]);
 }
 
 #[test]

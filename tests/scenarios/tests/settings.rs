@@ -107,6 +107,28 @@ fn other_paid_statuses_and_another_address_take_effect() {
 }
 
 #[test]
+fn a_shorter_poll_interval_does_not_wait_for_the_end_of_the_longer_one() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1h"));
+    let ids = host::make_bookings(&site, 2);
+    let unseen = |id: &str| {
+        site.sql(&format!(
+            "SET session_replication_role = replica; \
+             UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id = '{id}'"
+        ));
+    };
+    // A new worker looks within a second; after that the next look is an hour away.
+    let settled = "SELECT worker_since < clock_timestamp() - interval '2 s', worker_since::text FROM guestly.status";
+    site.wait_for("the worker to have looked", SOON, settled);
+    site.worker_took_a_turn();
+    site.alter_system("guestly_sync.poll_interval", "500ms");
+    for id in &ids {
+        unseen(id);
+        site.wait_synced(id);
+    }
+    site.assert_once_each(&ids);
+}
+
+#[test]
 fn test_mode_does_everything_but_the_calls() {
     let site = Site::open_with(|options| options.setting("guestly_sync.test_mode", "on"));
     let pid = site.wait_for_worker(&site);
@@ -175,6 +197,42 @@ fn pause_and_resume_need_no_settings_and_survive_a_restart() {
     site.wait_synced(&later);
     assert_eq!(site.query_one::<String>("SELECT paused::text FROM guestly.status"), "false");
     assert_eq!(site.sim.calls("create"), 5);
+}
+
+#[test]
+fn a_setting_set_to_nothing_overrides_the_environment_and_an_empty_variable_is_none() {
+    let options = Options::default()
+        .environment("GUESTLY_BASE_URL", "")
+        .environment("GUESTY_CLIENT_ID", "somebody")
+        .environment("GUESTY_CLIENT_SECRET", "hush")
+        .environment("ADMIN_ALERT_EMAIL", "owner@example.org")
+        .environment("GUESTLY_SMTP_URL", "smtp://localhost:1");
+    let cluster = Cluster::start(options);
+    host::set_up(&cluster);
+    assert_eq!(cluster.query_one::<String>("SHOW guestly_sync.base_url"), "https://open-api.guesty.com/v1");
+    let doctor = |check: &str| -> String {
+        cluster.query_one(&format!("SELECT detail FROM guestly_doctor() WHERE check_name = '{check}'"))
+    };
+    assert_eq!(
+        (doctor("credentials").as_str(), doctor("mail").as_str()),
+        ("from environment", "alerts go to owner@example.org")
+    );
+    for (name, check, none, from) in [
+        ("client_secret", "credentials", "none found", "from environment"),
+        ("client_id", "credentials", "none found", "from environment"),
+        ("smtp_url", "mail", "not set up: alerts stay in guestly.alerts", "alerts go to owner@example.org"),
+    ] {
+        let said = |words: &str| {
+            wait_until(words, SOON, || {
+                let said = doctor(check);
+                (said.contains(words), said)
+            });
+        };
+        cluster.alter_system(&format!("guestly_sync.{name}"), "");
+        said(none);
+        cluster.reset_system(&format!("guestly_sync.{name}"));
+        said(from);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use guestly_scenarios::{Database, SOON, Site, host, wait_until};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 /// A row of the doctor: `status: detail`, and what to type.
 fn doctor(database: &Database, check: &str) -> (String, String) {
@@ -173,6 +174,8 @@ fn the_doctor_online_tries_the_credentials() {
     };
     assert_eq!(ask(), "ok: Guestly accepted the credentials and answered a look-up");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly_doctor() WHERE check_name = 'online'"), 0);
+    let logged = "SELECT string_agg(concat_ws(' ', operation, outcome, http_status, booking_id, error), '; ' ORDER BY started_at) FROM guestly.attempts";
+    assert_eq!(site.query_one::<String>(logged), "token token 200; look_up not_found 200", "one row a call");
     site.alter_system("guestly_sync.client_secret", "wrong");
     wait_until("the wrong credentials to be refused", SOON, || {
         let said = ask();
@@ -191,6 +194,19 @@ fn the_doctor_online_tries_the_credentials() {
         (said.starts_with("fail: ") && said.contains("Nothing was sent"), said)
     });
     assert_eq!(site.sim.calls("create"), 0, "a question has created something");
+}
+
+#[test]
+fn the_doctor_online_waits_for_a_worker_that_does_not_answer_as_long_as_its_calls_may_take() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.request_timeout", "200ms"));
+    site.worker_took_a_turn();
+    site.kill_worker(&site, "STOP");
+    let began = Instant::now();
+    let said: String = site.query_one("SELECT detail FROM guestly_doctor(online => true) WHERE check_name = 'online'");
+    let took = began.elapsed();
+    site.kill_worker(&site, "CONT");
+    assert_eq!(said, "the worker did not answer");
+    assert!(took < Duration::from_secs(20), "it waited {took:?} for two calls of 200 ms");
 }
 
 #[test]

@@ -124,3 +124,89 @@ fn only_bookings_that_became_paid_after_the_attachment_are_found() {
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM bookings WHERE guestly_sync_status = 'synced'"), 3);
     site.sim.assert_no_violation();
 }
+
+#[test]
+fn a_new_word_for_paid_counts_from_now_on_and_not_for_bookings_that_read_so_already() {
+    let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
+    site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
+    let ids = host::make_bookings(&site, 8);
+    let pay = |ids: &[String], how: &str| {
+        let list = ids.join("','");
+        site.sql(&format!(
+            "{how}; UPDATE bookings SET payment_status = 'captured', status = 'confirmed' WHERE id IN ('{list}')"
+        ));
+    };
+    pay(&ids[..5], "SELECT");
+    host::create_extension(&site);
+    host::map_listings(&site);
+    host::without_notes(&site);
+    site.wait_for_worker(&site);
+    // Paid by a trigger that knows the word while the worker does not yet.
+    site.alter_system("guestly_sync.paid_statuses", "completed, Captured");
+    site.wait_for(
+        "the word",
+        SOON,
+        "SELECT s LIKE '%Captured', s FROM current_setting('guestly_sync.paid_statuses') s",
+    );
+    pay(&ids[5..6], "SELECT");
+    site.wait_synced(&ids[5]);
+    site.wait_for("the stock", SOON, "SELECT count(*) = 5, count(*)::text FROM guestly.old_bookings");
+    pay(&ids[6..7], "SET session_replication_role = replica");
+    site.wait_synced(&ids[6]);
+    // The old word still counts for what became paid under it, and the new one once it is taken back and given again.
+    site.alter_system("guestly_sync.paid_statuses", "completed");
+    site.alter_system("guestly_sync.paid_statuses", "captured");
+    pay(&ids[7..], "SET session_replication_role = replica");
+    site.wait_synced(&ids[7]);
+    assert_eq!(site.sim.state().len(), 3, "an old booking was sent");
+    site.assert_once_each(&ids[5..]);
+}
+
+/// Words of the host's own: in an enum, or as text that a person typed.
+const WORDS: [(&str, &str); 2] = [
+    (
+        "CREATE TYPE payment AS ENUM ('Pending', 'Processing', 'Completed'); \
+         ALTER TABLE bookings ALTER payment_status TYPE payment USING initcap(payment_status)::payment",
+        "Completed",
+    ),
+    ("SELECT", " COMPLETED "),
+];
+
+#[test]
+fn neither_case_nor_white_space_counts_for_the_sweep_or_for_old_bookings() {
+    for (change, word) in WORDS {
+        let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
+        site.sql(
+            "DROP POLICY bookings_from_visitors ON bookings; ALTER TABLE bookings ALTER payment_status DROP DEFAULT, \
+             DROP CONSTRAINT bookings_payment_status_check, DROP CONSTRAINT bookings_status_check",
+        );
+        site.sql(change);
+        site.sql("ALTER TABLE bookings ALTER payment_status SET DEFAULT 'Pending'");
+        let ids = host::make_bookings(&site, 5);
+        let pay = |ids: &[String], how: &str| {
+            let list = ids.join("','");
+            site.sql(&format!(
+                "{how}; UPDATE bookings SET payment_status = '{word}', status = 'Confirmed' WHERE id IN ('{list}')"
+            ));
+        };
+        pay(&ids[..2], "SELECT");
+        host::create_extension(&site);
+        host::map_listings(&site);
+        host::without_notes(&site);
+        pay(&ids[2..3], "SET session_replication_role = replica");
+        site.wait_synced(&ids[2]);
+        // A webhook that repeats itself.
+        site.sql("UPDATE bookings SET payment_status = 'Processing' WHERE payment_status::text <> 'Pending'");
+        pay(&ids[..3], "SELECT");
+        pay(&ids[3..4], "SET session_replication_role = replica");
+        site.wait_synced(&ids[3]);
+        pay(&ids[4..], "SELECT");
+        site.wait_synced(&ids[4]);
+        site.wait_drained();
+        assert_eq!(site.sim.state().len(), 3, "'{word}': an old booking was sent");
+        for id in &ids[2..] {
+            assert_eq!(site.only_reservation(id)["status"], "confirmed", "'{word}'");
+        }
+        site.sim.assert_no_violation();
+    }
+}

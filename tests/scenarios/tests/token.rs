@@ -132,6 +132,22 @@ fn a_capped_token_request_is_not_repeated_and_the_doctor_says_until_when() {
 }
 
 #[test]
+fn a_token_cap_of_ten_hours_is_waited_for_in_full() {
+    let site = site();
+    site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "rate_limit", "retry_after": "36000"}}));
+    site.paid_booking();
+    let ten_hours = "SELECT credentials_until BETWEEN now() + interval '9 hours 55 minutes' AND now() + interval '10 hours 5 minutes', \
+                     credentials_until::text FROM guestly.worker";
+    site.wait_for("the cap to be known", SOON, ten_hours);
+    site.restart();
+    site.wait_for_worker(&site);
+    site.paid_booking();
+    site.worker_took_a_turn();
+    site.wait_for("both to wait", SOON, ten_hours);
+    assert_eq!((site.sim.calls("token"), &site.sim.metrics()["calls_before_retry_after_ended"]), (1, &json!(0)));
+}
+
+#[test]
 fn five_tokens_in_a_day_are_all_that_is_asked_for_and_the_doctor_says_when_the_next_one_is_free() {
     let site = site();
     let mut ids = Vec::new();

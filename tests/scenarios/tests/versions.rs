@@ -135,3 +135,26 @@ fn every_former_version_comes_up_to_date_under_load_and_is_then_the_same_as_a_fr
         assert_eq!(differences(&fresh, &site), Vec::<String>::new(), "updated from {version}");
     }
 }
+
+#[test]
+fn what_only_the_new_version_takes_for_paid_stays_old_after_an_update() {
+    let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
+    site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
+    let ids = host::make_bookings(&site, 3);
+    let pay = |ids: &[String], how: &str| {
+        let list = ids.join("','");
+        site.sql(&format!(
+            "{how}; UPDATE bookings SET payment_status = 'COMPLETED', status = 'confirmed' WHERE id IN ('{list}')"
+        ));
+    };
+    pay(&ids[..2], "SELECT");
+    site.sql("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
+    host::map_listings(&site);
+    site.sql("ALTER EXTENSION guestly_sync UPDATE");
+    host::without_notes(&site);
+    pay(&ids[2..], "SET session_replication_role = replica");
+    site.wait_for_status(&ids[2..], "synced");
+    assert_eq!(site.sim.state().len(), 1, "an old booking was sent");
+    let index = "SELECT pg_get_indexdef('bookings_guestly_open_idx'::regclass)";
+    assert!(site.query_one::<String>(index).contains("btrim(payment_status"), "the index of 0.1.0");
+}

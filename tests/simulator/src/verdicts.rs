@@ -8,6 +8,8 @@ use crate::judge::Judge;
 
 /// The client may not trust an absurd Retry-After for longer than this (seconds).
 const LONGEST_HOLD: i64 = 3600;
+/// The same for tokens, which are counted over a day.
+const LONGEST_TOKEN_HOLD: i64 = 86_400;
 
 /// How a call ended, for [`Judge::ended`].
 pub(crate) struct End<'a> {
@@ -90,11 +92,14 @@ impl Judge {
         let Some(wait) = wait.filter(|w| *w > 0) else {
             return;
         };
-        let hold = if operation == Operation::Token { &mut self.token_hold } else { &mut self.api_hold };
+        let (hold, longest) = match operation {
+            Operation::Token => (&mut self.token_hold, LONGEST_TOKEN_HOLD),
+            _ => (&mut self.api_hold, LONGEST_HOLD),
+        };
         if now.sim >= hold.until {
             hold.from = now.mono + knobs.retry_after_grace_ms * 1000;
         }
-        hold.until = hold.until.max(now.sim + wait.min(LONGEST_HOLD * 1_000_000));
+        hold.until = hold.until.max(now.sim + wait.min(longest * 1_000_000));
     }
 
     /// A reservation of the client became active (`+1`) or inactive (`-1`).

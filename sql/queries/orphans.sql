@@ -1,0 +1,2 @@
+-- How many calls were in flight when the worker ended.
+SELECT count(*) FROM guestly.queue q WHERE q.claim IS NOT NULL

@@ -1,0 +1,2 @@
+-- Queues bookings ($1 ids, $2 days of arrival) afresh.
+SELECT q.id FROM unnest(guestly.requeue($1, $2::date[], false)) AS q (id)

@@ -1,0 +1,76 @@
+//! Paid bookings of the host's table. `words` are the payment statuses that mean paid, in lower case. Part of
+//! `pg::bookings`: main thread only.
+
+use pgrx::spi::quote_identifier;
+
+use super::{Bookings, Paid, text};
+use crate::domain::booking::Field;
+use crate::pg::session::{Result, as_owner};
+use crate::pg::statement;
+
+impl Bookings {
+    /// Every paid booking, created since then where the table says when (seconds since the epoch).
+    pub fn paid(&self, words: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
+        let sql = format!(
+            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {}, b.{}::text FROM {} b WHERE {} \
+             AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
+            self.key(),
+            self.column(Field::CheckIn),
+            self.column(Field::Reference),
+            quote_identifier(&self.payment),
+            self.table,
+            self.is_paid(),
+        );
+        as_owner(&self.owner, || {
+            statement::rows(&sql, &[words.to_vec().into(), since.into()], |row| {
+                Ok(Paid {
+                    booking_id: text(row, 1)?,
+                    reservation_id: row.get(2)?,
+                    arrival: row.get(3)?,
+                    reference: row.get(4)?,
+                    payment_status: row.get(5)?,
+                })
+            })
+        })
+    }
+
+    /// Bookings that read as paid and have no reservation.
+    pub fn unsent(&self, words: &[String]) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT {}::text FROM {} b WHERE b.guestly_reservation_id IS NULL AND {}",
+            self.key(),
+            self.table,
+            self.is_paid()
+        );
+        as_owner(&self.owner, || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1)))
+    }
+
+    /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.
+    pub fn arriving(&self, words: &[String], first: &str, last: &str) -> Result<Vec<String>> {
+        let Some(arrival) = self.arrival.as_ref().map(quote_identifier) else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT {}::text FROM {} b WHERE {} AND b.{arrival}::date BETWEEN $2::date AND $3::date \
+             ORDER BY b.{arrival} LIMIT 200",
+            self.key(),
+            self.table,
+            self.is_paid()
+        );
+        as_owner(&self.owner, || {
+            statement::rows(&sql, &[words.to_vec().into(), first.into(), last.into()], |row| text(row, 1))
+        })
+    }
+
+    /// The different statuses of paid bookings, a hundred at most.
+    pub fn statuses(&self, words: &[String]) -> Result<Vec<String>> {
+        let (status, paid) = (self.column(Field::Status), self.is_paid());
+        let sql = format!("SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE {paid} LIMIT 100", self.table);
+        as_owner(&self.owner, || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1)))
+    }
+
+    /// "The row is paid", with the words as `$1`: compared as the trigger and `domain` do, without case and white space. The
+    /// index for the sweep has the same expression.
+    pub(super) fn is_paid(&self) -> String {
+        let payment = quote_identifier(&self.payment);
+        format!("lower(btrim(b.{payment}::text, E' \\t\\n\\r\\f') COLLATE \"C\") = ANY ($1)")
+    }
+}
