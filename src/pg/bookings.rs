@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
@@ -188,10 +188,11 @@ impl Bookings {
     /// Every paid booking, created since then where the table says when (seconds since the epoch).
     pub fn paid(&self, paid: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
         let sql = format!(
-            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {} FROM {} b WHERE b.{}::text = ANY ($1) \
+            "SELECT {}::text, b.guestly_reservation_id, {}, {}, {} FROM {} b WHERE b.{}::text = ANY ($1) \
              AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
             self.key(),
             self.column(Field::CheckIn),
+            self.column(Field::CheckOut),
             self.column(Field::Reference),
             self.table,
             quote_identifier(&self.payment),
@@ -201,8 +202,9 @@ impl Bookings {
                 Ok(Paid {
                     booking_id: text(row, 1)?,
                     reservation_id: row.get(2)?,
-                    arrival: row.get(3)?,
-                    reference: row.get(4)?,
+                    arrival: day(row, 3)?,
+                    departure: day(row, 4)?,
+                    reference: row.get(5)?,
                 })
             })
         })
@@ -282,6 +284,11 @@ fn mapped(fields: &[String], expressions: &[String]) -> Vec<Option<String>> {
 
 fn words(row: &statement::Tuple, column: usize) -> Result<Vec<String>> {
     Ok(row.get::<Vec<String>>(column)?.unwrap_or_default())
+}
+
+/// A day; none where the host wrote something else, which the worker will tell of.
+fn day(row: &statement::Tuple, column: usize) -> Result<Option<NaiveDate>> {
+    Ok(row.get::<String>(column)?.and_then(|text| text.get(..10)?.parse().ok()))
 }
 
 fn text(row: &statement::Tuple, column: usize) -> Result<String> {
