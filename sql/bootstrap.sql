@@ -85,6 +85,9 @@ CREATE TABLE guestly.reservations (
     infants           integer,
     pets              integer,
     notes             text,
+    payment           text        CHECK (payment IN ('due', 'absent', 'sent', 'recorded')),
+    total             numeric,
+    paid              numeric,
     adopted           boolean     NOT NULL DEFAULT false,
     verified          boolean     NOT NULL DEFAULT false,
     ended             boolean,
@@ -94,6 +97,11 @@ CREATE TABLE guestly.reservations (
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
 COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';
+COMMENT ON COLUMN guestly.reservations.payment IS 'due: to be recorded; absent: Guestly was asked and does not list it; sent: it may have been recorded; recorded; null: not recorded from here';
+COMMENT ON COLUMN guestly.reservations.total IS 'the total that Guestly reported last, in major units; null where no answer told it';
+COMMENT ON COLUMN guestly.reservations.paid IS 'what the guest had paid when the total was reported';
+-- What guestly.status counts.
+CREATE INDEX reservations_price ON guestly.reservations (booking_id) WHERE total <> paid;
 COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us, or shown with our booking''s id as its origin; nothing else is ever changed';
 COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
 COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';
@@ -205,7 +213,7 @@ COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the setting
 CREATE TABLE guestly.alerts (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind       text        NOT NULL CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
-                                                    'recovered', 'credentials', 'token_cap', 'deleted')),
+                                                    'recovered', 'credentials', 'token_cap', 'deleted', 'price_differs')),
     booking_id text,
     reference  text,
     arrival    date,

@@ -218,6 +218,8 @@ AS $$
             WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
             WHEN 'confirmed' THEN 'Guestly holds what it should hold'
             WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
+            WHEN 'recorded' THEN 'the payment stands in Guestly'
+            WHEN 'not_recorded' THEN 'the payment does not stand in Guestly: recorded next'
             WHEN 'found' THEN 'Guestly holds something under this code'
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
@@ -268,11 +270,16 @@ BEGIN
     SELECT e.at, e.event, e.detail FROM (
         SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
-        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back' ELSE a.operation END, guestly.in_words(a)
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back'
+                                 WHEN 'list_payments' THEN 'payments listed' WHEN 'record_payment' THEN 'payment recorded' ELSE a.operation END, guestly.in_words(a)
         FROM guestly.attempts a WHERE a.booking_id = id
         UNION ALL
         SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
         FROM guestly.reservations r WHERE r.booking_id = id
+        UNION ALL
+        SELECT coalesce(r.changed_at, r.recorded_at), 'price', format('Guestly''s total is %s and the guest paid %s: %s %s', round(r.total, 2), round(r.paid, 2),
+               round(abs(r.total - r.paid), 2), CASE WHEN r.total > r.paid THEN 'more' ELSE 'less' END)
+        FROM guestly.reservations r WHERE r.booking_id = id AND r.total <> r.paid
         UNION ALL
         SELECT clock_timestamp(), 'now', CASE q.state
             WHEN 'ready' THEN 'in line'

@@ -15,8 +15,14 @@ ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
 
 ALTER TABLE guestly.reservations
-    ADD COLUMN notes text, ADD COLUMN verified boolean NOT NULL DEFAULT false, ADD COLUMN ended boolean, ADD COLUMN changed_at timestamptz;
+    ADD COLUMN notes text, ADD COLUMN payment text CHECK (payment IN ('due', 'absent', 'sent', 'recorded')),
+    ADD COLUMN total numeric, ADD COLUMN paid numeric, ADD COLUMN verified boolean NOT NULL DEFAULT false, ADD COLUMN ended boolean, ADD COLUMN changed_at timestamptz;
 COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';
+COMMENT ON COLUMN guestly.reservations.payment IS 'due: to be recorded; absent: Guestly was asked and does not list it; sent: it may have been recorded; recorded; null: not recorded from here';
+COMMENT ON COLUMN guestly.reservations.total IS 'the total that Guestly reported last, in major units; null where no answer told it';
+COMMENT ON COLUMN guestly.reservations.paid IS 'what the guest had paid when the total was reported';
+-- What guestly.status counts.
+CREATE INDEX reservations_price ON guestly.reservations (booking_id) WHERE total <> paid;
 COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us, or shown with our booking''s id as its origin; nothing else is ever changed';
 COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
 COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';
@@ -36,7 +42,7 @@ ALTER TABLE guestly.alerts ADD COLUMN reference text;
 ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
 ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
     CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
-                    'recovered', 'credentials', 'token_cap', 'deleted'));
+                    'recovered', 'credentials', 'token_cap', 'deleted', 'price_differs'));
 ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
@@ -351,6 +357,8 @@ AS $$
             WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
             WHEN 'confirmed' THEN 'Guestly holds what it should hold'
             WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
+            WHEN 'recorded' THEN 'the payment stands in Guestly'
+            WHEN 'not_recorded' THEN 'the payment does not stand in Guestly: recorded next'
             WHEN 'found' THEN 'Guestly holds something under this code'
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
@@ -381,11 +389,16 @@ BEGIN
     SELECT e.at, e.event, e.detail FROM (
         SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
-        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back' ELSE a.operation END, guestly.in_words(a)
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back'
+                                 WHEN 'list_payments' THEN 'payments listed' WHEN 'record_payment' THEN 'payment recorded' ELSE a.operation END, guestly.in_words(a)
         FROM guestly.attempts a WHERE a.booking_id = id
         UNION ALL
         SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
         FROM guestly.reservations r WHERE r.booking_id = id
+        UNION ALL
+        SELECT coalesce(r.changed_at, r.recorded_at), 'price', format('Guestly''s total is %s and the guest paid %s: %s %s', round(r.total, 2), round(r.paid, 2),
+               round(abs(r.total - r.paid), 2), CASE WHEN r.total > r.paid THEN 'more' ELSE 'less' END)
+        FROM guestly.reservations r WHERE r.booking_id = id AND r.total <> r.paid
         UNION ALL
         SELECT clock_timestamp(), 'now', CASE q.state
             WHEN 'ready' THEN 'in line'
@@ -405,6 +418,35 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION guestly_timeline(text) IS 'the story of one booking, and, where it was never queued, why';
 
+-- It has more columns now.
+DROP VIEW guestly.status;
+DROP FUNCTION guestly.status_row();
+CREATE FUNCTION guestly.status_row() RETURNS TABLE (
+    worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,
+    paused boolean, pause_reason text, breaker text, breaker_since timestamptz, held_until timestamptz,
+    credentials_error text, ready bigint, sending bigint, unknown bigint, waiting bigint, failed bigint,
+    oldest_waiting_since timestamptz, last_success_at timestamptz, last_error text, last_error_at timestamptz,
+    tokens_24h bigint, token_expires_at timestamptz, quota_second double precision, quota_minute double precision,
+    quota_hour double precision, clock_skew_ms bigint, price_differences bigint)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
+           p.paused_at IS NOT NULL, p.reason, w.breaker, w.breaker_since, w.held_until, w.credentials_error,
+           q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
+           (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
+           (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms,
+           (SELECT count(*) FROM guestly.reservations r WHERE r.total <> r.paid)
+    FROM guestly.setting_values() s
+    CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sending') AS sending,
+                       count(*) FILTER (WHERE state = 'unknown') AS unknown, count(*) FILTER (WHERE state = 'waiting') AS waiting,
+                       count(*) FILTER (WHERE state = 'failed') AS failed,
+                       min(queued_at) FILTER (WHERE state <> 'failed') AS oldest
+                FROM guestly.queue) q
+    LEFT JOIN guestly.live_worker() l ON true
+    LEFT JOIN guestly.worker w ON true
+    LEFT JOIN guestly.pause p ON true
+$$;
+
 -- Of the backfills under way, or, where none is, of the last one: how many of their bookings wait still, and how many there were.
 CREATE FUNCTION guestly.backfill_row() RETURNS TABLE (backfill_left bigint, backfill_total bigint)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
@@ -414,7 +456,8 @@ AS $$
     FROM (SELECT count(*) AS waiting, min(backfill) AS since FROM guestly.queue WHERE backfill IS NOT NULL AND state <> 'failed') q
 $$;
 
-CREATE OR REPLACE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
+CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
+COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
 
 -- The doctor's rows about alert mails.
 CREATE OR REPLACE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
@@ -535,6 +578,13 @@ BEGIN
         CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
              WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since) ELSE 'reachable, as far as known' END,
         CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
+    RETURN QUERY SELECT 'payments', CASE WHEN settings ->> 'payment_problem' IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(settings ->> 'payment_problem', 'recorded in Guestly as ' || (settings ->> 'payment_method'), 'not recorded in Guestly'),
+        CASE WHEN settings ->> 'payment_problem' IS NOT NULL
+             THEN 'ALTER SYSTEM RESET guestly_sync.payment_method_name; ALTER SYSTEM RESET guestly_sync.payment_path; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'prices', CASE WHEN now_.price_differences = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s reservations whose total is not what was paid', now_.price_differences),
+        CASE WHEN now_.price_differences > 0 THEN 'SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END

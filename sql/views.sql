@@ -6,14 +6,15 @@ CREATE FUNCTION guestly.status_row() RETURNS TABLE (
     credentials_error text, ready bigint, sending bigint, unknown bigint, waiting bigint, failed bigint,
     oldest_waiting_since timestamptz, last_success_at timestamptz, last_error text, last_error_at timestamptz,
     tokens_24h bigint, token_expires_at timestamptz, quota_second double precision, quota_minute double precision,
-    quota_hour double precision, clock_skew_ms bigint)
+    quota_hour double precision, clock_skew_ms bigint, price_differences bigint)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
            p.paused_at IS NOT NULL, p.reason, w.breaker, w.breaker_since, w.held_until, w.credentials_error,
            q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
            (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
-           (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms
+           (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms,
+           (SELECT count(*) FROM guestly.reservations r WHERE r.total <> r.paid)
     FROM guestly.setting_values() s
     CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sending') AS sending,
                        count(*) FILTER (WHERE state = 'unknown') AS unknown, count(*) FILTER (WHERE state = 'waiting') AS waiting,
@@ -201,6 +202,13 @@ BEGIN
         CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
              WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since) ELSE 'reachable, as far as known' END,
         CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
+    RETURN QUERY SELECT 'payments', CASE WHEN settings ->> 'payment_problem' IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(settings ->> 'payment_problem', 'recorded in Guestly as ' || (settings ->> 'payment_method'), 'not recorded in Guestly'),
+        CASE WHEN settings ->> 'payment_problem' IS NOT NULL
+             THEN 'ALTER SYSTEM RESET guestly_sync.payment_method_name; ALTER SYSTEM RESET guestly_sync.payment_path; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'prices', CASE WHEN now_.price_differences = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s reservations whose total is not what was paid', now_.price_differences),
+        CASE WHEN now_.price_differences > 0 THEN 'SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END

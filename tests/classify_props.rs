@@ -13,7 +13,8 @@ fn now() -> DateTime<Utc> {
 fn operation() -> impl Strategy<Value = Operation> {
     let updates = [Operation::Status, Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Notes];
     let reads = [Operation::LookUp, Operation::ReadBack];
-    prop::sample::select([&updates[..], &reads[..], &[Operation::Token, Operation::Create]].concat())
+    let payments = [Operation::ListPayments, Operation::RecordPayment];
+    prop::sample::select([&updates[..], &reads[..], &payments[..], &[Operation::Token, Operation::Create]].concat())
 }
 
 /// Texts as an API may quote them: with control characters, addresses, telephone numbers.
@@ -54,13 +55,14 @@ fn answer(status: u16, body: Vec<u8>, retry_after: Option<String>) -> Reply {
 
 fn sentence(outcome: &Outcome) -> Option<&str> {
     match outcome {
-        Outcome::Created { .. } | Outcome::Updated | Outcome::Found(_) | Outcome::Token { .. } => None,
+        outcome if outcome.is_yes() => None,
         Outcome::Refused { sentence, .. }
         | Outcome::TokenRejected { sentence, .. }
         | Outcome::Throttled { sentence, .. }
         | Outcome::NotSent { sentence }
         | Outcome::Unavailable { sentence, .. }
         | Outcome::Unknown { sentence } => Some(sentence),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -83,7 +85,10 @@ proptest! {
         let fits = match &outcome {
             Outcome::Created { .. } => operation == Operation::Create && (200..300).contains(&status),
             Outcome::Found(_) => operation.is_read() && (200..300).contains(&status),
-            Outcome::Updated => operation.is_update() && (200..300).contains(&status),
+            Outcome::Updated { .. } => operation.is_update() && (200..300).contains(&status),
+            Outcome::Payments(_) => {
+                matches!(operation, Operation::ListPayments | Operation::RecordPayment) && (200..300).contains(&status)
+            }
             Outcome::Token { .. } => operation == Operation::Token && (200..300).contains(&status),
             Outcome::Refused { .. } => (300..500).contains(&status) && status != 429 && status != 408,
             Outcome::TokenRejected { .. } => matches!(status, 400 | 401 | 403),

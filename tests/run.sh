@@ -47,4 +47,5 @@ step "unit, property and doc tests" cargo test --locked --package guestly_sync
 step "tests of the simulator" cargo test --locked --package guestly-simulator
 step "install the extension" install_extension
 step "scenario tests" cargo test --locked --package guestly-scenarios
+step "demo" tests/demo.sh
 step "smoke run of the benchmark" tests/bench.sh --smoke

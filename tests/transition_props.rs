@@ -144,7 +144,7 @@ proptest! {
                 let ids = hits.iter().filter(|hit| mine(hit)).map(|hit| hit.reservation_id.clone()).collect();
                 (Outcome::Found(hits), ids)
             }
-            _ => (Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None }, vec!["r1".to_owned()]),
+            _ => (Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None }, vec!["r1".to_owned()]),
         };
         match next(&work, &outcome, &wanted, &policy, &moment) {
             Next::Synced { reservation_id, adopted, warning, .. } => {

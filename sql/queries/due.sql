@@ -18,7 +18,7 @@ SELECT d.booking_id, d.attempts, d.force,
        CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
        d.code, d.claim, d.state = 'waiting',
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
-       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes
+       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
 LEFT JOIN guestly.reservations r ON r.booking_id = d.booking_id
 LEFT JOIN LATERAL (

@@ -8,7 +8,7 @@ WITH orphans AS (
         doubt_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.doubt_since END,
         look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
         creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
-        due_at = CASE WHEN o.operation IN ('create', 'look_up', 'read_back') THEN pg_catalog.to_timestamp($2)
+        due_at = CASE WHEN o.operation IN ('create', 'look_up', 'read_back', 'list_payments') THEN pg_catalog.to_timestamp($2)
                       ELSE pg_catalog.to_timestamp($3) END
     FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim IS NOT NULL FOR UPDATE) o
     WHERE q.booking_id = o.booking_id

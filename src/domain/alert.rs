@@ -41,6 +41,8 @@ pub enum AlertKind {
     TwoReservations,
     /// The booking was deleted while its outcome at Guestly was unknown.
     Deleted,
+    /// The total that Guestly reports is not what was paid.
+    PriceDiffers,
     /// Guestly cannot be reached.
     Outage,
     /// It can again, and everything that waited is placed.
@@ -53,12 +55,13 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// Every kind, in the order of a mail's sections.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BookingFailed,
         Self::DatesTaken,
         Self::TwoReservations,
         Self::Deleted,
         Self::Stale,
+        Self::PriceDiffers,
         Self::Outage,
         Self::Credentials,
         Self::TokenCap,
@@ -74,6 +77,7 @@ impl AlertKind {
             Self::Stale => "stale",
             Self::TwoReservations => "two_reservations",
             Self::Deleted => "deleted",
+            Self::PriceDiffers => "price_differs",
             Self::Outage => "outage",
             Self::Recovered => "recovered",
             Self::Credentials => "credentials",

@@ -8,6 +8,10 @@ use super::held::Party;
 use super::notes::notes;
 use super::outcome::scrub;
 
+mod labels;
+
+pub use labels::Labels;
+
 /// What is read of a booking, one expression of `guestly.field_map` each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -109,42 +113,6 @@ impl Field {
             Self::Country => "country",
         }
     }
-}
-
-/// How messages call each field: the host's column where the expression is just a column, else the field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels(Vec<String>);
-
-impl Labels {
-    /// Labels from the mapping expressions, in the order of [`Field::ALL`]; a missing expression is labelled by its field.
-    #[must_use]
-    pub fn from_expressions(expressions: &[Option<String>]) -> Self {
-        let label = |field: &Field, expression: Option<&Option<String>>| {
-            let column = expression.and_then(|text| text.as_deref()).and_then(plain_column);
-            column.unwrap_or_else(|| field.name().to_owned())
-        };
-        Self(Field::ALL.iter().map(|field| label(field, expressions.get(*field as usize))).collect())
-    }
-
-    fn of(&self, field: Field) -> &str {
-        self.0.get(field as usize).map_or(field.name(), String::as_str)
-    }
-}
-
-impl Default for Labels {
-    fn default() -> Self {
-        Self::from_expressions(&[])
-    }
-}
-
-/// `b.check_in_date` and `b."check in"` are columns; anything longer is an expression.
-fn plain_column(expression: &str) -> Option<String> {
-    let name = expression.trim().strip_prefix("b.")?;
-    if let Some(quoted) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        return (!quoted.contains('"')).then(|| quoted.to_owned());
-    }
-    let plain = |c: char| c.is_alphanumeric() || c == '_';
-    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
 }
 
 /// The mapped values of one row, as text, as Postgres wrote them.

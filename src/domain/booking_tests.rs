@@ -89,14 +89,6 @@ fn missing_counts_are_zero() {
 }
 
 #[test]
-fn only_a_plain_column_becomes_a_label() {
-    assert_eq!(plain_column(" b.total "), Some("total".to_owned()));
-    assert_eq!(plain_column("b.\"Check In\""), Some("Check In".to_owned()));
-    assert_eq!(plain_column("b.a + b.c"), None);
-    assert_eq!(plain_column("(SELECT 1)"), None);
-}
-
-#[test]
 fn paid_words_do_not_mind_case() {
     let paid = ["paid".to_owned(), "completed".to_owned()];
     assert!(row(&[]).is_paid(&paid));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::outcome::{Hit, Operation};
+use super::payment::Recording;
 use super::plan::TEST_PREFIX;
 use super::reservation::{Reservation, is_active_status};
 use super::retry::later;
@@ -46,6 +47,8 @@ pub struct Aspects {
     pub party: Option<Party>,
     /// A fingerprint of the notes that we wrote, empty where we wrote none; what people write there is theirs.
     pub notes: Option<String>,
+    /// Its payment; none where it is not recorded from here.
+    pub payment: Option<Recording>,
 }
 
 impl Aspects {
@@ -59,6 +62,7 @@ impl Aspects {
             check_out: self.check_out.or(older.check_out),
             party: self.party.or(older.party),
             notes: self.notes.or_else(|| older.notes.clone()),
+            payment: self.payment.or(older.payment),
         }
     }
 
@@ -126,7 +130,20 @@ pub fn difference(wanted: &Reservation, held: &Aspects) -> Option<Operation> {
     if held.status.as_deref().is_some_and(|held| rank(held) < rank(&wanted.status)) {
         return Some(Operation::Status);
     }
-    (held.notes.is_some() && held.notes != ours.notes).then_some(Operation::Notes)
+    if held.notes.is_some() && held.notes != ours.notes {
+        return Some(Operation::Notes);
+    }
+    payment(wanted, held)
+}
+
+/// Listed first, and again whenever it may have been recorded: it must not be recorded twice.
+fn payment(wanted: &Reservation, held: &Aspects) -> Option<Operation> {
+    wanted.payment.as_ref().filter(|payment| payment.paid)?;
+    match held.payment? {
+        Recording::Due | Recording::Sent => Some(Operation::ListPayments),
+        Recording::Absent => Some(Operation::RecordPayment),
+        Recording::Recorded => None,
+    }
 }
 
 /// A reservation goes up these steps and never down.
@@ -179,6 +196,7 @@ pub fn read(hit: &Hit, wanted: &Reservation) -> Aspects {
         check_out: hit.check_out,
         party: hit.party.or(count),
         notes: None,
+        payment: None,
     }
 }
 

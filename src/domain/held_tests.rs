@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::domain::booking::{Booking, Field, Labels, Row};
 use crate::domain::outcome::Operation::*;
+use crate::domain::payment::{LEGACY_PATH, Payment, Terms};
 use crate::domain::reservation::Tables;
 
 fn wanted(status: &str) -> Reservation {
@@ -31,6 +32,16 @@ fn wanted(status: &str) -> Reservation {
     };
     let booking = Booking::parse(&Row { booking_id: "7".to_owned(), values }, &Labels::default()).unwrap();
     Reservation::map(booking, &tables, "website").unwrap()
+}
+
+/// The same with its payment to be recorded.
+fn wanted_paid(payment: &str) -> Reservation {
+    let mut reservation = wanted("confirmed");
+    let mut row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()] };
+    row.values[Field::PaymentStatus as usize] = Some(payment.to_owned());
+    let (terms, _) = Terms::new("OTHER", LEGACY_PATH);
+    reservation.payment = Payment::of(&reservation, &row, &terms, &["paid".to_owned()]);
+    reservation
 }
 
 fn held(change: impl FnOnce(&mut Aspects)) -> Aspects {
@@ -122,4 +133,25 @@ fn a_reservation_rests_after_a_change_and_a_clock_that_went_back_holds_nothing_u
     assert_eq!(known.rests_until(settle, at(99)), Some(at(190)), "written a moment after now was asked for");
     assert_eq!(known.rests_until(settle, at(9)), None);
     assert_eq!(Known::default().rests_until(settle, at(150)), None);
+}
+
+#[test]
+fn a_payment_is_listed_before_it_is_recorded_and_comes_last() {
+    let paid = wanted_paid("paid");
+    for (recording, expected) in [
+        (None, None),
+        (Some(Recording::Due), Some(ListPayments)),
+        (Some(Recording::Sent), Some(ListPayments)),
+        (Some(Recording::Absent), Some(RecordPayment)),
+        (Some(Recording::Recorded), None),
+    ] {
+        assert_eq!(difference(&paid, &held(|a| a.payment = recording)), expected, "{recording:?}");
+        let noted = held(|a| (a.payment, a.notes) = (recording, Some("other".to_owned())));
+        assert_eq!(difference(&paid, &noted), Some(Notes), "notes go first");
+    }
+    let due = held(|a| a.payment = Some(Recording::Due));
+    assert_eq!(difference(&wanted_paid("processing"), &due), None, "not paid yet");
+    assert_eq!(difference(&wanted("confirmed"), &due), None, "payments are not recorded any more");
+    let over = held(|a| (a.payment, a.status) = (Some(Recording::Due), Some("canceled".to_owned())));
+    assert_eq!(difference(&paid, &over), None, "nothing is recorded for what is over");
 }

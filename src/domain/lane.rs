@@ -151,9 +151,7 @@ impl Lane {
             self.token_came_back(outcome, moment);
         } else if let Outcome::TokenRejected { sentence, .. } = outcome {
             self.rejected(operation, generation, sentence, moment);
-        } else if matches!(outcome, Outcome::Created { .. } | Outcome::Updated | Outcome::Found(_))
-            && generation == self.generation
-        {
+        } else if outcome.is_yes() && generation == self.generation {
             self.proven = true;
         }
         self.health(outcome, moment);

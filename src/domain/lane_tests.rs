@@ -47,7 +47,7 @@ pub(super) fn lost() -> Outcome {
 }
 
 pub(super) fn created() -> Outcome {
-    Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None }
+    Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None }
 }
 
 /// What the worker does, in few words.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `outcome/reply.rs` | operations and raw replies |
 //! | `outcome/hits.rs` | rows of a look-up |
+//! | `outcome/payments.rs` | the payments of a reservation |
 //! | `outcome/error_text.rs` | plain words out of an error body |
 //! | `outcome/refusal.rs` | what a 4xx means |
 //! | `outcome/retry_after.rs` | the `Retry-After` header |
@@ -15,6 +16,7 @@
 
 mod error_text;
 mod hits;
+mod payments;
 mod refusal;
 mod reply;
 mod retry_after;
@@ -51,9 +53,16 @@ pub enum Outcome {
         reservation_id: String,
         /// The code Guesty echoed.
         confirmation_code: Option<String>,
+        /// The total as Guesty shows it, where the answer has it.
+        total: Option<String>,
     },
     /// Guestly said yes to a change; whether it made it, only reading back tells.
-    Updated,
+    Updated {
+        /// The total as Guesty shows it, where the answer has it.
+        total: Option<String>,
+    },
+    /// The notes of all payments that Guestly lists for a reservation.
+    Payments(Vec<String>),
     /// The look-up was answered; the list may be empty.
     Found(Vec<Hit>),
     /// An access token.
@@ -104,6 +113,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// True where Guestly did what was asked for, as far as its answer goes.
+    #[must_use]
+    pub const fn is_yes(&self) -> bool {
+        matches!(
+            self,
+            Self::Created { .. } | Self::Updated { .. } | Self::Payments(_) | Self::Found(_) | Self::Token { .. }
+        )
+    }
+}
+
 /// Judges a reply. `now` is only compared with an HTTP date in `Retry-After`.
 pub fn classify(operation: Operation, reply: &Reply, now: DateTime<Utc>) -> Outcome {
     match reply {
@@ -140,8 +160,9 @@ fn success(operation: Operation, answer: &Answer) -> Outcome {
         Operation::Create => created(&answer.body),
         Operation::LookUp | Operation::ReadBack => hits::parse(&answer.body).map(Outcome::Found),
         Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate | Operation::Notes => {
-            Some(Outcome::Updated)
+            Some(Outcome::Updated { total: hits::reported_total(&answer.body) })
         }
+        Operation::ListPayments | Operation::RecordPayment => payments::parse(&answer.body).map(Outcome::Payments),
     };
     read.unwrap_or_else(|| Outcome::Unknown {
         sentence: format!("Guestly said yes (HTTP {}) in words that cannot be read", answer.status),
@@ -153,6 +174,7 @@ fn created(body: &[u8]) -> Option<Outcome> {
     Some(Outcome::Created {
         reservation_id: hits::reservation_id(&value)?,
         confirmation_code: hits::text(value.get("confirmationCode")),
+        total: hits::total(&value),
     })
 }
 

@@ -95,7 +95,8 @@ fn created() {
         (r#"{"_id":"r1","extra":{"a":[1]},"confirmationCode":null}"#, "r1", None),
         (r#"{"reservationId":null,"_id":"","id":"r2"}"#, "r2", None),
     ] {
-        let expected = Outcome::Created { reservation_id: id.into(), confirmation_code: code.map(str::to_owned) };
+        let expected =
+            Outcome::Created { reservation_id: id.into(), confirmation_code: code.map(str::to_owned), total: None };
         assert_eq!(create(201, body), expected);
         assert_eq!(create(200, body), expected);
     }

@@ -9,6 +9,7 @@ use super::booking::{Booking, Field, Labels, Row};
 use super::error::{ErrorClass, Problem};
 use super::held::{Known, difference};
 use super::outcome::Operation;
+use super::payment::{Payment, Terms};
 use super::reference::next_code;
 use super::reservation::{Reservation, Tables, is_active_status};
 
@@ -62,6 +63,8 @@ pub struct Rules {
     pub settle: Duration,
     /// A booking whose row is deleted is cancelled.
     pub cancel_on_delete: bool,
+    /// How payments are recorded, if they are.
+    pub payments: Option<Terms>,
 }
 
 /// The next step for a booking.
@@ -165,7 +168,9 @@ fn is_refunded(row: &Row) -> bool {
 
 /// The reservation that Guestly should hold. Errors: whatever makes the row unsendable.
 pub fn map(row: &Row, rules: &Rules) -> Result<Reservation, Problem> {
-    Reservation::map(Booking::parse(row, &rules.labels)?, &rules.tables, &rules.source)
+    let mut reservation = Reservation::map(Booking::parse(row, &rules.labels)?, &rules.tables, &rules.source)?;
+    reservation.payment = rules.payments.as_ref().and_then(|terms| Payment::of(&reservation, row, terms, &rules.paid));
+    Ok(reservation)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::booking::Booking;
 use super::error::{ErrorClass, Problem};
 use super::held::{Aspects, Known};
 use super::outcome::Hit;
+use super::payment::Payment;
 use super::reference::{confirmation_code, fingerprint};
 use super::request::{ApiRequest, Method};
 
@@ -43,6 +44,8 @@ pub struct Reservation {
     pub source: String,
     /// The booking.
     pub booking: Booking,
+    /// Its payment, where payments are recorded.
+    pub payment: Option<Payment>,
 }
 
 impl Reservation {
@@ -61,6 +64,7 @@ impl Reservation {
             status: status.clone(),
             source: source.to_owned(),
             booking,
+            payment: None,
         })
     }
 
@@ -124,6 +128,7 @@ impl Reservation {
             check_out: Some(self.booking.check_out),
             party: Some(self.booking.party()),
             notes: Some(fingerprint(self.booking.notes.as_deref().unwrap_or_default())),
+            payment: None,
         }
     }
 
@@ -140,6 +145,7 @@ impl Reservation {
             status: "canceled".to_owned(),
             source: String::new(),
             booking,
+            payment: None,
         }
     }
 

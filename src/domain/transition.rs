@@ -170,7 +170,7 @@ fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
         Outcome::Unknown { sentence } => {
             doubt(work, problem(ErrorClass::UnknownOutcome, sentence), true, policy, moment)
         }
-        Outcome::Updated | Outcome::Found(_) | Outcome::Token { .. } => {
+        Outcome::Updated { .. } | Outcome::Found(_) | Outcome::Payments(_) | Outcome::Token { .. } => {
             doubt(work, problem(ErrorClass::Internal, "an answer of another kind of call"), true, policy, moment)
         }
     }

@@ -82,7 +82,7 @@ pub(super) fn lost() -> Outcome {
 }
 
 pub(super) fn created() -> Outcome {
-    Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None }
+    Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None }
 }
 
 pub(super) fn token() -> Outcome {

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::held::{Known, next_status};
 use super::outcome::Operation;
+use super::payment::Payment;
 use super::request::{ApiRequest, Method};
 use super::reservation::{Reservation, percent_encode};
 
 /// Guesty documents a free text, and was seen to accept only reasons of a list that it does not publish; this one it took.
 const REASON: &str = "Cancelled Due to Hold/Expiration";
 
-/// The call of that kind which brings Guestly nearer to `wanted`. All are idempotent.
+/// The call of that kind which brings Guestly nearer to `wanted`. All but the record of a payment are idempotent.
 #[must_use]
 pub fn request(operation: Operation, wanted: &Reservation, known: &Known) -> ApiRequest {
     let put = |action: &str, body: Value| ApiRequest {
@@ -19,7 +20,13 @@ pub fn request(operation: Operation, wanted: &Reservation, known: &Known) -> Api
         path: format!("/reservations-v3/{}/{action}", percent_encode(&known.reservation_id)),
         body: Some(body),
     };
+    let payments = |method, body| {
+        let path = wanted.payment.as_ref().map(|payment| payment.path(&known.reservation_id)).unwrap_or_default();
+        ApiRequest { method, path, body }
+    };
     match operation {
+        Operation::ListPayments => payments(Method::Get, None),
+        Operation::RecordPayment => payments(Method::Post, wanted.payment.as_ref().map(Payment::body)),
         Operation::Status => put("status", status(wanted, known)),
         Operation::Relocate => put("relocate", checked(json!({ "listingId": wanted.listing_id }))),
         Operation::Dates => put("dates", checked(dates(wanted))),

@@ -63,6 +63,8 @@ pub fn claim(
     let intents: Vec<Intent> = claimed.jobs.iter().map(Job::intent).collect();
     if !intents.is_empty() {
         queue::begin(&intents)?;
+        let records = |job: &&Job| job.operation == Operation::RecordPayment;
+        queue::payments_sent(claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect())?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
     claimed.busy |= !record_all(Some(bookings), settled).is_empty();
@@ -163,5 +165,6 @@ pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
         paid: paid_statuses(),
         settle: settings.policy.settle,
         cancel_on_delete: settings.cancel_on_delete,
+        payments: settings.money.payments.clone(),
     })
 }

@@ -58,8 +58,7 @@ impl Job {
 
     /// What Guestly holds, if the call is about that.
     fn known(&self) -> Option<&Known> {
-        let about_held = self.operation.is_update() || self.operation == Operation::ReadBack;
-        self.due.known.as_ref().filter(|_| about_held)
+        self.due.known.as_ref().filter(|_| self.operation.is_about_held())
     }
 
     /// What is written before the call leaves.
@@ -124,7 +123,7 @@ impl Job {
             Next::Synced { reservation_id, adopted, warning, found } => {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
-                let held = self.made(reservation_id, adopted, found.as_deref());
+                let held = self.made(reservation_id, adopted, found.as_deref(), outcome);
                 // It changed while its create was in flight or in doubt.
                 let changed = difference(&self.reservation, &held.learned.aspects).is_some();
                 let kept = changed.then(|| Kept { held: true, ..Kept::waiting(tries, trace.started) });
@@ -178,6 +177,7 @@ impl Job {
             attempt: None,
             withdrawn: false,
             deleted: None,
+            price: None,
         }
     }
 
@@ -256,5 +256,6 @@ pub fn without_call(
         attempt: Some(attempt),
         withdrawn: false,
         deleted: None,
+        price: None,
     }
 }

@@ -14,7 +14,7 @@ mod held;
 mod rows;
 
 pub use due::due;
-pub use held::{absorb, keep};
+pub use held::{absorb, keep, payments_sent};
 pub use rows::*;
 
 /// Rows that one step of pruning deletes; the statement says the same number.

@@ -34,6 +34,8 @@ pub struct Change {
     pub withdrawn: bool,
     /// The booking was deleted, and Guestly holds it or may hold it: what a person should look for.
     pub deleted: Option<String>,
+    /// The total that Guestly reports differs from what was paid, in words.
+    pub price: Option<String>,
 }
 
 impl Change {
@@ -97,7 +99,8 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>) -> Result<Vec<Chang
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
         bookings.write(&writes)?;
     }
-    let alerts: Vec<Raised> = now.iter().filter(counts).filter_map(alert).collect();
+    let alerts: Vec<Raised> =
+        now.iter().filter(counts).flat_map(|change| [alert(change), price_alert(change)]).flatten().collect();
     alerts::raise(&alerts)?;
     let withdrawn: Vec<String> = now.iter().filter(|c| c.withdrawn).map(|c| c.booking_id.clone()).collect();
     if !withdrawn.is_empty() {
@@ -134,6 +137,15 @@ fn alert(change: &Change) -> Option<Raised> {
         arrival: change.held.as_ref().and_then(|held| held.learned.aspects.check_in),
         class: Some(problem.class),
         ..Raised::about_lane(kind, problem.sentence.clone())
+    })
+}
+
+/// The reservation stands whatever its price.
+fn price_alert(change: &Change) -> Option<Raised> {
+    Some(Raised {
+        booking_id: Some(change.booking_id.clone()),
+        reference: change.reference.clone(),
+        ..Raised::about_lane(AlertKind::PriceDiffers, change.price.clone()?)
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod define;
 mod mail;
+mod money;
 
 use std::ffi::CString;
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ use crate::domain::transition::Policy;
 
 use define::{duration, flag, number, text, text_from};
 pub use mail::Mail;
+pub use money::Money;
 
 type Text = GucSetting<Option<CString>>;
 
@@ -64,6 +66,7 @@ pub fn init() {
     credentials_and_words();
     quota();
     mail::init();
+    money::init();
     pauses();
 }
 
@@ -215,6 +218,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// How alerts leave.
     pub mail: Mail,
+    /// Payments and prices.
+    pub money: Money,
 }
 
 impl Settings {
@@ -247,6 +252,7 @@ impl Settings {
             log_retention: Duration::from_millis(LOG_RETENTION.get() as u64),
             stale_after: stale_after(),
             mail: Mail::load(),
+            money: Money::load(),
         }
     }
 }

@@ -117,7 +117,7 @@ impl Life {
         Ok(match weather.fault {
             Fault::None => {
                 self.held.push(self.now);
-                Outcome::Created { reservation_id: "r0".to_owned(), confirmation_code: None }
+                Outcome::Created { reservation_id: "r0".to_owned(), confirmation_code: None, total: None }
             }
             Fault::Lost { appears } => {
                 self.commit(appears);

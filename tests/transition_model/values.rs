@@ -77,7 +77,7 @@ pub fn unanswered() -> impl Strategy<Value = Outcome> {
     let sentence = || "said".to_owned();
     let token = Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) };
     let other = vec![
-        Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None },
+        Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None },
         token,
         Outcome::TokenRejected { status: 401, sentence: sentence() },
         Outcome::NotSent { sentence: sentence() },

@@ -79,6 +79,7 @@ fn heading(kind: AlertKind, count: usize) -> &'static str {
         (AlertKind::TwoReservations, _) => "Guestly holds two reservations for one booking",
         (AlertKind::Deleted, 1) => "A booking was deleted while its outcome at Guestly was unknown",
         (AlertKind::Deleted, _) => "Bookings were deleted while their outcome at Guestly was unknown",
+        (AlertKind::PriceDiffers, _) => "The price in Guestly is not what was paid",
         (AlertKind::Outage, _) => "Guestly cannot be reached",
         (AlertKind::Recovered, _) => "Guestly is back",
         (AlertKind::Credentials, _) => "Guestly does not accept the credentials",

@@ -110,6 +110,9 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         AlertKind::Deleted => {
             return "Look for it in Guestly under this reference, and cancel the reservation if nobody is coming.";
         }
+        AlertKind::PriceDiffers => {
+            return "The reservation stands. Open it in Guestly and correct its price, or the listing's rate plan and taxes.";
+        }
         _ if booking.gone => return "The booking was deleted meanwhile: nothing is sent for it any more.",
         _ => {}
     }
@@ -136,7 +139,7 @@ fn line_to_type(kind: AlertKind, booking: &AlertBooking) -> String {
     }
     let key = key.replace('\'', "''");
     match kind {
-        AlertKind::Deleted | AlertKind::TwoReservations => {
+        AlertKind::Deleted | AlertKind::TwoReservations | AlertKind::PriceDiffers => {
             format!("To see what happened, type: SELECT * FROM guestly_timeline('{key}');")
         }
         _ if booking.gone => format!("To see what happened, type: SELECT * FROM guestly_timeline('{key}');"),

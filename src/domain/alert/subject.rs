@@ -43,6 +43,9 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
         AlertKind::Deleted => {
             format!("{} deleted while in doubt, Guestly may hold: {}", bookings(count), which(same, now))
         }
+        AlertKind::PriceDiffers => {
+            format!("Guestly's price is not what was paid for {}: {}", bookings(count), which(same, now))
+        }
         AlertKind::TwoReservations => format!("Two reservations for {}: {}", bookings(count), which(same, now)),
         AlertKind::Outage => match first.outage {
             Some(outage) => {

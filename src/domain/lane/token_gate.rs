@@ -81,7 +81,11 @@ impl Lane {
                 self.rest(moment.wall, LONGEST_REST.min(1 << self.token_failures.min(10)));
             }
             // A token may have been issued and lost: five of these must not be used up in one short outage.
-            Outcome::Unknown { .. } | Outcome::Created { .. } | Outcome::Updated | Outcome::Found(_) => {
+            Outcome::Unknown { .. }
+            | Outcome::Created { .. }
+            | Outcome::Updated { .. }
+            | Outcome::Found(_)
+            | Outcome::Payments(_) => {
                 let lost = u32::try_from(self.history.len()).unwrap_or(u32::MAX).clamp(1, 5);
                 self.rest(moment.wall, LONGEST_REST * 4_u32.pow(lost - 1));
             }

@@ -137,7 +137,13 @@ fn instant(value: Option<&Value>) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(value?.as_str()?).ok().map(|at| at.with_timezone(&Utc))
 }
 
-fn total(row: &Value) -> Option<String> {
+/// The total in an answer to a change. Errors: none; an answer that cannot be read tells nothing.
+pub(super) fn reported_total(body: &[u8]) -> Option<String> {
+    total(&serde_json::from_slice(body).ok()?)
+}
+
+/// The total of a reservation, in whatever place the answer has it.
+pub(super) fn total(row: &Value) -> Option<String> {
     let money = row.get("money");
     [
         money.and_then(|m| m.get("totalPrice")),

@@ -98,8 +98,13 @@ pub(super) fn judge(operation: Operation, answer: &Answer, wait: Option<Duration
     let words = key_words(&answer.body);
     match operation {
         Operation::Token => token(answer, wait, &words),
-        // A status is refused for the status's sake, whatever the words are, and so are notes.
-        Operation::LookUp | Operation::ReadBack | Operation::Status | Operation::Notes => by_status(answer),
+        // A status is refused for the status's sake, whatever the words are, and so are notes and payments.
+        Operation::LookUp
+        | Operation::ReadBack
+        | Operation::Status
+        | Operation::Notes
+        | Operation::ListPayments
+        | Operation::RecordPayment => by_status(answer),
         Operation::Create | Operation::Dates | Operation::Guests | Operation::Relocate => match subject(&words) {
             Some(subject) => about(subject, answer),
             None if answer.status == 409 => about(Subject::Dates, answer),

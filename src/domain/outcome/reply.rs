@@ -24,6 +24,10 @@ pub enum Operation {
     Relocate,
     /// Write its notes.
     Notes,
+    /// List its payments.
+    ListPayments,
+    /// Record the payment that was made on the site.
+    RecordPayment,
 }
 
 impl Operation {
@@ -39,6 +43,8 @@ impl Operation {
             Operation::Guests => "guests",
             Operation::Relocate => "relocate",
             Operation::Notes => "notes",
+            Operation::ListPayments => "list_payments",
+            Operation::RecordPayment => "record_payment",
         }
     }
 
@@ -46,13 +52,23 @@ impl Operation {
     pub const fn is_update(self) -> bool {
         matches!(
             self,
-            Operation::Status | Operation::Dates | Operation::Guests | Operation::Relocate | Operation::Notes
+            Operation::Status
+                | Operation::Dates
+                | Operation::Guests
+                | Operation::Relocate
+                | Operation::Notes
+                | Operation::RecordPayment
         )
+    }
+
+    /// True for what is about a reservation that Guestly holds.
+    pub const fn is_about_held(self) -> bool {
+        self.is_update() || matches!(self, Operation::ReadBack | Operation::ListPayments)
     }
 
     /// True for what only asks.
     pub const fn is_read(self) -> bool {
-        matches!(self, Operation::LookUp | Operation::ReadBack)
+        matches!(self, Operation::LookUp | Operation::ReadBack | Operation::ListPayments)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn after_look_up(
         Outcome::Unknown { sentence } => again(ErrorClass::UnknownOutcome, sentence, tries),
         // It will be refused again, and no breaker opens for it: as seldom as the settings know.
         Outcome::Refused { sentence, .. } => again(ErrorClass::UnknownOutcome, sentence, u32::MAX),
-        Outcome::Created { .. } | Outcome::Updated | Outcome::Token { .. } => {
+        Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Payments(_) | Outcome::Token { .. } => {
             again(ErrorClass::Internal, "an answer of another kind of call", tries)
         }
     }

@@ -8,6 +8,7 @@ use super::{Moment, Next, Policy, Work, later};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Aspects, Known, changed, difference, read};
 use crate::domain::outcome::{Hit, Operation, Outcome};
+use crate::domain::payment::Recording;
 use crate::domain::plan::over_there;
 use crate::domain::reservation::Reservation;
 
@@ -25,6 +26,8 @@ pub struct Learned {
     pub ended: Option<bool>,
     /// It was changed, or may have been.
     pub changed: bool,
+    /// The total that Guestly reports, a decimal in major units.
+    pub total: Option<String>,
 }
 
 /// Decides. Total: every outcome of every operation has an answer.
@@ -39,6 +42,9 @@ pub fn next_of_held(
 ) -> Next {
     match (work.operation, outcome) {
         (Operation::ReadBack, Outcome::Found(hits)) => after_read_back(work, known, hits, wanted, moment),
+        (Operation::ListPayments | Operation::RecordPayment, Outcome::Payments(notes)) => {
+            after_payments(work, notes, wanted, policy, moment)
+        }
         (_, outcome) => after_call(work, outcome, policy, moment),
     }
 }
@@ -60,7 +66,11 @@ fn after_call(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) 
     let problem = |class, sentence: &str| Problem::new(class, sentence);
     match outcome {
         // Notes are not worth a second call.
-        Outcome::Updated => Next::Changed { due: settled, read_back: work.operation != Operation::Notes },
+        Outcome::Updated { .. } => Next::Changed { due: settled, read_back: work.operation != Operation::Notes },
+        Outcome::Refused { class, sentence } if is_payment(work) => Next::Failed(problem(
+            *class,
+            &format!("the payment was not recorded: {sentence}; see guestly_sync.payment_path"),
+        )),
         Outcome::Refused { class, sentence } => Next::Failed(problem(*class, sentence)),
         // A new token: perhaps it is about the booking. Reading back tells, with the same token.
         Outcome::TokenRejected { sentence, .. } if moment.token_is_new && change => {
@@ -80,8 +90,26 @@ fn after_call(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) 
             let due = if change { settled } else { pause };
             unsure(due, true, problem(ErrorClass::UnknownOutcome, sentence))
         }
-        Outcome::Created { .. } | Outcome::Found(_) | Outcome::Token { .. } => {
+        Outcome::Created { .. } | Outcome::Found(_) | Outcome::Payments(_) | Outcome::Token { .. } => {
             unsure(settled, true, problem(ErrorClass::Internal, "an answer of another kind of call"))
+        }
+    }
+}
+
+fn is_payment(work: &Work) -> bool {
+    matches!(work.operation, Operation::ListPayments | Operation::RecordPayment)
+}
+
+/// A list without ours is reason to record it; an answer to the record without ours is no proof of anything.
+fn after_payments(work: &Work, notes: &[String], wanted: &Reservation, policy: &Policy, moment: &Moment) -> Next {
+    let listed = wanted.payment.as_ref().is_none_or(|payment| payment.is_among(notes));
+    match (listed, work.operation.is_read()) {
+        (true, true) => Next::Changed { due: moment.now, read_back: false },
+        (true, false) => Next::Changed { due: later(moment.now, policy.settle), read_back: false },
+        (false, true) => Next::Differs { due: moment.now, look_ups: work.look_ups, problem: None },
+        (false, false) => {
+            let sentence = "Guestly says yes to the record of the payment and does not list it".to_owned();
+            after_call(work, &Outcome::Unknown { sentence }, policy, moment)
         }
     }
 }
@@ -137,10 +165,15 @@ fn is_ours(hit: &Hit, known: &Known, wanted: &Reservation) -> bool {
 #[must_use]
 pub fn learned(operation: Operation, known: &Known, outcome: &Outcome, wanted: &Reservation) -> Learned {
     match outcome {
-        Outcome::Updated => {
+        Outcome::Updated { total } => {
             let ended = (operation == Operation::Status).then(|| !wanted.is_active());
             let aspects = changed(operation, wanted, &known.aspects);
-            Learned { aspects, ended, changed: true, verified: false }
+            Learned { aspects, ended, changed: true, verified: false, total: total.clone() }
+        }
+        Outcome::Payments(notes) => learned_of_payment(operation, notes, wanted),
+        // It certainly was not recorded: no need to ask again.
+        Outcome::NotSent { .. } | Outcome::Throttled { .. } if operation == Operation::RecordPayment => {
+            recording(Recording::Absent, false)
         }
         Outcome::Unavailable { .. } | Outcome::Unknown { .. } if operation.is_update() => {
             Learned { changed: true, ..Learned::default() }
@@ -150,12 +183,24 @@ pub fn learned(operation: Operation, known: &Known, outcome: &Outcome, wanted: &
                 let aspects = read(hit, wanted);
                 // Over on both sides: whoever did it, the booking may get a new one.
                 let ended = if aspects.is_over() { (!wanted.is_active()).then_some(true) } else { Some(false) };
-                Learned { aspects, verified: true, ended, changed: false }
+                Learned { aspects, verified: true, ended, changed: false, total: hit.total.clone() }
             }
             None => Learned::default(),
         },
         _ => Learned::default(),
     }
+}
+
+fn learned_of_payment(operation: Operation, notes: &[String], wanted: &Reservation) -> Learned {
+    match wanted.payment.as_ref().map(|payment| payment.is_among(notes)) {
+        Some(true) => recording(Recording::Recorded, !operation.is_read()),
+        Some(false) if operation.is_read() => recording(Recording::Absent, false),
+        _ => Learned { changed: !operation.is_read(), ..Learned::default() },
+    }
+}
+
+fn recording(recording: Recording, changed: bool) -> Learned {
+    Learned { aspects: Aspects { payment: Some(recording), ..Aspects::default() }, changed, ..Learned::default() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use super::super::tests::*;
 use super::*;
+use crate::domain::booking::{Field, Row};
 use crate::domain::error::ErrorClass::*;
+use crate::domain::payment::{LEGACY_PATH, Payment, Terms};
 
 fn known() -> Known {
     Known {
@@ -57,7 +59,10 @@ fn ended() -> Known {
 #[test]
 fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
     for operation in [Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Status] {
-        assert_eq!(call(operation, 1, &Outcome::Updated), Next::Changed { due: at(90), read_back: true });
+        assert_eq!(
+            call(operation, 1, &Outcome::Updated { total: None }),
+            Next::Changed { due: at(90), read_back: true }
+        );
         let unsure = Next::Unsure { due: at(90), counted: true, problem: problem(UnknownOutcome) };
         assert_eq!(call(operation, 1, &Outcome::Unknown { sentence: said() }), unsure, "never created, never blind");
         assert_eq!(call(operation, 1, &refused(DatesTaken)), Next::Failed(problem(DatesTaken)));
@@ -66,7 +71,7 @@ fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
 
 #[test]
 fn notes_are_not_read_back() {
-    let next = call(Operation::Notes, 1, &Outcome::Updated);
+    let next = call(Operation::Notes, 1, &Outcome::Updated { total: None });
     assert_eq!(next, Next::Changed { due: at(90), read_back: false });
 }
 
@@ -147,7 +152,7 @@ fn a_cancellation_that_was_ignored_is_no_end() {
 #[test]
 fn a_call_that_may_have_changed_something_starts_the_gap() {
     for (outcome, changed) in [
-        (Outcome::Updated, true),
+        (Outcome::Updated { total: None }, true),
         (Outcome::Unknown { sentence: said() }, true),
         (Outcome::Unavailable { retry_after: None, sentence: said() }, true),
         (Outcome::NotSent { sentence: said() }, false),
@@ -155,6 +160,73 @@ fn a_call_that_may_have_changed_something_starts_the_gap() {
     ] {
         assert_eq!(learned(Operation::Dates, &known(), &outcome, &wanted()).changed, changed, "{outcome:?}");
     }
-    let told = learned(Operation::Status, &known(), &Outcome::Updated, &cancelled());
+    let told = learned(Operation::Status, &known(), &Outcome::Updated { total: None }, &cancelled());
     assert_eq!((told.ended, told.aspects.status.as_deref()), (Some(true), Some("canceled")));
+}
+
+fn paying() -> Reservation {
+    let mut reservation = wanted();
+    let row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()] };
+    reservation.payment = Payment::of(&reservation, &row, &Terms::new("OTHER", LEGACY_PATH).0, &[]);
+    reservation
+}
+
+fn pay(operation: Operation, attempts: u32, outcome: &Outcome) -> (Next, Learned) {
+    let work = Work { operation, attempts, ..create() };
+    let next = next_of_held(&work, &known(), outcome, &paying(), &policy(), &moment(0));
+    (next, learned(operation, &known(), outcome, &paying()))
+}
+
+#[test]
+fn a_payment_is_recorded_only_after_a_list_without_it() {
+    use Operation::{ListPayments, RecordPayment};
+    let ours = Outcome::Payments(vec![
+        "by hand".to_owned(),
+        paying().payment.unwrap().body()["note"].as_str().unwrap().to_owned(),
+    ]);
+    let others = Outcome::Payments(vec!["by hand".to_owned()]);
+    let told = |recording, changed| Learned {
+        aspects: Aspects { payment: Some(recording), ..Aspects::default() },
+        changed,
+        ..Learned::default()
+    };
+    let done = |due| Next::Changed { due: at(due), read_back: false };
+    assert_eq!(pay(ListPayments, 1, &ours), (done(0), told(Recording::Recorded, false)));
+    let absent = Next::Differs { due: at(0), look_ups: create().look_ups, problem: None };
+    assert_eq!(pay(ListPayments, 1, &others), (absent, told(Recording::Absent, false)));
+    assert_eq!(pay(RecordPayment, 1, &ours), (done(90), told(Recording::Recorded, true)));
+    let dropped = pay(RecordPayment, 1, &others);
+    assert!(
+        matches!(&dropped.0, Next::Unsure { due, .. } if *due == at(90)),
+        "a yes without it is no proof: {dropped:?}"
+    );
+    assert_eq!(dropped.1, Learned { changed: true, ..Learned::default() });
+}
+
+#[test]
+fn a_record_that_may_have_taken_effect_is_asked_for_and_one_that_cannot_have_is_not() {
+    let lost = pay(Operation::RecordPayment, 1, &Outcome::Unknown { sentence: said() });
+    assert!(matches!(lost.0, Next::Unsure { .. }), "{lost:?}");
+    assert_eq!(lost.1.aspects.payment, None, "it stays sent, as it was written before the call left");
+    for outcome in [Outcome::NotSent { sentence: said() }, Outcome::Throttled { retry_after: None, sentence: said() }] {
+        assert_eq!(
+            pay(Operation::RecordPayment, 1, &outcome).1.aspects.payment,
+            Some(Recording::Absent),
+            "{outcome:?}"
+        );
+    }
+    let (Next::Failed(problem), _) = pay(Operation::RecordPayment, 1, &refused(Refused)) else { panic!() };
+    assert!(
+        problem.sentence.contains("payment was not recorded") && problem.sentence.contains("payment_path"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn the_total_is_learned_from_every_answer_that_has_it() {
+    let total = || Some("452.00".to_owned());
+    let updated = learned(Operation::Dates, &known(), &Outcome::Updated { total: total() }, &wanted());
+    assert_eq!(updated.total, total());
+    let found = Outcome::Found(vec![Hit { total: total(), ..hit() }]);
+    assert_eq!(learned(Operation::ReadBack, &known(), &found, &wanted()).total, total());
 }

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use super::Job;
 use crate::domain::error::Problem;
 use crate::domain::held::{Aspects, difference, read};
-use crate::domain::outcome::{Hit, Outcome};
+use crate::domain::outcome::{Hit, Operation, Outcome};
+use crate::domain::payment::Recording;
 use crate::domain::transition::{Learned, Next, learned};
 use crate::pg::bookings::WriteBack;
 use crate::pg::queue::{Held, Kept};
@@ -15,14 +16,20 @@ type Rows = (Option<Kept>, Option<Held>, Option<WriteBack>, Option<Problem>);
 
 impl Job {
     /// What Guestly holds after a create or its look-up.
-    pub(super) fn made(&self, reservation_id: String, adopted: bool, found: Option<&Hit>) -> Held {
+    pub(super) fn made(&self, reservation_id: String, adopted: bool, found: Option<&Hit>, outcome: &Outcome) -> Held {
         let asked = self.reservation.aspects();
-        // A create takes no notes.
-        let asked = Aspects { notes: Some(String::new()), ..asked };
+        // A create takes no notes and no payment.
+        let payment = self.reservation.payment.as_ref().map(|_| Recording::Due);
+        let asked = Aspects { notes: Some(String::new()), payment, ..asked };
         let aspects = found.map_or_else(|| asked.clone(), |hit| read(hit, &self.reservation).over(&asked));
         let origin = found.map(|hit| hit.origin_id.as_deref() == Some(&self.reservation.origin_id));
-        let learned = Learned { aspects, verified: origin.unwrap_or(true), ended: Some(false), changed: true };
-        Held { reservation_id, code: self.reservation.code.clone(), adopted, learned }
+        let total = match (found, outcome) {
+            (Some(hit), _) => hit.total.clone(),
+            (None, Outcome::Created { total, .. }) => total.clone(),
+            _ => None,
+        };
+        let learned = Learned { aspects, verified: origin.unwrap_or(true), ended: Some(false), changed: true, total };
+        Held { reservation_id, code: self.reservation.code.clone(), adopted, learned, paid: self.paid() }
     }
 
     /// A row that is due again as it was.
@@ -46,7 +53,8 @@ impl Job {
         let known = self.due.known.clone().unwrap_or_default();
         let learned = learned(self.operation, &known, outcome, &self.reservation);
         let told = learned != Learned::default();
-        let held = Held { reservation_id: known.reservation_id, code: known.code, adopted: false, learned };
+        let paid = self.paid();
+        let held = Held { reservation_id: known.reservation_id, code: known.code, adopted: false, learned, paid };
         let held = Some(held).filter(|_| told);
         let counting = |counted| if counted { tries } else { self.due.attempts };
         let kept = match next {
@@ -74,7 +82,9 @@ impl Job {
                 ..same
             },
             Next::Differs { due, look_ups, problem } => {
-                Kept { state: "waiting", due: Some(due), look_ups, look_up_first: false, problem, ..same }
+                // Reading back ends a doubt; a list of payments says nothing of the rest.
+                let in_doubt = self.due.in_doubt && self.operation != Operation::ReadBack;
+                Kept { state: "waiting", due: Some(due), look_ups, look_up_first: in_doubt, problem, ..same }
             }
             Next::Settled => {
                 let write = WriteBack::synced(id, &self.reservation_id(), tries);
@@ -91,6 +101,11 @@ impl Job {
         };
         let problem = kept.problem.clone();
         (Some(kept), held, None, problem)
+    }
+
+    /// What the guest paid; of a booking that is over, nobody compares it with Guestly's total.
+    fn paid(&self) -> Option<f64> {
+        self.reservation.is_active().then_some(self.reservation.booking.total)
     }
 
     /// With what was learned, nothing differs.

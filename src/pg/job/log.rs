@@ -19,11 +19,14 @@ pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
     match (outcome, next) {
         (_, Next::Synced { adopted: true, .. }) => "adopted",
         (Outcome::Created { .. }, _) => "created",
-        (Outcome::Updated, _) => "changed",
+        (Outcome::Updated { .. }, _) => "changed",
         (Outcome::Found(_), Next::Settled) => "confirmed",
         (Outcome::Found(_), Next::Differs { .. }) => "differs",
         (Outcome::Found(hits), _) if hits.is_empty() => "not_found",
         (Outcome::Found(_), _) => "found",
+        (Outcome::Payments(_), Next::Changed { .. }) => "recorded",
+        (Outcome::Payments(_), Next::Differs { .. }) => "not_recorded",
+        (Outcome::Payments(_), _) => "unknown",
         (Outcome::Token { .. }, _) => "token",
         (Outcome::Refused { .. }, _) => "refused",
         (Outcome::TokenRejected { .. }, _) => "rejected",
@@ -37,7 +40,6 @@ pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
 /// The log's row for a token request.
 pub fn token_attempt(outcome: &Outcome, trace: Trace) -> Attempt {
     let problem = match outcome {
-        Outcome::Token { .. } | Outcome::Created { .. } | Outcome::Updated | Outcome::Found(_) => None,
         Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => {
             Some((ErrorClass::Credentials, sentence))
         }
@@ -46,6 +48,7 @@ pub fn token_attempt(outcome: &Outcome, trace: Trace) -> Attempt {
             Some((ErrorClass::Unavailable, sentence))
         }
         Outcome::Unknown { sentence } => Some((ErrorClass::UnknownOutcome, sentence)),
+        _ => None,
     };
     Attempt {
         booking_id: None,

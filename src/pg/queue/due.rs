@@ -6,6 +6,7 @@ use pgrx::datum::DatumWithOid;
 use super::{Due, seconds, time};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Aspects, Known, Party};
+use crate::domain::payment::Recording;
 use crate::pg::session::Result;
 use crate::pg::statement::{self, Tuple};
 
@@ -60,6 +61,7 @@ fn known(row: &Tuple) -> Result<Option<Known>> {
             check_out: day(KNOWN + 5)?,
             party,
             notes: row.get(KNOWN + 13)?,
+            payment: row.get::<String>(KNOWN + 14)?.and_then(|name| Recording::parse(&name)),
         },
         verified: row.get(KNOWN + 10)?.unwrap_or_default(),
         ended: row.get(KNOWN + 11)?.unwrap_or_default(),

@@ -6,6 +6,7 @@ use pgrx::datum::DatumWithOid;
 
 use super::{Held, column, signed};
 use crate::domain::held::Party;
+use crate::domain::payment::Recording;
 use crate::pg::session::Result;
 use crate::pg::statement;
 
@@ -17,7 +18,7 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
     let aspects = |row: &(String, Held)| row.1.learned.aspects.clone();
     let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
     let count = |row: &(String, Held), of: fn(Party) -> u32| row.1.learned.aspects.party.map(|party| signed(of(party)));
-    let args: [DatumWithOid; 16] = [
+    let args: [DatumWithOid; 19] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1.reservation_id.clone()).into(),
         column(rows, |row| row.1.code.clone()).into(),
@@ -34,8 +35,19 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
         column(rows, |row| row.1.learned.ended).into(),
         column(rows, |row| row.1.learned.changed).into(),
         column(rows, |row| aspects(row).notes).into(),
+        column(rows, |row| aspects(row).payment.map(Recording::as_str)).into(),
+        column(rows, |row| row.1.learned.total.clone()).into(),
+        column(rows, |row| row.1.paid).into(),
     ];
     statement::run(include_str!("../../../sql/queries/keep.sql"), &args)
+}
+
+/// Before the payments of these bookings are recorded: whatever comes of it, they are asked for before they are recorded again.
+pub fn payments_sent(ids: Vec<String>) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    statement::run(include_str!("../../../sql/queries/payments_sent.sql"), &[ids.into()])
 }
 
 /// Queues the bookings whose data changed, as far as that matters.

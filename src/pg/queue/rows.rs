@@ -97,6 +97,8 @@ pub struct Held {
     pub adopted: bool,
     /// What a call told; what it did not tell stays as it was.
     pub learned: Learned,
+    /// What the guest paid, to be compared with the total that Guestly reports.
+    pub paid: Option<f64>,
 }
 
 /// May this server send?

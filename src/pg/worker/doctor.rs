@@ -63,9 +63,7 @@ impl Worker {
             Some(
                 Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } | Outcome::Unknown { sentence },
             ) => ("fail", sentence.clone()),
-            Some(Outcome::Created { .. } | Outcome::Updated | Outcome::Token { .. }) => {
-                ("fail", "an answer of another kind of call".to_owned())
-            }
+            Some(_) => ("fail", "an answer of another kind of call".to_owned()),
             None => ("fail", self.why_not()),
         };
         self.in_transaction(|_| memory::answer_doctor(status, &words));

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{Tag, Worker};
 use crate::domain::lane;
 use crate::domain::outcome::{Operation, Outcome, Reply, classify};
+use crate::domain::price;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
 use crate::pg::job::{Trace, token_attempt};
@@ -81,7 +82,8 @@ impl Worker {
                 if had_token && self.lane.token.is_none() {
                     self.in_transaction(|_| memory::drop_token());
                 }
-                let change = job.change(&outcome, next, trace);
+                let mut change = job.change(&outcome, next, trace);
+                change.price = self.price_difference(&change);
                 self.note(&change, wall);
                 self.unrecorded.push(change);
             }
@@ -102,6 +104,12 @@ impl Worker {
             http_status: answer.map(|answer| answer.status),
             request_id: answer.and_then(|answer| answer.request_id.clone()),
         }
+    }
+
+    /// Guestly's total against what was paid, where the call told it.
+    fn price_difference(&self, change: &Change) -> Option<String> {
+        let held = change.held.as_ref()?;
+        price::apart(held.learned.total.as_deref()?, held.paid?, self.settings.money.price_tolerance)
     }
 
     fn note(&mut self, change: &Change, wall: DateTime<Utc>) {

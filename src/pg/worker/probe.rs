@@ -9,7 +9,7 @@ use super::Worker;
 use crate::pg::bookings::{Bookings, Probed};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::paid_statuses;
-use crate::pg::{alerts, queue};
+use crate::pg::{alerts, queue, sys};
 
 /// Bookings that one sweep queues.
 const SWEEP_BATCH: i64 = 1_000;
@@ -39,6 +39,8 @@ impl Worker {
             self.bookings = None;
         }
         self.prune(now);
+        // Where nothing is sent, no turn would tell the server of the scans and of what was pruned.
+        sys::report_statistics(true);
     }
 
     /// What was found, and why the table of bookings could not be looked at.

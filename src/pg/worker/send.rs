@@ -72,7 +72,7 @@ impl Worker {
         let body = request.body.as_ref().map(mask_personal).unwrap_or_default();
         log!("guestly_sync test mode: {} {} {body}", request.method.as_str(), request.path);
         let reservation_id = format!("{TEST_PREFIX}{}", job.reservation.code);
-        let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None };
+        let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None, total: None };
         let next = Next::Synced { reservation_id, adopted: false, warning: None, found: None };
         let trace = Trace { started: Utc::now(), ..Trace::default() };
         self.unrecorded.push(job.change(&outcome, next, trace));

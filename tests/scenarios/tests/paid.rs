@@ -158,8 +158,13 @@ fn what_is_rolled_back_was_never_paid() {
 fn bookings_that_were_paid_before_are_left_alone() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "100ms"));
     host::add_sync_columns(&site);
-    let old = host::make_bookings(&site, 5);
+    let old = host::make_bookings(&site, 8);
     host::pay(&site, &old[..3]);
+    host::pay(&site, &old[5..]);
+    // Whatever the status of an old row says.
+    for (id, status) in old[5..].iter().zip(["'failed'", "NULL", "'synced'"]) {
+        site.sql(&format!("UPDATE bookings SET guestly_sync_status = {status} WHERE id = '{id}'"));
+    }
     host::create_extension(&site);
     host::map_listings(&site);
     host::pay_by_webhook(&site, &old[0]);
@@ -173,7 +178,7 @@ fn bookings_that_were_paid_before_are_left_alone() {
                        status = 'confirmed' WHERE id = '{}'",
         old[4]
     ));
-    site.wait_for_status(&old[3..], "synced");
+    site.wait_for_status(&old[3..5], "synced");
     site.wait_drained();
     assert_eq!(site.sim.state().len(), 2);
     for id in &old[..3] {
@@ -181,6 +186,10 @@ fn bookings_that_were_paid_before_are_left_alone() {
         assert_eq!((&row["guestly_sync_status"], &row["guestly_sync_attempts"]), (&json!("pending"), &json!(0)));
         let why: String = site.query_one(&format!("SELECT detail FROM guestly_timeline('{id}'::uuid)"));
         assert!(why.contains("paid before the extension was attached") && why.contains("guestly_sync("), "{why}");
+    }
+    for id in &old[5..] {
+        let row = site.row(id);
+        assert_eq!((&row["guestly_sync_attempts"], &row["guestly_reservation_id"]), (&json!(0), &json!(null)), "{row}");
     }
     let sent: String = site.query_one(&format!("SELECT guestly_sync('{}'::uuid)", old[2]));
     assert_eq!(sent, "queued");

@@ -91,6 +91,7 @@ fn calls_that_are_rejected_whatever_the_token_stop_the_lane_instead_of_burning_t
         SOON,
         "SELECT ready + unknown = 7 AND failed = 0, ready || '+' || unknown FROM guestly.status",
     );
+    site.worker_took_a_turn();
     assert_eq!((site.sim.calls("token"), &site.sim.metrics()["requests"]), (asked, &calls), "the lane stands still");
     assert_eq!(doctor(&site, "credentials")[0], "fail");
     site.sim.assert_no_violation();
@@ -121,6 +122,7 @@ fn a_capped_token_request_is_not_repeated_and_the_doctor_says_until_when() {
     site.paid_booking();
     site.wait_for("all to wait", SOON, "SELECT ready = 4, ready::text FROM guestly.status");
     site.wait_for_worker(&site);
+    site.worker_took_a_turn();
     assert_eq!(site.sim.calls("token"), 1);
     let until: String = site.query_one("SELECT to_char(clock_timestamp() + interval '29 minutes', 'YYYY-MM-DD HH24:')");
     let later: String = site.query_one("SELECT to_char(clock_timestamp() + interval '31 minutes', 'YYYY-MM-DD HH24:')");
@@ -142,6 +144,7 @@ fn five_tokens_in_a_day_are_all_that_is_asked_for_and_the_doctor_says_when_the_n
     }
     ids.push(site.paid_booking());
     site.wait_for("it to wait", SOON, "SELECT ready = 1 AND worker_pid IS NOT NULL, ready::text FROM guestly.status");
+    site.worker_took_a_turn();
     let [status, detail, fix] = doctor(&site, "tokens");
     let free: String = site.query_one("SELECT to_char(clock_timestamp() + interval '24 hours', 'YYYY-MM-DD')");
     assert!(status == "warn" && detail.starts_with("5 asked for") && fix.contains(&free), "{detail}; {fix}");

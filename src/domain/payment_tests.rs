@@ -1,0 +1,97 @@
+//! Unit tests of `domain::payment`: what is recorded, and what can never be.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::domain::booking::{Booking, Labels};
+use crate::domain::reservation::Tables;
+
+fn terms() -> Terms {
+    Terms::new("OTHER", LEGACY_PATH).0
+}
+
+fn row(id: &str, values: &[(Field, &str)]) -> Row {
+    let mut row = Row { booking_id: id.to_owned(), values: vec![None; Field::ALL.len()] };
+    let usual = [
+        (Field::Reference, "FLAT-000001"),
+        (Field::Property, "flat-1"),
+        (Field::GuestFirstName, "Ada"),
+        (Field::GuestLastName, "Example"),
+        (Field::GuestEmail, "ada@example.org"),
+        (Field::CheckIn, "2027-05-10"),
+        (Field::CheckOut, "2027-05-14"),
+        (Field::Adults, "2"),
+        (Field::Total, "420.50"),
+        (Field::Status, "confirmed"),
+        (Field::PaymentStatus, "paid"),
+    ];
+    for (field, value) in usual.iter().chain(values) {
+        row.values[*field as usize] = Some((*value).to_owned());
+    }
+    row
+}
+
+fn payment(row: &Row) -> Option<Payment> {
+    let pair = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
+    let tables = Tables { listings: pair("flat-1", "L1"), statuses: pair("confirmed", "confirmed") };
+    let booking = Booking::parse(row, &Labels::default()).unwrap();
+    let reservation = Reservation::map(booking, &tables, "website").unwrap();
+    Payment::of(&reservation, row, &terms(), &["paid".to_owned()])
+}
+
+#[test]
+fn the_note_names_payment_and_booking_and_is_found_again() {
+    let ours = payment(&row("7", &[(Field::PaymentReference, "pi_example")])).unwrap();
+    let body = ours.body();
+    assert_eq!(body["note"], "Payment pi_example, booking FLAT-000001, (guestly_sync 7)");
+    assert_eq!((&body["amount"], &body["paymentMethod"]["method"]), (&json!(420.5), &json!("OTHER")));
+    assert!(body.get("paidAt").is_none() && body.get("shouldBePaidAt").is_none(), "no time that could lie ahead");
+    assert_eq!(ours.path("a/b"), "/reservations/a%2Fb/payments");
+    let listed = |note: &str| vec!["by hand".to_owned(), note.to_owned()];
+    assert!(ours.is_among(&listed(body["note"].as_str().unwrap())));
+    let seventy = payment(&row("77", &[])).unwrap();
+    assert!(!ours.is_among(&listed(seventy.body()["note"].as_str().unwrap())), "another booking's");
+    assert!(!ours.is_among(&[]));
+}
+
+#[test]
+fn a_note_fits_whatever_the_host_calls_the_payment() {
+    let long = "x".repeat(2_000);
+    let body = payment(&row("7", &[(Field::PaymentReference, &long), (Field::Reference, &long)])).unwrap().body();
+    assert!(body["note"].as_str().unwrap().chars().count() <= 500);
+}
+
+#[test]
+fn nothing_to_pay_is_no_payment_and_what_is_unpaid_says_so() {
+    assert_eq!(payment(&row("7", &[(Field::Total, "0.00")])), None);
+    assert!(!payment(&row("7", &[(Field::PaymentStatus, "processing")])).unwrap().paid);
+}
+
+#[test]
+fn a_method_that_can_charge_a_card_is_never_used() {
+    for method in ["STRIPE", " credit ", "Cash", "DEBIT", "ECHECK", "AMARYLLIS"] {
+        let (terms, wrong) = Terms::new(method, LEGACY_PATH);
+        assert_eq!(terms.method, "OTHER", "{method}");
+        assert!(wrong.unwrap().contains("can charge a card"), "{method}");
+    }
+    assert_eq!(Terms::new("bank_transfer", LEGACY_PATH).0.method, "BANK_TRANSFER");
+    assert_eq!(Terms::new("", LEGACY_PATH), (terms(), None));
+}
+
+#[test]
+fn a_path_without_the_reservation_is_not_used() {
+    for path in ["", "/payments", "https://elsewhere.example/{id}"] {
+        let (terms, wrong) = Terms::new("OTHER", path);
+        assert_eq!(terms.path, LEGACY_PATH, "{path}");
+        assert!(wrong.is_some());
+    }
+    assert_eq!(Terms::new("OTHER", "/payments/recorded/{id}").0.path, "/payments/recorded/{id}");
+}
+
+#[test]
+fn stored_names_are_read_back() {
+    for recording in [Recording::Due, Recording::Absent, Recording::Sent, Recording::Recorded] {
+        assert_eq!(Recording::parse(recording.as_str()), Some(recording));
+    }
+    assert_eq!(Recording::parse(""), None);
+}

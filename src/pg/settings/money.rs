@@ -1,0 +1,68 @@
+//! The settings about money: recording payments, and prices that differ. Part of `settings`: main thread only.
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+use super::{Text, string, text};
+use crate::domain::payment::Terms;
+
+static RECORD_PAYMENT: GucSetting<bool> = GucSetting::<bool>::new(false);
+// The only method of Guesty's that certainly charges nobody.
+static PAYMENT_METHOD_NAME: Text = Text::new(Some(c"OTHER"));
+// Ends on 2027-03-01; the path of its successor is not public yet.
+static PAYMENT_PATH: Text = Text::new(Some(c"/reservations/{id}/payments"));
+static PRICE_TOLERANCE: GucSetting<f64> = GucSetting::<f64>::new(1.0);
+
+/// Defines them.
+pub(super) fn init() {
+    GucRegistry::define_bool_guc(
+        c"guestly_sync.record_payment",
+        c"Records in Guestly what the guest paid on the site, for bookings that are sent from then on.",
+        c"",
+        &RECORD_PAYMENT,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    let empty = GucFlags::default();
+    text(
+        c"guestly_sync.payment_method_name",
+        c"Guesty's payment method for it; never one that charges a card.",
+        &PAYMENT_METHOD_NAME,
+        empty,
+    );
+    text(
+        c"guestly_sync.payment_path",
+        c"Where payments are listed and recorded, below base_url; {id} is the reservation.",
+        &PAYMENT_PATH,
+        empty,
+    );
+    GucRegistry::define_float_guc(
+        c"guestly_sync.price_tolerance",
+        c"By how much Guestly's total may differ from what was paid without an alert, in the booking's currency.",
+        c"",
+        &PRICE_TOLERANCE,
+        0.0,
+        1e9,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+}
+
+/// What is done about money.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Money {
+    /// How payments are recorded; none: they are not.
+    pub payments: Option<Terms>,
+    /// What of the settings of payments cannot be used, in words.
+    pub problem: Option<String>,
+    /// In the booking's currency, major units.
+    pub price_tolerance: f64,
+}
+
+impl Money {
+    /// The settings as they are now.
+    pub fn load() -> Self {
+        let (terms, problem) = Terms::new(&string(&PAYMENT_METHOD_NAME), &string(&PAYMENT_PATH));
+        let payments = RECORD_PAYMENT.get().then_some(terms);
+        Self { problem: problem.filter(|_| payments.is_some()), payments, price_tolerance: PRICE_TOLERANCE.get() }
+    }
+}
