@@ -27,6 +27,7 @@ const ADMIN_FUNCTIONS: [&str; 13] = [
     "guestly_test_alert",
     "guestly_timeline",
     "status_row",
+    "backfill_row",
 ];
 
 /// A site whose default privileges hand everything out, in every schema; the extension in this one.
