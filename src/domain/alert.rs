@@ -39,7 +39,7 @@ pub enum AlertKind {
     Stale,
     /// Guestly holds two reservations of one booking.
     TwoReservations,
-    /// The booking was deleted while its outcome at Guestly was unknown.
+    /// The booking was deleted, and Guestly holds it or may hold it.
     Deleted,
     /// The total that Guestly reports is not what was paid.
     PriceDiffers,
