@@ -43,8 +43,7 @@ use Event::{Failed, Processing, Refunded, RefundedAndCancelled, Succeeded};
 /// The handler's one statement for one event, as it comes through PostgREST.
 #[track_caller]
 fn hear(site: &Site, role: &str, id: &str, event: Event) {
-    let intent: String =
-        site.query_one(&format!("SELECT stripe_payment_intent_id FROM bookings WHERE id = '{id}'"));
+    let intent: String = site.query_one(&format!("SELECT stripe_payment_intent_id FROM bookings WHERE id = '{id}'"));
     let update = format!("UPDATE bookings SET {} WHERE stripe_payment_intent_id = '{intent}'", event.columns());
     let found = format!("DO $$ DECLARE found uuid; BEGIN {update} RETURNING id INTO STRICT found; END $$");
     if let Err(error) = site.try_sql_as(role, &found) {
@@ -206,7 +205,12 @@ fn a_refund_that_overtakes_the_success_leaves_what_the_booking_says_last() {
     wait_at_rest(&site);
     hear(&site, "service_role", &ids[0], Succeeded);
     wait_at_rest(&site);
-    let active = site.sim.state().iter().filter(|row| row["originId"] == ids[0].as_str() && row["status"] == "confirmed").count();
+    let active = site
+        .sim
+        .state()
+        .iter()
+        .filter(|row| row["originId"] == ids[0].as_str() && row["status"] == "confirmed")
+        .count();
     assert_eq!((active, site.booking(&ids[0]).status.as_str()), (1, "synced"));
     site.sim.assert_no_violation();
 }
