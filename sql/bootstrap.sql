@@ -48,6 +48,7 @@ CREATE TABLE guestly.queue (
     verdict       text,
     error_class   text,
     error         text,
+    backfill      timestamptz,
     CHECK (state <> 'sending' OR (claim IS NOT NULL AND operation IS NOT NULL)),
     CHECK (state <> 'failed' OR error_class IS NOT NULL)
 );
@@ -74,6 +75,7 @@ COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since d
 COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
 COMMENT ON COLUMN guestly.queue.creates IS 'creates of this booking whose outcome was never known';
+COMMENT ON COLUMN guestly.queue.backfill IS 'the guestly_backfill() that queued it: its row of guestly.backfills';
 
 CREATE TABLE guestly.reservations (
     booking_id        text        PRIMARY KEY,
@@ -158,6 +160,12 @@ CREATE TABLE guestly.old_bookings (
     booking_id text PRIMARY KEY
 );
 COMMENT ON TABLE guestly.old_bookings IS 'bookings that were paid before the attachment: never sent by a trigger or the sweep, only by guestly_sync or guestly_backfill';
+
+CREATE TABLE guestly.backfills (
+    started_at timestamptz PRIMARY KEY,
+    bookings   bigint      NOT NULL
+);
+COMMENT ON TABLE guestly.backfills IS 'one row per guestly_backfill() that queued bookings, and how many: what guestly.status measures progress by';
 
 CREATE TABLE guestly.withdrawn (
     booking_id   text        PRIMARY KEY,

@@ -19,21 +19,22 @@ END $$;
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
 -- asked first, since an earlier life of the booking may have got through. Gives those that it queued; their rows say nothing of
 -- it yet. The worker does this too, with bookings that were mended.
-CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS text[]
+CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
+                                backfill timestamptz DEFAULT NULL) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     queued text[];
 BEGIN
     WITH written AS (
-        INSERT INTO guestly.queue AS q (booking_id, arrival, force, look_up_first)
-        SELECT n.id, n.arrival, forced, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
+        INSERT INTO guestly.queue AS q (booking_id, arrival, force, backfill, look_up_first)
+        SELECT n.id, n.arrival, forced, requeue.backfill, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
                                         OR EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = n.id)
         FROM unnest(ids, arrivals) AS n (id, arrival)
         ON CONFLICT (booking_id) DO UPDATE
         SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
             force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
-            look_ups = 0, verdict = NULL,
+            look_ups = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
             error_class = NULL, error = NULL
         WHERE q.state IN ('ready', 'waiting', 'failed')
         RETURNING q.booking_id
@@ -44,11 +45,12 @@ BEGIN
 END $$;
 
 -- The same for people, with their rows; how many.
-CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
+                                     backfill timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first);
+    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first, backfill);
 BEGIN
     PERFORM guestly.mark_pending(queued);
     PERFORM guestly.wake_worker();
@@ -195,27 +197,34 @@ AS $$
     FROM guestly.installations i CROSS JOIN guestly.this_installation() t
 $$;
 
--- Bookings that were paid before the attachment, or synced in test mode, or that a restore lost sight of.
+-- Bookings that were paid before the attachment, or synced in test mode, or that a restore lost sight of. A stay that is over
+-- blocks no calendar any more, and Guestly takes none.
 CREATE FUNCTION guestly_backfill(since timestamptz DEFAULT NULL, dry_run boolean DEFAULT true)
 RETURNS TABLE (booking_id text, reference text, action text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    found jsonb := (SELECT jsonb_agg(jsonb_build_object('id', p.booking_id, 'reference', p.reference, 'arrival', p.arrival,
+    started timestamptz := clock_timestamp();
+    found jsonb := (SELECT jsonb_agg(jsonb_build_object('id', p.booking_id, 'reference', p.reference, 'arrival', p.arrival, 'over', o.over,
                                                         'queued', EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id))
-                                     ORDER BY p.arrival, p.booking_id)
+                                     ORDER BY o.over, p.arrival NULLS FIRST, p.booking_id)
                     FROM guestly.paid_bookings(extract(epoch FROM since)::double precision) p
+                    CROSS JOIN LATERAL (SELECT coalesce(p.departure::date < current_date, false) AS over) o
                     WHERE (coalesce(p.reservation_id, '') = '' OR p.reservation_id LIKE 'test-%')
                       AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id AND r.reservation_id NOT LIKE 'test-%'));
 BEGIN
     IF NOT dry_run THEN
-        PERFORM guestly.queue_afresh(array_agg(f.id), array_agg(f.arrival), false, true)
-        FROM jsonb_to_recordset(found) AS f (id text, arrival date, queued boolean) WHERE NOT f.queued HAVING count(*) > 0;
+        PERFORM guestly.queue_afresh(array_agg(f.id), array_agg(f.arrival), false, true, started)
+        FROM jsonb_to_recordset(found) AS f (id text, arrival date, over boolean, queued boolean) WHERE NOT f.queued AND NOT f.over HAVING count(*) > 0;
+        INSERT INTO guestly.backfills AS b (started_at, bookings)
+        SELECT started, count(*) FROM guestly.queue q WHERE q.backfill = started HAVING count(*) > 0
+        ON CONFLICT (started_at) DO UPDATE SET bookings = excluded.bookings;
     END IF;
     RETURN QUERY
-    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'in the queue already' WHEN dry_run THEN 'would be queued' ELSE 'queued' END
-    FROM jsonb_to_recordset(found) AS f (id text, reference text, queued boolean);
+    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'in the queue already' WHEN f.over THEN 'left out: the stay is over'
+                                   WHEN dry_run THEN 'would be queued' ELSE 'queued' END
+    FROM jsonb_to_recordset(found) AS f (id text, reference text, over boolean, queued boolean);
 END $$;
 COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'paid bookings that have no reservation: lists them, or queues them with dry_run => false, nearest arrival first';
 

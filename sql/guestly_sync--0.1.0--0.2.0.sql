@@ -52,10 +52,20 @@ ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
 ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
+ALTER TABLE guestly.queue ADD COLUMN backfill timestamptz;
+COMMENT ON COLUMN guestly.queue.backfill IS 'the guestly_backfill() that queued it: its row of guestly.backfills';
+CREATE TABLE guestly.backfills (
+    started_at timestamptz PRIMARY KEY,
+    bookings   bigint      NOT NULL
+);
+COMMENT ON TABLE guestly.backfills IS 'one row per guestly_backfill() that queued bookings, and how many: what guestly.status measures progress by';
+
 DROP FUNCTION guestly.add_triggers(regclass, text, text, text);
+DROP FUNCTION guestly.queue_afresh(text[], date[], boolean, boolean);
 DROP FUNCTION guestly.paid_bookings(double precision);
+
 CREATE FUNCTION guestly.paid_bookings(since double precision DEFAULT NULL)
-RETURNS TABLE (booking_id text, reservation_id text, arrival text, reference text, payment_status text)
+RETURNS TABLE (booking_id text, reservation_id text, arrival text, departure text, reference text, payment_status text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'paid_bookings_wrapper';
 
 
@@ -344,21 +354,22 @@ COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of 
 -- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
 -- asked first, since an earlier life of the booking may have got through. Gives those that it queued; their rows say nothing of
 -- it yet. The worker does this too, with bookings that were mended.
-CREATE OR REPLACE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS text[]
+CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
+                                backfill timestamptz DEFAULT NULL) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     queued text[];
 BEGIN
     WITH written AS (
-        INSERT INTO guestly.queue AS q (booking_id, arrival, force, look_up_first)
-        SELECT n.id, n.arrival, forced, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
+        INSERT INTO guestly.queue AS q (booking_id, arrival, force, backfill, look_up_first)
+        SELECT n.id, n.arrival, forced, requeue.backfill, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
                                         OR EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = n.id)
         FROM unnest(ids, arrivals) AS n (id, arrival)
         ON CONFLICT (booking_id) DO UPDATE
         SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
             force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
-            look_ups = 0, verdict = NULL,
+            look_ups = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
             error_class = NULL, error = NULL
         WHERE q.state IN ('ready', 'waiting', 'failed')
         RETURNING q.booking_id
@@ -369,11 +380,12 @@ BEGIN
 END $$;
 
 -- The same for people, with their rows; how many.
-CREATE OR REPLACE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
+                                     backfill timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first);
+    queued CONSTANT text[] := guestly.requeue(ids, arrivals, forced, look_first, backfill);
 BEGIN
     PERFORM guestly.mark_pending(queued);
     PERFORM guestly.wake_worker();
@@ -479,6 +491,37 @@ BEGIN
     END IF;
 END $$;
 
+-- Bookings that were paid before the attachment, or synced in test mode, or that a restore lost sight of. A stay that is over
+-- blocks no calendar any more, and Guestly takes none.
+CREATE OR REPLACE FUNCTION guestly_backfill(since timestamptz DEFAULT NULL, dry_run boolean DEFAULT true)
+RETURNS TABLE (booking_id text, reference text, action text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    started timestamptz := clock_timestamp();
+    found jsonb := (SELECT jsonb_agg(jsonb_build_object('id', p.booking_id, 'reference', p.reference, 'arrival', p.arrival, 'over', o.over,
+                                                        'queued', EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id))
+                                     ORDER BY o.over, p.arrival NULLS FIRST, p.booking_id)
+                    FROM guestly.paid_bookings(extract(epoch FROM since)::double precision) p
+                    CROSS JOIN LATERAL (SELECT coalesce(p.departure::date < current_date, false) AS over) o
+                    WHERE (coalesce(p.reservation_id, '') = '' OR p.reservation_id LIKE 'test-%')
+                      AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id AND r.reservation_id NOT LIKE 'test-%'));
+BEGIN
+    IF NOT dry_run THEN
+        PERFORM guestly.queue_afresh(array_agg(f.id), array_agg(f.arrival), false, true, started)
+        FROM jsonb_to_recordset(found) AS f (id text, arrival date, over boolean, queued boolean) WHERE NOT f.queued AND NOT f.over HAVING count(*) > 0;
+        INSERT INTO guestly.backfills AS b (started_at, bookings)
+        SELECT started, count(*) FROM guestly.queue q WHERE q.backfill = started HAVING count(*) > 0
+        ON CONFLICT (started_at) DO UPDATE SET bookings = excluded.bookings;
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'in the queue already' WHEN f.over THEN 'left out: the stay is over'
+                                   WHEN dry_run THEN 'would be queued' ELSE 'queued' END
+    FROM jsonb_to_recordset(found) AS f (id text, reference text, over boolean, queued boolean);
+END $$;
+COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'paid bookings that have no reservation: lists them, or queues them with dry_run => false, nearest arrival first';
+
 -- A row of the log in plain words.
 CREATE OR REPLACE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -581,7 +624,16 @@ AS $$
     LEFT JOIN guestly.pause p ON true
 $$;
 
-CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row();
+-- Of the backfills under way, or, where none is, of the last one: how many of their bookings wait still, and how many there were.
+CREATE FUNCTION guestly.backfill_row() RETURNS TABLE (backfill_left bigint, backfill_total bigint)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT q.waiting, (SELECT coalesce(sum(b.bookings), 0)::bigint FROM guestly.backfills b
+                       WHERE b.started_at >= coalesce(q.since, (SELECT max(l.started_at) FROM guestly.backfills l)))
+    FROM (SELECT count(*) AS waiting, min(backfill) AS since FROM guestly.queue WHERE backfill IS NOT NULL AND state <> 'failed') q
+$$;
+
+CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
 COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
 
 -- The doctor's rows about alert mails.
@@ -713,7 +765,7 @@ BEGIN
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
-    FROM guestly.queue q WHERE q.state <> 'failed'
+    FROM guestly.queue q WHERE q.state <> 'failed' AND (q.backfill IS NULL OR q.arrival <= current_date + 2)
       AND q.queued_at < clock_timestamp() - make_interval(secs => (settings ->> 'stale_after_seconds')::double precision);
     RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
@@ -744,7 +796,7 @@ DECLARE
     function record;
     admin name;
     callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
-        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row'];
+        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row', 'backfill_row'];
     grantee record;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
@@ -800,7 +852,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
-                                'old_bookings', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
+                                'old_bookings', 'backfills', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
     END LOOP;
 END $$;

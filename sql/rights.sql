@@ -5,7 +5,7 @@ DECLARE
     function record;
     admin name;
     callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
-        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row'];
+        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row', 'backfill_row'];
     grantee record;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
@@ -61,7 +61,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
-                                'old_bookings', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
+                                'old_bookings', 'backfills', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
     END LOOP;
 END $$;

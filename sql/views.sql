@@ -26,7 +26,16 @@ AS $$
     LEFT JOIN guestly.pause p ON true
 $$;
 
-CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row();
+-- Of the backfills under way, or, where none is, of the last one: how many of their bookings wait still, and how many there were.
+CREATE FUNCTION guestly.backfill_row() RETURNS TABLE (backfill_left bigint, backfill_total bigint)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT q.waiting, (SELECT coalesce(sum(b.bookings), 0)::bigint FROM guestly.backfills b
+                       WHERE b.started_at >= coalesce(q.since, (SELECT max(l.started_at) FROM guestly.backfills l)))
+    FROM (SELECT count(*) AS waiting, min(backfill) AS since FROM guestly.queue WHERE backfill IS NOT NULL AND state <> 'failed') q
+$$;
+
+CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
 COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
 
 CREATE FUNCTION guestly.listings_missing() RETURNS text
@@ -203,7 +212,7 @@ BEGIN
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
-    FROM guestly.queue q WHERE q.state <> 'failed'
+    FROM guestly.queue q WHERE q.state <> 'failed' AND (q.backfill IS NULL OR q.arrival <= current_date + 2)
       AND q.queued_at < clock_timestamp() - make_interval(secs => (settings ->> 'stale_after_seconds')::double precision);
     RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END

@@ -1,6 +1,7 @@
 -- Claims of a worker that is gone ($1 now, $2 when to look, $3 when a change has settled, $4 whose calls are our own): its creates and
--- changes may have taken effect, so each becomes unknown; a look-up changed nothing and is simply due again. One row of the log for
--- each. What somebody holds is not waited for: the next probe finds it again.
+-- changes may have taken effect, so each becomes unknown; a look-up changed nothing and is simply due again. Of what was confirmed only
+-- the end can have been asked for: if it is over, it was we who ended it. One row of the log for each. What somebody holds is not
+-- waited for: the next probe finds it again.
 WITH orphans AS (
     UPDATE guestly.queue q
     SET state = 'unknown', claim = NULL, operation = NULL,
@@ -15,6 +16,9 @@ WITH orphans AS (
           FOR UPDATE SKIP LOCKED) o
     WHERE q.booking_id = o.booking_id
     RETURNING q.booking_id, q.attempts, o.operation
+), asked AS (
+    UPDATE guestly.reservations r SET ended = true
+    FROM orphans o WHERE r.booking_id = o.booking_id AND o.operation = 'status' AND r.status = 'confirmed'
 )
 INSERT INTO guestly.attempts (booking_id, attempt, operation, started_at, outcome, error_class, error)
 SELECT booking_id, attempts, operation, pg_catalog.to_timestamp($1), 'unknown', 'unknown_outcome', 'the worker ended during the call'

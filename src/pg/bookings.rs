@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
@@ -214,6 +214,11 @@ fn mapped(fields: &[String], expressions: &[String]) -> Vec<Option<String>> {
 
 fn words(row: &statement::Tuple, column: usize) -> Result<Vec<String>> {
     Ok(row.get::<Vec<String>>(column)?.unwrap_or_default())
+}
+
+/// A day; none where the host wrote something else, which the worker will tell of.
+fn day(row: &statement::Tuple, column: usize) -> Result<Option<NaiveDate>> {
+    Ok(row.get::<String>(column)?.and_then(|text| text.get(..10)?.parse().ok()))
 }
 
 fn text(row: &statement::Tuple, column: usize) -> Result<String> {

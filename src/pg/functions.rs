@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 mod guestly {
     use std::time::{Duration, Instant};
 
+    use chrono::NaiveDate;
     use pgrx::JsonB;
     use pgrx::datum::TimestampWithTimeZone;
     use pgrx::prelude::*;
@@ -94,17 +95,18 @@ mod guestly {
             name!(booking_id, String),
             name!(reservation_id, Option<String>),
             name!(arrival, Option<String>),
+            name!(departure, Option<String>),
             name!(reference, Option<String>),
             name!(payment_status, Option<String>),
         ),
     > {
         let found =
             attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
-        TableIterator::new(
-            found
-                .into_iter()
-                .map(|paid| (paid.booking_id, paid.reservation_id, paid.arrival, paid.reference, paid.payment_status)),
-        )
+        let text = |day: Option<NaiveDate>| day.map(|day| day.to_string());
+        TableIterator::new(found.into_iter().map(move |paid| {
+            let (arrival, departure) = (text(paid.arrival), text(paid.departure));
+            (paid.booking_id, paid.reservation_id, arrival, departure, paid.reference, paid.payment_status)
+        }))
     }
 
     /// The different statuses of paid bookings; with the rights of the table's owner.

@@ -164,9 +164,10 @@ fn is_ours(hit: &Hit, known: &Known, wanted: &Reservation) -> bool {
 /// What to write down of a call about the reservation that is held, whatever becomes of the booking.
 #[must_use]
 pub fn learned(operation: Operation, known: &Known, outcome: &Outcome, wanted: &Reservation) -> Learned {
+    let ends = operation == Operation::Status && !wanted.is_active();
     match outcome {
         Outcome::Updated { total } => {
-            let ended = (operation == Operation::Status).then(|| !wanted.is_active());
+            let ended = (operation == Operation::Status).then_some(ends);
             let aspects = changed(operation, wanted, &known.aspects);
             Learned { aspects, ended, changed: true, verified: false, total: total.clone() }
         }
@@ -176,7 +177,8 @@ pub fn learned(operation: Operation, known: &Known, outcome: &Outcome, wanted: &
             recording(Recording::Absent, false)
         }
         Outcome::Unavailable { .. } | Outcome::Unknown { .. } if operation.is_update() => {
-            Learned { changed: true, ..Learned::default() }
+            // If it is over when it is read back, it was we who ended it, whatever the booking says by then.
+            Learned { changed: true, ended: ends.then_some(true), ..Learned::default() }
         }
         Outcome::Found(hits) => match of(known, hits).filter(|hit| is_ours(hit, known, wanted)) {
             Some(hit) => {

@@ -150,6 +150,24 @@ fn a_cancellation_that_was_ignored_is_no_end() {
 }
 
 #[test]
+fn a_cancellation_whose_answer_was_lost_is_ours_when_it_shows() {
+    for outcome in [Outcome::Unknown { sentence: said() }, Outcome::Unavailable { retry_after: None, sentence: said() }]
+    {
+        let told = learned(Operation::Status, &known(), &outcome, &cancelled());
+        assert_eq!((told.ended, told.aspects.status), (Some(true), None));
+        let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+        let asked = Known { ended: true, ..known() };
+        let revived = Next::Differs { due: at(0), look_ups: 0, problem: None };
+        assert_eq!(back(&asked, 0, vec![gone], &wanted()), revived, "the booking came back to life meanwhile");
+        assert_eq!(back(&asked, 0, vec![hit()], &wanted()), Next::Settled, "it had no effect");
+    }
+    for operation in [Operation::Status, Operation::Dates] {
+        let told = learned(operation, &known(), &Outcome::Unknown { sentence: said() }, &wanted());
+        assert_eq!(told.ended, None, "that would have ended nothing");
+    }
+}
+
+#[test]
 fn a_call_that_may_have_changed_something_starts_the_gap() {
     for (outcome, changed) in [
         (Outcome::Updated { total: None }, true),

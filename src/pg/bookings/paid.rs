@@ -3,7 +3,7 @@
 
 use pgrx::spi::quote_identifier;
 
-use super::{Bookings, Paid, text};
+use super::{Bookings, Paid, day, text};
 use crate::domain::booking::Field;
 use crate::pg::session::{Result, as_owner};
 use crate::pg::statement;
@@ -12,10 +12,11 @@ impl Bookings {
     /// Every paid booking, created since then where the table says when (seconds since the epoch).
     pub fn paid(&self, words: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
         let sql = format!(
-            "SELECT {}::text, b.guestly_reservation_id, left({}, 10), {}, b.{}::text FROM {} b WHERE {} \
+            "SELECT {}::text, b.guestly_reservation_id, {}, {}, {}, b.{}::text FROM {} b WHERE {} \
              AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
             self.key(),
             self.column(Field::CheckIn),
+            self.column(Field::CheckOut),
             self.column(Field::Reference),
             quote_identifier(&self.payment),
             self.table,
@@ -26,9 +27,10 @@ impl Bookings {
                 Ok(Paid {
                     booking_id: text(row, 1)?,
                     reservation_id: row.get(2)?,
-                    arrival: row.get(3)?,
-                    reference: row.get(4)?,
-                    payment_status: row.get(5)?,
+                    arrival: day(row, 3)?,
+                    departure: day(row, 4)?,
+                    reference: row.get(5)?,
+                    payment_status: row.get(6)?,
                 })
             })
         })

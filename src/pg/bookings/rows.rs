@@ -1,5 +1,7 @@
 //! What `pg::bookings` takes and gives, as plain values. Made and read on the main thread.
 
+use chrono::NaiveDate;
+
 /// One write to the five columns of a booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteBack {
@@ -45,7 +47,9 @@ pub struct Paid {
     /// What the host's row says Guestly calls it.
     pub reservation_id: Option<String>,
     /// Day of arrival.
-    pub arrival: Option<String>,
+    pub arrival: Option<NaiveDate>,
+    /// Day of departure.
+    pub departure: Option<NaiveDate>,
     /// The host's reference.
     pub reference: Option<String>,
     /// As the host wrote it.

@@ -149,7 +149,7 @@ fn a_booking_that_was_deleted_in_doubt_is_named_with_what_to_look_for() {
     let letter = only(&mailbox);
     assert_eq!(
         letter.subject,
-        "[Guestly] 1 booking deleted, Guestly holds or may hold: FLAT-000077, arriving 10 May 2031"
+        "[Guestly] 1 booking deleted that Guestly holds or may hold: FLAT-000077, arriving 10 May 2031"
     );
     assert_eq!((letter.field("Problem").as_str(), letter.field("Booking id").as_str()), (sentence, gone));
     assert!(letter.field("What to do").contains("Look for it in Guestly under this reference"), "{}", letter.text);

@@ -1,6 +1,6 @@
 //! Bookings that are cancelled, refunded, deleted, and come back to life. Against a real server and the simulator.
 
-use guestly_scenarios::{SOON, Site, host};
+use guestly_scenarios::{SOON, Site};
 use serde_json::{Value, json};
 
 fn synced_on(site: &Site) -> String {
@@ -35,6 +35,7 @@ fn a_cancelled_booking_is_cancelled_with_who_and_why() {
     let held = site.only_reservation(&id);
     assert_eq!(held["status"], "canceled");
     assert_eq!(held["cancellation"]["canceledBy"], "GUEST");
+    assert!(!held["cancellation"]["cancellationReason"].as_str().unwrap().is_empty(), "{held}");
     assert!(held["cancellation"]["cancellationNote"].as_str().unwrap().contains(&site.code(&id)), "{held}");
     assert_eq!(site.log_of(&id), ["create:created", "status:changed", "read_back:confirmed"]);
     assert!(site.sim.violations().is_empty(), "{:?}", site.sim.violations());
@@ -73,6 +74,36 @@ fn a_booking_cancelled_before_it_was_sent_is_never_created_and_is_when_it_comes_
     update(&site, &id, "status = 'confirmed'");
     site.wait_all_synced(SOON);
     site.assert_once_each(&[id]);
+}
+
+#[test]
+fn a_booking_refunded_before_it_was_sent_is_created_only_if_it_is_alive() {
+    let site = Site::open();
+    site.sql("SELECT guestly_pause()");
+    let ids = site.paid_bookings(2);
+    update(&site, &ids[0], "payment_status = 'refunded', status = 'pending'");
+    update(&site, &ids[1], "payment_status = 'refunded'");
+    site.sql("SELECT guestly_resume()");
+    wait_at_rest(&site);
+    assert_eq!(site.log_of(&ids[0]), ["plan:withdrawn"]);
+    assert_eq!((status_of(&site, &ids[1]), site.sim.calls("create")), (json!("confirmed"), 1));
+}
+
+#[test]
+fn a_booking_cancelled_after_a_create_that_never_arrived_is_not_created_again() {
+    let site = Site::open();
+    site.sim.fault(
+        json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "drop_before_accept", "how": "rst"}}),
+    );
+    let id = site.paid_booking();
+    site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
+    update(&site, &id, "status = 'cancelled'");
+    wait_at_rest(&site);
+    assert_eq!((site.sim.state().len(), site.sim.calls("create")), (0, 1));
+    let log = site.log_of(&id);
+    assert_eq!(log.last().map(String::as_str), Some("plan:withdrawn"), "{log:?}");
+    assert!(log.contains(&"look_up:not_found".to_owned()), "{log:?}");
+    assert_eq!(site.booking(&id).status, "pending");
 }
 
 #[test]
@@ -133,15 +164,33 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_once() {
 }
 
 #[test]
-fn what_a_hand_cancelled_in_guestly_is_reported_and_not_made_anew() {
-    let site = Site::open();
-    let id = synced_on(&site);
-    let reservation = site.booking(&id).reservation.unwrap();
-    site.sim.post(&format!("reservations/{reservation}"), &json!({"status": "canceled"}));
-    update(&site, &id, "adults = 4, children = 0");
-    let error = site.wait_failed(&id);
-    assert!(error.starts_with("refused: "), "{error}");
-    assert_eq!(site.sim.calls("create"), 1);
+fn a_cancellation_whose_answer_is_lost_is_ours_when_the_booking_comes_back_to_life() {
+    for kill in [false, true] {
+        let site = Site::open();
+        let id = synced_on(&site);
+        if kill {
+            site.sim.hold("update", "after");
+        } else {
+            let lost = json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "drop_after_accept"}});
+            site.sim.fault(lost);
+        }
+        update(&site, &id, "status = 'cancelled'");
+        if kill {
+            site.sim.wait_for_calls("update", 1, SOON);
+            site.wait_for("the cancellation", SOON, "SELECT state = 'sending', state FROM guestly.queue");
+            site.kill_worker(&site, "KILL");
+            site.sim.release();
+        }
+        site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
+        update(&site, &id, "status = 'confirmed'");
+        wait_at_rest(&site);
+        let held = |status: &str| {
+            site.sim.state().iter().filter(|row| row["originId"] == id.as_str() && row["status"] == status).count()
+        };
+        assert_eq!((held("canceled"), held("confirmed")), (1, 1), "killed: {kill}; {:?}", site.log_of(&id));
+        assert_eq!(site.booking(&id).status, "synced");
+        site.sim.assert_no_violation();
+    }
 }
 
 #[test]
@@ -206,39 +255,4 @@ fn a_cancelled_booking_in_doubt_after_a_restore_is_read_back_and_not_looked_for_
     wait_at_rest(&site);
     assert_eq!(site.log_of(&id).last().map(String::as_str), Some("read_back:confirmed"));
     assert_eq!(site.sim.calls("search"), 0);
-}
-
-#[test]
-fn a_reservation_that_was_not_made_for_the_booking_is_never_touched() {
-    let site = Site::bare_with(|options| options);
-    host::add_sync_columns(&site);
-    let ids = host::make_bookings(&site, 2);
-    host::pay(&site, &ids);
-    let row = |id: &str| site.row(id);
-    for (id, origin) in [(&ids[0], "channel-77"), (&ids[1], ids[1].as_str())] {
-        let row = row(id);
-        let listing = host::LISTINGS.iter().find(|(slug, _)| row["slug"] == *slug).unwrap().1;
-        let answer = site.sim.post(
-            "foreign-reservation",
-            &json!({"confirmationCode": format!("HM-{}", row["booking_reference"].as_str().unwrap()), "listingId": listing,
-                    "originId": origin, "checkInDateLocalized": row["check_in_date"], "checkOutDateLocalized": row["check_out_date"]}),
-        );
-        let held = answer["reservationId"].as_str().unwrap();
-        site.sql(&format!(
-            "UPDATE bookings SET guestly_reservation_id = '{held}', guestly_sync_status = 'synced' WHERE id = '{id}'"
-        ));
-    }
-    host::create_extension(&site);
-    host::map_listings(&site);
-    update(&site, &ids[0], "status = 'cancelled'");
-    let error = site.wait_failed(&ids[0]);
-    assert!(error.contains("was not made for this booking") && error.contains("channel-77"), "{error}");
-    assert_eq!(site.sim.calls("update"), 0);
-    update(&site, &ids[1], "adults = 4, children = 0");
-    site.wait_for(
-        "the change",
-        SOON,
-        "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'guests'",
-    );
-    assert_eq!(site.log_of(&ids[1])[..2], ["read_back:differs", "guests:changed"], "looked at first");
 }

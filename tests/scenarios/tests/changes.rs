@@ -44,6 +44,9 @@ fn assert_equal(site: &Site, id: &str) {
     let seen = ["status", "listing_id", "check_in", "check_out"].map(|name| known[name].clone());
     let there = ["status", "listingId", "checkInDateLocalized", "checkOutDateLocalized"].map(|name| held[name].clone());
     assert_eq!(seen, there, "what is known is not what is there");
+    let seen = ["adults", "children", "infants", "pets"].map(|name| known[name].clone());
+    let party = ["numberOfAdults", "numberOfChildren", "numberOfInfants", "numberOfPets"];
+    assert_eq!(seen, party.map(|name| held["numberOfGuests"][name].clone()), "who is known to come");
     site.sim.assert_no_violation();
 }
 
@@ -84,11 +87,73 @@ fn a_change_of_other_columns_and_our_own_writes_queue_nothing_and_cost_no_call()
     let unpaid = host::make_bookings(&site, 1).remove(0);
     update(&site, &unpaid, "adults = 2, check_out_date = check_out_date + 1");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 0, "a booking that was never paid");
-    // What is known already is looked at and left alone.
-    update(&site, &id, "guest_phone = '+49 30 555 0199'");
+    // Guestly has no call that changes the guest of one reservation: it is looked at and left alone.
+    update(&site, &id, "guest_phone = '+49 30 555 0199', guest_email = 'other@example.com', guest_last_name = 'Other'");
     wait_at_rest(&site);
     assert_eq!(site.log_of(&id), ["create:created", "plan:nothing_to_do"]);
     assert_eq!(site.sim.ledger(None).len(), before, "a call that was not needed");
+}
+
+#[test]
+fn a_change_before_the_booking_is_sent_goes_with_the_create() {
+    let site = Site::open();
+    site.sql("SELECT guestly_pause()");
+    let id = site.paid_booking();
+    let changes = "check_out_date = check_out_date + 100, check_in_date = check_in_date + 99, adults = 3, \
+                   guest_first_name = 'Grace', guest_email = 'grace@example.com', guest_phone = '+49 30 555 0142'";
+    update(&site, &id, changes);
+    site.sql("SELECT guestly_resume()");
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    let guest = site.only_reservation(&id)["received"]["guest"].clone();
+    assert_eq!(
+        (&guest["firstName"], &guest["email"], &guest["phones"][0]),
+        (&json!("Grace"), &json!("grace@example.com"), &json!("+49305550142"))
+    );
+    assert_eq!(site.sim.ledger(None).len(), 2, "a token and a create");
+}
+
+#[test]
+fn a_change_that_is_taken_back_before_it_is_sent_costs_no_call() {
+    let (site, id) = synced();
+    let before = site.sim.ledger(None).len();
+    site.sql("SELECT guestly_pause()");
+    update(&site, &id, "adults = adults + 2, check_out_date = check_out_date + 1, status = 'cancelled'");
+    update(&site, &id, "adults = adults - 2, check_out_date = check_out_date - 1, status = 'confirmed'");
+    site.sql("SELECT guestly_resume()");
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    assert_eq!((site.log_of(&id).pop().as_deref(), site.sim.ledger(None).len()), (Some("plan:nothing_to_do"), before));
+}
+
+#[test]
+fn a_booking_that_was_sent_unpaid_is_confirmed_when_it_is_paid() {
+    let site = Site::open();
+    let id = host::make_bookings(&site, 1).remove(0);
+    site.sql(&format!("SELECT guestly_sync('{id}'::uuid, force => true)"));
+    site.wait_synced(&id);
+    assert_eq!(site.only_reservation(&id)["status"], "inquiry");
+    host::pay(&site, std::slice::from_ref(&id));
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+    assert_eq!(site.only_reservation(&id)["status"], "confirmed");
+    assert_eq!(site.log_of(&id), ["create:created", "status:changed", "read_back:confirmed"]);
+}
+
+#[test]
+fn changes_of_different_bookings_run_side_by_side() {
+    let site = Site::open();
+    let ids = site.paid_bookings(3);
+    site.wait_all_synced(SOON);
+    site.sim.hold("update", "before");
+    ids.iter().for_each(|id| update(&site, id, "adults = 4, children = 0, infants = 1"));
+    let in_flight =
+        "SELECT count(*) = 3, count(*)::text FROM guestly.queue WHERE state = 'sending' AND operation = 'guests'";
+    site.wait_for("three changes in flight", SOON, in_flight);
+    site.sim.release();
+    wait_at_rest(&site);
+    ids.iter().for_each(|id| assert_equal(&site, id));
+    assert_eq!(site.sim.calls("update"), 3);
 }
 
 #[test]
@@ -149,6 +214,9 @@ fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
     let error = site.wait_failed(&id);
     assert!(error.starts_with("refused: Guestly says yes to a change (guests) and does not make it"), "{error}");
     assert!(site.booking(&id).reservation.is_some(), "Guestly holds it all the same");
+    assert_eq!(site.log_of(&id).iter().filter(|row| *row == "guests:changed").count(), 2 + 3, "asked for three times");
+    let told = format!("SELECT sentence FROM guestly.alerts WHERE booking_id = '{id}' AND kind = 'booking_failed'");
+    assert!(site.query_one::<String>(&told).contains("does not make it"));
     site.sim.clear_faults();
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
     wait_at_rest(&site);

@@ -78,7 +78,9 @@ impl Desk<'_> {
     }
 
     fn psql(&self, text: &str) -> String {
-        let variables = ["-v", "client_id=sim-client", "-v", "client_secret=sim-secret"];
+        let values = ["client_id=sim-client", "client_secret=sim-secret", "charge=ch_sample_1"];
+        let intents = ["payment_intent=pi_sample_1", "refunded_intent=pi_sample_2"];
+        let variables = values.into_iter().chain(intents).flat_map(|variable| ["-v", variable]);
         let arguments: Vec<&str> =
             ["-X", "-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-f", "-"].into_iter().chain(variables).collect();
         self.run("psql", &arguments, text)
@@ -147,9 +149,14 @@ fn every_sql_block_of_the_readme_runs_in_order() {
         after(&part.heading, &printed, &site, &sim);
     }
     std::fs::remove_dir_all(&desk.folder).unwrap();
-    for heading in
-        ["## Install it into a database", "### Where to look", "## Copies, backups and restores", "## Removing"]
-    {
+    for heading in [
+        "## Install it into a database",
+        "## With Stripe",
+        "### Old bookings",
+        "### Where to look",
+        "## Copies, backups and restores",
+        "## Removing",
+    ] {
         assert!(seen.contains(heading), "the README has no section {heading}");
     }
     sim.assert_no_violation();
@@ -167,6 +174,11 @@ fn after(heading: &str, printed: &str, site: &Database, sim: &Sim) {
             assert_eq!(site.query_one::<String>(key), "from vault");
             assert!(sim.state().is_empty(), "a booking that was paid before must not be sent");
         }
+        "## With Stripe" => {
+            let held: Vec<_> = sim.state().iter().map(|row| row["confirmationCode"].clone()).collect();
+            assert_eq!(held, ["FLAT-000001"], "the paid one, and not the one that was refunded unpaid");
+        }
+        "### Old bookings" => assert!(printed.contains(" backfill_left | backfill_total "), "{printed}"),
         "## SQL reference" => {
             assert!(printed.contains("\"confirmationCode\": \"FLAT-000001\""), "{printed}");
             assert_eq!((site.query_one::<i64>(synced), sim.reservations_of("FLAT-000001").len()), (1, 1));

@@ -13,7 +13,8 @@ const FUNCTIONS: &str = "(SELECT p.oid, p.proname, p.proconfig, p.oid::regproced
 const RELATIONS: &str = "(SELECT c.oid, c.relname, c.oid::regclass::text AS name FROM pg_class c \
     WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind NOT IN ('i', 'I', 't')) r";
 /// What the administrators may call, apart from their overloads.
-const ADMIN_FUNCTIONS: [&str; 13] = [
+const ADMIN_FUNCTIONS: [&str; 14] = [
+    "backfill_row",
     "guestly_arm",
     "guestly_attach",
     "guestly_backfill",
