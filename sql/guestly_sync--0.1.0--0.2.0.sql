@@ -37,10 +37,11 @@ ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
 ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
     CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
                     'recovered', 'credentials', 'token_cap', 'deleted'));
-ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
+ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text, ADD COLUMN tls_roots text, ADD COLUMN tls_problem text;
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
 DROP FUNCTION guestly.add_triggers(regclass, text, text, text);
+DROP FUNCTION guestly.certificate_store();
 
 
 -- What the columns say; only fields that have no row yet are filled.
@@ -460,7 +461,9 @@ BEGIN
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
         CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
     WHERE attached IS NOT NULL;
-    RETURN QUERY SELECT 'tls', 'ok', coalesce('the system''s: ' || guestly.certificate_store(), 'the bundled ones'), NULL::text;
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+    FROM guestly.worker w;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),

@@ -64,15 +64,6 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 'the bookings cannot be read: ' || SQLERRM;
 END $$;
 
--- Where the worker finds the roots of TLS: the same files as in the library.
-CREATE FUNCTION guestly.certificate_store() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT min(f.path) FROM unnest(ARRAY['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt',
-        '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem']) AS f (path)
-    CROSS JOIN LATERAL pg_stat_file(f.path, true) s WHERE s.size > 0
-$$;
-
 -- The doctor's rows about alert mails.
 CREATE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -174,7 +165,9 @@ BEGIN
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
         CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
     WHERE attached IS NOT NULL;
-    RETURN QUERY SELECT 'tls', 'ok', coalesce('the system''s: ' || guestly.certificate_store(), 'the bundled ones'), NULL::text;
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+    FROM guestly.worker w;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),
