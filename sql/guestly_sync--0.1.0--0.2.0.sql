@@ -156,34 +156,23 @@ AS $$
     SELECT ARRAY['guestly_update', 'guestly_insert', 'guestly_delete', 'guestly_update_end', 'guestly_insert_end', 'guestly_delete_end']::name[]
 $$;
 
--- The columns that the mapping reads: those that a view over its expressions depends on. An expression over the whole row
--- reads all of them; the five that the worker writes never count.
+-- What the mapping reads, by number of the column; written in Rust.
+CREATE  FUNCTION guestly."mapped_columns"() RETURNS smallint[] /* Vec < i16 > */
+STRICT
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'mapped_columns_wrapper';
+
+-- The columns that the mapping reads. An expression over the whole row reads all of them; the five that the worker writes never
+-- count.
 CREATE OR REPLACE FUNCTION guestly.watched_columns(bookings regclass, payment_column text) RETURNS text[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    own_path CONSTANT text := current_setting('search_path');
-    mapping text := (SELECT string_agg(format(E'(%s\n) AS %I', m.expression, m.field), ', ') FROM guestly.field_map m);
-    whole boolean := (SELECT coalesce(bool_or(m.expression ~ '\mb\M(?!\s*\.)'), false) FROM guestly.field_map m);
-    found text[];
-BEGIN
-    -- As the worker reads them.
-    PERFORM set_config('search_path', format('%I, public, extensions, pg_temp',
-        (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = bookings)), true);
-    EXECUTE format('CREATE TEMPORARY VIEW guestly_mapping AS SELECT %s FROM %s b',
-                   coalesce(mapping, '1'), guestly.qualified_name(bookings));
-    PERFORM set_config('search_path', own_path, true);
-    SELECT array_agg(a.attname::text ORDER BY a.attnum) INTO found
-    FROM pg_attribute a
+    SELECT array_agg(a.attname::text ORDER BY a.attnum)
+    FROM pg_attribute a CROSS JOIN (SELECT guestly.mapped_columns() AS numbers) m
     WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped
       AND a.attname NOT IN ('guestly_reservation_id', 'guestly_sync_status', 'guestly_sync_error', 'guestly_synced_at', 'guestly_sync_attempts')
-      AND (whole OR a.attname = payment_column OR EXISTS (
-           SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-           WHERE d.classid = 'pg_rewrite'::regclass AND r.ev_class = 'pg_temp.guestly_mapping'::regclass
-             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum));
-    DROP VIEW pg_temp.guestly_mapping;
-    RETURN found;
-END $$;
+      AND (a.attname = payment_column OR a.attnum = ANY (m.numbers) OR 0 = ANY (m.numbers))
+$$;
 
 -- "OLD and NEW differ in one of these": as text where the type has no equality (json, point, xml).
 CREATE OR REPLACE FUNCTION guestly.is_changed(bookings regclass, columns text[]) RETURNS text
@@ -243,6 +232,8 @@ BEGIN
     IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
         RETURN NULL;
     END IF;
+    -- Those of a restored dump, and of whoever turned the check off, were never looked at.
+    PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
     columns := guestly.watched_columns(attached.bookings, attached.payment_column);
     IF columns IS DISTINCT FROM attached.watched THEN
         PERFORM guestly.add_triggers(attached.bookings, attached.key_column, attached.payment_column, attached.arrival_column, columns);
@@ -504,6 +495,74 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION guestly_doctor(boolean) IS 'everything that must be right, one row each, with what to type; online also tries the credentials';
+
+-- Why a booking that was never queued was not.
+CREATE OR REPLACE FUNCTION guestly.why_not_queued(booking jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT (booking ->> 'paid')::boolean
+            THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
+                        coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), current_setting('guestly_sync.paid_statuses', true))
+        WHEN EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = booking ->> 'booking_id')
+            THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
+                        (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = booking ->> 'booking_id')
+            THEN 'cancelled before it was sent'
+        ELSE CASE WHEN guestly.triggers_off() IS NOT NULL
+                      THEN format('triggers of the bookings table are missing or disabled (%s)', guestly.triggers_off())
+                  WHEN NOT guestly.is_armed() THEN 'paid while no trigger fired, or before this copy was made'
+                  ELSE 'paid while no trigger fired (session_replication_role = replica)' END
+             || CASE WHEN (guestly.setting_values() ->> 'enabled')::boolean
+                     THEN '; the worker looks for such bookings every guestly_sync.poll_interval'
+                     ELSE '; the worker looks for such bookings once guestly_sync.enabled is on' END
+        END
+$$;
+
+-- Triggers of ours that are missing on the bookings or do not fire; null if all is well.
+CREATE OR REPLACE FUNCTION guestly.triggers_off() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(n.name, ', ') FROM unnest(guestly.trigger_names()) AS n (name)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a)
+                      AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
+$$;
+
+-- Why nothing at all is sent; null where it is.
+CREATE OR REPLACE FUNCTION guestly.why_silent() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT guestly.is_armed() THEN 'this is a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN EXISTS (SELECT FROM guestly.pause)
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
+        WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
+        END
+$$;
+
+-- Whatever was in flight or in doubt when the copy was made is looked up before anything is created.
+CREATE OR REPLACE FUNCTION guestly_arm() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT guestly.is_armed() THEN
+        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
+        -- No worker of this server made these claims, so none would find them orphaned.
+        UPDATE guestly.queue q
+        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
+            creates = q.creates + (q.operation = 'create')::integer,
+            error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
+        WHERE q.claim IS NOT NULL;
+        DELETE FROM guestly.token;
+    END IF;
+    -- A restored dump may lack the rights that it gives.
+    UPDATE guestly.attachment SET bookings = bookings;
+    DELETE FROM guestly.installations;
+    INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_arm() IS 'allows sending from this server and database; needed once on a copy';
 
 CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field_map
     FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();

@@ -1,5 +1,8 @@
 -- Rights come last in every script: nothing for PUBLIC, the administrator's functions for guestly_admin and service_role.
 
+-- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     function record;

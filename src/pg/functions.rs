@@ -133,6 +133,13 @@ mod guestly {
         }
     }
 
+    /// The columns that the mapping reads, by number; 0 is the whole row. Errors: an expression is wrong.
+    #[pg_extern]
+    fn mapped_columns() -> Vec<i16> {
+        let hint = "See guestly.field_map: an expression may be wrong.";
+        attached().columns_read().unwrap_or_else(|error| raise_sql(&error, hint))
+    }
+
     /// True for a payment status that means paid.
     #[pg_extern]
     fn is_paid(payment_status: &str) -> bool {
