@@ -4,11 +4,42 @@
 -- The triggers are made anew at the end: no sale may hold the bookings by then and wait for a table of ours.
 DO $$
 DECLARE
-    attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
+    own_path CONSTANT text := pg_catalog.current_setting('search_path');
+    grantee record; attached regclass; foreign_function text;
 BEGIN
-    IF attached IS NOT NULL THEN
-        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', attached);
+    -- Whoever may create objects in the extension's schema may have put operators there.
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- 0.1.0 left to others what default privileges had given them on our schema and its sequences. Who may create there could have
+    -- added functions that match a call better than ours.
+    FOR grantee IN
+        SELECT DISTINCT c.oid::regclass AS relation, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
+        FROM pg_class c, aclexplode(c.relacl) g WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind = 'S' AND g.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %s', grantee.relation, grantee.name);
+    END LOOP;
+    FOR grantee IN
+        SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name,
+               EXISTS (SELECT FROM pg_class c, aclexplode(c.relacl) r WHERE c.relnamespace = n.oid AND c.relkind <> 'S' AND r.grantee = g.grantee) AS may_read
+        FROM pg_namespace n, aclexplode(n.nspacl) g WHERE n.nspname = 'guestly' AND g.grantee <> n.nspowner
+        GROUP BY n.oid, g.grantee
+    LOOP
+        EXECUTE format('REVOKE CREATE ON SCHEMA guestly FROM %s', grantee.name);
+        IF NOT grantee.may_read THEN
+            EXECUTE format('REVOKE USAGE ON SCHEMA guestly FROM %s', grantee.name);
+        END IF;
+    END LOOP;
+    SELECT min(p.oid::regprocedure::text) INTO foreign_function FROM pg_proc p
+    WHERE p.pronamespace = 'guestly'::regnamespace AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e');
+    IF foreign_function IS NOT NULL THEN
+        RAISE EXCEPTION 'the function % is not part of guestly_sync, and would run as superuser', foreign_function
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See who made it, and drop it.';
     END IF;
+    attached := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    IF attached IS NOT NULL THEN
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', attached);
+    END IF;
+    PERFORM set_config('search_path', own_path, true);
 END $$;
 
 ALTER TABLE guestly.attachment ADD COLUMN watched text[] NOT NULL DEFAULT '{}';
@@ -567,8 +598,12 @@ COMMENT ON FUNCTION guestly_arm() IS 'allows sending from this server and databa
 CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field_map
     FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();
 
--- Rights come last in every script: nothing for PUBLIC, the administrator's functions for guestly_admin and service_role.
+-- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Rights come last in every script: nothing on what is new here for PUBLIC, nor for those to whom default privileges give it,
+-- and the administrator's functions for guestly_admin and service_role. What an administrator granted on the rest stays. What is
+-- new became a member of the extension together with guestly.changes.
 DO $$
 DECLARE
     function record;
@@ -577,68 +612,46 @@ DECLARE
         'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row'];
     grantee record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
-        BEGIN
-            CREATE ROLE guestly_admin NOLOGIN;
-            COMMENT ON ROLE guestly_admin IS 'may call the functions of guestly_sync and read guestly.status, queue and attempts';
-        EXCEPTION WHEN insufficient_privilege THEN
-            NULL; -- Somebody who may make roles can make it later; the grants below then have to be given by hand.
-        END;
-    END IF;
-    FOR function IN
-        SELECT p.oid::pg_catalog.regprocedure AS signature, p.proname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.objid
-        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-          AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'guestly_sync')
+    FOR new IN
+        WITH member AS (
+            SELECT d.classid, d.objid FROM pg_depend d
+            WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+              AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'guestly_sync')
+              AND d.xmin = (SELECT m.xmin FROM pg_depend m WHERE m.classid = 'pg_class'::regclass AND m.objid = 'guestly.changes'::regclass
+                            AND m.deptype = 'e'))
+        SELECT format('FUNCTION %s', p.oid::regprocedure) AS name, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, p.proowner AS owner,
+               format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', p.oid::regprocedure) AS pin,
+               CASE WHEN p.proname = ANY (callable) THEN 'EXECUTE' END AS gives
+        FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+        UNION ALL
+        SELECT format('TABLE %s', c.oid::regclass), c.relacl, c.relowner, NULL,
+               CASE WHEN c.relname IN ('status', 'queue', 'attempts') THEN 'SELECT' END
+        FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
     LOOP
         -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE.
         FOR grantee IN
-            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
-            FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) g
-            WHERE p.oid = function.signature AND g.grantee <> p.proowner
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
+            FROM aclexplode(new.acl) g WHERE g.grantee <> new.owner
         LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', function.signature, grantee.name);
+            EXECUTE format('REVOKE ALL ON %s FROM %s', new.name, grantee.name);
         END LOOP;
-        EXECUTE pg_catalog.format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', function.signature);
+        IF new.pin IS NOT NULL THEN
+            EXECUTE new.pin;
+        END IF;
         FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
-            IF function.proname = ANY (callable) AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
-                EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', function.signature, admin);
+            IF new.gives IS NOT NULL AND to_regrole(admin::text) IS NOT NULL THEN
+                EXECUTE format('GRANT %s ON %s TO %I', new.gives, new.name, admin);
             END IF;
         END LOOP;
     END LOOP;
-    FOR function IN
-        SELECT c.oid::pg_catalog.regclass AS relation FROM pg_catalog.pg_class c WHERE c.relnamespace = 'guestly'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v')
-    LOOP
-        FOR grantee IN
-            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
-            FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) g WHERE c.oid = function.relation AND g.grantee <> c.relowner
-        LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', function.relation, grantee.name);
-        END LOOP;
-    END LOOP;
-    FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
-        IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
-            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA guestly TO %I', admin);
-            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', admin);
-            EXECUTE pg_catalog.format('GRANT SELECT ON guestly.status, guestly.queue, guestly.attempts TO %I', admin);
-        END IF;
-    END LOOP;
 END $$;
 
--- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
-                                'old_bookings', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
-        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
-    END LOOP;
-END $$;
+SELECT pg_extension_config_dump('guestly.changes', '');
 
 -- The triggers of this version, and what the owner of the bookings may read, which the revocations above took.
 DO $$
 DECLARE
-    attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
+    attached CONSTANT regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
 BEGIN
     IF attached IS NOT NULL THEN
         PERFORM @extschema@.guestly_attach(attached);
