@@ -85,6 +85,10 @@ fn goes_into_a_fresh_server(format: &str) {
     let new = host::make_bookings(&copy, 1);
     host::pay(&copy, &new);
     copy.sql(&format!("SELECT guestly_sync('{}'); SELECT guestly_resume(); SELECT pg_reload_conf()", new[0]));
+    let online: String = copy.query_one(
+        "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'",
+    );
+    assert_eq!(online, "fail: this is a copy: nothing is asked: SELECT guestly_arm();");
     copy.restart();
     copy.wait_for_worker(&copy);
     let armed: String = copy
