@@ -150,7 +150,7 @@ AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
         -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
-        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0 WHERE state <> 'failed';
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
         SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
