@@ -37,8 +37,9 @@ mod guestly {
     fn read(bookings: &Bookings, booking_id: &str) -> Option<Row> {
         match bookings.read(&[booking_id.to_owned()]) {
             Ok(rows) => rows.into_iter().next(),
-            Err(error) if error.code == PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION => {
-                let message = format!("'{}' is not a booking id: {}", clean(booking_id, 80), error.message);
+            // The same complaint comes from a mapping expression.
+            Err(error) if !bookings.is_key(booking_id) => {
+                let message = format!("'{}' is not a booking id: {}", clean(booking_id, 80), error.words());
                 raise(error.code, message, "Give the primary key of a row of the bookings table.")
             }
             Err(error) => raise_sql(&error, "See guestly.field_map: an expression may be wrong."),

@@ -31,7 +31,7 @@ pub fn raise_problem(problem: &Problem) -> ! {
     raise(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, problem.to_string(), hint)
 }
 
-/// Raises an SQL error again, with its own SQLSTATE.
+/// Raises an SQL error again, with its own SQLSTATE, as far as its words may stand in the server's log.
 pub fn raise_sql(error: &SqlError, hint: &str) -> ! {
-    raise(error.code, error.message.clone(), hint)
+    raise(error.code, error.words(), hint)
 }
