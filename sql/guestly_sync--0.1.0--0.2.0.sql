@@ -369,7 +369,8 @@ BEGIN
             WHEN 'sending' THEN 'a call is in flight'
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
-            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(format(' (%s: %s)', q.error_class, q.error), '')
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
+            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
         SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
@@ -462,9 +463,7 @@ BEGIN
         CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
-        SELECT string_agg(n.name, ', ') INTO off
-        FROM unnest(guestly.trigger_names()) AS n (name)
-        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
+        off := guestly.triggers_off();
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),
             CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;

@@ -144,9 +144,7 @@ BEGIN
         CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
-        SELECT string_agg(n.name, ', ') INTO off
-        FROM unnest(guestly.trigger_names()) AS n (name)
-        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
+        off := guestly.triggers_off();
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),
             CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
