@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use pgrx::PgSqlErrorCode;
 
 use super::Worker;
 use crate::pg::bookings::{Bookings, Probed};
@@ -67,7 +68,18 @@ impl Worker {
             if self.bookings.is_none() {
                 self.bookings = Bookings::load()?;
             }
-            self.bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH)).transpose()
+            let probe = |bookings: &Option<Bookings>| {
+                bookings.as_ref().map(|bookings| bookings.probe(&paid, SWEEP_BATCH)).transpose()
+            };
+            match probe(&self.bookings) {
+                // The table may have got another owner, who may not read ours yet.
+                Err(error) if error.code == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
+                    Bookings::let_owner_read()?;
+                    self.bookings = Bookings::load()?;
+                    probe(&self.bookings)
+                }
+                found => found,
+            }
         })
     }
 

@@ -102,3 +102,14 @@ fn only_bookings_that_became_paid_after_the_attachment_are_found() {
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM bookings WHERE guestly_sync_status = 'synced'"), 3);
     site.sim.assert_no_violation();
 }
+
+#[test]
+fn the_sweep_goes_on_when_the_table_gets_another_owner() {
+    let site = site();
+    let ids = host::make_bookings(&site, 2);
+    site.sql("CREATE ROLE heir; GRANT SELECT ON properties TO heir; ALTER TABLE bookings OWNER TO heir");
+    pay_between(&site, "SET session_replication_role = replica", &ids, "RESET session_replication_role");
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
+    assert!(!site.log().contains("cannot work"), "{}", site.log());
+}
