@@ -482,11 +482,16 @@ BEGIN
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),
             CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
-        RETURN QUERY SELECT 'row security', CASE WHEN c.relforcerowsecurity THEN 'warn' ELSE 'ok' END,
-            CASE WHEN c.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+        RETURN QUERY SELECT 'owner', CASE WHEN r.rolsuper THEN 'warn' ELSE 'ok' END,
+            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with all its rights', r.rolname) ELSE r.rolname::text END,
+            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; a role without special rights', attached) END
+        FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached;
+        RETURN QUERY SELECT 'row security', CASE WHEN s.hides THEN 'warn' ELSE 'ok' END,
+            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
                  ELSE 'the owner sees every row' END,
-            CASE WHEN c.relforcerowsecurity THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
-        FROM pg_class c WHERE c.oid = attached;
+            CASE WHEN s.hides THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM (SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS hides
+              FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached) s;
         missing := guestly.listings_missing();
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
@@ -620,11 +625,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 -- new became a member of the extension together with guestly.changes.
 DO $$
 DECLARE
-    function record;
-    admin name;
     callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
         'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row'];
+    new record;
     grantee record;
+    admin name;
 BEGIN
     FOR new IN
         WITH member AS (
@@ -642,7 +647,6 @@ BEGIN
                CASE WHEN c.relname IN ('status', 'queue', 'attempts') THEN 'SELECT' END
         FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
     LOOP
-        -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE.
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
             FROM aclexplode(new.acl) g WHERE g.grantee <> new.owner
@@ -662,7 +666,7 @@ END $$;
 
 SELECT pg_extension_config_dump('guestly.changes', '');
 
--- The triggers of this version, and what the owner of the bookings may read, which the revocations above took.
+-- The triggers of this version, and what the owner of the bookings may read of the new tables.
 DO $$
 DECLARE
     attached CONSTANT regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);

@@ -83,7 +83,7 @@ fn a_secret_in_a_setting_is_for_superusers_only() {
         let user = site.as_user(role);
         let seen: String = user.query_one("SELECT coalesce(string_agg(name || coalesce(setting, '') || coalesce(reset_val, ''), ';'), '') FROM pg_settings WHERE name ~ 'client_|smtp|api_key'");
         assert!(!seen.contains(SECRET), "{role}: {seen}");
-        for name in ["client_id", "client_secret", "smtp_url", "email_api_key"] {
+        for name in ["client_id", "client_secret", "smtp_url", "email_api_url", "email_api_key"] {
             let refused = user.try_sql(&format!("SHOW guestly_sync.{name}")).unwrap_err();
             assert!(refused.starts_with("42501"), "{role}: {refused}");
             user.try_sql(&format!("SELECT current_setting('guestly_sync.{name}')")).unwrap_err();

@@ -123,6 +123,12 @@ fn the_doctor_covers_everything_and_says_what_to_type() {
             "ALTER TABLE bookings NO FORCE ROW LEVEL SECURITY",
         ),
         (
+            "owner",
+            "ALTER TABLE bookings OWNER TO postgres",
+            "postgres is a superuser",
+            "ALTER TABLE bookings OWNER TO site_owner",
+        ),
+        (
             "clock",
             "UPDATE guestly.worker SET clock_skew_ms = 120000",
             "120 s",
