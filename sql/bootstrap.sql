@@ -208,7 +208,9 @@ CREATE TABLE guestly.worker (
     online_answer        text,
     online_at            timestamptz,
     mail_answer          text,
-    mail_problem         text
+    mail_problem         text,
+    tls_roots            text,
+    tls_problem          text
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);

@@ -173,7 +173,7 @@ AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
         -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
-        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0 WHERE state <> 'failed';
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
         SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
@@ -271,10 +271,34 @@ AS $$
                         (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
         WHEN EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = booking ->> 'booking_id')
             THEN 'cancelled before it was sent'
-        WHEN EXISTS (SELECT FROM pg_trigger t JOIN guestly.attachment a ON t.tgrelid = to_regclass(a.bookings)
-                     WHERE t.tgname LIKE 'guestly\_%' AND t.tgenabled IN ('D', 'R'))
-            THEN 'the triggers of the bookings table are disabled; the worker looks for such bookings every guestly_sync.poll_interval'
-        ELSE 'paid while no trigger fired (session_replication_role = replica, or a copy); the worker looks for such bookings every guestly_sync.poll_interval'
+        ELSE CASE WHEN guestly.triggers_off() IS NOT NULL
+                      THEN format('triggers of the bookings table are missing or disabled (%s)', guestly.triggers_off())
+                  WHEN NOT guestly.is_armed() THEN 'paid while no trigger fired, or before this copy was made'
+                  ELSE 'paid while no trigger fired (session_replication_role = replica)' END
+             || CASE WHEN (guestly.setting_values() ->> 'enabled')::boolean
+                     THEN '; the worker looks for such bookings every guestly_sync.poll_interval'
+                     ELSE '; the worker looks for such bookings once guestly_sync.enabled is on' END
+        END
+$$;
+
+-- Triggers of ours that are missing on the bookings or do not fire; null if all is well.
+CREATE FUNCTION guestly.triggers_off() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(n.name, ', ') FROM unnest(guestly.trigger_names()) AS n (name)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a)
+                      AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
+$$;
+
+-- Why nothing at all is sent; null where it is.
+CREATE FUNCTION guestly.why_silent() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT guestly.is_armed() THEN 'this is a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN EXISTS (SELECT FROM guestly.pause)
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
+        WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
         END
 $$;
 
@@ -308,7 +332,8 @@ BEGIN
             WHEN 'sending' THEN 'a call is in flight'
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
-            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(format(' (%s: %s)', q.error_class, q.error), '')
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
+            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
         SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL

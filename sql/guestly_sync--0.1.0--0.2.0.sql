@@ -4,11 +4,42 @@
 -- The triggers are made anew at the end: no sale may hold the bookings by then and wait for a table of ours.
 DO $$
 DECLARE
-    attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
+    own_path CONSTANT text := pg_catalog.current_setting('search_path');
+    grantee record; attached regclass; foreign_function text;
 BEGIN
-    IF attached IS NOT NULL THEN
-        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', attached);
+    -- Whoever may create objects in the extension's schema may have put operators there.
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- 0.1.0 left to others what default privileges had given them on our schema and its sequences. Who may create there could have
+    -- added functions that match a call better than ours.
+    FOR grantee IN
+        SELECT DISTINCT c.oid::regclass AS relation, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
+        FROM pg_class c, aclexplode(c.relacl) g WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind = 'S' AND g.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %s', grantee.relation, grantee.name);
+    END LOOP;
+    FOR grantee IN
+        SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name,
+               EXISTS (SELECT FROM pg_class c, aclexplode(c.relacl) r WHERE c.relnamespace = n.oid AND c.relkind <> 'S' AND r.grantee = g.grantee) AS may_read
+        FROM pg_namespace n, aclexplode(n.nspacl) g WHERE n.nspname = 'guestly' AND g.grantee <> n.nspowner
+        GROUP BY n.oid, g.grantee
+    LOOP
+        EXECUTE format('REVOKE CREATE ON SCHEMA guestly FROM %s', grantee.name);
+        IF NOT grantee.may_read THEN
+            EXECUTE format('REVOKE USAGE ON SCHEMA guestly FROM %s', grantee.name);
+        END IF;
+    END LOOP;
+    SELECT min(p.oid::regprocedure::text) INTO foreign_function FROM pg_proc p
+    WHERE p.pronamespace = 'guestly'::regnamespace AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e');
+    IF foreign_function IS NOT NULL THEN
+        RAISE EXCEPTION 'the function % is not part of guestly_sync, and would run as superuser', foreign_function
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See who made it, and drop it.';
     END IF;
+    attached := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    IF attached IS NOT NULL THEN
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', attached);
+    END IF;
+    PERFORM set_config('search_path', own_path, true);
 END $$;
 
 -- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
@@ -49,7 +80,7 @@ ALTER TABLE guestly.alerts DROP CONSTRAINT alerts_kind_check;
 ALTER TABLE guestly.alerts ADD CONSTRAINT alerts_kind_check
     CHECK (kind IN ('booking_failed', 'dates_taken', 'stale', 'two_reservations', 'outage',
                     'recovered', 'credentials', 'token_cap', 'deleted', 'price_differs'));
-ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text;
+ALTER TABLE guestly.worker ADD COLUMN credentials_class text, ADD COLUMN mail_problem text, ADD COLUMN tls_roots text, ADD COLUMN tls_problem text;
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
 
 ALTER TABLE guestly.queue ADD COLUMN backfill timestamptz;
@@ -61,6 +92,7 @@ CREATE TABLE guestly.backfills (
 COMMENT ON TABLE guestly.backfills IS 'one row per guestly_backfill() that queued bookings, and how many: what guestly.status measures progress by';
 
 DROP FUNCTION guestly.add_triggers(regclass, text, text, text);
+DROP FUNCTION guestly.certificate_store();
 DROP FUNCTION guestly.queue_afresh(text[], date[], boolean, boolean);
 DROP FUNCTION guestly.paid_bookings(double precision);
 
@@ -241,34 +273,23 @@ AS $$
     SELECT ARRAY['guestly_update', 'guestly_insert', 'guestly_delete', 'guestly_update_end', 'guestly_insert_end', 'guestly_delete_end']::name[]
 $$;
 
--- The columns that the mapping reads: those that a view over its expressions depends on. An expression over the whole row
--- reads all of them; the five that the worker writes never count.
+-- What the mapping reads, by number of the column; written in Rust.
+CREATE  FUNCTION guestly."mapped_columns"() RETURNS smallint[] /* Vec < i16 > */
+STRICT
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'mapped_columns_wrapper';
+
+-- The columns that the mapping reads. An expression over the whole row reads all of them; the five that the worker writes never
+-- count.
 CREATE OR REPLACE FUNCTION guestly.watched_columns(bookings regclass, payment_column text) RETURNS text[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    own_path CONSTANT text := current_setting('search_path');
-    mapping text := (SELECT string_agg(format(E'(%s\n) AS %I', m.expression, m.field), ', ') FROM guestly.field_map m);
-    whole boolean := (SELECT coalesce(bool_or(m.expression ~ '\mb\M(?!\s*\.)'), false) FROM guestly.field_map m);
-    found text[];
-BEGIN
-    -- As the worker reads them.
-    PERFORM set_config('search_path', format('%I, public, extensions, pg_temp',
-        (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = bookings)), true);
-    EXECUTE format('CREATE TEMPORARY VIEW guestly_mapping AS SELECT %s FROM %s b',
-                   coalesce(mapping, '1'), guestly.qualified_name(bookings));
-    PERFORM set_config('search_path', own_path, true);
-    SELECT array_agg(a.attname::text ORDER BY a.attnum) INTO found
-    FROM pg_attribute a
+    SELECT array_agg(a.attname::text ORDER BY a.attnum)
+    FROM pg_attribute a CROSS JOIN (SELECT guestly.mapped_columns() AS numbers) m
     WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped
       AND a.attname NOT IN ('guestly_reservation_id', 'guestly_sync_status', 'guestly_sync_error', 'guestly_synced_at', 'guestly_sync_attempts')
-      AND (whole OR a.attname = payment_column OR EXISTS (
-           SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-           WHERE d.classid = 'pg_rewrite'::regclass AND r.ev_class = 'pg_temp.guestly_mapping'::regclass
-             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum));
-    DROP VIEW pg_temp.guestly_mapping;
-    RETURN found;
-END $$;
+      AND (a.attname = payment_column OR a.attnum = ANY (m.numbers) OR 0 = ANY (m.numbers))
+$$;
 
 -- "OLD and NEW differ in one of these": as text where the type has no equality (json, point, xml).
 CREATE OR REPLACE FUNCTION guestly.is_changed(bookings regclass, columns text[]) RETURNS text
@@ -328,6 +349,8 @@ BEGIN
     IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
         RETURN NULL;
     END IF;
+    -- Those of a restored dump, and of whoever turned the check off, were never looked at.
+    PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
     columns := guestly.watched_columns(attached.bookings, attached.payment_column);
     IF columns IS DISTINCT FROM attached.watched THEN
         PERFORM guestly.add_triggers(attached.bookings, attached.key_column, attached.payment_column, attached.arrival_column, columns);
@@ -335,6 +358,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- What no trigger queued is queued now: once the table is attached again, it would count as paid before.
 CREATE OR REPLACE FUNCTION guestly_detach() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -342,6 +366,20 @@ DECLARE
     attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
     name text;
 BEGIN
+    IF attached IS NOT NULL THEN
+        BEGIN
+            INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
+            SELECT p.booking_id, p.arrival::date, true FROM guestly.paid_bookings() p
+            WHERE p.reservation_id IS NULL
+              AND NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = p.booking_id)
+              AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = p.booking_id)
+              AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id)
+            ON CONFLICT (booking_id) DO NOTHING;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
+                USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';
+        END;
+    END IF;
     FOREACH name IN ARRAY guestly.trigger_names() LOOP
         IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = name) THEN
             EXECUTE format('DROP TRIGGER %I ON %s', name, attached);
@@ -582,7 +620,8 @@ BEGIN
             WHEN 'sending' THEN 'a call is in flight'
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
-            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(format(' (%s: %s)', q.error_class, q.error), '')
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
+            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
         SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
@@ -716,17 +755,20 @@ BEGIN
         CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
-        SELECT string_agg(n.name, ', ') INTO off
-        FROM unnest(guestly.trigger_names()) AS n (name)
-        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
+        off := guestly.triggers_off();
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),
             CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
-        RETURN QUERY SELECT 'row security', CASE WHEN c.relforcerowsecurity THEN 'warn' ELSE 'ok' END,
-            CASE WHEN c.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+        RETURN QUERY SELECT 'owner', CASE WHEN r.rolsuper THEN 'warn' ELSE 'ok' END,
+            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with all its rights', r.rolname) ELSE r.rolname::text END,
+            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; a role without special rights', attached) END
+        FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached;
+        RETURN QUERY SELECT 'row security', CASE WHEN s.hides THEN 'warn' ELSE 'ok' END,
+            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
                  ELSE 'the owner sees every row' END,
-            CASE WHEN c.relforcerowsecurity THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
-        FROM pg_class c WHERE c.oid = attached;
+            CASE WHEN s.hides THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM (SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS hides
+              FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached) s;
         missing := guestly.listings_missing();
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
@@ -737,7 +779,9 @@ BEGIN
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
         CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
     WHERE attached IS NOT NULL;
-    RETURN QUERY SELECT 'tls', 'ok', coalesce('the system''s: ' || guestly.certificate_store(), 'the bundled ones'), NULL::text;
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+    FROM guestly.worker w;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),
@@ -777,7 +821,7 @@ BEGIN
     IF online THEN
         IF guestly.ask_worker() THEN
             RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
-                CASE WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+                CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
             FROM guestly.worker w;
         ELSE
             RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
@@ -786,81 +830,130 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION guestly_doctor(boolean) IS 'everything that must be right, one row each, with what to type; online also tries the credentials';
 
+-- Why a booking that was never queued was not.
+CREATE OR REPLACE FUNCTION guestly.why_not_queued(booking jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT (booking ->> 'paid')::boolean
+            THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
+                        coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), current_setting('guestly_sync.paid_statuses', true))
+        WHEN EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = booking ->> 'booking_id')
+            THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
+                        (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = booking ->> 'booking_id')
+            THEN 'cancelled before it was sent'
+        ELSE CASE WHEN guestly.triggers_off() IS NOT NULL
+                      THEN format('triggers of the bookings table are missing or disabled (%s)', guestly.triggers_off())
+                  WHEN NOT guestly.is_armed() THEN 'paid while no trigger fired, or before this copy was made'
+                  ELSE 'paid while no trigger fired (session_replication_role = replica)' END
+             || CASE WHEN (guestly.setting_values() ->> 'enabled')::boolean
+                     THEN '; the worker looks for such bookings every guestly_sync.poll_interval'
+                     ELSE '; the worker looks for such bookings once guestly_sync.enabled is on' END
+        END
+$$;
+
+-- Triggers of ours that are missing on the bookings or do not fire; null if all is well.
+CREATE OR REPLACE FUNCTION guestly.triggers_off() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(n.name, ', ') FROM unnest(guestly.trigger_names()) AS n (name)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a)
+                      AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
+$$;
+
+-- Why nothing at all is sent; null where it is.
+CREATE OR REPLACE FUNCTION guestly.why_silent() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT guestly.is_armed() THEN 'this is a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN EXISTS (SELECT FROM guestly.pause)
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
+        WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
+        END
+$$;
+
+-- Whatever was in flight or in doubt when the copy was made is looked up before anything is created.
+CREATE OR REPLACE FUNCTION guestly_arm() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT guestly.is_armed() THEN
+        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
+        -- No worker of this server made these claims, so none would find them orphaned.
+        UPDATE guestly.queue q
+        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
+            creates = q.creates + (q.operation = 'create')::integer,
+            error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
+        WHERE q.claim IS NOT NULL;
+        DELETE FROM guestly.token;
+    END IF;
+    -- A restored dump may lack the rights that it gives.
+    UPDATE guestly.attachment SET bookings = bookings;
+    DELETE FROM guestly.installations;
+    INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
+    PERFORM guestly.wake_worker();
+END $$;
+COMMENT ON FUNCTION guestly_arm() IS 'allows sending from this server and database; needed once on a copy';
+
 CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field_map
     FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();
 
--- Rights come last in every script: nothing for PUBLIC, the administrator's functions for guestly_admin and service_role.
+-- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Rights come last in every script: nothing on what is new here for PUBLIC, nor for those to whom default privileges give it,
+-- and the administrator's functions for guestly_admin and service_role. What an administrator granted on the rest stays. What is
+-- new became a member of the extension together with guestly.changes.
 DO $$
 DECLARE
-    function record;
-    admin name;
     callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
         'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row', 'backfill_row'];
+    new record;
     grantee record;
+    admin name;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
-        BEGIN
-            CREATE ROLE guestly_admin NOLOGIN;
-            COMMENT ON ROLE guestly_admin IS 'may call the functions of guestly_sync and read guestly.status, queue and attempts';
-        EXCEPTION WHEN insufficient_privilege THEN
-            NULL; -- Somebody who may make roles can make it later; the grants below then have to be given by hand.
-        END;
-    END IF;
-    FOR function IN
-        SELECT p.oid::pg_catalog.regprocedure AS signature, p.proname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.objid
-        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-          AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'guestly_sync')
+    FOR new IN
+        WITH member AS (
+            SELECT d.classid, d.objid FROM pg_depend d
+            WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+              AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'guestly_sync')
+              AND d.xmin = (SELECT m.xmin FROM pg_depend m WHERE m.classid = 'pg_class'::regclass AND m.objid = 'guestly.changes'::regclass
+                            AND m.deptype = 'e'))
+        SELECT format('FUNCTION %s', p.oid::regprocedure) AS name, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, p.proowner AS owner,
+               format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', p.oid::regprocedure) AS pin,
+               CASE WHEN p.proname = ANY (callable) THEN 'EXECUTE' END AS gives
+        FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+        UNION ALL
+        SELECT format('TABLE %s', c.oid::regclass), c.relacl, c.relowner, NULL,
+               CASE WHEN c.relname IN ('status', 'queue', 'attempts') THEN 'SELECT' END
+        FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
     LOOP
-        -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE.
         FOR grantee IN
-            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
-            FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) g
-            WHERE p.oid = function.signature AND g.grantee <> p.proowner
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
+            FROM aclexplode(new.acl) g WHERE g.grantee <> new.owner
         LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', function.signature, grantee.name);
+            EXECUTE format('REVOKE ALL ON %s FROM %s', new.name, grantee.name);
         END LOOP;
-        EXECUTE pg_catalog.format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', function.signature);
+        IF new.pin IS NOT NULL THEN
+            EXECUTE new.pin;
+        END IF;
         FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
-            IF function.proname = ANY (callable) AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
-                EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', function.signature, admin);
+            IF new.gives IS NOT NULL AND to_regrole(admin::text) IS NOT NULL THEN
+                EXECUTE format('GRANT %s ON %s TO %I', new.gives, new.name, admin);
             END IF;
         END LOOP;
     END LOOP;
-    FOR function IN
-        SELECT c.oid::pg_catalog.regclass AS relation FROM pg_catalog.pg_class c WHERE c.relnamespace = 'guestly'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v')
-    LOOP
-        FOR grantee IN
-            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
-            FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) g WHERE c.oid = function.relation AND g.grantee <> c.relowner
-        LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', function.relation, grantee.name);
-        END LOOP;
-    END LOOP;
-    FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
-        IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
-            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA guestly TO %I', admin);
-            EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', admin);
-            EXECUTE pg_catalog.format('GRANT SELECT ON guestly.status, guestly.queue, guestly.attempts TO %I', admin);
-        END IF;
-    END LOOP;
 END $$;
 
--- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
-                                'old_bookings', 'backfills', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
-        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
-    END LOOP;
-END $$;
+SELECT pg_extension_config_dump('guestly.changes', ''), pg_extension_config_dump('guestly.backfills', '');
 
--- The triggers of this version, and what the owner of the bookings may read, which the revocations above took.
+-- The triggers of this version, and what the owner of the bookings may read of the new tables.
 DO $$
 DECLARE
-    attached CONSTANT regclass := (SELECT pg_catalog.to_regclass(a.bookings) FROM guestly.attachment a);
+    attached CONSTANT regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
 BEGIN
     IF attached IS NOT NULL THEN
         -- Made anew, over payment statuses as they are compared now.

@@ -1,5 +1,8 @@
 -- Rights come last in every script: nothing for PUBLIC, the administrator's functions for guestly_admin and service_role.
 
+-- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     function record;
@@ -36,8 +39,15 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
+    -- Whoever may create in our schema could add functions there that match a call better than ours.
+    FOR grantee IN
+        SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
+        FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) g WHERE n.nspname = 'guestly' AND g.grantee <> n.nspowner
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA guestly FROM %s', grantee.name);
+    END LOOP;
     FOR function IN
-        SELECT c.oid::pg_catalog.regclass AS relation FROM pg_catalog.pg_class c WHERE c.relnamespace = 'guestly'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v')
+        SELECT c.oid::pg_catalog.regclass AS relation FROM pg_catalog.pg_class c WHERE c.relnamespace = 'guestly'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v', 'S')
     LOOP
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name

@@ -74,15 +74,6 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 'the bookings cannot be read: ' || SQLERRM;
 END $$;
 
--- Where the worker finds the roots of TLS: the same files as in the library.
-CREATE FUNCTION guestly.certificate_store() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT min(f.path) FROM unnest(ARRAY['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt',
-        '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem']) AS f (path)
-    CROSS JOIN LATERAL pg_stat_file(f.path, true) s WHERE s.size > 0
-$$;
-
 -- The doctor's rows about alert mails.
 CREATE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -163,17 +154,20 @@ BEGIN
         CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
-        SELECT string_agg(n.name, ', ') INTO off
-        FROM unnest(guestly.trigger_names()) AS n (name)
-        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'));
+        off := guestly.triggers_off();
         RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
             coalesce('missing or disabled: ' || off, 'present and enabled'),
             CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
-        RETURN QUERY SELECT 'row security', CASE WHEN c.relforcerowsecurity THEN 'warn' ELSE 'ok' END,
-            CASE WHEN c.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+        RETURN QUERY SELECT 'owner', CASE WHEN r.rolsuper THEN 'warn' ELSE 'ok' END,
+            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with all its rights', r.rolname) ELSE r.rolname::text END,
+            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; a role without special rights', attached) END
+        FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached;
+        RETURN QUERY SELECT 'row security', CASE WHEN s.hides THEN 'warn' ELSE 'ok' END,
+            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
                  ELSE 'the owner sees every row' END,
-            CASE WHEN c.relforcerowsecurity THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
-        FROM pg_class c WHERE c.oid = attached;
+            CASE WHEN s.hides THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM (SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS hides
+              FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached) s;
         missing := guestly.listings_missing();
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
@@ -184,7 +178,9 @@ BEGIN
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
         CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
     WHERE attached IS NOT NULL;
-    RETURN QUERY SELECT 'tls', 'ok', coalesce('the system''s: ' || guestly.certificate_store(), 'the bundled ones'), NULL::text;
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+    FROM guestly.worker w;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),
@@ -224,7 +220,7 @@ BEGIN
     IF online THEN
         IF guestly.ask_worker() THEN
             RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
-                CASE WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+                CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
             FROM guestly.worker w;
         ELSE
             RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';

@@ -9,6 +9,7 @@
 //! | `net/answer.rs` | reading an answer into a plain value |
 //! | `net/mail.rs` | one mail, one outcome, by SMTP or HTTP |
 //! | `net/mail/post.rs` | mails through the sender threads |
+//! | `net/roots.rs` | which certificates TLS trusts |
 //! | `net/url.rs` | which addresses may be called |
 //! | `net/words.rs` | ureq's errors in plain words |
 //!
@@ -23,6 +24,7 @@ mod answer;
 pub mod client;
 pub mod mail;
 pub mod pool;
+pub mod roots;
 mod transport;
 mod url;
 mod words;

@@ -4,18 +4,18 @@
 //! one set of keep-alive connections. Nothing is ever sent twice: no retry, no redirect. Must not
 //! import: pgrx.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderValue, Response};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error};
 
 use super::answer::read;
+use super::roots::Roots;
 use super::transport::{Names, Watch, begin, touched};
 use super::url::parse;
 use super::words::words;
@@ -145,10 +145,6 @@ fn json(body: &Value) -> Result<Vec<u8>, Error> {
 fn config(endpoint: &Endpoint) -> ureq::config::Config {
     let all = Some(endpoint.request_timeout);
     let connect = Some(endpoint.connect_timeout.min(endpoint.request_timeout));
-    let roots = match system_has_roots() {
-        true => RootCerts::PlatformVerifier,
-        false => RootCerts::WebPki,
-    };
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -170,24 +166,8 @@ fn config(endpoint: &Endpoint) -> ureq::config::Config {
         .max_idle_age(IDLE_AGE)
         .user_agent(concat!("guestly_sync/", env!("CARGO_PKG_VERSION")))
         .accept("application/json")
-        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .tls_config(TlsConfig::builder().root_certs(Roots::here().for_http()).build())
         .build()
-}
-
-/// A slim container may have no certificate store; then the roots bundled with ureq serve.
-fn system_has_roots() -> bool {
-    if !cfg!(target_os = "linux") {
-        return true;
-    }
-    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
-    let usual = [
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        "/etc/ssl/ca-bundle.pem",
-        "/etc/ssl/cert.pem",
-    ];
-    named.iter().any(|name| std::env::var_os(name).is_some()) || usual.iter().any(|file| Path::new(file).is_file())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::statement;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
+mod mapping;
 mod paid;
 mod rows;
 mod write;

@@ -41,10 +41,10 @@ mod guestly {
     fn read(bookings: &Bookings, booking_id: &str) -> Option<Row> {
         match bookings.read(&[booking_id.to_owned()]) {
             Ok(rows) => rows.into_iter().next(),
-            Err(error) if error.code == PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION => {
-                let (message, seen) =
-                    (format!("'{}' is not a booking id", clean(booking_id, 80)), clean(&error.message, 200));
-                raise(error.code, message, Some(&seen), "Give the primary key of a row of the bookings table.")
+            // The same complaint comes from a mapping expression.
+            Err(error) if !bookings.is_key(booking_id) => {
+                let message = format!("'{}' is not a booking id", clean(booking_id, 80));
+                raise(error.code, message, Some(&error.words()), "Give the primary key of a row of the bookings table.")
             }
             Err(error) => raise_sql(&error, "See guestly.field_map: an expression may be wrong."),
         }
@@ -140,6 +140,13 @@ mod guestly {
             };
             raise(error.code, message, Some(&format!("The expression is: {}", clean(expression, 500))), hint);
         }
+    }
+
+    /// The columns that the mapping reads, by number; 0 is the whole row. Errors: an expression is wrong.
+    #[pg_extern]
+    fn mapped_columns() -> Vec<i16> {
+        let hint = "See guestly.field_map: an expression may be wrong.";
+        attached().columns_read().unwrap_or_else(|error| raise_sql(&error, hint))
     }
 
     /// True for a payment status that means paid.

@@ -126,3 +126,9 @@ pub fn answer_test_mail(words: &str) -> Result<()> {
 pub fn answer_doctor(status: &str, words: &str) -> Result<()> {
     statement::run(include_str!("../../sql/queries/answer_doctor.sql"), &[status.into(), words.into()])
 }
+
+/// Whose certificates TLS trusts, or why there are none.
+pub fn note_roots(roots: std::result::Result<&str, &str>) -> Result<()> {
+    let args: [DatumWithOid; 2] = [roots.ok().into(), roots.err().into()];
+    statement::run(include_str!("../../sql/queries/tls_roots.sql"), &args)
+}

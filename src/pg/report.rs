@@ -35,7 +35,7 @@ pub fn raise_problem(problem: &Problem, booking_id: &str) -> ! {
     raise(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, problem.to_string(), Some(&detail), hint)
 }
 
-/// Raises an SQL error again, with its own SQLSTATE and detail.
+/// Raises an SQL error again, with its own SQLSTATE and detail, as far as their words may stand in the server's log.
 pub fn raise_sql(error: &SqlError, hint: &str) -> ! {
-    raise(error.code, error.message.clone(), error.detail.as_deref(), hint)
+    raise(error.code, error.words(), error.detail_words().as_deref(), hint)
 }

@@ -63,6 +63,21 @@ impl SqlError {
         scrub(&clean(&message, 500))
     }
 
+    /// The detail likewise, without what stands in brackets: those are values.
+    pub fn detail_words(&self) -> Option<String> {
+        let detail = self.detail.as_deref()?;
+        let mut depth = 0_u32;
+        let outside = |char: &char| match char {
+            '(' => (depth == 0, depth += 1).0,
+            ')' => {
+                depth = depth.saturating_sub(1);
+                depth == 0
+            }
+            _ => depth == 0,
+        };
+        Some(scrub(&clean(&detail.chars().filter(outside).collect::<String>(), 300)))
+    }
+
     /// True when somebody asked this statement to stop: it must not be swallowed.
     pub fn is_cancel(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker};
 use pgrx::{PgMemoryContexts, pg_sys};
 
+pub mod query;
 mod scope;
 pub mod transaction;
 mod trigger_row;

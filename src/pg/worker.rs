@@ -10,6 +10,7 @@ mod pace;
 mod probe;
 mod send;
 mod upkeep;
+mod version;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -36,10 +37,6 @@ use crate::net::pool::Pool;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How soon an outcome that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
-/// A fault of the same kind is reported at most this often.
-const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// The first probe after a start or a reload comes this soon.
-const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// How long a stop waits for calls that are being cut.
 const STOP_WAIT: Duration = Duration::from_millis(300);
 
@@ -86,7 +83,9 @@ struct Worker {
     next_probe: Instant,
     next_prune: Instant,
     not_before: Option<Instant>,
-    reported: Option<Instant>,
+    reported: HashMap<String, Instant>,
+    /// Whether the SQL objects are of this library's version; none until it was looked at.
+    fits: Option<bool>,
     /// What commits and people had asked for when it was last looked at.
     slot: wake::Slot,
     /// Claims of the former worker are dealt with.
@@ -133,7 +132,7 @@ impl Worker {
         let began = Instant::now();
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),
-            next_probe: began + settings.poll_interval.min(FIRST_PROBE),
+            next_probe: began,
             patience: Patience::new(settings.policy.backoff),
             settings,
             pool: Some(pool),
@@ -156,7 +155,8 @@ impl Worker {
             next_due: None,
             next_prune: began,
             not_before: None,
-            reported: None,
+            reported: HashMap::new(),
+            fits: None,
             slot: wake::slot(sys::my_database()),
             rescued: false,
             doctor: (wake::slot(sys::my_database()).asked, None),
@@ -172,6 +172,7 @@ impl Worker {
                 self.reload();
             }
             self.look_at_slot();
+            self.look_at_version();
             self.collect();
             self.turn();
             self.mail();
@@ -191,14 +192,14 @@ impl Worker {
         self.more |= slot.wakes != self.slot.wakes;
         if slot.changes != self.slot.changes {
             leave_if_absent();
+            self.fits = None;
         }
         self.slot = slot;
     }
 
     /// One short transaction: what has come in is recorded, what is due is claimed. Then the calls leave.
     fn turn(&mut self) {
-        self.follow_the_clock();
-        self.probe();
+        self.look_around();
         if self.not_before.is_some_and(|then| then > Instant::now()) {
             return;
         }

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::HeaderValue;
 use ureq::http::header::AUTHORIZATION;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 use lettre::message::Mailbox;
-use lettre::transport::smtp::client::TlsParameters;
 
 use super::MailOutcome;
 use super::message::{Addresses, id, subject};
@@ -18,6 +17,7 @@ use crate::domain::alert::Mail;
 use crate::domain::outcome::{Answer, error_text};
 use crate::domain::redact::Secret;
 use crate::net::answer::read;
+use crate::net::roots::Roots;
 use crate::net::url::parse;
 use crate::net::words::words;
 
@@ -144,11 +144,6 @@ fn never_left(error: &ureq::Error) -> bool {
 /// Made for one mail: alerts are rare, and a kept connection would be stale by the next.
 fn agent(timeout: Duration) -> Agent {
     let all = Some(timeout);
-    let roots = match TlsParameters::new("localhost".to_owned()) {
-        Ok(_) => RootCerts::PlatformVerifier,
-        // No certificate store on this system: the roots that come with us serve.
-        Err(_) => RootCerts::WebPki,
-    };
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -164,7 +159,7 @@ fn agent(timeout: Duration) -> Agent {
         .max_idle_connections(0)
         .user_agent(concat!("guestly_sync/", env!("CARGO_PKG_VERSION")))
         .accept("application/json")
-        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .tls_config(TlsConfig::builder().root_certs(Roots::here().for_http()).build())
         .build()
         .new_agent()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{CertificateStore, SmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
@@ -18,6 +18,7 @@ use super::MailOutcome;
 use super::message::{Addresses, mime};
 use super::relay::{Privacy, Relay};
 use crate::domain::alert::Mail;
+use crate::net::roots::Roots;
 use crate::net::words::words;
 
 /// How long a server that has taken the mail may take to say goodbye.
@@ -101,10 +102,9 @@ fn greet(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<SmtpCon
     Ok(connection)
 }
 
-/// Certificates are always checked: against the system's roots, or, where it has none, those that come with us.
+/// Certificates are always checked.
 fn tls(host: &str) -> Result<TlsParameters, MailOutcome> {
-    let from = |store| TlsParameters::builder(host.to_owned()).certificate_store(store).build();
-    from(CertificateStore::Default).or_else(|_| from(CertificateStore::WebpkiRoots)).map_err(early)
+    TlsParameters::builder(host.to_owned()).certificate_store(Roots::here().for_mail()).build().map_err(early)
 }
 
 /// Gives the next step what is left of the time.

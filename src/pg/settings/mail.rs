@@ -11,9 +11,9 @@ use crate::domain::redact::Secret;
 
 static ADMIN_EMAIL: OnceLock<&'static Text> = OnceLock::new();
 static ALERT_FROM: OnceLock<&'static Text> = OnceLock::new();
-static EMAIL_API_URL: OnceLock<&'static Text> = OnceLock::new();
 // Null unless set: their values in the environment must not appear in pg_settings.
 static SMTP_URL: Text = Text::new(None);
+static EMAIL_API_URL: Text = Text::new(None);
 static EMAIL_API_KEY: Text = Text::new(None);
 // Long enough to make one mail of a bad minute, short enough to act on.
 static ALERT_DIGEST: GucSetting<i32> = GucSetting::<i32>::new(60_000);
@@ -25,14 +25,10 @@ pub(super) fn init() {
     };
     from(c"guestly_sync.admin_email", c"Where alerts are mailed.", &ADMIN_EMAIL, "ADMIN_ALERT_EMAIL");
     from(c"guestly_sync.alert_from", c"Sender of alert mails.", &ALERT_FROM, "GUESTLY_ALERT_FROM");
-    from(
-        c"guestly_sync.email_api_url",
-        c"Address of an HTTP mail API (SendGrid or Resend).",
-        &EMAIL_API_URL,
-        "EMAIL_API_ENDPOINT",
-    );
     let secret = GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL;
     text(c"guestly_sync.smtp_url", c"Mail server: smtp://, smtps://, with login.", &SMTP_URL, secret);
+    let about = c"Address of an HTTP mail API (SendGrid or Resend).";
+    text(c"guestly_sync.email_api_url", about, &EMAIL_API_URL, secret);
     text(c"guestly_sync.email_api_key", c"Key of the HTTP mail API.", &EMAIL_API_KEY, secret);
     duration(c"guestly_sync.alert_digest", c"How long alerts are collected into one mail.", &ALERT_DIGEST, 1);
 }
@@ -62,7 +58,7 @@ impl Mail {
             from: if from.is_empty() { to.clone() } else { from },
             to,
             smtp_url: Secret::new(or_environment(&SMTP_URL, "GUESTLY_SMTP_URL")),
-            api_url: late(&EMAIL_API_URL),
+            api_url: or_environment(&EMAIL_API_URL, "EMAIL_API_ENDPOINT"),
             api_key: Secret::new(or_environment(&EMAIL_API_KEY, "EMAIL_API_KEY")),
             digest: Duration::from_millis(u64::try_from(ALERT_DIGEST.get()).unwrap_or_default()),
         }

@@ -24,7 +24,7 @@ pub(super) struct Standing {
 impl Worker {
     /// Raises what is new. An alert that cannot be written is raised again.
     pub(super) fn announce(&mut self) {
-        if !self.rescued || self.not_before.is_some_and(|then| then > Instant::now()) {
+        if self.fits != Some(true) || !self.rescued || self.not_before.is_some_and(|then| then > Instant::now()) {
             return;
         }
         let wall = Utc::now();

@@ -19,6 +19,9 @@ impl Worker {
         let asked = wake::slot(sys::my_database()).asked;
         if asked != self.doctor.0 {
             self.doctor = (asked, Some(asked));
+            if let Some(why) = self.why_silent() {
+                return self.reply(asked, "fail", &why);
+            }
             self.in_transaction(|worker| {
                 worker.look_for_credentials();
                 Ok(())
@@ -53,7 +56,6 @@ impl Worker {
 
     /// Writes the answer; without an outcome it says why nothing could be tried.
     pub(super) fn answer(&mut self, question: u32, outcome: Option<&Outcome>) {
-        self.doctor.1 = None;
         let (status, words) = match outcome {
             Some(Outcome::Found(_)) => ("ok", "Guestly accepted the credentials and answered a look-up".to_owned()),
             Some(Outcome::TokenRejected { sentence, .. } | Outcome::Refused { sentence, .. }) => {
@@ -66,7 +68,12 @@ impl Worker {
             Some(_) => ("fail", "an answer of another kind of call".to_owned()),
             None => ("fail", self.why_not()),
         };
-        self.in_transaction(|_| memory::answer_doctor(status, &words));
+        self.reply(question, status, &words);
+    }
+
+    fn reply(&mut self, question: u32, status: &str, words: &str) {
+        self.doctor.1 = None;
+        self.in_transaction(|_| memory::answer_doctor(status, words));
         wake::answered(question);
     }
 

@@ -11,7 +11,7 @@ use crate::domain::alert::{Batch, Mail, Next, Pace, digest, due, mail_pause, tes
 use crate::domain::redact::clean;
 use crate::net::mail::{MailOutcome, MailSettings, PostOffice, check};
 use crate::pg::session::Result;
-use crate::pg::{alerts, memory, queue, settings, sys, wake};
+use crate::pg::{alerts, memory, settings, sys, wake};
 
 /// The longest that one mail may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -167,9 +167,9 @@ impl Worker {
     }
 
     /// Whether the tables are those that this library knows; and whether this server is armed: a copy mails nothing.
-    fn may_mail(&self) -> Result<(bool, bool)> {
-        let gate = queue::gate()?;
-        Ok((gate.version.as_deref() == Some(VERSION), gate.armed))
+    fn may_mail(&mut self) -> Result<(bool, bool)> {
+        let gate = self.gate()?;
+        Ok((self.fits == Some(true), gate.armed))
     }
 
     fn log_unmailed(&mut self, waiting: usize) {

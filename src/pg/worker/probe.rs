@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use pgrx::PgSqlErrorCode;
 
 use super::Worker;
 use crate::pg::bookings::{Bookings, Probed};
@@ -74,21 +75,33 @@ impl Worker {
         began.filter(|_| age < self.settings.policy.settle)
     }
 
+    fn sweep_bookings(&mut self, words: &[String], calling: &[String]) -> Result<Option<Probed>> {
+        let Some(bookings) = &self.bookings else { return Ok(None) };
+        if self.stock != words {
+            take_stock(bookings, words)?;
+            self.stock = words.to_vec();
+        }
+        let swept = if self.settings.enabled { words } else { &[] };
+        bookings.probe(swept, SWEEP_BATCH, calling.to_vec()).map(Some)
+    }
+
     /// None where no table is attached.
     fn probe_bookings(&mut self) -> Result<Option<Probed>> {
         let words = paid_statuses();
-        let calling = self.calling.iter().cloned().collect();
+        let calling: Vec<String> = self.calling.iter().cloned().collect();
         session::subtransaction(|| {
             if self.bookings.is_none() {
                 self.bookings = Bookings::load()?;
             }
-            let Some(bookings) = &self.bookings else { return Ok(None) };
-            if self.stock != words {
-                take_stock(bookings, &words)?;
-                self.stock.clone_from(&words);
+            match self.sweep_bookings(&words, &calling) {
+                // The table may have got another owner, who may not read ours yet.
+                Err(error) if error.code == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
+                    Bookings::let_owner_read()?;
+                    self.bookings = Bookings::load()?;
+                    self.sweep_bookings(&words, &calling)
+                }
+                found => found,
             }
-            let swept = if self.settings.enabled { words.as_slice() } else { &[] };
-            bookings.probe(swept, SWEEP_BATCH, calling).map(Some)
         })
     }
 

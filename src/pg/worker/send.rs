@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::log;
 
-use super::{Tag, VERSION, Worker};
+use super::{Tag, Worker};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::lane::Blocked;
 use crate::domain::outcome::Outcome;
@@ -15,18 +15,13 @@ use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::job::{Job, Trace};
 use crate::pg::session::Result;
-use crate::pg::{memory, queue, secrets};
+use crate::pg::{memory, secrets};
 
 impl Worker {
-    /// The switches, read at each claim so that they work at once.
+    /// Whether anything may be sent.
     pub(super) fn may_send(&mut self) -> Result<bool> {
-        let gate = queue::gate()?;
-        if gate.version.as_deref() != Some(VERSION) {
-            let sql = gate.version.unwrap_or_default();
-            self.report(
-                &format!("the library is version {VERSION} and the SQL objects are version {sql}: nothing is sent"),
-                update_hint(&sql),
-            );
+        let gate = self.gate()?;
+        if self.fits != Some(true) {
             return Ok(false);
         }
         if !gate.armed {
@@ -145,15 +140,5 @@ impl Worker {
             }
         }
         self.client.clone()
-    }
-}
-
-/// What to do where library and SQL objects are not of one version.
-fn update_hint(sql_version: &str) -> &'static str {
-    let numbers =
-        |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap_or_default()).collect() };
-    match numbers(sql_version) < numbers(VERSION) {
-        true => "Run ALTER EXTENSION guestly_sync UPDATE.",
-        false => "Restart the server: it still runs the older library.",
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{FIRST_PROBE, REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
+use super::version::FIRST_PROBE;
+use super::{STOP_WAIT, Worker, leave_if_absent};
 use crate::domain::retry::{later, look_up_at};
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
@@ -14,13 +15,15 @@ use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::Settings;
 use crate::pg::{claim, queue, report, sys, wake};
 
+/// A message is repeated at most this often.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Clocks are slewed by less; more is a jump.
 const CLOCK_JUMP: f64 = 5.0;
 
 impl Worker {
     /// Claims of a worker that is gone are unknown from now on; true once that is written.
     pub(super) fn rescue(&mut self) -> bool {
-        if !self.rescued {
+        if !self.rescued && self.fits == Some(true) {
             let orphans = self.in_transaction(|worker| {
                 let now = Utc::now();
                 let orphans = queue::orphans()?;
@@ -87,17 +90,21 @@ impl Worker {
             pool.resize(self.settings.concurrency as usize);
         }
         self.recall();
-        self.more = true;
-        self.reported = None;
-        self.look_at_mail_settings();
-        self.in_transaction(|worker| {
-            worker.look_for_credentials();
-            Ok(())
-        });
+        self.reported.clear();
+        self.fits = None;
+        self.look_at_version();
+    }
+
+    /// What is done whatever waits.
+    pub(super) fn look_around(&mut self) {
+        if self.fits == Some(true) {
+            self.follow_the_clock();
+            self.probe();
+        }
     }
 
     /// Moves everything that waits along when the clock jumps: nothing becomes due early, nothing stalls.
-    pub(super) fn follow_the_clock(&mut self) {
+    fn follow_the_clock(&mut self) {
         let (then, wall) = self.clock;
         let expected = wall + TimeDelta::from_std(then.elapsed()).unwrap_or_default();
         let now = Utc::now();
@@ -131,7 +138,7 @@ impl Worker {
     pub(super) fn trouble(&mut self, error: &SqlError) {
         leave_if_absent();
         self.not_before = Some(Instant::now() + Duration::from_secs(1));
-        if !error.is_transient() {
+        if !error.is_transient() && !self.has_become_unlike() {
             self.report(
                 &format!("cannot work: {error}"),
                 "Bookings wait and nothing is lost. See SELECT * FROM guestly_doctor().",
@@ -139,12 +146,13 @@ impl Worker {
         }
     }
 
-    /// A WARNING in the server's log, at most once a minute.
+    /// A WARNING in the server's log, each at most once a minute.
     pub(super) fn report(&mut self, message: &str, hint: &str) {
-        if self.reported.is_some_and(|then| then.elapsed() < REPORT_EVERY) {
+        self.reported.retain(|_, then| then.elapsed() < REPORT_EVERY);
+        if self.reported.contains_key(message) {
             return;
         }
-        self.reported = Some(Instant::now());
+        self.reported.insert(message.to_owned(), Instant::now());
         report::warn(PgSqlErrorCode::ERRCODE_WARNING, format!("guestly_sync: {message}"), hint);
     }
 

@@ -98,6 +98,12 @@ fn jump_during_everything(name: &str, by: i64) {
         let creates: Vec<&Value> = calls.iter().filter(|call| call["operation"] == "create").collect();
         assert!(creates.len() <= 2, "{} creates", creates.len());
     }
+    // What is off is our clock: Guestly's own time came with every answer.
+    let skew: i64 = site.query_one("SELECT clock_skew_ms / 1000 FROM guestly.status");
+    assert!((skew + by).abs() < 60, "a clock that is {by} s off is seen as {skew} s");
+    let row: String =
+        site.query_one("SELECT status || ': ' || detail FROM guestly_doctor() WHERE check_name = 'clock'");
+    assert!(row.starts_with("warn: ") && row.contains(&(skew / 10).to_string()), "{row}");
     // Among them: no create before settle was over in Guestly's own time.
     site.assert_once_each(&ids);
 }

@@ -8,7 +8,10 @@ use serde_json::json;
 /// ids of all that should end up in Guestly.
 fn busy_site() -> (Site, Vec<String>) {
     let site = Site::open_with(|options| {
-        options.setting("guestly_sync.concurrency", "2").setting("guestly_sync.request_timeout", "60s")
+        options
+            .setting("guestly_sync.concurrency", "2")
+            .setting("guestly_sync.request_timeout", "60s")
+            .environment("GUESTLY_ENVIRONMENT", "production")
     });
     site.sql(
         "UPDATE guestly.status_map SET guestly_status = 'reserved' WHERE booking_status = 'pending'; \
@@ -85,6 +88,10 @@ fn goes_into_a_fresh_server(format: &str) {
     let new = host::make_bookings(&copy, 1);
     host::pay(&copy, &new);
     copy.sql(&format!("SELECT guestly_sync('{}'); SELECT guestly_resume(); SELECT pg_reload_conf()", new[0]));
+    let online: String = copy.query_one(
+        "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'",
+    );
+    assert_eq!(online, "fail: this is a copy: nothing is asked: SELECT guestly_arm();");
     copy.restart();
     copy.wait_for_worker(&copy);
     let armed: String = copy
@@ -197,4 +204,49 @@ fn a_physical_clone_under_another_environment_is_inert() {
     clone.alter_system("guestly_sync.environment", "production");
     clone.wait_for("the clone to be armed by its name", SOON, "SELECT armed, '' FROM guestly.status");
     story::wait_all_synced(&clone, SOON);
+}
+
+#[test]
+fn a_physical_clone_that_is_armed_looks_up_what_was_in_flight() {
+    let (site, ids) = busy_site();
+    site.stop(StopMode::Immediate);
+    site.sim.clear_faults();
+    let calls = site.sim.ledger(None).len();
+    let clone = Cluster::start_copy_of(&site, site.sim.options().environment("GUESTLY_ENVIRONMENT", "staging"));
+    clone.wait_for(
+        "the claims to be orphaned",
+        SOON,
+        "SELECT count(*) = 2, string_agg(state, ' ') FROM guestly.queue WHERE state = 'unknown'",
+    );
+    assert_eq!(site.sim.ledger(None).len(), calls, "a clone has called Guestly");
+    clone.sql("SELECT guestly_arm()");
+    story::wait_all_synced(&clone, SOON);
+    story::assert_once_each(&clone, &site.sim, &ids);
+    assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
+}
+
+#[test]
+fn what_had_failed_when_the_copy_was_made_is_looked_up_too_and_a_pause_comes_along() {
+    let site = Site::open();
+    // It fails before it is ever sent: nothing in the copy's own log says that Guestly may hold it.
+    site.sql("DELETE FROM guestly.listings");
+    let id = site.paid_booking();
+    site.wait_failed(&id);
+    site.sql("SELECT guestly_pause('for the move')");
+    let dump = tools::dump(&site, "custom");
+    site.sql("SELECT guestly_resume()");
+    host::map_listings(&site);
+    site.sql("SELECT guestly_retry_failed()");
+    site.wait_synced(&id);
+    site.stop(StopMode::Fast);
+
+    let copy = fresh_server(&site.sim);
+    tools::make_roles(&copy, &["anon", "authenticated", "service_role", "site_owner"]);
+    tools::restore(&copy, "custom", &dump).unwrap();
+    host::map_listings(&copy);
+    copy.sql("SELECT guestly_arm(); SELECT guestly_retry_failed()");
+    assert_eq!(copy.query_one::<String>("SELECT pause_reason FROM guestly.status WHERE paused"), "for the move");
+    copy.sql("SELECT guestly_resume()");
+    story::wait_all_synced(&copy, SOON);
+    story::assert_once_each(&copy, &site.sim, &[id]);
 }

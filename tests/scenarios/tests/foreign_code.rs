@@ -1,60 +1,11 @@
 //! Foreign code never runs as superuser: the host's triggers, mapping expressions, views and types run as the owner of the
 //! bookings table, from where nothing leads back, and what goes wrong in them stays with one booking.
 
-use guestly_scenarios::{SOON, Site, host};
+#[path = "foreign_code/attack.rs"]
+mod attack;
 
-/// Tries everything that a superuser could do, and notes in `sample.loot` what became of each try and as whom it ran.
-const ATTACK: &str = r#"
-CREATE TABLE sample.loot (at text, runs_as text, what text, result text);
-GRANT USAGE ON SCHEMA sample TO PUBLIC;
-GRANT INSERT, SELECT ON sample.loot TO PUBLIC;
-CREATE ROLE mallory LOGIN;
-CREATE FUNCTION sample.attack(place text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    what text;
-BEGIN
-    INSERT INTO sample.loot VALUES (place, current_user, 'being here', 'ok');
-    FOREACH what IN ARRAY ARRAY[
-        'ALTER ROLE mallory SUPERUSER', 'ALTER ROLE site_owner SUPERUSER', 'CREATE ROLE loot_role SUPERUSER',
-        'COPY sample.loot TO PROGRAM ''cat >/dev/null''', 'COPY sample.loot FROM ''/etc/hostname''',
-        'SELECT pg_read_file(''postgresql.conf'')', 'SELECT access_token FROM guestly.token',
-        'UPDATE guestly.installations SET environment = ''stolen''', 'INSERT INTO guestly.field_map VALUES (''total'', ''1'')',
-        'SET ROLE postgres', 'RESET ROLE', 'SET SESSION AUTHORIZATION postgres', 'RESET SESSION AUTHORIZATION',
-        'SELECT set_config(''role'', ''postgres'', false)', 'SELECT set_config(''session_authorization'', ''postgres'', false)',
-        'ALTER SYSTEM SET guestly_sync.base_url = ''http://127.0.0.1:1''', 'SET guestly_sync.client_secret = ''x''',
-        'CREATE TEMP TABLE field_map (field text, expression text)', 'SELECT guestly_pause(''by mallory'')',
-        'LOAD ''/tmp/evil.so''', 'CREATE FUNCTION sample.c() RETURNS int LANGUAGE internal AS ''pg_backend_pid'''] LOOP
-        BEGIN
-            EXECUTE what;
-            INSERT INTO sample.loot VALUES (place, current_user, what, 'DONE');
-        EXCEPTION WHEN OTHERS THEN
-            INSERT INTO sample.loot VALUES (place, current_user, what, SQLSTATE || ' ' || SQLERRM);
-        END;
-    END LOOP;
-    -- Allowed, and gone when the owner's part is over.
-    PERFORM set_config('search_path', 'sample', false), set_config('enable_indexscan', 'off', false);
-    RESET ALL;
-END $$;
-ALTER FUNCTION sample.attack OWNER TO mallory;
-"#;
-
-fn site() -> Site {
-    let site = Site::open();
-    site.sql(ATTACK);
-    site
-}
-
-/// The attack ran at this place, as nobody but these, and got nothing.
-fn assert_no_loot(site: &Site, place: &str, runs_as: &str) {
-    let seen: Vec<String> = site.query_all(&format!("SELECT DISTINCT runs_as FROM sample.loot WHERE at = '{place}'"));
-    assert_eq!(seen, [runs_as], "the attack at {place} ran as somebody else, or not at all");
-    let got: Vec<String> =
-        site.query_all(&format!("SELECT what FROM sample.loot WHERE at = '{place}' AND result = 'DONE'"));
-    assert_eq!(got, Vec::<String>::new(), "the attack at {place}");
-    let supers: Vec<String> = site.query_all("SELECT rolname::text FROM pg_roles WHERE rolsuper");
-    assert_eq!(supers, ["postgres"]);
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.pause"), 0);
-}
+use attack::{assert_no_loot, site};
+use guestly_scenarios::{SOON, host};
 
 #[test]
 fn a_trigger_on_bookings_gets_nothing_and_stops_only_its_own_booking() {

@@ -139,6 +139,9 @@ fn every_sql_block_of_the_readme_runs_in_order() {
     let desk = Desk { cluster: &cluster, folder };
     let mut seen = BTreeSet::new();
     for part in parts() {
+        if part.heading == "## Upgrading" {
+            upgrade(&desk, &part);
+        }
         if part.heading == "## Removing" {
             // The copy's grants would keep the role.
             cluster.sql("DROP DATABASE site_copy WITH (FORCE)");
@@ -154,12 +157,31 @@ fn every_sql_block_of_the_readme_runs_in_order() {
         "## With Stripe",
         "### Old bookings",
         "### Where to look",
+        "### Alerts",
+        "## Security",
         "## Copies, backups and restores",
+        "## Upgrading",
         "## Removing",
     ] {
         assert!(seen.contains(heading), "the README has no section {heading}");
     }
     sim.assert_no_violation();
+}
+
+/// The section on upgrading, in a database that has something to be brought up to date.
+fn upgrade(desk: &Desk, part: &Part) {
+    desk.cluster.sql("CREATE DATABASE former");
+    let former = desk.cluster.database("former");
+    host::load(&former);
+    former.sql("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
+    let typed: Vec<&String> =
+        part.blocks.iter().filter(|(language, _)| language == "sql").map(|(_, text)| text).collect();
+    let [text] = typed.as_slice() else { panic!("{} blocks of SQL on upgrading", typed.len()) };
+    let printed = desk.psql(&format!("\\connect former\n{text}"));
+    assert!(printed.contains("| ok "), "{printed}");
+    let version: String = former.query_one("SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync'");
+    assert_eq!(version, former.query_one::<String>("SELECT guestly.library_version()"));
+    desk.cluster.sql("DROP DATABASE former WITH (FORCE)");
 }
 
 /// What must be so after a section, beyond that nothing failed.

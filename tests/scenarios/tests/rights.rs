@@ -30,20 +30,26 @@ const ADMIN_FUNCTIONS: [&str; 14] = [
     "status_row",
 ];
 
-/// A site whose default privileges hand everything out, in every schema; the extension in this one.
-fn site_in(schema: &str) -> Site {
+/// A site whose default privileges hand everything out, in every schema, with this extension.
+fn generous(create_extension: &str) -> Site {
     let site = Site::bare_with(|options| options);
     site.sql(
         "CREATE SCHEMA other; CREATE ROLE stranger LOGIN; \
          ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated, service_role, stranger; \
          ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role, stranger; \
          ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon, authenticated, stranger; \
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon, authenticated, stranger; \
          ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT ALL ON FUNCTIONS TO anon, authenticated, stranger",
     );
-    site.sql(&format!("CREATE EXTENSION guestly_sync SCHEMA {schema}"));
+    site.sql(create_extension);
     host::map_listings(&site);
     site.sql("CREATE ROLE ann LOGIN IN ROLE guestly_admin");
     site
+}
+
+/// The same with the extension in this schema.
+fn site_in(schema: &str) -> Site {
+    generous(&format!("CREATE EXTENSION guestly_sync SCHEMA {schema}"))
 }
 
 fn rights_of(site: &Site, role: &str) -> Vec<String> {
@@ -53,6 +59,10 @@ fn rights_of(site: &Site, role: &str) -> Vec<String> {
     found.extend(site.query_all::<String>(&format!(
         "SELECT name || ' ' || p FROM {RELATIONS}, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', \
          'REFERENCES', 'TRIGGER']) AS p WHERE has_table_privilege('{role}', r.oid, p) ORDER BY 1"
+    )));
+    found.extend(site.query_all::<String>(&format!(
+        "SELECT 'schema guestly ' || p FROM unnest(ARRAY['CREATE', 'USAGE']) AS p \
+         WHERE has_schema_privilege('{role}', 'guestly', p)"
     )));
     found.extend(site.query_all::<String>(&format!(
         "SELECT name || ' column ' || p FROM {RELATIONS}, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p \
@@ -89,6 +99,53 @@ fn strangers_can_execute_nothing_and_read_nothing_in_any_schema() {
             .unwrap();
         site.wait_synced(&id);
     }
+}
+
+#[test]
+fn an_update_takes_what_default_privileges_gave_and_leaves_what_an_administrator_granted() {
+    let site = generous("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
+    site.sql(
+        "CREATE ROLE clerk; GRANT USAGE ON SCHEMA guestly TO clerk; GRANT SELECT, INSERT ON guestly.listings TO clerk; \
+         GRANT SELECT ON guestly.alerts TO clerk; GRANT EXECUTE ON FUNCTION guestly_doctor(boolean) TO clerk; \
+         GRANT UPDATE ON guestly.listings TO guestly_admin; REVOKE EXECUTE ON FUNCTION guestly_arm() FROM service_role",
+    );
+    let granted = [
+        "guestly_doctor(boolean)",
+        "guestly.alerts SELECT",
+        "guestly.listings INSERT",
+        "guestly.listings SELECT",
+        "schema guestly USAGE",
+    ];
+    let of_clerk = || -> Vec<String> {
+        rights_of(&site, "clerk").into_iter().filter(|right| !right.contains(" column ")).collect()
+    };
+    assert_eq!(of_clerk(), granted);
+    site.sql("ALTER EXTENSION guestly_sync UPDATE");
+    for role in ["public", "anon", "authenticated", "stranger"] {
+        assert_eq!(rights_of(&site, role), Vec::<String>::new(), "{role} has rights");
+    }
+    assert_eq!(of_clerk(), granted);
+    assert!(rights_of(&site, "guestly_admin").contains(&"guestly.listings UPDATE".to_owned()));
+    assert!(!rights_of(&site, "service_role").contains(&"guestly_arm()".to_owned()));
+}
+
+#[test]
+fn an_update_does_not_run_functions_that_a_stranger_put_into_the_schema() {
+    let site = generous("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
+    let function = "guestly.column_expression(regclass, text, text, text, text)";
+    site.try_sql_as(
+        "stranger",
+        &format!("CREATE FUNCTION {function} RETURNS text LANGUAGE plpgsql AS $$ BEGIN ALTER ROLE stranger SUPERUSER; RETURN NULL; END $$"),
+    )
+    .unwrap();
+    let refused = site.try_sql("ALTER EXTENSION guestly_sync UPDATE").unwrap_err();
+    assert!(
+        refused.contains("guestly.column_expression(regclass,text,text,text,text) is not part of guestly_sync"),
+        "{refused}"
+    );
+    assert!(!site.query_one::<bool>("SELECT rolsuper FROM pg_roles WHERE rolname = 'stranger'"));
+    site.sql(&format!("DROP FUNCTION {function}"));
+    site.sql("ALTER EXTENSION guestly_sync UPDATE");
 }
 
 #[test]

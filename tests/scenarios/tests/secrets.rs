@@ -83,7 +83,7 @@ fn a_secret_in_a_setting_is_for_superusers_only() {
         let user = site.as_user(role);
         let seen: String = user.query_one("SELECT coalesce(string_agg(name || coalesce(setting, '') || coalesce(reset_val, ''), ';'), '') FROM pg_settings WHERE name ~ 'client_|smtp|api_key'");
         assert!(!seen.contains(SECRET), "{role}: {seen}");
-        for name in ["client_id", "client_secret", "smtp_url", "email_api_key"] {
+        for name in ["client_id", "client_secret", "smtp_url", "email_api_url", "email_api_key"] {
             let refused = user.try_sql(&format!("SHOW guestly_sync.{name}")).unwrap_err();
             assert!(refused.starts_with("42501"), "{role}: {refused}");
             user.try_sql(&format!("SELECT current_setting('guestly_sync.{name}')")).unwrap_err();
@@ -133,15 +133,29 @@ fn misbehave(site: &Site) {
     site.sql("UPDATE guestly.field_map SET expression = 'b.guest_email::integer' WHERE field = 'adults'");
     let id = site.paid_booking();
     site.wait_failed(&id);
+    for call in ["guestly_sync", "guestly_preview", "guestly_timeline"] {
+        let refused = site.try_sql(&format!("SELECT {call}('{id}')")).unwrap_err();
+        assert!(refused.contains("field_map") && !refused.contains("not a booking id"), "{call}: {refused}");
+        let refused = site.try_sql(&format!("SELECT {call}('12')")).unwrap_err();
+        assert!(refused.contains("'12' is not a booking id"), "{call}: {refused}");
+    }
     site.sql("UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'");
     site.sql(
         "CREATE FUNCTION sample.tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.guestly_sync_status = 'synced' THEN \
          RAISE 'no place for %', NEW.guest_email; END IF; RETURN NEW; END $$; \
+         CREATE FUNCTION sample.tell_all() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE 'no place for %', NEW.guest_email; END $$; \
          CREATE TRIGGER tell BEFORE UPDATE ON bookings FOR EACH ROW EXECUTE FUNCTION sample.tell()",
     );
     let id = site.paid_booking();
     site.wait_for_state(&id, "failed", SOON);
-    site.sql("DROP TRIGGER tell ON bookings");
+    site.sql(
+        "CREATE TRIGGER tell_all BEFORE UPDATE ON bookings FOR EACH ROW WHEN (NEW.guestly_sync_status = 'pending') \
+              EXECUTE FUNCTION sample.tell_all()",
+    );
+    let refused = site.try_sql(&format!("SELECT guestly_sync('{id}')")).unwrap_err();
+    assert!(refused.contains("no place for") && !refused.contains('@'), "{refused}");
+    site.sql("DROP TRIGGER tell ON bookings; DROP TRIGGER tell_all ON bookings");
     site.sql(&format!("SELECT * FROM guestly_doctor(online => true); SELECT * FROM guestly_timeline('{}')", ids[0]));
     site.alter_system("guestly_sync.test_mode", "on");
     let id = site.paid_booking();

@@ -210,3 +210,14 @@ fn neither_case_nor_white_space_counts_for_the_sweep_or_for_old_bookings() {
         site.sim.assert_no_violation();
     }
 }
+
+#[test]
+fn the_sweep_goes_on_when_the_table_gets_another_owner() {
+    let site = site();
+    let ids = host::make_bookings(&site, 2);
+    site.sql("CREATE ROLE heir; GRANT SELECT ON properties TO heir; ALTER TABLE bookings OWNER TO heir");
+    pay_between(&site, "SET session_replication_role = replica", &ids, "RESET session_replication_role");
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
+    assert!(!site.log().contains("cannot work"), "{}", site.log());
+}

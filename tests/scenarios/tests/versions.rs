@@ -158,3 +158,87 @@ fn what_only_the_new_version_takes_for_paid_stays_old_after_an_update() {
     let index = "SELECT pg_get_indexdef('bookings_guestly_open_idx'::regclass)";
     assert!(site.query_one::<String>(index).contains("btrim(payment_status"), "the index of 0.1.0");
 }
+
+/// What a worker of the former version left behind: a booking that Guestly holds, one that failed, one in doubt, a log, a
+/// pause, an alert, and today's token with its history. Gives the ids in that order.
+fn left_by_the_former_version(site: &Site) -> Vec<String> {
+    host::create_extension(site);
+    host::map_listings(site);
+    host::without_notes(site);
+    let held = site.paid_booking();
+    site.wait_synced(&held);
+    site.wait_drained();
+    site.sql(
+        "CREATE SCHEMA kept; CREATE TABLE kept.token AS TABLE guestly.token; CREATE TABLE kept.token_requests AS TABLE guestly.token_requests; \
+         CREATE TABLE kept.attempts AS TABLE guestly.attempts; \
+         CREATE TABLE kept.reservations AS SELECT booking_id, reservation_id, confirmation_code, status, listing_id, check_in, \
+         check_out, adults, children, infants, pets, adopted, recorded_at FROM guestly.reservations; \
+         DROP EXTENSION guestly_sync; CREATE EXTENSION guestly_sync VERSION '0.1.0'",
+    );
+    host::map_listings(site);
+    host::without_notes(site);
+    let ids = site.paid_bookings(2);
+    site.sql(&format!(
+        "DELETE FROM guestly.reservations; INSERT INTO guestly.token TABLE kept.token; \
+         INSERT INTO guestly.token_requests TABLE kept.token_requests; INSERT INTO guestly.attempts TABLE kept.attempts; \
+         INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, status, listing_id, check_in, check_out, \
+         adults, children, infants, pets, adopted, recorded_at) TABLE kept.reservations; \
+         UPDATE guestly.queue SET state = 'failed', error_class = 'refused', error = 'no' WHERE booking_id = '{}'; \
+         UPDATE guestly.queue SET state = 'unknown', error_class = 'unknown_outcome', error = 'no answer came', attempts = 1, \
+         creates = 1, code = '{}', doubt_since = now() WHERE booking_id = '{}'; \
+         INSERT INTO guestly.alerts (kind, booking_id, cause, sentence) VALUES ('booking_failed', '{}', 'refused', 'no'); \
+         SELECT guestly_pause('for the update')",
+        ids[0],
+        site.code(&ids[1]),
+        ids[1],
+        ids[0]
+    ));
+    [vec![held], ids].concat()
+}
+
+#[test]
+fn the_sql_of_the_former_version_waits_for_the_update_and_everything_comes_along() {
+    let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
+    let ids = left_by_the_former_version(&site);
+    site.restart();
+    site.wait_for(
+        "the log to say it",
+        SOON,
+        "SELECT pg_read_file('../log') ~ 'SQL objects are version 0.1.0: nothing is sent.*\\n.*Run ALTER EXTENSION guestly_sync UPDATE', ''",
+    );
+    // What the former version's own doctor and status have to say is the same.
+    let said: Vec<String> = site.query_all(
+        "SELECT concat_ws('|', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name IN ('version', 'online') ORDER BY check_name DESC",
+    );
+    assert_eq!(said[0], format!("fail|library {VERSION}, SQL objects 0.1.0|ALTER EXTENSION guestly_sync UPDATE;"));
+    assert!(said[1].contains("nothing is asked. Run ALTER EXTENSION guestly_sync UPDATE."), "{said:?}");
+    let status =
+        "SELECT concat_ws(' ', worker_pid IS NOT NULL, paused, failed, unknown, tokens_24h) FROM guestly.status";
+    assert_eq!(site.query_one::<String>(status), "t t 1 1 1");
+    let calls = site.sim.ledger(None).len();
+    site.sql("SELECT guestly_resume(); SELECT pg_reload_conf()");
+    site.worker_looked_again();
+    assert_eq!(site.sim.ledger(None).len(), calls, "sent with SQL objects of another version");
+    assert!(!site.log().contains("cannot work"), "{}", site.log());
+
+    site.sql("SELECT guestly_pause('for the update'); ALTER EXTENSION guestly_sync UPDATE");
+    assert_eq!(site.query_one::<String>(status), "t t 1 1 1");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attempts WHERE operation = 'create'"), 1);
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.alerts WHERE state = 'waiting'"), 1);
+    site.sql("SELECT guestly_resume(); SELECT guestly_retry_failed()");
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
+    assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
+    // A booking that Guestly held before the update is changed there, not created again.
+    let creates = site.sim.calls("create");
+    site.sql(&format!("UPDATE bookings SET adults = 3, children = 0, infants = 0 WHERE id = '{}'", ids[0]));
+    site.wait_for(
+        "the change",
+        SOON,
+        &format!("SELECT adults = 3, adults::text FROM guestly.reservations WHERE booking_id = '{}'", ids[0]),
+    );
+    assert_eq!(site.sim.calls("create"), creates);
+    assert_eq!(site.only_reservation(&ids[0])["numberOfGuests"]["numberOfAdults"], 3);
+    assert_eq!(site.sim.calls("token"), 1, "the kept token was not used");
+    assert!(!site.log().contains("cannot work"), "{}", site.log());
+}

@@ -1,0 +1,32 @@
+//! Questions about the mapping and the key that need no booking. Main thread only.
+
+use super::{Bookings, Result, SqlError, as_owner, statement};
+use crate::pg::{session, sys};
+
+impl Bookings {
+    /// The columns that the mapping reads, by number; 0 is the whole row. Analyzing an expression may run other people's code
+    /// already (the checks of a domain, on a constant): it is done with the owner's rights, like all the rest. Errors: the
+    /// expressions do not make one SELECT.
+    pub fn columns_read(&self) -> Result<Vec<i16>> {
+        let mapped: Vec<String> =
+            self.expressions.iter().flatten().map(|expression| format!("({expression}\n)")).collect();
+        let sql = format!("SELECT {} FROM {} b", mapped.join(", "), self.table);
+        let wrong = || SqlError {
+            code: pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+            message: "the expressions of guestly.field_map are not one SELECT over the bookings".to_owned(),
+            detail: None,
+        };
+        as_owner(&self.owner, || sys::query::columns_read(&sql).ok_or_else(wrong))
+    }
+
+    /// Lets the owner of the table read what the probe reads of ours.
+    pub fn let_owner_read() -> Result<()> {
+        statement::run(include_str!("../../../sql/queries/let_owner_read.sql"), &[])
+    }
+
+    /// Whether that text can be a key of the table at all.
+    pub fn is_key(&self, booking_id: &str) -> bool {
+        let sql = format!("SELECT $1::text::{}", self.key_type);
+        session::subtransaction(|| statement::run(&sql, &[booking_id.into()])).is_ok()
+    }
+}

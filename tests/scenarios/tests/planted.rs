@@ -1,0 +1,111 @@
+//! What others put where our own statements might find it is not used: functions and operators on the path of the mapping,
+//! the checks of a domain, an expression that is more than one.
+
+#[path = "foreign_code/attack.rs"]
+mod attack;
+
+use attack::{ATTACK, assert_no_loot, site};
+use guestly_scenarios::Site;
+
+/// Functions and operators that suit a call better than those of pg_catalog, as mallory could make them in any schema where
+/// he may create. Each of them does what it should, after the attack.
+fn plant(site: &Site, schema: &str) {
+    // Once as each role: an operator would run for every row of a catalog.
+    site.sql(
+        "CREATE OR REPLACE FUNCTION sample.attack_once() RETURNS void LANGUAGE plpgsql AS $$ BEGIN \
+         IF NOT EXISTS (SELECT FROM sample.loot WHERE at = 'planted' AND runs_as = current_user) THEN \
+             PERFORM sample.attack('planted'); END IF; END $$; \
+         ALTER FUNCTION sample.attack_once OWNER TO mallory",
+    );
+    site.sql(&format!(
+        "GRANT CREATE, USAGE ON SCHEMA {schema} TO mallory; SET ROLE mallory; \
+         CREATE FUNCTION {schema}.format(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack_once(); RETURN pg_catalog.format($1, VARIADIC ARRAY[$2]); END $$; \
+         CREATE FUNCTION {schema}.format(text, text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack_once(); RETURN pg_catalog.format($1, VARIADIC ARRAY[$2, $3]); END $$; \
+         CREATE FUNCTION {schema}.set_config(text, varchar, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack_once(); RETURN pg_catalog.set_config($1, $2::text, $3); END $$; \
+         CREATE FUNCTION {schema}.quote_ident(name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack_once(); RETURN pg_catalog.quote_ident($1::text); END $$; \
+         CREATE FUNCTION {schema}.concat(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM sample.attack_once(); RETURN $1 OPERATOR (pg_catalog.||) $2; END $$"
+    ));
+    for (left, right) in
+        [("oid", "regclass"), ("oid", "regprocedure"), ("oid", "regnamespace"), ("oid", "integer"), ("text", "name")]
+    {
+        site.sql(&format!(
+            "SET ROLE mallory; \
+             CREATE FUNCTION {schema}.same({left}, {right}) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+                 PERFORM sample.attack_once(); RETURN $1::text OPERATOR (pg_catalog.=) $2::{left}::text; END $$; \
+             CREATE OPERATOR {schema}.= (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = {schema}.same)"
+        ));
+    }
+}
+
+/// Nothing that was planted ran as a superuser.
+fn assert_unused(site: &Site) {
+    let as_superuser: Vec<String> =
+        site.query_all("SELECT DISTINCT at FROM sample.loot WHERE runs_as = 'postgres' OR result = 'DONE'");
+    assert_eq!(as_superuser, Vec::<String>::new());
+    assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
+}
+
+#[test]
+fn functions_and_operators_planted_on_the_path_of_the_mapping_are_not_used() {
+    let site = site();
+    ["public", "extensions"].into_iter().for_each(|schema| plant(&site, schema));
+    site.sql("SELECT guestly_attach(); SELECT * FROM guestly_doctor(); SELECT guestly_arm()");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.adults + CASE WHEN b.early_checkin THEN 1 ELSE 0 END' WHERE field = 'adults'");
+    site.sql("SELECT guestly_detach(); SELECT guestly_attach()");
+    assert_unused(&site);
+    site.sql("DROP EXTENSION guestly_sync");
+    site.sql("CREATE EXTENSION guestly_sync");
+    assert_unused(&site);
+    // The planted operator can be used at all, and the attack is one.
+    site.sql("SELECT 1 WHERE 1::oid OPERATOR (public.=) 1");
+    assert_eq!(site.query_one::<i64>("SELECT count(DISTINCT at) FROM sample.loot"), 1);
+}
+
+#[test]
+fn functions_and_operators_planted_on_the_path_are_not_used_by_an_update() {
+    let site = Site::bare_with(|options| options);
+    site.sql("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
+    site.sql(ATTACK);
+    ["public", "extensions"].into_iter().for_each(|schema| plant(&site, schema));
+    site.sql("ALTER EXTENSION guestly_sync UPDATE");
+    assert_unused(&site);
+}
+
+#[test]
+fn the_checks_of_a_domain_run_as_the_owner_even_while_a_mapping_is_only_analyzed() {
+    let site = site();
+    site.sql(
+        "CREATE FUNCTION sample.spring(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM sample.attack('domain'); \
+         RETURN true; END $$; ALTER FUNCTION sample.spring OWNER TO mallory; \
+         CREATE DOMAIN sample.trap AS text CHECK (sample.spring(value)); \
+         UPDATE guestly.field_map SET expression = 'cardinality(''{{x}}''::sample.trap[])' WHERE field = 'adults'; SELECT guestly_attach()",
+    );
+    assert_no_loot(&site, "domain", "site_owner");
+}
+
+#[test]
+fn whoever_may_edit_the_mapping_gets_no_further() {
+    let site = site();
+    site.sql(
+        "CREATE ROLE editor LOGIN; GRANT USAGE ON SCHEMA guestly TO editor; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON guestly.field_map TO editor",
+    );
+    let mut editor = site.as_user("editor").client();
+    editor
+        .batch_execute(
+            "SET check_function_bodies = off; \
+             INSERT INTO guestly.field_map VALUES ('company', '1) AS a FROM bookings b; ALTER ROLE editor SUPERUSER; SELECT (1')",
+        )
+        .unwrap();
+    let edit = "UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'";
+    let refused = site.as_user("editor").try_sql(edit).unwrap_err();
+    assert!(refused.contains("the expression for 'company' is wrong: more than one statement"), "{refused}");
+    let refused = site.try_sql("SELECT guestly_attach()").unwrap_err();
+    assert!(refused.contains("the expression for 'company' is wrong"), "{refused}");
+    assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
+}
