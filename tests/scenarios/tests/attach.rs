@@ -45,6 +45,7 @@ fn it_installs_in_any_schema_and_finds_the_bookings_on_the_path() {
         assert_eq!(site.query_one::<String>(place), schema);
         assert_eq!(site.query_one::<String>(COLUMNS), FIVE);
         host::map_listings(&site);
+        host::without_notes(&site);
         let id = site.paid_booking();
         site.wait_synced(&id);
         let known: String = site.query_one(&format!("SELECT {schema}.guestly_sync('{id}'::uuid)"));
@@ -135,6 +136,7 @@ fn attaching_again_and_the_hosts_own_columns_change_nothing() {
     site.sql("SELECT guestly_attach(); SELECT guestly_attach('bookings'); SELECT guestly_attach('public.bookings')");
     assert_eq!(site.query_one::<String>(shape), first);
     host::map_listings(&site);
+    host::without_notes(&site);
     let id = site.paid_booking();
     site.wait_synced(&id);
     assert_eq!(site.sim.calls("create"), 1);
