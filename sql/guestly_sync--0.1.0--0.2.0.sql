@@ -138,6 +138,49 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
 
+-- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
+-- CREATE EXTENSION was dropped is queued again, to be looked up first.
+CREATE OR REPLACE FUNCTION guestly.take_stock(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting text[] := guestly.remembered_waiting(bookings);
+    key text := (SELECT a.key_column FROM guestly.attachment a);
+BEGIN
+    -- Whether paid at this moment or not: it may be paid again. No type but these: another's cast would run with our rights.
+    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
+               AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
+        EXECUTE format('INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+                        SELECT b.%I::text, b.guestly_reservation_id, , true FROM %s b WHERE b.guestly_reservation_id <> 
+                        ON CONFLICT (booking_id) DO NOTHING', key, bookings);
+    END IF;
+    -- A change or a cancellation of these waited.
+    INSERT INTO guestly.changes (booking_id)
+    SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
+    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
+    SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
+    ON CONFLICT (booking_id) DO NOTHING;
+    INSERT INTO guestly.old_bookings (booking_id)
+    SELECT p.booking_id FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+    ON CONFLICT (booking_id) DO NOTHING;
+END $$;
+
+-- Waiting bookings are named up to a number that a comment may well hold; beyond it guestly_backfill() finds them.
+CREATE OR REPLACE FUNCTION guestly.remember_attachment(bookings regclass, with_waiting boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    since text := (SELECT to_char(a.attached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM guestly.attachment a);
+    waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (
+        SELECT booking_id FROM guestly.queue WHERE with_waiting UNION SELECT booking_id FROM guestly.changes WHERE with_waiting LIMIT 10000) q);
+BEGIN
+    EXECUTE format('COMMENT ON COLUMN %s.guestly_sync_attempts IS %L', bookings,
+        'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));
+END $$;
+
 -- The sweep reads bookings and these tables in one statement, as the owner of the bookings. A trigger, because a dump does
 -- not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again.
 CREATE OR REPLACE FUNCTION guestly.let_owner_read() RETURNS trigger
