@@ -11,9 +11,13 @@ use super::held::{Known, difference};
 use super::outcome::Operation;
 use super::reference::next_code;
 use super::reservation::{Reservation, Tables, is_active_status};
+use super::retry::later;
 
 /// The id of a reservation that test mode made up begins with this; it never counts as a real one.
 pub const TEST_PREFIX: &str = "test-";
+
+/// Between two looks at what test mode leaves as it is.
+const TEST_MODE_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the queue knows about the booking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub struct Rules {
     pub labels: Labels,
     /// Guestly's `source`.
     pub source: String,
-    /// Test mode: a made-up id counts as done, and what is held is left as it is.
+    /// Test mode: a made-up id counts as done, and what is held is left as it is until test mode ends.
     pub test_mode: bool,
     /// Payment statuses that mean paid.
     pub paid: Vec<String>,
@@ -68,7 +72,7 @@ pub struct Rules {
 #[must_use]
 pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
     match &queued.known {
-        Some(_) if rules.test_mode => Plan::Done,
+        Some(known) if rules.test_mode => in_test_mode(known, now),
         Some(known) if !known.is_test() => plan_held(row, known, queued, rules, now),
         _ => match map(row, rules) {
             Err(problem) => Plan::Fail(problem),
@@ -80,10 +84,18 @@ pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Pl
 /// The next step for what is held of a booking whose row was deleted.
 #[must_use]
 pub fn plan_deleted(booking_id: &str, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
-    if !rules.cancel_on_delete || rules.test_mode || known.is_test() {
+    if !rules.cancel_on_delete || known.is_test() {
         return Plan::Done;
     }
+    if rules.test_mode {
+        return in_test_mode(known, now);
+    }
     step(Reservation::ending(booking_id, known), known, queued, rules, now)
+}
+
+/// A real reservation waits for the end of test mode.
+fn in_test_mode(known: &Known, now: DateTime<Utc>) -> Plan {
+    if known.is_test() { Plan::Done } else { Plan::Wait(later(now, TEST_MODE_PAUSE)) }
 }
 
 fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {

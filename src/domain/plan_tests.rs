@@ -99,6 +99,9 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
     assert_eq!(operation(&plan(&paid, &known("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
     assert_eq!(plan(&paid, &known("test-1"), &test_mode), Plan::Done);
+    // What is really held is followed when test mode ends.
+    let until = DateTime::UNIX_EPOCH + TEST_MODE_PAUSE;
+    assert_eq!(plan(&row("cancelled", "paid"), &known("r1"), &test_mode), Plan::Wait(until));
 }
 
 /// A row of what Guestly holds, changed, and what is called for it.

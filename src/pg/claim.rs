@@ -99,12 +99,12 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
         Plan::Wait(until) => {
             let kept = Kept {
-                problem: due.problem.clone(),
-                look_ups: due.look_ups,
-                look_up_first: due.in_doubt,
-                held: true,
                 state: if queued.unsure { "unknown" } else { "waiting" },
-                ..Kept::waiting(due.attempts, until)
+                due: Some(until),
+                verdict: due.verdict,
+                held: !creating,
+                problem: due.problem.clone(),
+                ..Kept::failed_in_doubt(&due, due.attempts)
             };
             settled(Change { kept: Some(kept), attempt: None, ..without_call(&due, "plan", "waits", None, now) })
         }

@@ -39,6 +39,6 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
 }
 
 /// Queues the bookings whose data changed, as far as that matters.
-pub fn absorb() -> Result<()> {
-    statement::run(include_str!("../../../sql/queries/absorb.sql"), &[])
+pub fn absorb(test_mode: bool) -> Result<()> {
+    statement::run(include_str!("../../../sql/queries/absorb.sql"), &[test_mode.into()])
 }

@@ -44,7 +44,7 @@ impl Worker {
 
     /// Changes are taken into the queue, in a subtransaction: what is new does not wait for them.
     pub(super) fn absorb(&mut self) {
-        match session::subtransaction(queue::absorb) {
+        match session::subtransaction(|| queue::absorb(self.settings.test_mode)) {
             Err(error) if !error.is_transient() => self.report(
                 &format!("cannot take changes into the queue: {error}"),
                 "Changes and cancellations wait, new bookings are sent. See SELECT * FROM guestly_doctor().",
