@@ -138,6 +138,8 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
 pub fn configure() {
     let settings = [
         (c"search_path", "pg_catalog, pg_temp"),
+        // Days come back as text.
+        (c"datestyle", "ISO, YMD"),
         (c"default_transaction_isolation", "read committed"),
         (c"default_transaction_read_only", "off"),
         (c"lock_timeout", "500ms"),

@@ -264,6 +264,16 @@ fn a_change_of_a_real_reservation_in_test_mode_is_made_when_test_mode_ends() {
 }
 
 #[test]
+fn a_change_of_days_is_seen_whatever_the_servers_date_style() {
+    let site = Site::open_with(|options| options.setting("datestyle", "German, DMY"));
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    update(&site, &id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+}
+
+#[test]
 fn a_change_in_a_transaction_that_is_rolled_back_was_never_made() {
     let (site, id) = synced();
     site.sql(&format!("BEGIN; UPDATE bookings SET adults = 4 WHERE id = '{id}'; ROLLBACK"));
