@@ -49,10 +49,12 @@ CREATE TABLE guestly.queue (
     CHECK (state <> 'sending' OR (claim IS NOT NULL AND operation IS NOT NULL)),
     CHECK (state <> 'failed' OR error_class IS NOT NULL)
 );
+-- A sale goes before the changes of what Guestly holds already.
+ALTER TABLE guestly.queue ADD COLUMN follow_up boolean NOT NULL DEFAULT false;
 -- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
 ALTER TABLE guestly.queue ADD COLUMN home oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
--- Both questions of a claim (what may go now, nearest arrival first; what is due again) and the sleep until the next due time.
-CREATE INDEX queue_ready ON guestly.queue (arrival NULLS FIRST, queued_at) WHERE state = 'ready';
+-- Both questions of a claim (what may go now, new sales and the nearest arrival first; what is due again) and the sleep until the next due time.
+CREATE INDEX queue_ready ON guestly.queue (follow_up, arrival NULLS FIRST, queued_at) WHERE state = 'ready';
 CREATE INDEX queue_timed ON guestly.queue (due_at) WHERE state IN ('waiting', 'unknown');
 -- Claims that a dead worker left behind.
 CREATE INDEX queue_sending ON guestly.queue (claim) WHERE state = 'sending';
@@ -70,6 +72,7 @@ COMMENT ON COLUMN guestly.queue.code IS 'the confirmation code of the first crea
 COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect; no create before settle has passed';
 COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since';
 COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
+COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
 COMMENT ON COLUMN guestly.queue.creates IS 'creates of this booking whose outcome was never known';
 

@@ -11,6 +11,11 @@ BEGIN
     END IF;
 END $$;
 
+-- A sale goes before the changes of what Guestly holds already.
+ALTER TABLE guestly.queue ADD COLUMN follow_up boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
+DROP INDEX guestly.queue_ready;
+CREATE INDEX queue_ready ON guestly.queue (follow_up, arrival NULLS FIRST, queued_at) WHERE state = 'ready';
 -- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
 ALTER TABLE guestly.queue ADD COLUMN home oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';

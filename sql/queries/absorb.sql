@@ -25,9 +25,10 @@ WITH free AS (
 ), revived AS (
     DELETE FROM guestly.withdrawn w USING news n WHERE w.booking_id = n.booking_id RETURNING w.booking_id
 )
-INSERT INTO guestly.queue (booking_id, arrival)
-SELECT n.booking_id, n.arrival FROM news n
+INSERT INTO guestly.queue (booking_id, arrival, follow_up)
+SELECT n.booking_id, n.arrival, k.held
+FROM news n CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM guestly.reservations r
+                                               WHERE r.booking_id = n.booking_id AND r.reservation_id NOT LIKE 'test-%')) AS k (held)
 WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = n.booking_id)
-  AND (EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = n.booking_id AND r.reservation_id NOT LIKE 'test-%')
-       OR EXISTS (SELECT FROM revived v WHERE v.booking_id = n.booking_id))
+  AND (k.held OR EXISTS (SELECT FROM revived v WHERE v.booking_id = n.booking_id))
 ON CONFLICT (booking_id) DO NOTHING

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::booking::{Booking, Field, Labels, Row};
 use super::error::{ErrorClass, Problem};
@@ -117,6 +117,9 @@ fn plan_held(row: &Row, known: &Known, queued: &Queued, rules: &Rules, now: Date
         Ok(wanted) => wanted,
         Err(problem) => return Plan::Fail(problem),
     };
+    if !known.verified && !queued.force && is_past(&wanted, now) {
+        return Plan::Done;
+    }
     let is_over = known.aspects.is_over();
     if is_over && known.ended && (wanted.is_active() || queued.creating) && !is_to_be_read(known, queued) {
         let alive = wanted.is_active() && (queued.force || row.is_paid(&rules.paid));
@@ -124,6 +127,11 @@ fn plan_held(row: &Row, known: &Known, queued: &Queued, rules: &Rules, now: Date
         return if alive || queued.in_doubt { plan_new(row, wanted, queued) } else { Plan::Done };
     }
     step(wanted, known, queued, rules, now)
+}
+
+/// The guests have left, wherever on earth: what came with the table of bookings is not worth a look any more.
+fn is_past(wanted: &Reservation, now: DateTime<Utc>) -> bool {
+    wanted.aspects().check_out.is_some_and(|day| now.date_naive().signed_duration_since(day) > TimeDelta::days(1))
 }
 
 /// What is over is read back before a new reservation takes its place, unless that is on its way already.
