@@ -38,6 +38,24 @@ fn received(site: &Site, table: &str, key: &str) -> Value {
 }
 
 #[test]
+fn a_deferred_trigger_of_a_partition_fires_with_the_write_and_stops_no_booking() {
+    let site = Site::bare_with(|options| options);
+    site.sql(
+        "CREATE TABLE parts (LIKE bookings INCLUDING DEFAULTS) PARTITION BY RANGE (check_in_date); \
+         CREATE SCHEMA years; CREATE TABLE years.later PARTITION OF parts DEFAULT; \
+         ALTER TABLE parts ADD PRIMARY KEY (id, check_in_date); DROP TABLE bookings; ALTER TABLE parts RENAME TO bookings; \
+         ALTER TABLE bookings OWNER TO site_owner; ALTER TABLE years.later OWNER TO site_owner; GRANT USAGE ON SCHEMA years TO site_owner; \
+         CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER noted AFTER UPDATE ON years.later DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION noted()",
+    );
+    host::create_extension(&site);
+    host::map_listings(&site);
+    host::without_notes(&site);
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+}
+
+#[test]
 fn keys_of_every_kind_go_the_whole_way() {
     let site = site_without_bookings();
     let long = "k".repeat(120);
