@@ -236,12 +236,14 @@ BEGIN
     RETURN found;
 END $$;
 
--- "OLD and NEW differ in one of these": as text where the type has no equality (json, point, xml).
+-- "OLD and NEW differ in one of these": as text where the type has no equality (json, point, xml) or one outside of pg_catalog,
+-- which is not on the path here (hstore, geometry).
 CREATE OR REPLACE FUNCTION guestly.is_changed(bookings regclass, columns text[]) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT string_agg(format(CASE WHEN EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
-                                               WHERE m.amname = 'btree' AND o.opcdefault AND o.opcintype IN (a.atttypid, t.typbasetype))
+    SELECT string_agg(format(CASE WHEN EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod JOIN pg_type i ON i.oid = o.opcintype
+                                               WHERE m.amname = 'btree' AND o.opcdefault AND o.opcintype IN (a.atttypid, t.typbasetype)
+                                                 AND i.typnamespace = 'pg_catalog'::regnamespace)
                                        OR t.typtype = 'e' OR a.atttypid = 'varchar'::regtype
                                   THEN 'OLD.%1$I IS DISTINCT FROM NEW.%1$I'
                                   ELSE 'OLD.%1$I::text IS DISTINCT FROM NEW.%1$I::text' END, a.attname), ' OR ' ORDER BY a.attnum)

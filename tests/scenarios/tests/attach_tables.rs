@@ -173,3 +173,17 @@ fn what_cannot_be_attached_is_refused_in_words() {
     let refused = site.try_sql("SELECT guestly_sync('x')").unwrap_err();
     assert!(refused.starts_with("55000") && refused.contains("guestly_attach"), "{refused}");
 }
+
+#[test]
+fn a_watched_column_whose_equality_is_an_extensions_own_is_compared_as_text() {
+    let site = Site::open();
+    site.sql(
+        "CREATE EXTENSION hstore WITH SCHEMA extensions; ALTER TABLE bookings ADD COLUMN extra extensions.hstore; \
+         UPDATE guestly.field_map SET expression = 'coalesce((b.extra -> ''adults'')::integer, b.adults)' WHERE field = 'adults'",
+    );
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.alter_system("guestly_sync.enabled", "off");
+    site.sql(&format!("UPDATE bookings SET extra = 'adults => 3' WHERE id = '{id}'"));
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 1);
+}
