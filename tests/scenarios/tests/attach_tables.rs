@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
-use guestly_scenarios::{SOON, Site};
+use guestly_scenarios::{SOON, Site, host};
 use serde_json::Value;
 
 /// A site whose host has a table of its own kind instead of the usual one.
