@@ -187,3 +187,31 @@ fn a_watched_column_whose_equality_is_an_extensions_own_is_compared_as_text() {
     site.sql(&format!("UPDATE bookings SET extra = 'adults => 3' WHERE id = '{id}'"));
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 1);
 }
+
+#[test]
+fn attaching_again_and_a_mapping_that_changes_hold_no_sale_up() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 2);
+    let mut holder = site.client();
+    holder.batch_execute(&format!("BEGIN; UPDATE bookings SET adults = 2 WHERE id = '{}'", ids[0])).unwrap();
+    site.sql("SET lock_timeout = '20s'; SELECT guestly_attach()");
+    let change =
+        "UPDATE guestly.field_map SET expression = 'b.adults + b.early_checkin::integer' WHERE field = 'adults'";
+    let refused = site.try_sql(&format!("SET statement_timeout = '20s'; {change}")).unwrap_err();
+    assert!(refused.starts_with("55P03") && refused.contains("hint: Try again"), "{refused}");
+    holder.batch_execute("COMMIT").unwrap();
+    site.sql(change);
+    site.sql("ALTER TABLE bookings DISABLE TRIGGER guestly_update; SELECT guestly_attach()");
+    let at_work = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'guestly%' AND tgenabled = 'O'";
+    assert_eq!(site.query_one::<i64>(at_work), 6, "attaching mends them");
+}
+
+#[test]
+fn a_mapping_with_two_broken_expressions_is_mended_one_by_one() {
+    let site = Site::open();
+    site.sql("ALTER TABLE bookings RENAME adults TO grown_ups; ALTER TABLE bookings RENAME children TO kids");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.grown_ups' WHERE field = 'adults'");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.kids' WHERE field = 'children'");
+    let watched: Vec<String> = site.query_one("SELECT watched FROM guestly.attachment");
+    assert!(watched.contains(&"grown_ups".to_owned()) && watched.contains(&"kids".to_owned()), "{watched:?}");
+}
