@@ -95,6 +95,8 @@ CREATE TABLE guestly.reservations (
     changed_at        timestamptz,
     recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+-- Stays to come, which are compared with the bookings once a day.
+CREATE INDEX reservations_ahead ON guestly.reservations (check_out, booking_id) WHERE verified;
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
 COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';

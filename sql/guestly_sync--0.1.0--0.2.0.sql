@@ -32,6 +32,8 @@ COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us,
 COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
 COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';
 -- Created here, or adopted after a look at its origin; what came with the table of bookings has no code.
+-- Stays to come, which are compared with the bookings once a day.
+CREATE INDEX reservations_ahead ON guestly.reservations (check_out, booking_id) WHERE verified;
 UPDATE guestly.reservations SET verified = true, changed_at = recorded_at WHERE confirmation_code <> '';
 
 CREATE TABLE guestly.changes (

@@ -5,6 +5,7 @@
 mod announce;
 mod doctor;
 mod judge;
+mod level;
 mod mail;
 mod pace;
 mod probe;
@@ -38,8 +39,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A fault of the same kind is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// How long a stop waits for calls that are being cut.
-const STOP_WAIT: Duration = Duration::from_millis(300);
 
 /// What travels with a request through the sender threads.
 enum Tag {
@@ -80,6 +79,7 @@ struct Worker {
     next_due: Option<DateTime<Utc>>,
     next_probe: Instant,
     next_prune: Instant,
+    level: level::Level,
     not_before: Option<Instant>,
     reported: Option<Instant>,
     /// What commits and people had asked for when it was last looked at.
@@ -148,6 +148,7 @@ impl Worker {
             more: true,
             next_due: None,
             next_prune: began,
+            level: level::Level::new(began),
             not_before: None,
             reported: None,
             slot: wake::slot(sys::my_database()),

@@ -39,6 +39,7 @@ impl Worker {
             self.bookings = None;
         }
         self.prune(now);
+        self.check_level(now);
     }
 
     /// What was found, and why the table of bookings could not be looked at.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::{REPORT_EVERY, STOP_WAIT, Worker, leave_if_absent};
+use super::{REPORT_EVERY, Worker, leave_if_absent};
 use crate::domain::retry::{later, look_up_at};
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
@@ -16,6 +16,9 @@ use crate::pg::{queue, report, sys, wake};
 
 /// Clocks are slewed by less; more is a jump.
 const CLOCK_JUMP: f64 = 5.0;
+
+/// How long a stop waits for calls that are being cut.
+const STOP_WAIT: Duration = Duration::from_millis(300);
 
 impl Worker {
     /// Claims of a worker that is gone are unknown from now on; true once that is written.
