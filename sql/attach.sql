@@ -190,10 +190,18 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     waiting text[] := guestly.remembered_waiting(bookings);
+    key text := (SELECT a.key_column FROM guestly.attachment a);
 BEGIN
-    INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
-    SELECT p.booking_id, p.reservation_id, '', true FROM guestly.paid_bookings() p WHERE p.reservation_id <> ''
-    ON CONFLICT (booking_id) DO NOTHING;
+    -- Whether paid at this moment or not: it may be paid again. No type but these: another's cast would run with our rights.
+    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
+               AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
+        EXECUTE format('INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+                        SELECT b.%I::text, b.guestly_reservation_id, '''', true FROM %s b WHERE b.guestly_reservation_id <> ''''
+                        ON CONFLICT (booking_id) DO NOTHING', key, bookings);
+    END IF;
+    -- A change or a cancellation of these waited.
+    INSERT INTO guestly.changes (booking_id)
+    SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
     -- A call may have been in flight a moment ago: nothing is created before it would be seen.
     INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
     SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
@@ -254,7 +262,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     since text := (SELECT to_char(a.attached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM guestly.attachment a);
-    waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (SELECT booking_id FROM guestly.queue WHERE with_waiting LIMIT 10000) q);
+    waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (
+        SELECT booking_id FROM guestly.queue WHERE with_waiting UNION SELECT booking_id FROM guestly.changes WHERE with_waiting LIMIT 10000) q);
 BEGIN
     EXECUTE format('COMMENT ON COLUMN %s.guestly_sync_attempts IS %L', bookings,
         'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));

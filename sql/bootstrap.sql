@@ -52,10 +52,12 @@ CREATE TABLE guestly.queue (
     CHECK (state <> 'sending' OR (claim IS NOT NULL AND operation IS NOT NULL)),
     CHECK (state <> 'failed' OR error_class IS NOT NULL)
 );
+-- A sale goes before the changes of what Guestly holds already.
+ALTER TABLE guestly.queue ADD COLUMN follow_up boolean NOT NULL DEFAULT false;
 -- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
 ALTER TABLE guestly.queue ADD COLUMN home oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
--- Both questions of a claim (what may go now, nearest arrival first; what is due again) and the sleep until the next due time.
-CREATE INDEX queue_ready ON guestly.queue (arrival NULLS FIRST, queued_at) WHERE state = 'ready';
+-- Both questions of a claim (what may go now, new sales and the nearest arrival first; what is due again) and the sleep until the next due time.
+CREATE INDEX queue_ready ON guestly.queue (follow_up, arrival NULLS FIRST, queued_at) WHERE state = 'ready';
 CREATE INDEX queue_timed ON guestly.queue (due_at) WHERE state IN ('waiting', 'unknown');
 -- Claims that a dead worker left behind.
 CREATE INDEX queue_sending ON guestly.queue (claim) WHERE state = 'sending';
@@ -73,6 +75,7 @@ COMMENT ON COLUMN guestly.queue.code IS 'the confirmation code of the first crea
 COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect; no create before settle has passed';
 COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since';
 COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
+COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
 COMMENT ON COLUMN guestly.queue.creates IS 'creates of this booking whose outcome was never known';
 COMMENT ON COLUMN guestly.queue.backfill IS 'the guestly_backfill() that queued it: its row of guestly.backfills';
@@ -99,6 +102,8 @@ CREATE TABLE guestly.reservations (
     changed_at        timestamptz,
     recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+-- Stays to come, which are compared with the bookings once a day.
+CREATE INDEX reservations_ahead ON guestly.reservations (check_out, booking_id) WHERE verified;
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
 COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';

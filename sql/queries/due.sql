@@ -1,11 +1,11 @@
--- What may go now ($1 the time, $2 how many): nearest arrival first; locked until the claim is written. Not the bookings
+-- What may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written. Not the bookings
 -- that a call is in flight for ($3), whatever somebody made of their rows meanwhile. A create of unknown outcome that the
 -- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt. So is what a dump
 -- brought here: it may have been sent since.
 WITH ready AS (
     SELECT q.*, q.home <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
-    ORDER BY q.arrival NULLS FIRST, q.queued_at
+    ORDER BY q.follow_up, q.arrival NULLS FIRST, q.queued_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 ), timed AS (
     SELECT q.*, q.home <> q.tableoid FROM guestly.queue q
@@ -28,5 +28,5 @@ LEFT JOIN LATERAL (
       AND a.started_at > coalesce(r.recorded_at, '-infinity')
     ORDER BY a.started_at DESC LIMIT 1
 ) earlier ON true
-ORDER BY d.arrival NULLS FIRST, d.queued_at
+ORDER BY d.follow_up, d.arrival NULLS FIRST, d.queued_at
 LIMIT $2

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::booking::{Booking, Field, Labels, Row};
 use super::error::{ErrorClass, Problem};
@@ -12,9 +12,13 @@ use super::outcome::Operation;
 use super::payment::{Payment, Terms};
 use super::reference::next_code;
 use super::reservation::{Reservation, Tables, is_active_status};
+use super::retry::later;
 
 /// The id of a reservation that test mode made up begins with this; it never counts as a real one.
 pub const TEST_PREFIX: &str = "test-";
+
+/// Between two looks at what test mode leaves as it is.
+const TEST_MODE_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the queue knows about the booking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub struct Rules {
     pub labels: Labels,
     /// Guestly's `source`.
     pub source: String,
-    /// Test mode: a made-up id counts as done, and what is held is left as it is.
+    /// Test mode: a made-up id counts as done, and what is held is left as it is until test mode ends.
     pub test_mode: bool,
     /// Payment statuses that mean paid.
     pub paid: Vec<String>,
@@ -71,7 +75,7 @@ pub struct Rules {
 #[must_use]
 pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
     match &queued.known {
-        Some(_) if rules.test_mode => Plan::Done,
+        Some(known) if rules.test_mode => in_test_mode(known, now),
         Some(known) if !known.is_test() => plan_held(row, known, queued, rules, now),
         _ => match map(row, rules) {
             Err(problem) => Plan::Fail(problem),
@@ -83,10 +87,18 @@ pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Pl
 /// The next step for what is held of a booking whose row was deleted.
 #[must_use]
 pub fn plan_deleted(booking_id: &str, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
-    if !rules.cancel_on_delete || rules.test_mode || known.is_test() {
+    if !rules.cancel_on_delete || known.is_test() {
         return Plan::Done;
     }
+    if rules.test_mode {
+        return in_test_mode(known, now);
+    }
     step(Reservation::ending(booking_id, known), known, queued, rules, now)
+}
+
+/// A real reservation waits for the end of test mode.
+fn in_test_mode(known: &Known, now: DateTime<Utc>) -> Plan {
+    if known.is_test() { Plan::Done } else { Plan::Wait(later(now, TEST_MODE_PAUSE)) }
 }
 
 fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {
@@ -108,6 +120,9 @@ fn plan_held(row: &Row, known: &Known, queued: &Queued, rules: &Rules, now: Date
         Ok(wanted) => wanted,
         Err(problem) => return Plan::Fail(problem),
     };
+    if !known.verified && !queued.force && is_past(&wanted, now) {
+        return Plan::Done;
+    }
     let is_over = known.aspects.is_over();
     if is_over && known.ended && (wanted.is_active() || queued.creating) && !is_to_be_read(known, queued) {
         let alive = wanted.is_active() && (queued.force || row.is_paid(&rules.paid));
@@ -115,6 +130,11 @@ fn plan_held(row: &Row, known: &Known, queued: &Queued, rules: &Rules, now: Date
         return if alive || queued.in_doubt { plan_new(row, wanted, queued) } else { Plan::Done };
     }
     step(wanted, known, queued, rules, now)
+}
+
+/// The guests have left, wherever on earth: what came with the table of bookings is not worth a look any more.
+fn is_past(wanted: &Reservation, now: DateTime<Utc>) -> bool {
+    wanted.aspects().check_out.is_some_and(|day| now.date_naive().signed_duration_since(day) > TimeDelta::days(1))
 }
 
 /// What is over is read back before a new reservation takes its place, unless that is on its way already.

@@ -99,6 +99,9 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
     assert_eq!(operation(&plan(&paid, &known("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
     assert_eq!(plan(&paid, &known("test-1"), &test_mode), Plan::Done);
+    // What is really held is followed when test mode ends.
+    let until = DateTime::UNIX_EPOCH + TEST_MODE_PAUSE;
+    assert_eq!(plan(&row("cancelled", "paid"), &known("r1"), &test_mode), Plan::Wait(until));
 }
 
 /// A row of what Guestly holds, changed, and what is called for it.
@@ -193,4 +196,18 @@ fn a_deleted_booking_is_cancelled_only_where_that_is_asked_for() {
     assert_eq!(plan(&held("test-1"), &asked), Plan::Done);
     let foreign = Known { verified: false, ..held("r1") };
     assert_eq!(operation(&plan(&foreign, &asked)), Some(Operation::ReadBack));
+}
+
+#[test]
+fn what_came_with_the_table_is_not_looked_at_once_its_guests_have_left() {
+    let attached = Known { verified: false, aspects: Aspects::default(), ..held("r1") };
+    let queued = Queued { known: Some(attached), ..Queued::default() };
+    let at = |day: u32, queued: &Queued| {
+        let now = NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();
+        super::plan(&row("confirmed", "paid"), queued, &rules(), now)
+    };
+    // They leave on the 14th.
+    assert_eq!(operation(&at(15, &queued)), Some(Operation::ReadBack));
+    assert_eq!(at(16, &queued), Plan::Done);
+    assert_eq!(operation(&at(16, &Queued { force: true, ..queued })), Some(Operation::ReadBack));
 }

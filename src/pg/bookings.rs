@@ -9,7 +9,7 @@ use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 use super::queue::time;
-use super::session::{Owner, Result, SqlError, as_owner};
+use super::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
 use super::statement;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
@@ -82,7 +82,7 @@ impl Bookings {
             self.table,
             self.by_key()
         );
-        as_owner(&self.owner, || {
+        as_owner_in_time(&self.owner, || {
             statement::rows(&sql, &[ids.to_vec().into()], |row| {
                 let values = (0..Field::ALL.len())
                     .map(|index| row.get::<String>(index + 2))

@@ -18,8 +18,8 @@ use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
 
 /// Takes bookings whose data changed into the queue; the rows of those that had failed say so.
-pub fn absorb(bookings: &Bookings) -> Result<()> {
-    let mended = queue::absorb()?;
+pub fn absorb(bookings: &Bookings, test_mode: bool) -> Result<()> {
+    let mended = queue::absorb(test_mode)?;
     if mended.is_empty() {
         return Ok(());
     }
@@ -113,12 +113,12 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
         Plan::Wait(until) => {
             let kept = Kept {
-                problem: due.problem.clone(),
-                look_ups: due.look_ups,
-                look_up_first: due.in_doubt,
-                held: true,
                 state: if queued.unsure { "unknown" } else { "waiting" },
-                ..Kept::waiting(due.attempts, until)
+                due: Some(until),
+                verdict: due.verdict,
+                held: !creating,
+                problem: due.problem.clone(),
+                ..Kept::failed_in_doubt(&due, due.attempts)
             };
             settled(Change { kept: Some(kept), attempt: None, ..without_call(&due, "plan", "waits", None, now) })
         }

@@ -9,10 +9,12 @@ use super::session::Result;
 use super::statement;
 use crate::domain::error::ErrorClass;
 
+mod ahead;
 mod due;
 mod held;
 mod rows;
 
+pub use ahead::{Ahead, ahead, note};
 pub use due::due;
 pub use held::{absorb, keep, payments_sent};
 pub use rows::*;

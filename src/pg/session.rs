@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
@@ -154,11 +155,24 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
     })
 }
 
+/// The longest that one statement of foreign code holds the worker up, which does nothing else meanwhile.
+const FOREIGN_CODE: Duration = Duration::from_secs(5);
+
+/// Like [`as_owner`], for what runs mapping expressions and the host's triggers: in the worker, what hangs is cancelled.
+pub fn as_owner_in_time<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    let limit = sys::TimeLimit::start(FOREIGN_CODE);
+    let result = as_owner(owner, body);
+    limit.end();
+    result
+}
+
 /// Settings of a worker's session, after each reload: never wait long for a lock, never lose an intent that was committed, and plan the point
 /// queries of a small queue once and by index, whatever the statistics of the moment say.
 pub fn configure() {
     let settings = [
         (c"search_path", "pg_catalog, pg_temp"),
+        // Days come back as text.
+        (c"datestyle", "ISO, YMD"),
         (c"default_transaction_isolation", "read committed"),
         (c"default_transaction_read_only", "off"),
         (c"lock_timeout", "500ms"),

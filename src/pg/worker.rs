@@ -5,6 +5,7 @@
 mod announce;
 mod doctor;
 mod judge;
+mod level;
 mod mail;
 mod pace;
 mod probe;
@@ -37,8 +38,6 @@ use crate::net::pool::Pool;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How soon an outcome that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
-/// How long a stop waits for calls that are being cut.
-const STOP_WAIT: Duration = Duration::from_millis(300);
 
 /// What travels with a request through the sender threads.
 enum Tag {
@@ -82,6 +81,7 @@ struct Worker {
     next_due: Option<DateTime<Utc>>,
     next_probe: Instant,
     next_prune: Instant,
+    level: level::Level,
     not_before: Option<Instant>,
     reported: HashMap<String, Instant>,
     /// Whether the SQL objects are of this library's version; none until it was looked at.
@@ -154,6 +154,7 @@ impl Worker {
             more: true,
             next_due: None,
             next_prune: began,
+            level: level::Level::new(began),
             not_before: None,
             reported: HashMap::new(),
             fits: None,

@@ -3,7 +3,7 @@
 use pgrx::spi::quote_identifier;
 
 use super::{Bookings, WriteBack};
-use crate::pg::session::{Result, as_owner};
+use crate::pg::session::{Result, as_owner_in_time};
 use crate::pg::{report, statement, trigger};
 
 const STILL_QUEUED: &str =
@@ -64,7 +64,7 @@ impl Bookings {
         let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
         let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
         let idle: Vec<bool> = writes.iter().map(|write| write.idle).collect();
-        as_owner(&self.owner, || {
+        as_owner_in_time(&self.owner, || {
             // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
             // our business: fired here, they would run with the rights of this table's owner.
             if let Some(names) = &self.deferrable {

@@ -38,7 +38,8 @@ pub fn due(now: DateTime<Utc>, limit: u32, calling: Vec<String>) -> Result<Vec<D
     })
 }
 
-fn known(row: &Tuple) -> Result<Option<Known>> {
+/// What is held, from the columns that all statements about it share.
+pub(super) fn known(row: &Tuple) -> Result<Option<Known>> {
     let Some(reservation_id) = row.get::<String>(KNOWN)? else { return Ok(None) };
     let day =
         |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|day| day.parse::<NaiveDate>().ok()));

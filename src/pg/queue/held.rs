@@ -51,8 +51,8 @@ pub fn payments_sent(ids: Vec<String>) -> Result<()> {
 }
 
 /// Queues the bookings whose data changed, as far as that matters; gives those that had failed, and are queued afresh.
-pub fn absorb() -> Result<Vec<String>> {
-    let mended = statement::rows(include_str!("../../../sql/queries/absorb.sql"), &[], |row| {
+pub fn absorb(test_mode: bool) -> Result<Vec<String>> {
+    let mended = statement::rows(include_str!("../../../sql/queries/absorb.sql"), &[test_mode.into()], |row| {
         Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?))
     })?;
     if mended.is_empty() {

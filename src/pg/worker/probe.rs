@@ -41,6 +41,7 @@ impl Worker {
             self.stock.clear();
         }
         self.prune(now);
+        self.check_level(now);
         // Where nothing is sent, no turn would tell the server of the scans and of what was pruned.
         sys::report_statistics(true);
     }

@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
 use super::version::FIRST_PROBE;
-use super::{STOP_WAIT, Worker, leave_if_absent};
+use super::{Worker, leave_if_absent};
 use crate::domain::retry::{later, look_up_at};
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
@@ -19,6 +19,9 @@ use crate::pg::{claim, queue, report, sys, wake};
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Clocks are slewed by less; more is a jump.
 const CLOCK_JUMP: f64 = 5.0;
+
+/// How long a stop waits for calls that are being cut.
+const STOP_WAIT: Duration = Duration::from_millis(300);
 
 impl Worker {
     /// Claims of a worker that is gone are unknown from now on; true once that is written.
@@ -54,7 +57,7 @@ impl Worker {
 
     /// Changes are taken into the queue, in a subtransaction: what is new does not wait for them.
     pub(super) fn absorb(&mut self, bookings: &Bookings) {
-        match session::subtransaction(|| claim::absorb(bookings)) {
+        match session::subtransaction(|| claim::absorb(bookings, self.settings.test_mode)) {
             Err(error) if !error.is_transient() => self.report(
                 &format!("cannot take changes into the queue: {error}"),
                 "Changes and cancellations wait, new bookings are sent. See SELECT * FROM guestly_doctor().",

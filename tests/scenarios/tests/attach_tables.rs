@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
-use guestly_scenarios::{SOON, Site};
+use guestly_scenarios::{SOON, Site, host};
 use serde_json::Value;
 
 /// A site whose host has a table of its own kind instead of the usual one.
@@ -35,6 +35,24 @@ fn received(site: &Site, table: &str, key: &str) -> Value {
     found.retain(|reservation| reservation["reservationId"] == id.as_str());
     assert_eq!(found.len(), 1, "{table} names {id}");
     found.remove(0)["received"].take()
+}
+
+#[test]
+fn a_deferred_trigger_of_a_partition_fires_with_the_write_and_stops_no_booking() {
+    let site = Site::bare_with(|options| options);
+    site.sql(
+        "CREATE TABLE parts (LIKE bookings INCLUDING DEFAULTS) PARTITION BY RANGE (check_in_date); \
+         CREATE SCHEMA years; CREATE TABLE years.later PARTITION OF parts DEFAULT; \
+         ALTER TABLE parts ADD PRIMARY KEY (id, check_in_date); DROP TABLE bookings; ALTER TABLE parts RENAME TO bookings; \
+         ALTER TABLE bookings OWNER TO site_owner; ALTER TABLE years.later OWNER TO site_owner; GRANT USAGE ON SCHEMA years TO site_owner; \
+         CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER noted AFTER UPDATE ON years.later DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION noted()",
+    );
+    host::create_extension(&site);
+    host::map_listings(&site);
+    host::without_notes(&site);
+    let id = site.paid_booking();
+    site.wait_synced(&id);
 }
 
 #[test]
@@ -154,4 +172,46 @@ fn what_cannot_be_attached_is_refused_in_words() {
     }
     let refused = site.try_sql("SELECT guestly_sync('x')").unwrap_err();
     assert!(refused.starts_with("55000") && refused.contains("guestly_attach"), "{refused}");
+}
+
+#[test]
+fn a_watched_column_whose_equality_is_an_extensions_own_is_compared_as_text() {
+    let site = Site::open();
+    site.sql(
+        "CREATE EXTENSION hstore WITH SCHEMA extensions; ALTER TABLE bookings ADD COLUMN extra extensions.hstore; \
+         UPDATE guestly.field_map SET expression = 'coalesce((b.extra -> ''adults'')::integer, b.adults)' WHERE field = 'adults'",
+    );
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    site.alter_system("guestly_sync.enabled", "off");
+    site.sql(&format!("UPDATE bookings SET extra = 'adults => 3' WHERE id = '{id}'"));
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 1);
+}
+
+#[test]
+fn attaching_again_and_a_mapping_that_changes_hold_no_sale_up() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 2);
+    let mut holder = site.client();
+    holder.batch_execute(&format!("BEGIN; UPDATE bookings SET adults = 2 WHERE id = '{}'", ids[0])).unwrap();
+    site.sql("SET lock_timeout = '20s'; SELECT guestly_attach()");
+    let change =
+        "UPDATE guestly.field_map SET expression = 'b.adults + b.early_checkin::integer' WHERE field = 'adults'";
+    let refused = site.try_sql(&format!("SET statement_timeout = '20s'; {change}")).unwrap_err();
+    assert!(refused.starts_with("55P03") && refused.contains("hint: Try again"), "{refused}");
+    holder.batch_execute("COMMIT").unwrap();
+    site.sql(change);
+    site.sql("ALTER TABLE bookings DISABLE TRIGGER guestly_update; SELECT guestly_attach()");
+    let at_work = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'guestly%' AND tgenabled = 'O'";
+    assert_eq!(site.query_one::<i64>(at_work), 6, "attaching mends them");
+}
+
+#[test]
+fn a_mapping_with_two_broken_expressions_is_mended_one_by_one() {
+    let site = Site::open();
+    site.sql("ALTER TABLE bookings RENAME adults TO grown_ups; ALTER TABLE bookings RENAME children TO kids");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.grown_ups' WHERE field = 'adults'");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.kids' WHERE field = 'children'");
+    let watched: Vec<String> = site.query_one("SELECT watched FROM guestly.attachment");
+    assert!(watched.contains(&"grown_ups".to_owned()) && watched.contains(&"kids".to_owned()), "{watched:?}");
 }

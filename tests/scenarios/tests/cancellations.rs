@@ -256,3 +256,37 @@ fn a_cancelled_booking_in_doubt_after_a_restore_is_read_back_and_not_looked_for_
     assert_eq!(site.log_of(&id).last().map(String::as_str), Some("read_back:confirmed"));
     assert_eq!(site.sim.calls("search"), 0);
 }
+
+#[test]
+fn a_reservation_of_a_booking_that_is_not_paid_at_the_attachment_is_known_all_the_same() {
+    let site = Site::bare_with(|options| options);
+    host::add_sync_columns(&site);
+    let id = host::make_bookings(&site, 1).remove(0);
+    site.sql(&format!(
+        "UPDATE bookings SET payment_status = 'processing', guestly_reservation_id = 'r-1' WHERE id = '{id}'"
+    ));
+    host::create_extension(&site);
+    host::map_listings(&site);
+    site.alter_system("guestly_sync.enabled", "off");
+    host::pay(&site, std::slice::from_ref(&id));
+    let known: Vec<String> = site.query_all("SELECT reservation_id FROM guestly.reservations");
+    assert_eq!((known, site.query_one::<i64>("SELECT count(*) FROM guestly.queue")), (vec!["r-1".to_owned()], 0));
+}
+
+#[test]
+fn a_cancellation_that_waits_outlives_a_new_installation() {
+    let site = Site::open();
+    let id = synced_on(&site);
+    site.sql("SELECT guestly_pause()");
+    update(&site, &id, "status = 'cancelled'");
+    site.sql("DROP EXTENSION guestly_sync; CREATE EXTENSION guestly_sync");
+    host::map_listings(&site);
+    site.wait_for(
+        "the cancellation",
+        SOON,
+        "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'status'",
+    );
+    wait_at_rest(&site);
+    assert_eq!(status_of(&site, &id), "canceled");
+    assert_eq!(site.sim.calls("create"), 1);
+}

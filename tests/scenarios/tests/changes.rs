@@ -319,6 +319,34 @@ fn a_mapping_over_the_whole_row_and_a_trigger_that_notes_each_update_come_to_res
 }
 
 #[test]
+fn a_change_of_a_real_reservation_in_test_mode_is_made_when_test_mode_ends() {
+    let (site, id) = synced();
+    site.alter_system("guestly_sync.test_mode", "on");
+    site.worker_took_a_turn();
+    update(&site, &id, "adults = 4, children = 0");
+    let other = site.paid_booking();
+    site.wait_synced(&other);
+    assert_eq!(site.sim.calls("update"), 0);
+    site.alter_system("guestly_sync.test_mode", "off");
+    site.wait_for(
+        "the change",
+        SOON,
+        "SELECT adults = 4, adults::text FROM guestly.reservations WHERE reservation_id NOT LIKE 'test-%'",
+    );
+    assert_eq!(site.sim.calls("update"), 1);
+}
+
+#[test]
+fn a_change_of_days_is_seen_whatever_the_servers_date_style() {
+    let site = Site::open_with(|options| options.setting("datestyle", "German, DMY"));
+    let id = site.paid_booking();
+    site.wait_all_synced(SOON);
+    update(&site, &id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
+    wait_at_rest(&site);
+    assert_equal(&site, &id);
+}
+
+#[test]
 fn a_change_in_a_transaction_that_is_rolled_back_was_never_made() {
     let (site, id) = synced();
     site.sql(&format!("BEGIN; UPDATE bookings SET adults = 4 WHERE id = '{id}'; ROLLBACK"));

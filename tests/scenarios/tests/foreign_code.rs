@@ -164,3 +164,29 @@ fn forced_row_security_is_reported_with_what_to_type_and_nothing_is_lost() {
     site.sql("SELECT guestly_retry_failed()");
     site.wait_synced(&id);
 }
+
+#[test]
+fn a_mapping_or_a_trigger_that_hangs_stops_only_its_own_booking() {
+    let site = site();
+    site.sql(
+        "CREATE FUNCTION sample.nap(b public.bookings) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \
+             IF b.guest_company = 'mapping' THEN PERFORM pg_sleep(3600); END IF; RETURN b.adults; END $$; \
+         UPDATE guestly.field_map SET expression = 'sample.nap(b)' WHERE field = 'adults'; \
+         CREATE FUNCTION sample.on_sync() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF NEW.guest_company = 'trigger' AND NEW.guestly_sync_status = 'synced' THEN PERFORM pg_sleep(3600); END IF; \
+             RETURN NEW; END $$; \
+         CREATE TRIGGER on_sync BEFORE UPDATE ON bookings FOR EACH ROW EXECUTE FUNCTION sample.on_sync()",
+    );
+    let ids = host::make_bookings(&site, 4);
+    for (id, place) in ids.iter().zip(["mapping", "trigger"]) {
+        site.sql(&format!("UPDATE bookings SET guest_company = '{place}' WHERE id = '{id}'"));
+    }
+    host::pay(&site, &ids);
+    site.wait_for_status(&ids[2..], "synced");
+    let error = site.wait_failed(&ids[0]);
+    assert!(error.contains("the booking cannot be read: canceling statement due to statement timeout"), "{error}");
+    site.wait_for_state(&ids[1], "failed", SOON);
+    let error: String = site.query_one(&format!("SELECT error FROM guestly.queue WHERE booking_id = '{}'", ids[1]));
+    assert!(error.contains("the booking's row cannot be written: canceling statement"), "{error}");
+    assert_eq!(site.sim.reservations_of(&site.code(&ids[1])).len(), 1, "its reservation is kept");
+}

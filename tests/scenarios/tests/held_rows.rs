@@ -55,6 +55,30 @@ fn bookings_that_somebody_holds_at_the_head_of_the_queue_stop_none_behind_them()
 }
 
 #[test]
+fn a_sale_goes_before_the_changes_of_earlier_ones() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "1"));
+    let ids = site.paid_bookings(3);
+    site.wait_all_synced(SOON);
+    site.sql("SELECT guestly_pause()");
+    // Not so new that they would be left in peace.
+    site.sql("UPDATE guestly.reservations SET changed_at = NULL");
+    site.sql(
+        "UPDATE bookings SET adults = 4, children = 0, check_in_date = '2001-01-01', check_out_date = '2001-01-05'",
+    );
+    let sale = site.paid_booking();
+    site.sql("SELECT guestly_resume()");
+    site.wait_synced(&sale);
+    let order =
+        "SELECT operation FROM guestly.attempts WHERE booking_id IS NOT NULL ORDER BY started_at OFFSET 3 LIMIT 1";
+    assert_eq!(
+        site.query_one::<String>(order),
+        "create",
+        "{:?}",
+        ids.iter().map(|id| site.log_of(id)).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn a_change_that_cannot_be_taken_stops_no_new_booking() {
     let site = site();
     let id = site.paid_booking();

@@ -66,6 +66,44 @@ fn bookings_paid_by_two_phase_commit_are_sent_after_the_second_phase_and_not_bef
 }
 
 #[test]
+fn changes_and_cancellations_that_no_trigger_noted_are_found_by_the_look_at_stays_to_come() {
+    let site = site();
+    let ids = site.paid_bookings(4);
+    site.wait_all_synced(SOON);
+    let missed = format!(
+        "SET session_replication_role = replica; UPDATE bookings SET adults = 4, children = 0 WHERE id = '{}'; \
+         UPDATE bookings SET status = 'cancelled' WHERE id = '{}'; \
+         UPDATE bookings SET guest_phone = '+49 30 555 0199', adults = adults WHERE id = '{}'",
+        ids[0], ids[1], ids[2]
+    );
+    site.sql(&missed);
+    // A round begins with the worker.
+    site.restart();
+    site.wait_for(
+        "both changes",
+        SOON,
+        "SELECT count(*) = 2, string_agg(operation, ' ') FROM guestly.attempts \
+         WHERE operation IN ('guests', 'status') AND outcome = 'changed'",
+    );
+    site.wait_drained();
+    assert_eq!(
+        (site.log_of(&ids[2]), site.log_of(&ids[3])),
+        (vec!["create:created".to_owned()], vec!["create:created".to_owned()])
+    );
+    // Of a hundred thousand reservations it reads those it looks at.
+    site.sql(
+        "INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, verified, check_out) \
+         SELECT 'old-' || i, 'r' || i, 'c', true, current_date - 10 FROM generate_series(1, 100000) AS i; ANALYZE guestly.reservations",
+    );
+    let query = include_str!("../../../sql/queries/ahead.sql")
+        .replace("$1", "current_date")
+        .replace("$2", "''")
+        .replace("$3", "200");
+    let plan: Vec<String> = site.query_all(&format!("EXPLAIN {query}"));
+    assert!(plan.iter().any(|line| line.contains("reservations_ahead")), "{plan:#?}");
+}
+
+#[test]
 fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
     let site = site();
     site.sql("SELECT guestly_pause('for the test')");
