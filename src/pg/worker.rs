@@ -10,6 +10,7 @@ mod mail;
 mod pace;
 mod probe;
 mod send;
+mod turn;
 mod upkeep;
 mod version;
 
@@ -22,22 +23,19 @@ use pgrx::{pg_sys, warning};
 
 use super::alarm::Alarm;
 use super::bookings::Bookings;
-use super::claim::{self, Claimed};
 use super::job::Job;
-use super::memory::{self, News};
-use super::record::{Change, Patience, record_all};
+use super::memory::News;
+use super::record::{Change, Patience};
 use super::secrets::Credentials;
-use super::session::{self, Result};
+use super::session;
 use super::settings::Settings;
-use super::{queue, sys, wake};
-use crate::domain::lane::{Go, Lane};
+use super::{sys, wake};
+use crate::domain::lane::Lane;
 use crate::net::client::Client;
 use crate::net::pool::Pool;
 
 /// The version of the SQL objects that this library works with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// How soon an outcome that could not be written is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// What travels with a request through the sender threads.
 enum Tag {
@@ -196,109 +194,5 @@ impl Worker {
             self.fits = None;
         }
         self.slot = slot;
-    }
-
-    /// One short transaction: what has come in is recorded, what is due is claimed. Then the calls leave.
-    fn turn(&mut self) {
-        self.look_around();
-        if self.not_before.is_some_and(|then| then > Instant::now()) {
-            return;
-        }
-        self.not_before = None;
-        self.answer_the_doctor();
-        self.more |= self.patience.is_over();
-        if !self.rescue() || (!self.has_outcomes() && !self.is_something_due()) {
-            return;
-        }
-        let (now, wall) = (self.now(), Utc::now());
-        let go = self.go(now, wall);
-        if !self.has_outcomes() && matches!(go, Go::Wait(_)) {
-            return;
-        }
-        let changes = self.take_outcomes();
-        let kept = changes.clone();
-        let worked =
-            session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
-        match worked {
-            Ok((claimed, postponed)) => {
-                let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
-                let may_go = !matches!(go, Go::Wait(_)) && self.is_something_due();
-                // Locked by somebody else: a claim in a tight loop would find the same.
-                let busy = postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
-                if busy || (stuck && may_go && claimed.busy.is_empty()) {
-                    self.not_before = Some(Instant::now() + TRY_AGAIN);
-                }
-                // What was recalled meanwhile stands there already.
-                self.unrecorded.extend(postponed);
-                self.send_token_request();
-                self.send(claimed.jobs);
-                let quiet = !self.more && self.in_flight() == 0;
-                sys::report_statistics(quiet);
-            }
-            Err(error) => {
-                self.keep_calling(&kept);
-                self.unrecorded.extend(kept);
-                self.token_intent = None;
-                self.more = true;
-                self.trouble(&error);
-            }
-        }
-    }
-
-    fn work(
-        &mut self,
-        go: Go,
-        changes: Vec<Change>,
-        now: Duration,
-        wall: DateTime<Utc>,
-    ) -> Result<(Claimed, Vec<Change>)> {
-        let bookings = Bookings::load()?;
-        self.bookings.clone_from(&bookings);
-        let any = !changes.is_empty();
-        for change in &changes {
-            self.calling.remove(&change.booking_id);
-        }
-        let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
-        self.keep_calling(&postponed);
-        let calling = self.passed_over(wall);
-        let mut claimed = Claimed::default();
-        if let (Some(bookings), true) = (&bookings, self.may_send()?) {
-            self.absorb(bookings);
-            let claims = &mut self.claims;
-            let mut fence = || {
-                *claims += 1;
-                *claims
-            };
-            match go {
-                Go::Send(calls) => {
-                    let patience = &mut self.patience;
-                    claimed = claim::claim(bookings, &self.settings, wall, calls, calling, patience, &mut fence)?;
-                }
-                Go::FetchToken if !queue::due(wall, 1, calling)?.is_empty() => self.intend_token(wall)?,
-                Go::FetchToken | Go::Wait(_) => {}
-            }
-            self.pass_over(&claimed.busy, wall);
-            self.more = matches!(go, Go::Wait(_)) && self.more || !claimed.drained && matches!(go, Go::Send(_));
-            if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
-                self.intend_token(wall)?;
-            }
-            // The outcomes of these calls will ask, and what was known before stands until then.
-            let later = !any && !claimed.jobs.is_empty() && self.next_due.is_none_or(|due| due > wall);
-            if !self.more && !later {
-                self.next_due = queue::next_due()?.into_iter().chain(self.busy.values().copied()).min();
-            }
-        } else {
-            self.recall();
-            (self.more, self.next_due) = (false, None);
-        }
-        if any || !claimed.jobs.is_empty() {
-            let mark = self.mark();
-            // A claim alone changes nothing of it: what was written last, and the time since, say the same.
-            if any || self.news != News::default() {
-                memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;
-                self.news = News::default();
-            }
-        }
-        Ok((claimed, postponed))
     }
 }
