@@ -1,9 +1,9 @@
 //! What must not stop alerts, and what alerts must not stop: a mail server that hangs, tables that refuse a row, alerts of
 //! another version, settings that cannot work, bookings that are gone, copies.
 
-use guestly_scenarios::{Letter, Mailbox, SOON, Site, wait_until};
+use guestly_scenarios::{AT_ONCE, Letter, Mailbox, SOON, Site, StopMode, wait_until};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -188,4 +188,25 @@ fn alerts_that_are_done_with_are_pruned_and_those_that_wait_are_kept() {
     let left = "SELECT string_agg(sentence, ', ' ORDER BY sentence) = 'repeated 2, sent 2, waiting 2, waiting 4', \
                 string_agg(sentence, ', ' ORDER BY sentence) FROM guestly.alerts";
     site.wait_for("the old ones to go", SOON, left);
+}
+
+#[test]
+fn a_mail_server_that_hangs_holds_up_neither_a_stop_nor_a_drop() {
+    for way_out in ["stop", "DROP EXTENSION guestly_sync", "DROP DATABASE neighbour"] {
+        let mailbox = Mailbox::open_with(&["--mute"]);
+        let site = Site::open_with(|options| mailbox.options(options).setting("guestly_sync.alert_digest", "1ms"));
+        site.sql("CREATE DATABASE neighbour");
+        site.sql("DELETE FROM guestly.listings");
+        fail_one(&site);
+        let _ = mailbox.wait_for(1, SOON);
+        assert!(site.query_one::<bool>("SELECT bool_and(state = 'waiting' AND answer IS NULL) FROM guestly.alerts"));
+        let began = Instant::now();
+        if way_out == "stop" {
+            site.stop(StopMode::Fast);
+        } else {
+            site.sql(way_out);
+        }
+        let took = began.elapsed();
+        assert!(took < AT_ONCE, "{way_out} took {took:?}");
+    }
 }

@@ -214,3 +214,31 @@ fn neither_secret_nor_token_nor_guest_stands_in_a_log_a_table_or_a_view() {
     site.wait_for("an empty queue", SOON, "SELECT count(*) = 0, string_agg(error, '; ') FROM guestly.queue");
     host::make_bookings(&site, 1);
 }
+
+#[test]
+fn the_activity_tells_nothing_while_a_token_request_and_a_create_are_on_their_way() {
+    let site = talkative();
+    // Whether a word stands there, for all sessions but the one that asks.
+    let tells = |word: &str| -> bool {
+        let found =
+            "SELECT count(*) > 0 FROM pg_stat_activity a WHERE pid <> pg_backend_pid() AND strpos(a::text, $1) > 0";
+        site.query(found, &[&word])[0].get(0)
+    };
+    assert!(tells("guestly_sync worker"), "there is nothing to be seen");
+    for operation in ["token", "create"] {
+        site.sim.hold(operation, "before");
+        let calls = site.sim.calls(operation);
+        site.paid_booking();
+        site.sim.wait_for_calls(operation, calls + 1, SOON);
+        assert!(!tells(SECRET) && !GUESTS.into_iter().any(|n| tells(&format!("guest{n}@"))), "during a {operation}");
+        site.sim.release();
+        site.wait_drained();
+    }
+    let token: String = site.query_one("SELECT access_token FROM guestly.token");
+    site.sim.hold("create", "before");
+    let calls = site.sim.calls("create");
+    site.paid_booking();
+    site.sim.wait_for_calls("create", calls + 1, SOON);
+    assert!(!tells(&token));
+    site.sim.release();
+}
