@@ -250,8 +250,8 @@ BEGIN
     IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
                AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
         EXECUTE format('INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
-                        SELECT b.%I::text, b.guestly_reservation_id, '''', true FROM %s b WHERE b.guestly_reservation_id <> ''''
-                        ON CONFLICT (booking_id) DO NOTHING', key, bookings);
+                        SELECT b.%I::text, b.guestly_reservation_id, %L, true FROM %s b WHERE b.guestly_reservation_id <> %L
+                        ON CONFLICT (booking_id) DO NOTHING', key, '', bookings, '');
     END IF;
     -- A change or a cancellation of these waited.
     INSERT INTO guestly.changes (booking_id)
