@@ -125,10 +125,12 @@ impl Bookings {
              guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
              guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
              FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) \
-             AS w(id, status, reservation_id, error, attempts) WHERE b.{} = w.id::{}",
+             AS w(id, status, reservation_id, error, attempts) WHERE b.{} = w.id::{} AND {}",
             self.table,
             quote_identifier(&self.key),
-            self.key_type
+            self.key_type,
+            // By key, however large the table has become since it was planned.
+            self.by_key()
         );
         let ids: Vec<String> = writes.iter().map(|write| write.booking_id.clone()).collect();
         let statuses: Vec<String> = writes.iter().map(|write| write.status.to_owned()).collect();
