@@ -40,5 +40,10 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
 
 /// Queues the bookings whose data changed, as far as that matters.
 pub fn absorb() -> Result<()> {
-    statement::run(include_str!("../../../sql/queries/absorb.sql"), &[])
+    // What is committed in between wakes the worker, which then looks again.
+    let any = statement::row(include_str!("../../../sql/queries/changed.sql"), &[], |row| Ok(row.get::<bool>(1)?))?;
+    match any.flatten() {
+        Some(true) => statement::run(include_str!("../../../sql/queries/absorb.sql"), &[]),
+        _ => Ok(()),
+    }
 }
