@@ -79,6 +79,8 @@ struct Worker {
     next_probe: Instant,
     next_prune: Instant,
     not_before: Option<Instant>,
+    /// How long replies are gathered: a part of what the last transaction took.
+    patience: Duration,
     reported: Option<Instant>,
     /// What commits and people had asked for when it was last looked at.
     slot: wake::Slot,
@@ -146,6 +148,7 @@ impl Worker {
             next_due: None,
             next_prune: began,
             not_before: None,
+            patience: Duration::ZERO,
             reported: None,
             slot: wake::slot(sys::my_database()),
             rescued: false,
@@ -203,9 +206,10 @@ impl Worker {
             return;
         }
         let changes = std::mem::take(&mut self.unrecorded);
-        let kept = changes.clone();
+        let (kept, began) = (changes.clone(), Instant::now());
         let worked =
             session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
+        self.patience = pace::patience(began.elapsed());
         match worked {
             Ok((claimed, postponed)) => {
                 let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();

@@ -12,6 +12,13 @@ use crate::domain::lane::Go;
 const UNRECORDED_MAX: usize = 200;
 /// Bookings that test mode works off in one transaction.
 const TEST_BATCH: u32 = 100;
+/// The longest that replies are gathered.
+const GATHER_MAX: Duration = Duration::from_millis(2);
+
+/// How long replies are gathered, so that they share a commit: a part of what the last one took.
+pub(super) fn patience(transaction: Duration) -> Duration {
+    (transaction / 4).min(GATHER_MAX)
+}
 
 impl Worker {
     /// What waits in the sender threads' queue comes back: nothing may be sent any more.
