@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Measures how fast the extension is and what it costs, beside what limits it on the same machine in the same run, and
 # writes the table and a chart of each figure to tests/bench/. Does all the set-up on a fresh Debian 12 machine, as root
-# or with sudo. Takes about half an hour.
+# or with sudo. Takes about 25 minutes.
 #
 #   tests/bench.sh                  everything
 #   tests/bench.sh --smoke          small sizes, in less than a minute: that all is synced and no rule of the API is broken
 #   tests/bench.sh --only drain     one figure (again: several); the others stay in the table as they were
-#   tests/bench.sh --peers          also other queues at the same work (needs node and npm)
+#   tests/bench.sh --peers          also other queues at the same work (needs node 20 and npm)
 #   tests/bench.sh --rounds 5       more rounds than three
 set -euo pipefail
 

@@ -1,6 +1,7 @@
 -- Bookings whose data changed: what Guestly holds of them, or was not sent, is looked at again. One whose call is in flight, or
 -- whose row somebody holds, waits for its turn; so no change is lost, and none is waited for. In test mode ($1) what is really held is
--- left as it is: its changes wait for the end of it. Gives those that have failed, to be queued afresh.
+-- left as it is: its changes wait for the end of it. Gives those that have failed, to be queued afresh. OFFSET 0 keeps the questions
+-- look-ups by key: the plan is kept while the tables grow.
 WITH free AS (
     SELECT q.booking_id FROM guestly.queue q
     WHERE q.booking_id = ANY (ARRAY (SELECT c.booking_id FROM guestly.changes c)) AND q.state <> 'sending'
@@ -8,9 +9,9 @@ WITH free AS (
 ), taken AS (
     DELETE FROM guestly.changes c
     WHERE (EXISTS (SELECT FROM free f WHERE f.booking_id = c.booking_id)
-           OR NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = c.booking_id))
+           OR NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = c.booking_id OFFSET 0))
       AND NOT ($1 AND EXISTS (SELECT FROM guestly.reservations r
-                              WHERE r.booking_id = c.booking_id AND r.reservation_id NOT LIKE 'test-%'))
+                              WHERE r.booking_id = c.booking_id AND r.reservation_id NOT LIKE 'test-%' OFFSET 0))
     RETURNING c.booking_id, c.arrival, c.changed_at
 ), news AS (
     SELECT DISTINCT ON (t.booking_id) t.booking_id, t.arrival FROM taken t ORDER BY t.booking_id, t.changed_at DESC
@@ -23,9 +24,9 @@ WITH free AS (
     INSERT INTO guestly.queue (booking_id, arrival, follow_up)
     SELECT n.booking_id, n.arrival, k.held
     FROM news n CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM guestly.reservations r
-                                                   WHERE r.booking_id = n.booking_id AND r.reservation_id NOT LIKE 'test-%')) AS k (held)
-    WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = n.booking_id)
+                                                   WHERE r.booking_id = n.booking_id AND r.reservation_id NOT LIKE 'test-%' OFFSET 0)) AS k (held)
+    WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = n.booking_id OFFSET 0)
       AND (k.held OR EXISTS (SELECT FROM revived v WHERE v.booking_id = n.booking_id))
     ON CONFLICT (booking_id) DO NOTHING
 )
-SELECT n.booking_id, n.arrival::text FROM news n JOIN guestly.queue q ON q.booking_id = n.booking_id WHERE q.state = 'failed'
+SELECT n.booking_id, n.arrival::text FROM news n JOIN LATERAL (SELECT k.state FROM guestly.queue k WHERE k.booking_id = n.booking_id OFFSET 0) q ON q.state = 'failed'

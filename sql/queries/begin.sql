@@ -1,8 +1,9 @@
 -- The intent, before a byte leaves: $1 ids, $2 claims, $3 operations, $4 tries, $5 confirmation codes. A row that a dump
--- brought is in doubt from now on, and at home.
+-- brought is in doubt from now on, and at home. The ids stand there twice so that the plan, which is kept while the queue grows, looks
+-- them up by key.
 UPDATE guestly.queue q
 SET state = 'sending', claim = c.claim, operation = c.operation, attempts = c.attempts,
     code = coalesce(q.code, c.code), home = q.tableoid,
     doubt_since = CASE WHEN q.home = q.tableoid THEN q.doubt_since ELSE coalesce(q.doubt_since, clock_timestamp()) END
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[]) AS c (id, claim, operation, attempts, code)
-WHERE q.booking_id = c.id
+WHERE q.booking_id = c.id AND q.booking_id = ANY ($1)

@@ -1,7 +1,7 @@
 -- What may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written. Not the bookings
 -- that a call is in flight for ($3), whatever somebody made of their rows meanwhile. A create of unknown outcome that the
 -- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt. So is what a dump
--- brought here: it may have been sent since.
+-- brought here: it may have been sent since. OFFSET 0 keeps both questions look-ups by key: the plan is kept while the tables grow.
 WITH ready AS (
     SELECT q.*, q.home <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
@@ -21,10 +21,11 @@ SELECT d.booking_id, d.attempts, d.force,
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
        r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
-LEFT JOIN guestly.reservations r ON r.booking_id = d.booking_id
+LEFT JOIN LATERAL (SELECT * FROM guestly.reservations k WHERE k.booking_id = d.booking_id OFFSET 0) r ON true
 LEFT JOIN LATERAL (
-    SELECT a.started_at + coalesce(a.duration_ms, 0) * interval '1 ms' AS at FROM guestly.attempts a
-    WHERE d.creates = 0 AND a.booking_id = d.booking_id AND a.operation = 'create' AND a.outcome IN ('unknown', 'unavailable')
+    SELECT a.started_at + coalesce(a.duration_ms, 0) * interval '1 ms' AS at
+    FROM (SELECT * FROM guestly.attempts k WHERE k.booking_id = d.booking_id OFFSET 0) a
+    WHERE d.creates = 0 AND a.operation = 'create' AND a.outcome IN ('unknown', 'unavailable')
       AND a.started_at > coalesce(r.recorded_at, '-infinity')
     ORDER BY a.started_at DESC LIMIT 1
 ) earlier ON true

@@ -1,8 +1,9 @@
 -- Bookings that are done with leave the queue: $1 ids, $2 claims. What somebody holds is not waited for: their sale or ours
--- would wait as well.
+-- would wait as well. The ids stand there again and again so that the plan, which is kept while the queue grows, looks them up by
+-- key.
 WITH mine AS (
     SELECT q.booking_id FROM guestly.queue q JOIN unnest($1::text[], $2::bigint[]) AS c (id, claim) ON q.booking_id = c.id
-    WHERE q.claim IS NOT DISTINCT FROM c.claim FOR UPDATE OF q SKIP LOCKED
+    WHERE q.booking_id = ANY ($1) AND q.claim IS NOT DISTINCT FROM c.claim FOR UPDATE OF q SKIP LOCKED
 )
-DELETE FROM guestly.queue q USING mine WHERE q.booking_id = mine.booking_id
+DELETE FROM guestly.queue q USING mine WHERE q.booking_id = mine.booking_id AND q.booking_id = ANY ($1)
 RETURNING q.booking_id

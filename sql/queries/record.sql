@@ -1,13 +1,15 @@
 -- Outcomes that leave a booking in the queue. The claim is the fence, whatever state somebody gave the row meanwhile. A
--- row that was deleted and queued again inherits the doubt of the call. What somebody holds is not waited for.
+-- row that was deleted and queued again inherits the doubt of the call. What somebody holds is not waited for. The ids
+-- stand there again and again so that the plan, which is kept while the queue grows, looks them up by key.
 WITH c AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
                          $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[])
          AS c (id, claim, state, attempts, due, doubt_since, look_ups, creates, verdict, look_up_first, error_class, error, held)
 ), mine AS (
     SELECT q.booking_id FROM guestly.queue q JOIN c ON q.booking_id = c.id
-    WHERE q.claim IS NOT DISTINCT FROM c.claim
-       OR q.claim IS NULL AND q.state IN ('ready', 'waiting') AND c.doubt_since IS NOT NULL
+    WHERE q.booking_id = ANY ($1)
+      AND (q.claim IS NOT DISTINCT FROM c.claim
+           OR q.claim IS NULL AND q.state IN ('ready', 'waiting') AND c.doubt_since IS NOT NULL)
     FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE guestly.queue q
@@ -16,5 +18,5 @@ SET state = c.state, attempts = c.attempts, due_at = coalesce(pg_catalog.to_time
     look_up_first = c.look_up_first, error_class = c.error_class, error = c.error, claim = NULL, operation = NULL,
     code = CASE WHEN c.held THEN NULL ELSE q.code END
 FROM c JOIN mine ON mine.booking_id = c.id
-WHERE q.booking_id = c.id
+WHERE q.booking_id = c.id AND q.booking_id = ANY ($1)
 RETURNING q.booking_id

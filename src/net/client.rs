@@ -23,8 +23,8 @@ use crate::domain::outcome::{Answer, Reply};
 use crate::domain::redact::{Secret, clean, mask};
 use crate::domain::request::{ApiRequest, Method, Request};
 
-/// Idle connections kept open: more than the API's 15 concurrent calls, so none is thrown away.
-const IDLE: usize = 32;
+/// Idle connections kept open: one for each call that may be in flight, so none is thrown away.
+const IDLE: usize = 64;
 
 /// Shorter than any usual server's keep-alive, so that we seldom write into a connection which
 /// the server is just closing: such a create would be *lost* and need a look-up.

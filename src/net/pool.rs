@@ -85,6 +85,15 @@ impl<T: Send + 'static> Pool<T> {
         let _ = Crew::staff(&self.crew);
     }
 
+    /// Where some replies have come in and others are about to, waits for those: at most `patience`, and not while there is
+    /// none at all.
+    pub fn gather(&self, patience: Duration) {
+        let state = self.crew.lock();
+        if !state.finished.is_empty() {
+            drop(self.crew.wait_idle(state, Instant::now() + patience));
+        }
+    }
+
     /// Takes the replies that have come in, in the order in which they came.
     pub fn finished(&self) -> Vec<Done<T>> {
         let _ = Crew::staff(&self.crew);

@@ -224,6 +224,23 @@ fn shutdown_gives_up_what_cannot_be_cut_and_takes_what_ends() {
 }
 
 #[test]
+fn what_is_about_to_come_in_is_gathered_but_not_waited_for_long() {
+    let pool = pool(2);
+    let slow = hold(&pool, 1);
+    // Nothing came in: there is nothing to gather for.
+    pool.gather(Duration::from_secs(600));
+    let quick = hold(&pool, 2);
+    eventually("both run", || pool.crew.lock().running.len() == 2);
+    drop(quick);
+    eventually("one has ended", || pool.crew.lock().finished.len() == 1);
+    pool.gather(Duration::from_millis(5));
+    assert_eq!(pool.crew.lock().running.len(), 1);
+    drop(slow);
+    pool.gather(Duration::from_secs(600));
+    assert_eq!(pool.finished().len(), 2);
+}
+
+#[test]
 fn an_idle_pool_stops_at_once() {
     let pool = pool(3);
     let crew = Arc::clone(&pool.crew);

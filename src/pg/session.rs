@@ -178,6 +178,8 @@ pub fn configure() {
         (c"lock_timeout", "500ms"),
         (c"jit", "off"),
         (c"enable_seqscan", "off"),
+        // A bitmap would have the claim sort the whole queue instead of reading its beginning.
+        (c"enable_bitmapscan", "off"),
         (c"enable_hashjoin", "off"),
         (c"enable_mergejoin", "off"),
         (c"plan_cache_mode", "force_generic_plan"),

@@ -81,6 +81,8 @@ struct Worker {
     next_prune: Instant,
     level: level::Level,
     not_before: Option<Instant>,
+    /// How long replies are gathered: a part of what the last transaction took.
+    gathering: Duration,
     reported: HashMap<String, Instant>,
     /// Whether the SQL objects are of this library's version; none until it was looked at.
     fits: Option<bool>,
@@ -154,6 +156,7 @@ impl Worker {
             next_prune: began,
             level: level::Level::new(began),
             not_before: None,
+            gathering: Duration::ZERO,
             reported: HashMap::new(),
             fits: None,
             slot: wake::slot(sys::my_database()),

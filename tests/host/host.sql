@@ -143,7 +143,7 @@ LANGUAGE sql SET search_path = public, extensions, pg_temp AS $$
              guest_country, check_in_date, check_out_date, adults, children, infants, nights, base_price,
              cleaning_fee, subtotal, vat, total, special_requests, purpose_of_stay, payment_method,
              stripe_payment_intent_id, terms_accepted, privacy_accepted)
-        SELECT 'FLAT-' || lpad((n + 1)::text, 6, '0'), property_id,
+        SELECT 'FLAT-' || lpad((n + 1)::text, greatest(6, length((n + 1)::text)), '0'), property_id,
                (ARRAY['Ada', 'Jürgen', 'Zoë', 'Наталья'])[name_no],
                (ARRAY['Example', 'O''Beispiel', '山田', 'Muster-Probe'])[name_no],
                'guest' || n + 1 || '@example.com', '+49 30 23125' || lpad((n % 1000)::text, 3, '0'),

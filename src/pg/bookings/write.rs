@@ -19,12 +19,14 @@ impl Bookings {
              guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
              guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
              FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[]) \
-             AS w(id, status, reservation_id, error, attempts, idle) WHERE b.{} = w.id::{} AND NOT (w.idle \
+             AS w(id, status, reservation_id, error, attempts, idle) WHERE b.{} = w.id::{} AND {} AND NOT (w.idle \
              AND (b.guestly_sync_status, b.guestly_reservation_id, b.guestly_sync_error) \
              IS NOT DISTINCT FROM (w.status, w.reservation_id, w.error))",
             self.table,
             quote_identifier(&self.key),
-            self.key_type
+            self.key_type,
+            // By key, however large the table has become since it was planned.
+            self.by_key()
         );
         let (synced, others): (Vec<&WriteBack>, Vec<&WriteBack>) =
             writes.iter().partition(|write| write.status == "synced");

@@ -52,6 +52,11 @@ pub fn payments_sent(ids: Vec<String>) -> Result<()> {
 
 /// Queues the bookings whose data changed, as far as that matters; gives those that had failed, and are queued afresh.
 pub fn absorb(test_mode: bool) -> Result<Vec<String>> {
+    // What is committed in between wakes the worker, which then looks again.
+    let any = statement::row(include_str!("../../../sql/queries/changed.sql"), &[], |row| Ok(row.get::<bool>(1)?))?;
+    if any.flatten() != Some(true) {
+        return Ok(Vec::new());
+    }
     let mended = statement::rows(include_str!("../../../sql/queries/absorb.sql"), &[test_mode.into()], |row| {
         Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?))
     })?;

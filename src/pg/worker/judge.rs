@@ -18,7 +18,12 @@ use crate::pg::{memory, queue};
 impl Worker {
     /// What came back from the sender threads, judged.
     pub(super) fn collect(&mut self) {
-        let finished = self.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
+        // A commit more costs all of them more than this pause.
+        let finished = self.pool.as_ref().map(|pool| {
+            pool.gather(self.gathering);
+            pool.finished()
+        });
+        let finished = finished.unwrap_or_default();
         finished.into_iter().for_each(|done| self.judge(done));
         self.take_back();
     }

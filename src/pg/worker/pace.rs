@@ -13,6 +13,13 @@ use crate::pg::record::Change;
 const UNRECORDED_MAX: usize = 200;
 /// Bookings that test mode works off in one transaction.
 const TEST_BATCH: u32 = 100;
+/// The longest that replies are gathered.
+const GATHER_MAX: Duration = Duration::from_millis(2);
+
+/// How long replies are gathered, so that they share a commit: a part of what the last one took.
+pub(super) fn gathering(transaction: Duration) -> Duration {
+    (transaction / 4).min(GATHER_MAX)
+}
 
 /// How long a booking that somebody holds is passed over: others are behind it.
 const PASS_OVER: TimeDelta = TimeDelta::seconds(1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::Worker;
+use super::{Worker, pace};
 use crate::domain::lane::Go;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
@@ -36,9 +36,10 @@ impl Worker {
             return;
         }
         let changes = self.take_outcomes();
-        let kept = changes.clone();
+        let (kept, began) = (changes.clone(), Instant::now());
         let worked =
             session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
+        self.gathering = pace::gathering(began.elapsed());
         match worked {
             Ok((claimed, postponed)) => {
                 let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();

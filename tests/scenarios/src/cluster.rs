@@ -58,7 +58,7 @@ impl Cluster {
     /// # Panics
     /// If it does not start, with the end of its log.
     pub fn start(options: Options) -> Self {
-        let folder = folder::new_server_folder();
+        let folder = folder::new_server_folder_in(options.in_memory);
         folder::make_data(&folder.join("data"), options.own_identifier);
         Self::start_on(folder, options)
     }

@@ -74,10 +74,14 @@ struct RunFolder {
     _cleaner: Mutex<Child>,
 }
 
-fn run_folder() -> &'static RunFolder {
-    static FOLDER: OnceLock<RunFolder> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let pattern = std::env::temp_dir().join("guestly.XXXXXX");
+/// A file system in memory: what is written there needs no disk to be safe, and is never safe.
+const MEMORY: &str = "/dev/shm";
+
+fn run_folder(in_memory: bool) -> &'static RunFolder {
+    static FOLDERS: [OnceLock<RunFolder>; 2] = [const { OnceLock::new() }; 2];
+    FOLDERS[usize::from(in_memory)].get_or_init(|| {
+        let place = if in_memory { PathBuf::from(MEMORY) } else { std::env::temp_dir() };
+        let pattern = place.join("guestly.XXXXXX");
         let path = PathBuf::from(must_run(server_command(Path::new("mktemp")).arg("-d").arg(pattern)).trim());
         let cleaner = server_command(Path::new("sh"))
             .args(["-c", CLEAN_UP, "sh"])
@@ -96,7 +100,12 @@ fn run_folder() -> &'static RunFolder {
 
 /// A new, empty folder for one server.
 pub fn new_server_folder() -> PathBuf {
-    let folder = run_folder();
+    new_server_folder_in(false)
+}
+
+/// The same, in memory or not.
+pub fn new_server_folder_in(in_memory: bool) -> PathBuf {
+    let folder = run_folder(in_memory);
     let number = folder.next_number.fetch_add(1, Ordering::Relaxed);
     let path = folder.path.join(format!("server{number}"));
     must_run(server_command(Path::new("mkdir")).arg("-m").arg("700").arg(&path));
@@ -110,7 +119,7 @@ pub fn make_data(target: &Path, own_identifier: bool) {
         init_data(target);
         return;
     }
-    let folder = run_folder();
+    let folder = run_folder(false);
     let template = folder.template.get_or_init(|| {
         let path = folder.path.join("template");
         init_data(&path);

@@ -7,6 +7,7 @@ use std::path::Path;
 pub struct Options {
     preload: bool,
     durable: bool,
+    pub(crate) in_memory: bool,
     pub(crate) own_identifier: bool,
     settings: Vec<(String, String)>,
     pub(crate) environment: Vec<(String, String)>,
@@ -15,7 +16,14 @@ pub struct Options {
 impl Default for Options {
     /// The extension's library preloaded, fsync off, the template's system identifier.
     fn default() -> Self {
-        Self { preload: true, durable: false, own_identifier: false, settings: Vec::new(), environment: Vec::new() }
+        Self {
+            preload: true,
+            durable: false,
+            in_memory: false,
+            own_identifier: false,
+            settings: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -32,6 +40,13 @@ impl Options {
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durable = true;
+        self
+    }
+
+    /// With its data in memory: what a commit costs there it costs without a disk, fsync or not.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
         self
     }
 

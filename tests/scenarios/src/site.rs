@@ -69,10 +69,16 @@ impl Site {
     /// A site whose Guestly is `sim`, limits and all, its settings those of `Sim::options` after `more`.
     #[must_use]
     pub fn open_on(sim: Sim, more: impl FnOnce(Options) -> Options) -> Self {
-        let cluster = Cluster::start(more(sim.options()));
-        let site = Self { cluster, sim };
+        let site = Self::empty_on(sim, more);
         host::set_up(&site);
         site
+    }
+
+    /// The same, with nothing in the database yet.
+    #[must_use]
+    pub fn empty_on(sim: Sim, more: impl FnOnce(Options) -> Options) -> Self {
+        let cluster = Cluster::start(more(sim.options()));
+        Self { cluster, sim }
     }
 
     /// Makes `how_many` bookings, pays them in one statement and gives their ids, in order.

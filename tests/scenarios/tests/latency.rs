@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
-use guestly_scenarios::{Site, host, wait_until};
+use guestly_scenarios::{SOON, Site, host, wait_until};
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -82,4 +82,21 @@ fn a_thousand_bookings_drain() {
         "a later arrival was sent much earlier: {last_of_first:?} {first_of_last:?}"
     );
     site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_burst_on_a_new_site_is_looked_up_by_key_however_the_tables_grow() {
+    // Nothing is analyzed meanwhile: the worker keeps the plans that it made while the tables were empty.
+    let site = Site::open_with(|options| options.setting("autovacuum", "off"));
+    let first = site.paid_booking();
+    site.wait_synced(&first);
+    let ids = site.paid_bookings(1_000);
+    site.wait_for_status(&ids, "synced");
+    site.wait_drained();
+    let table = "FROM pg_stat_user_tables WHERE relid = 'guestly.queue'::regclass";
+    let counted = format!("SELECT n_tup_del > 1000, n_tup_del::text {table}");
+    site.wait_for("the statistics of the burst", SOON, &counted);
+    let read: i64 = site.query_one(&format!("SELECT seq_tup_read + idx_tup_fetch {table}"));
+    println!("{read} rows of the queue were read for {} bookings", ids.len());
+    assert!(read < 50_000, "{read} rows of the queue were read for {} bookings", ids.len());
 }

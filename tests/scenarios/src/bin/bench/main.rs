@@ -24,22 +24,26 @@ use plan::Plan;
 use row::Row;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
-/// A figure: its name, and how it is measured.
-type Figure = (&'static str, fn(&Plan) -> Vec<Row>);
+/// How a figure is measured.
+type Measure = fn(&Plan) -> Vec<Row>;
 
-/// In the order of the table.
+/// A figure: its name, how it is measured, and whether that is mostly waiting.
+type Figure = (&'static str, Measure, bool);
+
+/// In the order of the table. Those that mostly wait are measured side by side, after the others.
 const FIGURES: [Figure; 9] = [
-    ("commit to request", latency::measure),
-    ("drain", drain::measure),
-    ("at the limits", limits::measure),
-    ("trigger", trigger::measure),
-    ("scale", scale::measure),
-    ("memory", memory::measure),
-    ("idle", idle::measure),
-    ("calls", calls::measure),
-    ("peers", peers::measure),
+    ("commit to request", latency::measure, false),
+    ("drain", drain::measure, false),
+    ("at the limits", limits::measure, true),
+    ("trigger", trigger::measure, false),
+    ("scale", scale::measure, false),
+    ("memory", memory::measure, false),
+    ("idle", idle::measure, true),
+    ("calls", calls::measure, false),
+    ("peers", peers::measure, false),
 ];
 
 struct Wishes {
@@ -56,28 +60,48 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (mut rows, mut measured) = (Vec::new(), Vec::new());
-    for (name, measure) in FIGURES {
-        let wanted = wishes.only.is_empty() || wishes.only.iter().any(|only| name.contains(only.as_str()));
-        if !wanted || (name == "peers" && wishes.plan.peers.is_none()) {
-            continue;
-        }
-        let began = Instant::now();
-        eprintln!("measuring: {name}");
-        let found = measure(&wishes.plan);
-        eprintln!("{}    took {:.0} s\n", report::table(&found), began.elapsed().as_secs_f64());
-        rows.extend(found);
-        measured.push(name);
-    }
+    let wanted: Vec<Figure> = FIGURES.into_iter().filter(|(name, ..)| wishes.wants(name)).collect();
+    let rows = measure_all(&wishes.plan, &wanted);
+    let measured: Vec<&str> = wanted.iter().map(|(name, ..)| *name).collect();
     println!("{}", report::table(&rows));
     if let Some(folder) = &wishes.write {
-        let order = FIGURES.map(|(name, _)| name);
+        let order = FIGURES.map(|(name, ..)| name);
         if let Err(error) = report::write(folder, &rows, &measured, &order) {
             eprintln!("bench: cannot write to {}: {error}", folder.display());
             return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
+}
+
+impl Wishes {
+    fn wants(&self, name: &str) -> bool {
+        let named = self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()));
+        named && (name != "peers" || self.plan.peers.is_some())
+    }
+}
+
+/// The rows of these figures, in their order.
+fn measure_all(plan: &Plan, wanted: &[Figure]) -> Vec<Row> {
+    let place = |name: &str| wanted.iter().position(|(other, ..)| *other == name);
+    let mut found: Vec<Row> = wanted.iter().filter(|(.., waits)| !waits).flat_map(|f| measure_one(plan, f)).collect();
+    thread::scope(|scope| {
+        let waiting = wanted.iter().filter(|(.., waits)| *waits);
+        let threads: Vec<_> = waiting.map(|figure| scope.spawn(|| measure_one(plan, figure))).collect();
+        for thread in threads {
+            found.extend(thread.join().unwrap_or_else(|_| panic!("a figure could not be measured")));
+        }
+    });
+    found.sort_by_key(|row| place(row.figure));
+    found
+}
+
+fn measure_one(plan: &Plan, (name, measure, _): &Figure) -> Vec<Row> {
+    let began = Instant::now();
+    eprintln!("measuring: {name}");
+    let found = measure(plan);
+    eprintln!("{}    took {:.0} s\n", report::table(&found), began.elapsed().as_secs_f64());
+    found
 }
 
 fn wishes(mut arguments: impl Iterator<Item = String>) -> Result<Wishes, String> {
@@ -88,8 +112,11 @@ fn wishes(mut arguments: impl Iterator<Item = String>) -> Result<Wishes, String>
             "--smoke" => wishes.plan.smoke = true,
             "--only" => {
                 let only = value()?;
-                if !FIGURES.iter().any(|(name, _)| name.contains(only.as_str())) {
-                    return Err(format!("no figure {only:?}; there are: {}", FIGURES.map(|(name, _)| name).join(", ")));
+                if !FIGURES.iter().any(|(name, ..)| name.contains(only.as_str())) {
+                    return Err(format!(
+                        "no figure {only:?}; there are: {}",
+                        FIGURES.map(|(name, ..)| name).join(", ")
+                    ));
                 }
                 wishes.only.push(only);
             }

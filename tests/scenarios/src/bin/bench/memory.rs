@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::process::{private_megabytes, threads};
-use crate::row::{Goal, Row};
+use crate::row::{Goal, Row, median};
 use crate::scene;
 
 const NAME: &str = "memory";
@@ -26,11 +26,14 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
         assert!(scene::worker(&site) == worker, "the worker was replaced");
     }
     let [start, some, all, threads] = found;
+    let before = median(&some);
     let row = |case: &str, samples| Row::new(NAME, case, "MB", samples).goal(Goal::AtMost(40.0));
     vec![
         row("private, after the start", start),
         row(&format!("private, after {first} bookings"), some),
-        row(&format!("private, after {} bookings", first + second), all),
+        row(&format!("private, after {} bookings", first + second), all)
+            .limit(&format!("after {first}"), before)
+            .goal(Goal::RatioAtMost(1.1)),
         Row::new(NAME, "threads, 15 calls in flight", "", threads),
     ]
 }

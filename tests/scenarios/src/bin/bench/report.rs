@@ -58,6 +58,7 @@ fn in_words(goal: Goal, unit: &str) -> String {
     match goal {
         Goal::AtMost(most) => format!("≤ {}", number(most)),
         Goal::AtLeast(least) => format!("≥ {}", number(least)),
+        Goal::Never => "never".to_owned(),
         Goal::RatioAtMost(most) => format!("ratio ≤ {}", short(most)),
         Goal::RatioAtLeast(least) => format!("ratio ≥ {}", short(least)),
     }

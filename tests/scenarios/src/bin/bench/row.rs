@@ -8,6 +8,8 @@ pub enum Goal {
     AtMost(f64),
     /// The median itself.
     AtLeast(f64),
+    /// All samples: none is more than zero.
+    Never,
     /// The median over the limit.
     RatioAtMost(f64),
     /// The median over the limit.
@@ -74,6 +76,7 @@ impl Row {
         match goal {
             Goal::AtMost(most) => self.median() <= most,
             Goal::AtLeast(least) => self.median() >= least,
+            Goal::Never => self.samples.iter().all(|sample| *sample <= 0.0),
             Goal::RatioAtMost(most) => self.ratio().is_some_and(|ratio| ratio <= most),
             Goal::RatioAtLeast(least) => self.ratio().is_some_and(|ratio| ratio >= least),
         }

@@ -3,7 +3,7 @@
 use crate::plan::Plan;
 use crate::raw::Raw;
 use crate::row::{Goal, Row, median};
-use crate::scene::{self, micros};
+use crate::scene::{self, Commit, micros};
 use guestly_scenarios::Site;
 use postgres::Client;
 
@@ -67,9 +67,9 @@ fn rounds(plan: &Plan, site: &Site, client: &mut Client, queued: u32, drained: u
         }
         scene::flip(client, missing);
         site.sql("SELECT pg_stat_statements_reset()");
-        let began = micros();
+        let sent = micros();
         site.sql("SELECT guestly_resume()");
-        found.rates.push(scene::rate_since(client, began, drained));
+        found.rates.push(scene::rate_since(client, Commit { sent, seen: sent }, drained));
         found.claims.push(site.query_one(CLAIMS));
     }
     found

@@ -86,45 +86,62 @@ pub fn stock(site: &Site, count: u32) {
     site.sql("VACUUM ANALYZE bookings");
 }
 
+/// When a COMMIT was sent and when it was seen, in microseconds since 1970: the worker may be faster than its client.
+#[derive(Clone, Copy)]
+pub struct Commit {
+    /// Whatever came of it came later.
+    pub sent: f64,
+    /// What is measured begins here.
+    pub seen: f64,
+}
+
 /// Pays so many of the unpaid bookings in one statement.
-pub fn flip(client: &mut Client, count: u32) {
+pub fn flip(client: &mut Client, count: u32) -> Commit {
     let statement = format!(
         "UPDATE bookings SET payment_status = 'completed', status = 'confirmed', confirmed_at = now() \
          WHERE id IN (SELECT id FROM bookings WHERE payment_status = 'pending' LIMIT {count})"
     );
-    match client.execute(statement.as_str(), &[]) {
-        Ok(paid) => assert!(paid == u64::from(count), "{paid} of {count} bookings were there to be paid"),
-        Err(error) => panic!("the payment failed: {error}"),
-    }
+    let paid = client.transaction().and_then(|mut sale| {
+        let paid = sale.execute(statement.as_str(), &[])?;
+        assert!(paid == u64::from(count), "{paid} of {count} bookings were there to be paid");
+        let sent = micros();
+        sale.commit()?;
+        Ok(Commit { sent, seen: micros() })
+    });
+    paid.unwrap_or_else(|error| panic!("the payment failed: {error}"))
 }
 
 /// Pays so many bookings and gives how many became synced in a second, from the commit to the last row.
 pub fn drain(client: &mut Client, count: u32) -> f64 {
-    flip(client, count);
-    rate_since(client, micros(), count)
+    let commit = flip(client, count);
+    rate_since(client, commit, count)
 }
 
-/// Waits until `count` bookings were synced after `began`, and gives how many that is in a second.
-pub fn rate_since(client: &mut Client, began: f64, count: u32) -> f64 {
+/// Waits until `count` bookings were synced after a commit, and gives how many that is in a second.
+pub fn rate_since(client: &mut Client, commit: Commit, count: u32) -> f64 {
+    // The whole table is looked at only when it may be worth it: looking must not slow down what is measured.
+    rate_of(client, "SELECT count(*) FROM guestly.reservations WHERE recorded_at > to_timestamp($1)", commit, count)
+}
+
+/// The same; `known` counts them, $1 being when the commit was sent, in seconds.
+pub fn rate_of(client: &mut Client, known: &str, commit: Commit, count: u32) -> f64 {
     let query = "SELECT extract(epoch FROM guestly_synced_at)::float8 * 1e6 FROM bookings \
                  WHERE guestly_synced_at > to_timestamp($1) AND guestly_sync_status = 'synced' \
                  ORDER BY guestly_synced_at OFFSET $2 LIMIT 1";
-    // The whole table is looked at only when it may be worth it: looking must not slow down what is measured.
-    let known = "SELECT count(*) FROM guestly.reservations WHERE recorded_at > to_timestamp($1)";
     let mut ended = 0.0;
     wait_until(&format!("{count} bookings to be synced"), PATIENCE, || {
-        let found = number(client, known, began);
+        let found = number(client, known, commit.sent);
         if found >= i64::from(count) {
-            let rows = client.query(query, &[&(began / 1e6), &i64::from(count - 1)]);
+            let rows = client.query(query, &[&(commit.sent / 1e6), &i64::from(count - 1)]);
             ended = rows.ok().and_then(|rows| rows.first().map(|row| row.get::<_, f64>(0))).unwrap_or_default();
         }
         (ended > 0.0, found.to_string())
     });
-    f64::from(count) / (ended - began) * 1e6
+    f64::from(count) / (ended - commit.seen) * 1e6
 }
 
-fn number(client: &mut Client, query: &str, began: f64) -> i64 {
-    match client.query_one(query, &[&(began / 1e6)]) {
+fn number(client: &mut Client, query: &str, since: f64) -> i64 {
+    match client.query_one(query, &[&(since / 1e6)]) {
         Ok(row) => row.get(0),
         Err(error) => panic!("{error}"),
     }

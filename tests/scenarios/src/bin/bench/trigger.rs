@@ -9,6 +9,7 @@ use postgres::Client;
 use serde_json::Value;
 
 const NAME: &str = "trigger";
+const QUEUE: &str = "guestly.queue";
 const PAY: &str = "payment_status = 'completed', status = 'confirmed', confirmed_at = now()";
 const NOTE: &str = "marketing_consent = true, updated_at = now()";
 
@@ -27,21 +28,17 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
     site.alter_system("guestly_sync.enabled", "off");
     scene::stock(&site, large);
     let mut sessions = Sessions::open(&site);
-    let singles = plan.size(300, 50);
-    let mut rows = Vec::new();
-    for (case, rows_each, repeats, most) in [
-        ("single row", 1, singles, 35.0),
-        ("2,000 rows", plan.size(2_000, 500), 5, 20.0),
-        ("100,000 rows", large, 1, 20.0),
-    ] {
-        let (with, without) = rounds(plan, &site, &mut sessions, PAY, rows_each, repeats);
-        assert!(with.iter().all(|cost| cost.calls > 0.0), "the trigger was not called");
-        let base = median(&without.iter().map(|cost| cost.statement).collect::<Vec<_>>());
-        let times = with.iter().map(|cost| cost.triggers).collect();
+    let mut paid = |case: &str, set: (u32, u32), most: f64| {
+        let (times, base) = sessions.cost(plan, &site, QUEUE, set);
         let row = Row::new(NAME, &format!("paid, {case}, per booking"), "µs", times);
-        rows.push(row.limit("update without trigger", base).goal(Goal::AtMost(most)));
-    }
-    let (with, without) = rounds(plan, &site, &mut sessions, NOTE, plan.size(2_000, 500), 10);
+        row.limit("update without trigger", base).goal(Goal::AtMost(most))
+    };
+    let mut rows = vec![
+        paid("single row", singles(plan), 35.0),
+        paid("2,000 rows", bulk(plan), 20.0),
+        paid("100,000 rows", (large, 1), 20.0),
+    ];
+    let (with, without) = sessions.rounds(plan, &site, QUEUE, NOTE, (bulk(plan).0, 10));
     assert!(with.iter().all(|cost| cost.calls == 0.0), "a trigger was called though the payment was not touched");
     let statement = |costs: &[Cost]| costs.iter().map(|cost| cost.statement).collect::<Vec<_>>();
     let row = Row::new(NAME, "payment not touched, per row (whole update)", "µs", statement(&with));
@@ -49,50 +46,69 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
     rows
 }
 
-/// One session under which our triggers fire, and one under which none does: switching would forget all plans.
-struct Sessions {
+/// Updates of one row, and how many of them.
+pub fn singles(plan: &Plan) -> (u32, u32) {
+    (1, plan.size(300, 50))
+}
+
+/// Updates of many rows, and how many of them.
+pub fn bulk(plan: &Plan) -> (u32, u32) {
+    (plan.size(2_000, 500), 5)
+}
+
+/// One session under which triggers fire, and one under which none does: switching would forget all plans.
+pub struct Sessions {
     ours: Client,
     theirs: Client,
 }
 
 impl Sessions {
-    fn open(site: &Site) -> Self {
+    /// Both.
+    pub fn open(site: &Site) -> Self {
         let mut theirs = site.client();
         if let Err(error) = theirs.batch_execute("SET session_replication_role = replica") {
             panic!("{error}");
         }
         Self { ours: site.client(), theirs }
     }
-}
 
-/// One cost for each round, with our triggers and without any, by turns.
-fn rounds(
-    plan: &Plan,
-    site: &Site,
-    sessions: &mut Sessions,
-    set: &str,
-    rows: u32,
-    repeats: u32,
-) -> (Vec<Cost>, Vec<Cost>) {
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    let unpaid = "SELECT id::text FROM bookings WHERE payment_status = 'pending' ORDER BY id LIMIT";
-    let ids: Vec<String> = site.query_all(&format!("{unpaid} {}", rows.max(repeats)));
-    for _ in 0..plan.rounds() {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for repeat in 0..repeats as usize {
-            // What was rolled back lies in the tables: it must not be what is measured.
-            if repeat % 20 == 0 {
-                site.sql("VACUUM bookings");
-                site.sql("VACUUM guestly.queue");
-            }
-            let chosen = if rows == 1 { &ids[repeat..=repeat] } else { &ids[..rows as usize] };
-            ours.push(update(&mut sessions.ours, set, chosen));
-            theirs.push(update(&mut sessions.theirs, set, chosen));
-        }
-        with.push(middle(&ours));
-        without.push(middle(&theirs));
+    /// Microseconds of the triggers for each booking paid, one value a round; and of the statement without them.
+    pub fn cost(&mut self, plan: &Plan, site: &Site, queue: &str, set: (u32, u32)) -> (Vec<f64>, f64) {
+        let (with, without) = self.rounds(plan, site, queue, PAY, set);
+        assert!(with.iter().all(|cost| cost.calls > 0.0), "the trigger was not called");
+        let base = median(&without.iter().map(|cost| cost.statement).collect::<Vec<_>>());
+        (with.iter().map(|cost| cost.triggers).collect(), base)
     }
-    (with, without)
+
+    /// One cost for each round, with the triggers and without any, by turns: of updates of so many rows, so many times.
+    fn rounds(
+        &mut self,
+        plan: &Plan,
+        site: &Site,
+        queue: &str,
+        set: &str,
+        (rows, repeats): (u32, u32),
+    ) -> (Vec<Cost>, Vec<Cost>) {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        let unpaid = "SELECT id::text FROM bookings WHERE payment_status = 'pending' ORDER BY id LIMIT";
+        let ids: Vec<String> = site.query_all(&format!("{unpaid} {}", rows.max(repeats)));
+        for _ in 0..plan.rounds() {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for repeat in 0..repeats as usize {
+                // What was rolled back lies in the tables: it must not be what is measured.
+                if repeat % 20 == 0 {
+                    site.sql("VACUUM bookings");
+                    site.sql(&format!("VACUUM {queue}"));
+                }
+                let chosen = if rows == 1 { &ids[repeat..=repeat] } else { &ids[..rows as usize] };
+                ours.push(update(&mut self.ours, set, chosen));
+                theirs.push(update(&mut self.theirs, set, chosen));
+            }
+            with.push(middle(&ours));
+            without.push(middle(&theirs));
+        }
+        (with, without)
+    }
 }
 
 fn middle(costs: &[Cost]) -> Cost {
