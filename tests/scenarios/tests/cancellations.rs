@@ -1,6 +1,6 @@
 //! Bookings that are cancelled, refunded, deleted, and come back to life. Against a real server and the simulator.
 
-use guestly_scenarios::{SOON, Site};
+use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
 
 fn synced_on(site: &Site) -> String {
