@@ -105,9 +105,10 @@ fn in_whatever_order_the_news_of_one_payment_come_it_is_one_create_and_nothing_e
     let orders = orders(&[Processing, Succeeded, Succeeded, Failed]);
     assert_eq!(orders.len(), 12);
     let ids = host::make_bookings(&site, 24);
+    let event = |place: usize, step: usize| orders[place / 2][step];
     for step in 0..4 {
         for (place, id) in ids.iter().enumerate() {
-            hear(&site, ROLES[place % 2], id, orders[place / 2][step]);
+            hear(&site, ROLES[place % 2], id, event(place, step));
         }
     }
     site.wait_for_status(&ids, "synced");
