@@ -2,7 +2,7 @@
 -- changed is looked at anyway. What is held stands in the same columns as in due.sql.
 SELECT r.booking_id, r.check_out::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
-       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes
+       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment
 FROM guestly.reservations r
 WHERE (r.check_out, r.booking_id) > ($1::date, $2) AND r.verified AND r.reservation_id NOT LIKE 'test-%'
   AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = r.booking_id)

@@ -2,7 +2,7 @@
 //! that hands something to the sender threads.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pgrx::log;
+use pgrx::{PgSqlErrorCode, log};
 
 use super::{Tag, Worker};
 use crate::domain::error::{ErrorClass, Problem};
@@ -13,8 +13,9 @@ use crate::domain::redact::mask_personal;
 use crate::domain::request::Request;
 use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
+use crate::pg::claim::Claimed;
 use crate::pg::job::{Job, Trace};
-use crate::pg::session::Result;
+use crate::pg::session::{Result, SqlError};
 use crate::pg::{memory, secrets};
 
 impl Worker {
@@ -31,6 +32,16 @@ impl Worker {
             );
         }
         Ok(gate.armed && !gate.paused)
+    }
+
+    /// A dump that is being restored brings the queue after the place it came from: read again, the gate has seen the one if
+    /// this claim has seen the other. Errors: it is closed by now.
+    pub(super) fn still_may_send(&mut self, claimed: &Claimed) -> Result<()> {
+        if (claimed.jobs.is_empty() && self.token_intent.is_none()) || self.may_send()? {
+            return Ok(());
+        }
+        let (code, message) = (PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "sending was stopped".to_owned());
+        Err(SqlError { code, message, detail: None })
     }
 
     /// Sends the calls whose intent is committed.

@@ -123,6 +123,7 @@ impl Worker {
             }
             Go::Wait(_) => {}
         }
+        self.still_may_send(&claimed)?;
         self.pass_over(&claimed.busy, wall);
         if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
             self.intend_token(wall)?;
