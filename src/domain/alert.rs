@@ -212,6 +212,13 @@ pub struct Alert {
     pub arrivals: Vec<AlertBooking>,
 }
 
+impl Alert {
+    /// A failure of a change, or of a cancellation: Guestly holds the booking as it was.
+    fn is_about_a_change(&self) -> bool {
+        self.kind.is_failure() && self.booking.as_ref().is_some_and(|booking| booking.placed)
+    }
+}
+
 /// A mail, ready to be sent. The subject is one line; neither part holds anything that a guest could have made active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {

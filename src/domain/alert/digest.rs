@@ -28,7 +28,7 @@ pub fn digest(alerts: &[Alert], now: DateTime<Utc>, site: Option<&str>) -> Optio
         if same.is_empty() {
             continue;
         }
-        page.heading(heading(kind, same.len()));
+        page.heading(heading(kind, &same));
         match kind.is_about_a_booking() {
             true => full = about_bookings(&mut page, &same, full, now),
             false => same.iter().for_each(|alert| about_guestly(&mut page, alert)),
@@ -70,10 +70,16 @@ fn rank(alert: &Alert) -> (Option<usize>, bool, Option<chrono::NaiveDate>, i64) 
     (section, arrival.is_none(), arrival, alert.id)
 }
 
-fn heading(kind: AlertKind, count: usize) -> &'static str {
-    match (kind, count) {
-        (AlertKind::BookingFailed | AlertKind::DatesTaken, 1) => "A paid booking could not be placed in Guestly",
-        (AlertKind::BookingFailed | AlertKind::DatesTaken, _) => "Paid bookings could not be placed in Guestly",
+fn heading(kind: AlertKind, same: &[&Alert]) -> &'static str {
+    let changes = same.iter().filter(|alert| alert.is_about_a_change()).count();
+    match (kind, same.len()) {
+        (AlertKind::BookingFailed | AlertKind::DatesTaken, count) => match (count, changes) {
+            (1, 0) => "A paid booking could not be placed in Guestly",
+            (_, 0) => "Paid bookings could not be placed in Guestly",
+            (1, _) => "A booking could not be changed in Guestly",
+            (count, changes) if count == changes => "Bookings could not be changed in Guestly",
+            _ => "Bookings could not be placed or changed in Guestly",
+        },
         (AlertKind::Stale, 1) => "A paid booking is not in Guestly yet",
         (AlertKind::Stale, _) => "Paid bookings are not in Guestly yet",
         (AlertKind::TwoReservations, _) => "Guestly holds two reservations for one booking",

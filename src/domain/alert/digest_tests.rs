@@ -281,3 +281,14 @@ proptest! {
         prop_assert!(!mail.text.contains(['\r', '\0']));
     }
 }
+
+#[test]
+fn a_change_that_failed_is_not_told_as_a_booking_that_is_missing() {
+    let placed = || Some(AlertBooking { placed: true, ..known() });
+    let change = mail(&[alert(1, AlertKind::BookingFailed, placed())]);
+    assert_eq!(change.subject, "[Guestly] 1 booking could not be changed: BK-0000123, arriving 10 May");
+    assert!(change.text.contains("A booking could not be changed in Guestly"), "{}", change.text);
+    let both = mail(&[alert(1, AlertKind::BookingFailed, placed()), alert(2, AlertKind::DatesTaken, Some(known()))]);
+    assert!(both.subject.contains("2 bookings could not be placed or changed: "), "{}", both.subject);
+    assert!(both.text.contains("Bookings could not be placed or changed in Guestly"), "{}", both.text);
+}

@@ -37,7 +37,7 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
     let count = same.len() as u64;
     match first.kind {
         AlertKind::BookingFailed | AlertKind::DatesTaken => {
-            format!("{} could not be placed: {}", paid(count), which(same, now))
+            format!("{}: {}", failed(same), which(same, now))
         }
         AlertKind::Stale => format!("{} not placed yet: {}", paid(count), which(same, now)),
         AlertKind::Deleted => {
@@ -60,6 +60,16 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
         },
         AlertKind::Credentials => "Guestly does not accept the credentials, bookings wait".to_owned(),
         AlertKind::TokenCap => "Guestly gives no more tokens today, bookings wait".to_owned(),
+    }
+}
+
+/// What failed: to be placed, to be changed, or both.
+fn failed(same: &[&Alert]) -> String {
+    let count = same.len() as u64;
+    match same.iter().filter(|alert| alert.is_about_a_change()).count() {
+        0 => format!("{} could not be placed", paid(count)),
+        changes if changes == same.len() => format!("{} could not be changed", bookings(count)),
+        _ => format!("{} could not be placed or changed", bookings(count)),
     }
 }
 
