@@ -171,31 +171,6 @@ fn the_doctor_covers_everything_and_says_what_to_type() {
 }
 
 #[test]
-fn the_status_and_the_doctor_say_that_there_is_no_worker() {
-    let site = Site::open();
-    let worker = site.wait_for_worker(&site);
-    let launcher: i32 = site.query_one("SELECT pid FROM pg_stat_activity WHERE backend_type = 'guestly_sync launcher'");
-    site.signal(launcher, "STOP");
-    site.signal(worker, "TERM");
-    site.wait_for("no worker", SOON, "SELECT worker_pid IS NULL, worker_pid::text FROM guestly.status");
-    let row = doctor(&site, "worker");
-    assert!(row.0 == "fail: no worker for this database" && row.1.contains("max_worker_processes"), "{row:?}");
-    site.signal(launcher, "CONT");
-    site.wait_for_worker(&site);
-    assert!(doctor(&site, "worker").0.starts_with("ok: process "));
-}
-
-#[test]
-fn a_server_without_a_free_place_for_a_worker_says_so() {
-    let site = Site::open_with(|options| {
-        options.setting("max_worker_processes", "1").setting("max_logical_replication_workers", "0")
-    });
-    site.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') LIKE '%raise max_worker_processes%', ''");
-    let row = doctor(&site, "worker");
-    assert!(row.0 == "fail: no worker for this database" && row.1.contains("max_worker_processes"), "{row:?}");
-}
-
-#[test]
 fn the_doctor_knows_certificates_that_cannot_be_read() {
     let site = Site::open_with(|options| options.environment("SSL_CERT_FILE", "/nonexistent"));
     site.wait_for(
