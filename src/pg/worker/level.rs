@@ -8,7 +8,7 @@ use chrono::Utc;
 
 use super::Worker;
 use crate::domain::booking::Row;
-use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
+use crate::domain::plan::{Plan, Queued, Rules, plan};
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::rules;
 use crate::pg::queue::{self, Ahead};
@@ -66,13 +66,10 @@ impl Worker {
     }
 }
 
-/// Something is to be sent. What cannot be sent or read is not worth an alert unless somebody changes it.
+/// Something is to be sent. What cannot be sent or read is not worth an alert unless somebody changes it. Nor is a row that is
+/// gone: when it went, an alert said so, or `cancel_on_delete` was off.
 fn differs(held: &Ahead, row: &Result<Option<Row>>, rules: &Rules) -> bool {
     let (queued, now) = (Queued { known: Some(held.known.clone()), ..Queued::default() }, Utc::now());
-    let planned = match row {
-        Ok(Some(row)) => plan(row, &queued, rules, now),
-        Ok(None) => plan_deleted(&held.booking_id, &held.known, &queued, rules, now),
-        Err(_) => return false,
-    };
-    matches!(planned, Plan::Call(..) | Plan::Wait(_))
+    let Ok(Some(row)) = row else { return false };
+    matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))
 }
