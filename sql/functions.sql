@@ -64,7 +64,10 @@ DECLARE
     booking jsonb := guestly.must_exist(booking_id);
     id text := booking ->> 'booking_id';
 BEGIN
-    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
+    -- What Guestly holds, or is asked for already, was paid once: a refunded booking may still have to be cancelled there.
+    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
+       AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id AND r.reservation_id NOT LIKE 'test-%')
+       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
@@ -299,6 +302,11 @@ AS $$
         WHEN EXISTS (SELECT FROM guestly.pause)
             THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
         WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
+        WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is tried again by itself'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.held_until > clock_timestamp())
+            THEN 'Guestly asked us to wait until ' || (SELECT w.held_until FROM guestly.worker w)
         END
 $$;
 

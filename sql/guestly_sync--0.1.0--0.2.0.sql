@@ -488,7 +488,10 @@ DECLARE
     booking jsonb := guestly.must_exist(booking_id);
     id text := booking ->> 'booking_id';
 BEGIN
-    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false) THEN
+    -- What Guestly holds, or is asked for already, was paid once: a refunded booking may still have to be cancelled there.
+    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
+       AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id AND r.reservation_id NOT LIKE 'test-%')
+       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
@@ -759,7 +762,7 @@ BEGIN
     RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 THEN 'warn' ELSE 'ok' END,
         concat_ws('; ', format('%s wait to be mailed', waiting), 'the mail server said: ' || said,
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
-        CASE WHEN waiting > 0 AND NOT armed THEN 'SELECT guestly_arm();'
+        CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
              WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
@@ -782,7 +785,7 @@ BEGIN
             (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(current_setting('shared_preload_libraries'), ''), ',') || 'guestly_sync'::text) l)) END;
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
-        CASE WHEN now_.worker_pid IS NULL THEN 'See the server''s log; raise max_worker_processes if no slot is free; standbys have no worker' END;
+        CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
         CASE WHEN sql_version = guestly.library_version() THEN NULL
@@ -801,7 +804,7 @@ BEGIN
         CASE WHEN now_.paused THEN 'SELECT guestly_resume();' END;
     RETURN QUERY SELECT 'armed', CASE WHEN now_.armed THEN 'ok' ELSE 'fail' END,
         CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'this is a copy: nothing is sent' END,
-        CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' END;
+        CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' END;
     RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
@@ -838,7 +841,7 @@ BEGIN
                  'from ' || (settings ->> 'credentials'), 'none found'),
         CASE WHEN settings ->> 'credentials' IS NULL
                  THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
-             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf();' END;
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf(); if that is the server''s environment, restart the server instead' END;
     RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
         CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
         CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
@@ -856,7 +859,7 @@ BEGIN
              THEN 'ALTER SYSTEM RESET guestly_sync.payment_method_name; ALTER SYSTEM RESET guestly_sync.payment_path; SELECT pg_reload_conf();' END;
     RETURN QUERY SELECT 'prices', CASE WHEN now_.price_differences = 0 THEN 'ok' ELSE 'warn' END,
         format('%s reservations whose total is not what was paid', now_.price_differences),
-        CASE WHEN now_.price_differences > 0 THEN 'SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
+        CASE WHEN now_.price_differences > 0 THEN 'Open them in Guestly and correct the price, or leave them: SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
@@ -872,7 +875,7 @@ BEGIN
     IF online THEN
         IF guestly.ask_worker() THEN
             RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
-                CASE WHEN NOT now_.armed THEN 'SELECT guestly_arm();' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+                CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
             FROM guestly.worker w;
         ELSE
             RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
@@ -922,6 +925,11 @@ AS $$
         WHEN EXISTS (SELECT FROM guestly.pause)
             THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
         WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
+        WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is tried again by itself'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.held_until > clock_timestamp())
+            THEN 'Guestly asked us to wait until ' || (SELECT w.held_until FROM guestly.worker w)
         END
 $$;
 

@@ -101,7 +101,7 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
     entry.not_before = Some(now + entry.growing());
     if entry.crashes == 1 {
         pgrx::warning!(
-            "guestly_sync: no free background worker for database {}: raise max_worker_processes",
+            "guestly_sync: no free background worker for database {}: raise max_worker_processes and restart the server",
             database.to_u32()
         );
     }

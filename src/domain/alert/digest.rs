@@ -119,8 +119,24 @@ fn in_short(alert: &Alert) -> Vec<String> {
     cells
 }
 
+const fn what_to_do(kind: AlertKind) -> Option<&'static str> {
+    match kind {
+        AlertKind::Outage => Some("nothing. Bookings are queued, and go by themselves once Guestly answers."),
+        AlertKind::Credentials => Some(
+            "correct the API key where it is kept, then type SELECT pg_reload_conf(); (if that is the server's environment, restart the server).",
+        ),
+        AlertKind::TokenCap => Some(
+            "nothing. Bookings go by themselves at the time above. To see who asked for tokens, type SELECT * FROM guestly.attempts WHERE operation = 'token';",
+        ),
+        _ => None,
+    }
+}
+
 fn about_guestly(page: &mut Page, alert: &Alert) {
     page.paragraph(&alert.sentence);
+    if let Some(words) = what_to_do(alert.kind) {
+        page.paragraph(&format!("What to do: {words}"));
+    }
     if let Some(known) = &alert.outage {
         outage(page, known);
     }

@@ -125,8 +125,15 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         }
         Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
         Some(ErrorClass::Credentials) => "Correct the credentials; the booking then goes by itself.",
-        Some(ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::UnknownOutcome | ErrorClass::Internal)
-        | None => "Enter the booking in Guestly by hand if it is needed now, or send it again.",
+        Some(ErrorClass::Internal) => {
+            "Mend what the sentence names, for example a trigger of yours, then send it again. Guestly may hold it already: do not enter it by hand."
+        }
+        Some(ErrorClass::UnknownOutcome) => {
+            "Look in Guestly for this reference. Enter it by hand only if it is not there and is needed now."
+        }
+        Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None => {
+            "Enter the booking in Guestly by hand if it is needed now, or send it again."
+        }
     }
 }
 

@@ -4,6 +4,10 @@
 use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools, wait_until};
 use serde_json::json;
 
+/// What the doctor says to type.
+const ARM: &str =
+    "Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();";
+
 /// A site in the middle of its work: synced, failed, unknown, in flight, and waiting; with edited configuration. Gives the
 /// ids of all that should end up in Guestly.
 fn busy_site() -> (Site, Vec<String>) {
@@ -91,12 +95,12 @@ fn goes_into_a_fresh_server(format: &str) {
     let online: String = copy.query_one(
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'",
     );
-    assert_eq!(online, "fail: this is a copy: nothing is asked: SELECT guestly_arm();");
+    assert_eq!(online, format!("fail: this is a copy: nothing is asked: {ARM}"));
     copy.restart();
     copy.wait_for_worker(&copy);
     let armed: String = copy
         .query_one("SELECT status || ': ' || detail || ': ' || fix FROM guestly_doctor() WHERE check_name = 'armed'");
-    assert_eq!(armed, "fail: this is a copy: nothing is sent: SELECT guestly_arm();");
+    assert_eq!(armed, format!("fail: this is a copy: nothing is sent: {ARM}"));
     assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
     copy.wait_for(
         "the log to say it",
