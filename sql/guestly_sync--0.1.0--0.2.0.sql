@@ -1007,7 +1007,8 @@ BEGIN
     END LOOP;
 END $$;
 
-SELECT pg_extension_config_dump('guestly.changes', ''), pg_extension_config_dump('guestly.backfills', '');
+SELECT pg_extension_config_dump('guestly.changes', '');
+SELECT pg_extension_config_dump('guestly.backfills', '');
 
 -- The triggers of this version, and what the owner of the bookings may read of the new tables.
 DO $$

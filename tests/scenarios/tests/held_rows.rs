@@ -96,7 +96,10 @@ fn a_change_that_cannot_be_taken_stops_no_new_booking() {
         SOON,
         "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'guests' AND outcome = 'changed'",
     );
+    site.alter_system("guestly_sync.enabled", "off");
+    site.sql(&format!("UPDATE bookings SET adults = 3 WHERE id = '{id}'"));
     site.sql("ALTER TABLE guestly.changes RENAME COLUMN arrival TO away");
+    site.alter_system("guestly_sync.enabled", "on");
     let third = host::make_bookings(&site, 1);
     host::pay(&site, &third);
     site.wait_for_status(&third, "synced");
