@@ -89,7 +89,8 @@ fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Patien
     }
     // One on its way goes on without its row saying so: Guestly may hold it, and is asked.
     let on_its_way = change.kept.as_ref().is_some_and(|kept| kept.state != "failed");
-    if !on_its_way && patience.bears(&change.booking_id) {
+    // Code of the host's that hangs holds everybody up each time it is tried.
+    if !on_its_way && !error.is_cancel() && patience.bears(&change.booking_id) {
         return vec![change];
     }
     let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };
@@ -108,7 +109,7 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<bool
     let ids: Vec<String> =
         changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
     let locked = match bookings {
-        Some(bookings) if !ids.is_empty() => bookings.lock(&ids)?,
+        Some(bookings) if !ids.is_empty() => bookings.lock(&ids).inspect_err(|_| refused.set(true))?,
         _ => Locked::default(),
     };
     let busy = |change: &Change| change.write.is_some() && locked.is_busy(&change.booking_id);

@@ -207,7 +207,7 @@ fn warn(notes: &Notes, error: &SqlError) {
     if !paid.is_empty() {
         report::warn(
             error.code,
-            format!("guestly_sync could not queue {} paid booking(s): {}", paid.len(), error.message),
+            format!("guestly_sync could not queue {} paid booking(s): {}", paid.len(), error.words()),
             "The payment is not affected. The worker looks for such bookings every guestly_sync.poll_interval.",
         );
     }
@@ -215,7 +215,7 @@ fn warn(notes: &Notes, error: &SqlError) {
         let call = format!("guestly_sync({})", quote_literal(&first.booking_id));
         report::warn(
             error.code,
-            format!("guestly_sync could not note {} changed booking(s): {}", changed.len(), error.message),
+            format!("guestly_sync could not note {} changed booking(s): {}", changed.len(), error.words()),
             &format!("The change is not affected. Where Guestly holds the booking, have them compared: SELECT {call}"),
         );
     }

@@ -54,7 +54,7 @@ impl Bookings {
         }
         if let Some((id, error)) = refused.first() {
             let message = format!("{} queued booking(s) could not be marked as pending, {id} first", refused.len());
-            report::warn(error.code, format!("guestly_sync: {message}: {}", error.message), STILL_QUEUED);
+            report::warn(error.code, format!("guestly_sync: {message}: {}", error.words()), STILL_QUEUED);
         }
         Ok(())
     }

@@ -153,8 +153,8 @@ fn misbehave(site: &Site) {
         "CREATE TRIGGER tell_all BEFORE UPDATE ON bookings FOR EACH ROW WHEN (NEW.guestly_sync_status = 'pending') \
               EXECUTE FUNCTION sample.tell_all()",
     );
-    let refused = site.try_sql(&format!("SELECT guestly_sync('{id}')")).unwrap_err();
-    assert!(refused.contains("no place for") && !refused.contains('@'), "{refused}");
+    // A WARNING of it goes to the log, which is searched in the end.
+    site.sql(&format!("SELECT guestly_sync('{id}')"));
     site.sql("DROP TRIGGER tell ON bookings; DROP TRIGGER tell_all ON bookings");
     site.sql(&format!("SELECT * FROM guestly_doctor(online => true); SELECT * FROM guestly_timeline('{}')", ids[0]));
     site.alter_system("guestly_sync.test_mode", "on");
