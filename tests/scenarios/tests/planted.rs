@@ -103,9 +103,10 @@ fn whoever_may_edit_the_mapping_gets_no_further() {
         )
         .unwrap();
     let edit = "UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'";
-    let refused = site.as_user("editor").try_sql(edit).unwrap_err();
-    assert!(refused.contains("the expression for 'company' is wrong: more than one statement"), "{refused}");
+    // Another row may be mended meanwhile, with a WARNING; the wrong one is checked and never run.
+    site.as_user("editor").sql(edit);
+    assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
     let refused = site.try_sql("SELECT guestly_attach()").unwrap_err();
-    assert!(refused.contains("the expression for 'company' is wrong"), "{refused}");
+    assert!(refused.contains("the expression for 'company' is wrong: more than one statement"), "{refused}");
     assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
 }
