@@ -8,6 +8,9 @@
 //! | `net/transport.rs` | which requests were certainly never sent; names without a thread per call |
 //! | `net/answer.rs` | reading an answer into a plain value |
 //! | `net/mail.rs` | one mail, one outcome, by SMTP or HTTP |
+//! | `net/mail/api.rs` | the requests of SendGrid and Resend |
+//! | `net/mail/smtp.rs`, `net/mail/relay.rs` | SMTP by lettre, and where it leads |
+//! | `net/mail/message.rs` | MIME |
 //! | `net/mail/post.rs` | mails through the sender threads |
 //! | `net/roots.rs` | which certificates TLS trusts |
 //! | `net/url.rs` | which addresses may be called |

@@ -6,13 +6,13 @@
 //! | `secrets.rs` | where the API credentials come from |
 //! | `session.rs` | transactions, subtransactions and the owner's rights: the only way to SQL |
 //! | `statement.rs` | named statements of `sql/queries`, prepared once |
-//! | `trigger.rs` | a booking was paid: one row into the queue |
-//! | `bookings.rs` | reading and writing the host's table, as its owner |
-//! | `queue.rs` | the worker's statements: claim, record, rescue, sweep |
+//! | `trigger.rs` | a booking was paid or changed: one row for the worker |
+//! | `bookings.rs`, `bookings/` | reading and writing the host's table, as its owner |
+//! | `queue.rs`, `queue/` | the worker's statements: claim, record, rescue, sweep |
 //! | `claim.rs` | what is due becomes calls, the intent written first |
 //! | `job.rs` | one call, and the rows its outcome becomes |
 //! | `alerts.rs` | what the owner should hear about |
-//! | `record.rs` | outcomes, written in one short transaction |
+//! | `record.rs` | outcomes, written in one short transaction, and again for a while where the host's trigger raises |
 //! | `memory.rs` | what the worker remembers across restarts: token, quota, breaker |
 //! | `functions.rs` | SQL functions written in Rust |
 //! | `report.rs` | errors with SQLSTATE, detail and hint |

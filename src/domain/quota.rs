@@ -4,7 +4,7 @@
 //!
 //! The API's limits are token buckets that refill continuously (15 a second, 120 a minute, 5,000 an hour).
 //! Ours have the same shape and a share of the size. A smaller bucket of the same shape that starts no
-//! fuller never allows what the larger refuses, whatever the arrivals; `tests/policy_props.rs` checks it.
+//! fuller never allows what the larger refuses, whatever the arrivals; `tests/policy_props/` checks it.
 
 use std::time::Duration;
 

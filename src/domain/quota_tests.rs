@@ -1,4 +1,4 @@
-//! Unit tests of `quota`. Arbitrary arrivals are in `tests/policy_props.rs`.
+//! Unit tests of `quota`. Arbitrary arrivals are in `tests/policy_props/`.
 
 use super::*;
 use crate::domain::outcome::Window;

@@ -1,6 +1,6 @@
 //! A call to the Guesty Open API, as plain values.
 //!
-//! Called by the planner (which builds requests) and by `net::client` (which sends them); a
+//! Made by `domain::reservation` and `domain::update`, sent by `net::client`; a
 //! request is made on the worker's main thread and sent on a pool thread, so it owns all it holds.
 //! Must not import: pgrx, ureq, clocks, threads.
 

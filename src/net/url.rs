@@ -1,6 +1,6 @@
 //! Which addresses may be called.
 //!
-//! Called by `net::client` and by the settings check on the worker's main thread or in a backend.
+//! Called by `net::client`, on the worker's main thread.
 //! Must not import: pgrx.
 
 use std::net::IpAddr;

@@ -17,7 +17,7 @@ pub struct Hit {
     pub status: Option<String>,
     /// The confirmation code.
     pub confirmation_code: Option<String>,
-    /// The `originId`: our booking reference, when the row carries it.
+    /// The `originId`: our booking's id, when the row carries it.
     pub origin_id: Option<String>,
     /// Every listing or unit id the row names, each once.
     pub listing_ids: Vec<String>,
