@@ -46,6 +46,7 @@ step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "unit, property and doc tests" cargo test --locked --package guestly_sync
 step "tests of the simulator" cargo test --locked --package guestly-simulator
 step "install the extension" install_extension
-step "scenario tests" cargo test --locked --package guestly-scenarios
+# They wait for servers most of the time: more of them at once than there are processors.
+step "scenario tests" env RUST_TEST_THREADS=3 cargo test --locked --package guestly-scenarios
 step "demo" tests/demo.sh
 step "smoke run of the benchmark" tests/bench.sh --smoke
