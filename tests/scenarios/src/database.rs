@@ -122,6 +122,27 @@ impl Database {
         rows.iter().map(|row| value(row, query)).collect()
     }
 
+    /// The doctor's row about a check: `status`, `detail` and `fix`, which is empty where there is nothing to type.
+    ///
+    /// # Panics
+    /// If there is not exactly one row.
+    #[track_caller]
+    #[must_use]
+    pub fn doctor(&self, check: &str) -> [String; 3] {
+        let query = "SELECT status, detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = $1";
+        let rows = self.query(query, &[&check]);
+        let [row] = rows.as_slice() else { panic!("{} rows of the doctor about {check}", rows.len()) };
+        [row.get(0), row.get(1), row.get(2)]
+    }
+
+    /// The same as `status: detail`, and what to type.
+    #[track_caller]
+    #[must_use]
+    pub fn doctor_line(&self, check: &str) -> (String, String) {
+        let [status, detail, fix] = self.doctor(check);
+        (format!("{status}: {detail}"), fix)
+    }
+
     /// Asks every 20 ms, over one connection, until the first column of the query's only row is true; the second
     /// column, a text, says in a failure what was there instead. Gives the time it took. A lost connection or a
     /// failing query counts as "not yet".

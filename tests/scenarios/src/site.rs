@@ -137,6 +137,32 @@ impl Site {
         self.query_one(&format!("SELECT guestly_sync_error FROM bookings WHERE id = '{id}'"))
     }
 
+    /// A paid booking that Guestly holds: its id.
+    #[track_caller]
+    #[must_use]
+    pub fn synced_booking(&self) -> String {
+        let id = self.paid_booking();
+        self.wait_all_synced(SOON);
+        id
+    }
+
+    /// Updates one booking; `changes` is the list after SET.
+    #[track_caller]
+    pub fn update(&self, id: &str, changes: &str) {
+        self.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
+    }
+
+    /// Waits until neither the queue nor the notes of changes have anything left to do.
+    #[track_caller]
+    pub fn wait_at_rest(&self) {
+        let left = "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
+                    concat_ws('; ', \
+                      (SELECT string_agg(concat_ws(' ', state, error_class, error), '; ') FROM guestly.queue), \
+                      (SELECT string_agg(concat_ws(' ', started_at, duration_ms, operation, outcome, error), '; ') \
+                       FROM guestly.attempts))";
+        self.wait_for("nothing left to do", SOON * 2, left);
+    }
+
     /// Waits until the queue is empty.
     #[track_caller]
     pub fn wait_drained(&self) {

@@ -7,12 +7,6 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn doctor(site: &Site, name: &str) -> [String; 3] {
-    let query = "SELECT status, detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = $1";
-    let rows = site.query(query, &[&name]);
-    [rows[0].get(0), rows[0].get(1), rows[0].get(2)]
-}
-
 /// A paid booking that fails without a call; gives its id and reference.
 fn fail_one(site: &Site) -> (String, String) {
     let id = site.paid_booking();
@@ -97,7 +91,7 @@ fn settings_that_cannot_work_are_told_by_the_doctor_with_what_to_type() {
             "SELECT status = '{status}' AND detail LIKE '%{words}%', status || ' ' || detail FROM guestly_doctor() WHERE check_name = 'mail'"
         );
         site.wait_for(words, SOON, &query);
-        doctor(&site, "mail")[2].clone()
+        site.doctor("mail")[2].clone()
     };
     assert_eq!(wait("ok", "owner@example.org"), "");
     for (setting, bad, good, words) in [

@@ -18,12 +18,6 @@ fn wait_for_answer(site: &Site, words: &str) -> String {
     said
 }
 
-fn doctor(site: &Site, name: &str) -> [String; 3] {
-    let query = "SELECT status, detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = $1";
-    let rows = site.query(query, &[&name]);
-    [rows[0].get(0), rows[0].get(1), rows[0].get(2)]
-}
-
 /// A booking of a flat that has no listing: it fails without a call.
 fn failing_booking(site: &Site) -> String {
     site.sql("DELETE FROM guestly.listings WHERE property = 'canal-loft'");
@@ -59,7 +53,7 @@ fn a_test_mail_arrives_in_plain_smtp_and_the_function_says_what_the_server_answe
     }
     assert!(letter.id.ends_with("@example.org"), "{}", letter.id);
     let stored: i64 = site.query_one("SELECT count(*) FROM guestly.alerts");
-    assert_eq!((stored, doctor(&site, "mail")[0].as_str()), (0, "ok"));
+    assert_eq!((stored, site.doctor("mail")[0].as_str()), (0, "ok"));
     mailbox.close();
     let answer = test_alert(&site);
     assert!(answer.starts_with("not reached: ") && answer.contains("refused"), "{answer}");
@@ -134,7 +128,7 @@ fn an_address_that_the_server_refuses_is_reported_by_the_doctor_and_stops_nothin
     let reported =
         "SELECT detail LIKE '%No such mailbox here%', detail FROM guestly_doctor() WHERE check_name = 'alerts'";
     site.wait_for("the doctor to report it", SOON, reported);
-    let [status, detail, fix] = doctor(&site, "alerts");
+    let [status, detail, fix] = site.doctor("alerts");
     assert!(status == "fail" && detail.contains("typo@example.org was refused: 550"), "{status} {detail}");
     assert!(fix.contains("pg_reload_conf") && fix.contains("guestly_test_alert"), "{fix}");
     site.sql("INSERT INTO guestly.listings VALUES ('canal-loft', '64b1f0aa11bb22cc33dd4401')");
@@ -148,6 +142,6 @@ fn an_address_that_the_server_refuses_is_reported_by_the_doctor_and_stops_nothin
     assert_eq!(letter.recipients, ["owner@example.org"]);
     let sent = "SELECT count(*) = 1 AND bool_and(state = 'sent'), string_agg(state || ' ' || answer, '; ') FROM guestly.alerts";
     site.wait_for("it to be sent", SOON, sent);
-    let [status, detail, _] = doctor(&site, "mail");
+    let [status, detail, _] = site.doctor("mail");
     assert!(status == "warn" && detail.contains("typo@example.org was refused: 550"), "{status} {detail}");
 }

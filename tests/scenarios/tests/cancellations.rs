@@ -3,25 +3,6 @@
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
 
-fn synced_on(site: &Site) -> String {
-    let id = site.paid_booking();
-    site.wait_all_synced(SOON);
-    id
-}
-
-fn update(site: &Site, id: &str, changes: &str) {
-    site.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
-}
-
-fn wait_at_rest(site: &Site) {
-    site.wait_for(
-        "nothing left to do",
-        SOON * 2,
-        "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
-         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q), 'empty')",
-    );
-}
-
 fn status_of(site: &Site, id: &str) -> Value {
     site.only_reservation(id)["status"].clone()
 }
@@ -29,9 +10,9 @@ fn status_of(site: &Site, id: &str) -> Value {
 #[test]
 fn a_cancelled_booking_is_cancelled_with_who_and_why() {
     let site = Site::open();
-    let id = synced_on(&site);
-    update(&site, &id, "status = 'cancelled', payment_status = 'refunded', cancelled_at = now()");
-    wait_at_rest(&site);
+    let id = site.synced_booking();
+    site.update(&id, "status = 'cancelled', payment_status = 'refunded', cancelled_at = now()");
+    site.wait_at_rest();
     let held = site.only_reservation(&id);
     assert_eq!(held["status"], "canceled");
     assert_eq!(held["cancellation"]["canceledBy"], "GUEST");
@@ -46,9 +27,9 @@ fn a_refund_cancels_only_what_is_not_alive_otherwise() {
     let site = Site::open();
     let ids = site.paid_bookings(2);
     site.wait_all_synced(SOON);
-    update(&site, &ids[0], "payment_status = 'refunded'");
-    update(&site, &ids[1], "payment_status = 'refunded', status = 'pending'");
-    wait_at_rest(&site);
+    site.update(&ids[0], "payment_status = 'refunded'");
+    site.update(&ids[1], "payment_status = 'refunded', status = 'pending'");
+    site.wait_at_rest();
     assert_eq!((status_of(&site, &ids[0]), status_of(&site, &ids[1])), (json!("confirmed"), json!("canceled")));
 }
 
@@ -56,9 +37,9 @@ fn a_refund_cancels_only_what_is_not_alive_otherwise() {
 fn a_hold_that_is_only_reserved_is_closed() {
     let site = Site::open();
     site.sql("UPDATE guestly.status_map SET guestly_status = 'reserved' WHERE booking_status = 'confirmed'");
-    let id = synced_on(&site);
-    update(&site, &id, "status = 'cancelled'");
-    wait_at_rest(&site);
+    let id = site.synced_booking();
+    site.update(&id, "status = 'cancelled'");
+    site.wait_at_rest();
     assert_eq!(status_of(&site, &id), "closed");
 }
 
@@ -67,11 +48,11 @@ fn a_booking_cancelled_before_it_was_sent_is_never_created_and_is_when_it_comes_
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let id = site.paid_booking();
-    update(&site, &id, "status = 'cancelled'");
+    site.update(&id, "status = 'cancelled'");
     site.sql("SELECT guestly_resume()");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_eq!((site.sim.calls("create"), site.booking(&id).status.as_str()), (0, "pending"));
-    update(&site, &id, "status = 'confirmed'");
+    site.update(&id, "status = 'confirmed'");
     site.wait_all_synced(SOON);
     site.assert_once_each(&[id]);
 }
@@ -81,10 +62,10 @@ fn a_booking_refunded_before_it_was_sent_is_created_only_if_it_is_alive() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = site.paid_bookings(2);
-    update(&site, &ids[0], "payment_status = 'refunded', status = 'pending'");
-    update(&site, &ids[1], "payment_status = 'refunded'");
+    site.update(&ids[0], "payment_status = 'refunded', status = 'pending'");
+    site.update(&ids[1], "payment_status = 'refunded'");
     site.sql("SELECT guestly_resume()");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_eq!(site.log_of(&ids[0]), ["plan:withdrawn"]);
     assert_eq!((status_of(&site, &ids[1]), site.sim.calls("create")), (json!("confirmed"), 1));
 }
@@ -97,8 +78,8 @@ fn a_booking_cancelled_after_a_create_that_never_arrived_is_not_created_again() 
     );
     let id = site.paid_booking();
     site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
-    update(&site, &id, "status = 'cancelled'");
-    wait_at_rest(&site);
+    site.update(&id, "status = 'cancelled'");
+    site.wait_at_rest();
     assert_eq!((site.sim.state().len(), site.sim.calls("create")), (0, 1));
     let log = site.log_of(&id);
     assert_eq!(log.last().map(String::as_str), Some("plan:withdrawn"), "{log:?}");
@@ -112,8 +93,8 @@ fn a_booking_cancelled_while_its_create_is_unknown_is_looked_up_and_then_cancell
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept", "how": "rst"}}));
     let id = site.paid_booking();
     site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
-    update(&site, &id, "status = 'cancelled'");
-    wait_at_rest(&site);
+    site.update(&id, "status = 'cancelled'");
+    site.wait_at_rest();
     assert_eq!(status_of(&site, &id), "canceled");
     assert_eq!(site.sim.calls("create"), 1);
     let log = site.log_of(&id);
@@ -124,16 +105,15 @@ fn a_booking_cancelled_while_its_create_is_unknown_is_looked_up_and_then_cancell
 #[test]
 fn a_cancellation_during_a_change_goes_next_and_alone() {
     let site = Site::open();
-    let id = synced_on(&site);
+    let id = site.synced_booking();
     site.sim.fault(json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "latency", "ms": 500}}));
-    update(
-        &site,
+    site.update(
         &id,
         "adults = 4, children = 0, check_out_date = check_out_date + 200, check_in_date = check_in_date + 199",
     );
     site.wait_for("the change to be in flight", SOON, "SELECT state = 'sending', state FROM guestly.queue");
-    update(&site, &id, "status = 'cancelled', adults = 3");
-    wait_at_rest(&site);
+    site.update(&id, "status = 'cancelled', adults = 3");
+    site.wait_at_rest();
     assert_eq!(status_of(&site, &id), "canceled");
     assert_eq!(site.log_of(&id), ["create:created", "dates:changed", "status:changed", "read_back:confirmed"]);
 }
@@ -141,17 +121,17 @@ fn a_cancellation_during_a_change_goes_next_and_alone() {
 #[test]
 fn a_booking_that_comes_back_to_life_gets_a_new_reservation_once() {
     let site = Site::open();
-    let id = synced_on(&site);
+    let id = site.synced_booking();
     let code = site.code(&id);
     for (life, fault) in [(2, false), (3, true)] {
-        update(&site, &id, "status = 'cancelled'");
-        wait_at_rest(&site);
+        site.update(&id, "status = 'cancelled'");
+        site.wait_at_rest();
         if fault {
             let lost = json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "drop_after_accept"}});
             site.sim.fault(lost);
         }
-        update(&site, &id, "status = 'confirmed'");
-        wait_at_rest(&site);
+        site.update(&id, "status = 'confirmed'");
+        site.wait_at_rest();
         let held = site.sim.reservations_of(&format!("{code}-{life}"));
         assert_eq!(held.len(), 1, "{held:?}");
         assert_eq!((&held[0]["status"], &held[0]["originId"]), (&json!("confirmed"), &json!(id)));
@@ -167,14 +147,14 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_once() {
 fn a_cancellation_whose_answer_is_lost_is_ours_when_the_booking_comes_back_to_life() {
     for kill in [false, true] {
         let site = Site::open();
-        let id = synced_on(&site);
+        let id = site.synced_booking();
         if kill {
             site.sim.hold("update", "after");
         } else {
             let lost = json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "drop_after_accept"}});
             site.sim.fault(lost);
         }
-        update(&site, &id, "status = 'cancelled'");
+        site.update(&id, "status = 'cancelled'");
         if kill {
             site.sim.wait_for_calls("update", 1, SOON);
             site.wait_for("the cancellation", SOON, "SELECT state = 'sending', state FROM guestly.queue");
@@ -182,8 +162,8 @@ fn a_cancellation_whose_answer_is_lost_is_ours_when_the_booking_comes_back_to_li
             site.sim.release();
         }
         site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
-        update(&site, &id, "status = 'confirmed'");
-        wait_at_rest(&site);
+        site.update(&id, "status = 'confirmed'");
+        site.wait_at_rest();
         let held = |status: &str| {
             site.sim.state().iter().filter(|row| row["originId"] == id.as_str() && row["status"] == status).count()
         };
@@ -202,7 +182,7 @@ fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_f
     let status = |code: &str| site.sim.reservations_of(code)[0]["status"].clone();
     site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[0]));
     site.wait_for("the alert", SOON, "SELECT count(*) = 1, count(*)::text FROM guestly.alerts WHERE kind = 'deleted'");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     let said: String = site.query_one(
         "SELECT coalesce(reference, '') || ' ' || cause || ' ' || sentence FROM guestly.alerts WHERE kind = 'deleted'",
     );
@@ -224,18 +204,18 @@ fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_f
 fn a_booking_that_came_back_to_life_and_is_deleted_in_doubt_raises_an_alert() {
     for cancelled in ["off", "on"] {
         let site = Site::open_with(|options| options.setting("guestly_sync.cancel_on_delete", cancelled));
-        let id = synced_on(&site);
+        let id = site.synced_booking();
         let code = site.code(&id);
-        update(&site, &id, "status = 'cancelled'");
-        wait_at_rest(&site);
+        site.update(&id, "status = 'cancelled'");
+        site.wait_at_rest();
         site.sim.fault(json!([
             {"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept"}},
             {"match": {"operation": "search"}, "effect": {"kind": "drop_before_accept"}},
         ]));
-        update(&site, &id, "status = 'confirmed'");
+        site.update(&id, "status = 'confirmed'");
         site.wait_for_state(&id, "unknown", SOON);
         site.sql("DELETE FROM bookings");
-        wait_at_rest(&site);
+        site.wait_at_rest();
         let told: Vec<String> = site
             .query_all("SELECT coalesce(reference, '') || ': ' || sentence FROM guestly.alerts WHERE kind = 'deleted'");
         let words = "the booking was deleted while its outcome at Guestly was unknown";
@@ -246,13 +226,13 @@ fn a_booking_that_came_back_to_life_and_is_deleted_in_doubt_raises_an_alert() {
 #[test]
 fn a_cancelled_booking_in_doubt_after_a_restore_is_read_back_and_not_looked_for_under_a_new_code() {
     let site = Site::open();
-    let id = synced_on(&site);
+    let id = site.synced_booking();
     site.sim.fault(json!({"match": {"operation": "get"}, "effect": {"kind": "drop_before_accept"}}));
-    update(&site, &id, "status = 'cancelled'");
+    site.update(&id, "status = 'cancelled'");
     site.wait_for("the cancellation", SOON, "SELECT status = 'canceled', status FROM guestly.reservations");
     site.sql("UPDATE guestly.installations SET system_identifier = 'another'; SELECT guestly_arm()");
     site.sim.clear_faults();
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_eq!(site.log_of(&id).last().map(String::as_str), Some("read_back:confirmed"));
     assert_eq!(site.sim.calls("search"), 0);
 }
@@ -276,9 +256,9 @@ fn a_reservation_of_a_booking_that_is_not_paid_at_the_attachment_is_known_all_th
 #[test]
 fn a_cancellation_that_waits_outlives_a_new_installation() {
     let site = Site::open();
-    let id = synced_on(&site);
+    let id = site.synced_booking();
     site.sql("SELECT guestly_pause()");
-    update(&site, &id, "status = 'cancelled'");
+    site.update(&id, "status = 'cancelled'");
     site.sql("DROP EXTENSION guestly_sync; CREATE EXTENSION guestly_sync");
     host::map_listings(&site);
     site.wait_for(
@@ -286,7 +266,7 @@ fn a_cancellation_that_waits_outlives_a_new_installation() {
         SOON,
         "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'status'",
     );
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_eq!(status_of(&site, &id), "canceled");
     assert_eq!(site.sim.calls("create"), 1);
 }

@@ -7,23 +7,8 @@ use serde_json::{Value, json};
 /// A booking that Guestly holds.
 fn synced() -> (Site, String) {
     let site = Site::open();
-    let id = site.paid_booking();
-    site.wait_all_synced(SOON);
+    let id = site.synced_booking();
     (site, id)
-}
-
-fn update(site: &Site, id: &str, changes: &str) {
-    site.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
-}
-
-/// Waits until nothing is left to be done.
-fn wait_at_rest(site: &Site) {
-    site.wait_for(
-        "nothing left to do",
-        SOON * 2,
-        "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
-         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q) || (SELECT string_agg(concat_ws(' ', a.started_at, a.duration_ms, a.operation, a.outcome, a.error), ';') FROM guestly.attempts a) , 'empty')",
-    );
 }
 
 /// Guestly's reservation is what the booking's row says, and `guestly.reservations` knows it.
@@ -53,13 +38,12 @@ fn assert_equal(site: &Site, id: &str) {
 #[test]
 fn each_aspect_is_changed_by_one_call_of_its_own_and_read_back_once() {
     let (site, id) = synced();
-    update(
-        &site,
+    site.update(
         &id,
         "check_in_date = check_in_date + 300, check_out_date = check_out_date + 301, adults = 3, infants = 0, \
                         property_id = (SELECT id FROM properties WHERE slug = 'roof-studio')",
     );
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_equal(&site, &id);
     let log = site.log_of(&id);
     assert_eq!(log, ["create:created", "relocate:changed", "dates:changed", "guests:changed", "read_back:confirmed"]);
@@ -73,23 +57,22 @@ fn each_aspect_is_changed_by_one_call_of_its_own_and_read_back_once() {
 fn a_change_of_other_columns_and_our_own_writes_queue_nothing_and_cost_no_call() {
     let (site, id) = synced();
     let before = site.sim.ledger(None).len();
-    update(
-        &site,
+    site.update(
         &id,
         "updated_at = now(), marketing_consent = true, confirmed_at = now(), guestly_sync_error = 'x', \
                         guestly_synced_at = now(), guestly_sync_attempts = 7",
     );
-    update(&site, &id, "adults = adults, check_in_date = check_in_date");
+    site.update(&id, "adults = adults, check_in_date = check_in_date");
     assert_eq!(
         site.query_one::<i64>("SELECT (SELECT count(*) FROM guestly.changes) + (SELECT count(*) FROM guestly.queue)"),
         0
     );
     let unpaid = host::make_bookings(&site, 1).remove(0);
-    update(&site, &unpaid, "adults = 2, check_out_date = check_out_date + 1");
+    site.update(&unpaid, "adults = 2, check_out_date = check_out_date + 1");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 0, "a booking that was never paid");
     // Guestly has no call that changes the guest of one reservation: it is looked at and left alone.
-    update(&site, &id, "guest_phone = '+49 30 555 0199', guest_email = 'other@example.com', guest_last_name = 'Other'");
-    wait_at_rest(&site);
+    site.update(&id, "guest_phone = '+49 30 555 0199', guest_email = 'other@example.com', guest_last_name = 'Other'");
+    site.wait_at_rest();
     assert_eq!(site.log_of(&id), ["create:created", "plan:nothing_to_do"]);
     assert_eq!(site.sim.ledger(None).len(), before, "a call that was not needed");
 }
@@ -101,9 +84,9 @@ fn a_change_before_the_booking_is_sent_goes_with_the_create() {
     let id = site.paid_booking();
     let changes = "check_out_date = check_out_date + 100, check_in_date = check_in_date + 99, adults = 3, \
                    guest_first_name = 'Grace', guest_email = 'grace@example.com', guest_phone = '+49 30 555 0142'";
-    update(&site, &id, changes);
+    site.update(&id, changes);
     site.sql("SELECT guestly_resume()");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_equal(&site, &id);
     let guest = site.only_reservation(&id)["received"]["guest"].clone();
     assert_eq!(
@@ -118,10 +101,10 @@ fn a_change_that_is_taken_back_before_it_is_sent_costs_no_call() {
     let (site, id) = synced();
     let before = site.sim.ledger(None).len();
     site.sql("SELECT guestly_pause()");
-    update(&site, &id, "adults = adults + 2, check_out_date = check_out_date + 1, status = 'cancelled'");
-    update(&site, &id, "adults = adults - 2, check_out_date = check_out_date - 1, status = 'confirmed'");
+    site.update(&id, "adults = adults + 2, check_out_date = check_out_date + 1, status = 'cancelled'");
+    site.update(&id, "adults = adults - 2, check_out_date = check_out_date - 1, status = 'confirmed'");
     site.sql("SELECT guestly_resume()");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_equal(&site, &id);
     assert_eq!((site.log_of(&id).pop().as_deref(), site.sim.ledger(None).len()), (Some("plan:nothing_to_do"), before));
 }
@@ -134,7 +117,7 @@ fn a_booking_that_was_sent_unpaid_is_confirmed_when_it_is_paid() {
     site.wait_synced(&id);
     assert_eq!(site.only_reservation(&id)["status"], "inquiry");
     host::pay(&site, std::slice::from_ref(&id));
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_equal(&site, &id);
     assert_eq!(site.only_reservation(&id)["status"], "confirmed");
     assert_eq!(site.log_of(&id), ["create:created", "status:changed", "read_back:confirmed"]);
@@ -146,12 +129,12 @@ fn changes_of_different_bookings_run_side_by_side() {
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
     site.sim.hold("update", "before");
-    ids.iter().for_each(|id| update(&site, id, "adults = 4, children = 0, infants = 1"));
+    ids.iter().for_each(|id| site.update(id, "adults = 4, children = 0, infants = 1"));
     let in_flight =
         "SELECT count(*) = 3, count(*)::text FROM guestly.queue WHERE state = 'sending' AND operation = 'guests'";
     site.wait_for("three changes in flight", SOON, in_flight);
     site.sim.release();
-    wait_at_rest(&site);
+    site.wait_at_rest();
     ids.iter().for_each(|id| assert_equal(&site, id));
     assert_eq!(site.sim.calls("update"), 3);
 }
@@ -167,12 +150,11 @@ fn a_change_while_the_create_is_in_flight_is_not_lost() {
             SOON,
             "SELECT state IN ('sending', 'unknown'), state FROM guestly.queue",
         );
-        update(
-            &site,
+        site.update(
             &id,
             "check_out_date = check_out_date + 200, check_in_date = check_in_date + 199, adults = 4, children = 0",
         );
-        wait_at_rest(&site);
+        site.wait_at_rest();
         assert_equal(&site, &id);
         assert_eq!(site.sim.calls("create"), 1, "{effect}");
     }
@@ -188,8 +170,8 @@ fn a_change_whose_answer_is_lost_is_read_back_and_made_once() {
     for (effect, calls) in cases {
         let (site, id) = synced();
         site.sim.fault(json!({"match": {"operation": "update", "nth": 1}, "effect": effect}));
-        update(&site, &id, "adults = 4, children = 0");
-        wait_at_rest(&site);
+        site.update(&id, "adults = 4, children = 0");
+        site.wait_at_rest();
         assert_equal(&site, &id);
         assert_eq!(
             (site.sim.calls("update"), site.sim.calls("create")),
@@ -204,13 +186,13 @@ fn a_change_whose_answer_is_lost_is_read_back_and_made_once() {
 fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
     let (site, id) = synced();
     site.sim.fault(json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "status_silent_ignore"}}));
-    update(&site, &id, "adults = 4, children = 0");
-    wait_at_rest(&site);
+    site.update(&id, "adults = 4, children = 0");
+    site.wait_at_rest();
     assert_equal(&site, &id);
     let log = site.log_of(&id);
     assert_eq!(log[1..], ["guests:changed", "read_back:differs", "guests:changed", "read_back:confirmed"]);
     site.sim.fault(json!({"match": {"operation": "update"}, "effect": {"kind": "status_silent_ignore"}}));
-    update(&site, &id, "adults = 1");
+    site.update(&id, "adults = 1");
     let error = site.wait_failed(&id);
     assert!(error.starts_with("refused: Guestly says yes to a change (guests) and does not make it"), "{error}");
     assert!(site.booking(&id).reservation.is_some(), "Guestly holds it all the same");
@@ -219,7 +201,7 @@ fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
     assert!(site.query_one::<String>(&told).contains("does not make it"));
     site.sim.clear_faults();
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_equal(&site, &id);
     assert_eq!(site.booking(&id).status, "synced");
 }
@@ -230,11 +212,11 @@ fn dates_that_are_taken_fail_the_change_and_other_dates_queue_it_afresh() {
     site.sim.fault(
         json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "calendar_conflict", "status": 400}}),
     );
-    update(&site, &id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
+    site.update(&id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
     let error = site.wait_failed(&id);
     assert!(error.starts_with("dates_taken: "), "{error}");
-    update(&site, &id, "check_in_date = check_in_date + 30, check_out_date = check_out_date + 30");
-    wait_at_rest(&site);
+    site.update(&id, "check_in_date = check_in_date + 30, check_out_date = check_out_date + 30");
+    site.wait_at_rest();
     assert_equal(&site, &id);
     assert_eq!(site.booking(&id).status, "synced");
 }
@@ -243,12 +225,12 @@ fn dates_that_are_taken_fail_the_change_and_other_dates_queue_it_afresh() {
 fn a_failed_booking_whose_data_is_mended_is_queued_afresh() {
     let site = Site::open();
     let id = host::make_bookings(&site, 1).remove(0);
-    update(&site, &id, "guest_email = 'nobody'");
+    site.update(&id, "guest_email = 'nobody'");
     host::pay(&site, std::slice::from_ref(&id));
     let error = site.wait_failed(&id);
     assert!(error.contains("guest_email"), "{error}");
     site.sim.hold("create", "before");
-    update(&site, &id, "guest_email = 'somebody@example.com'");
+    site.update(&id, "guest_email = 'somebody@example.com'");
     site.sim.wait_for_calls("create", 1, SOON);
     let row = site.booking(&id);
     assert_eq!((row.status.as_str(), row.error, row.attempts), ("pending", None, 0), "the row says that it goes on");
@@ -268,8 +250,8 @@ fn the_triggers_watch_what_the_mapping_reads() {
     );
     site.sql("UPDATE guestly.field_map SET expression = 'b.adults + CASE WHEN b.early_checkin THEN 1 ELSE 0 END' WHERE field = 'adults'");
     assert!(watched().contains(&"early_checkin".to_owned()), "{:?}", watched());
-    update(&site, &id, "early_checkin = true");
-    wait_at_rest(&site);
+    site.update(&id, "early_checkin = true");
+    site.wait_at_rest();
     assert_eq!(site.only_reservation(&id)["numberOfGuests"]["numberOfAdults"], 2);
     site.sql("UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'");
     assert!(!watched().contains(&"early_checkin".to_owned()), "{:?}", watched());
@@ -294,7 +276,7 @@ fn a_mapping_over_the_whole_row_and_a_trigger_that_notes_each_update_come_to_res
     );
     let ids = host::make_bookings(&site, 3);
     // One goes through, one cannot be sent as it is, one is refused by Guestly.
-    update(&site, &ids[1], "guest_email = 'nobody'");
+    site.update(&ids[1], "guest_email = 'nobody'");
     host::pay(&site, &ids[..2]);
     site.wait_synced(&ids[0]);
     let refused = json!({"kind": "calendar_conflict", "status": 400});
@@ -323,7 +305,7 @@ fn a_change_of_a_real_reservation_in_test_mode_is_made_when_test_mode_ends() {
     let (site, id) = synced();
     site.alter_system("guestly_sync.test_mode", "on");
     site.worker_took_a_turn();
-    update(&site, &id, "adults = 4, children = 0");
+    site.update(&id, "adults = 4, children = 0");
     let other = site.paid_booking();
     site.wait_synced(&other);
     assert_eq!(site.sim.calls("update"), 0);
@@ -341,8 +323,8 @@ fn a_change_of_days_is_seen_whatever_the_servers_date_style() {
     let site = Site::open_with(|options| options.setting("datestyle", "German, DMY"));
     let id = site.paid_booking();
     site.wait_all_synced(SOON);
-    update(&site, &id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
-    wait_at_rest(&site);
+    site.update(&id, "check_in_date = check_in_date + 300, check_out_date = check_out_date + 300");
+    site.wait_at_rest();
     assert_equal(&site, &id);
 }
 
@@ -354,6 +336,6 @@ fn a_change_in_a_transaction_that_is_rolled_back_was_never_made() {
         "DO $$ BEGIN UPDATE bookings SET adults = 3 WHERE id = '{id}'; RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END $$"
     );
     site.sql(&nested);
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_eq!(site.log_of(&id), ["create:created"]);
 }

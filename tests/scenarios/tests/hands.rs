@@ -3,25 +3,6 @@
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::json;
 
-fn synced_on(site: &Site) -> String {
-    let id = site.paid_booking();
-    site.wait_all_synced(SOON);
-    id
-}
-
-fn update(site: &Site, id: &str, changes: &str) {
-    site.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
-}
-
-fn wait_at_rest(site: &Site) {
-    site.wait_for(
-        "nothing left to do",
-        SOON * 2,
-        "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
-         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q), 'empty')",
-    );
-}
-
 /// Somebody edits the booking's reservation in Guestly.
 fn edit(site: &Site, id: &str, changes: serde_json::Value) {
     let reservation = site.booking(id).reservation.unwrap();
@@ -31,14 +12,14 @@ fn edit(site: &Site, id: &str, changes: serde_json::Value) {
 #[test]
 fn what_a_hand_moved_in_guestly_stays_until_a_change_of_the_booking_is_sent() {
     let site = Site::open();
-    let id = synced_on(&site);
+    let id = site.synced_booking();
     edit(&site, &id, json!({"checkOutDateLocalized": "2031-05-14", "checkInDateLocalized": "2031-05-10"}));
-    update(&site, &id, "guest_phone = '+49 30 555 0100', payment_status = 'processing'");
-    wait_at_rest(&site);
+    site.update(&id, "guest_phone = '+49 30 555 0100', payment_status = 'processing'");
+    site.wait_at_rest();
     assert_eq!(site.only_reservation(&id)["checkInDateLocalized"], "2031-05-10");
     assert_eq!(site.sim.calls("update"), 0);
-    update(&site, &id, "adults = 4, children = 0");
-    wait_at_rest(&site);
+    site.update(&id, "adults = 4, children = 0");
+    site.wait_at_rest();
     let (row, held) = (site.row(&id), site.only_reservation(&id));
     assert_eq!(
         (&held["checkInDateLocalized"], &held["checkOutDateLocalized"]),
@@ -56,10 +37,10 @@ fn what_a_hand_moved_in_guestly_stays_until_a_change_of_the_booking_is_sent() {
 #[test]
 fn what_a_hand_cancelled_in_guestly_is_reported_and_not_made_anew() {
     let site = Site::open();
-    let id = synced_on(&site);
+    let id = site.synced_booking();
     let reservation = site.booking(&id).reservation.unwrap();
     site.sim.post(&format!("reservations/{reservation}"), &json!({"status": "canceled"}));
-    update(&site, &id, "adults = 4, children = 0");
+    site.update(&id, "adults = 4, children = 0");
     let error = site.wait_failed(&id);
     assert!(error.starts_with("refused: "), "{error}");
     assert_eq!(site.sim.calls("create"), 1);
@@ -87,7 +68,7 @@ fn a_reservation_that_was_not_made_for_the_booking_is_never_touched() {
     }
     host::create_extension(&site);
     host::map_listings(&site);
-    update(&site, &ids[0], "status = 'cancelled'");
+    site.update(&ids[0], "status = 'cancelled'");
     let error = site.wait_failed(&ids[0]);
     assert!(error.contains("was not made for this booking") && error.contains("channel-77"), "{error}");
     assert_eq!(site.sim.calls("update"), 0);
@@ -98,7 +79,7 @@ fn a_reservation_that_was_not_made_for_the_booking_is_never_touched() {
                    FROM guestly.attempts WHERE operation = 'read_back'";
     site.wait_for("the second look", SOON, refused);
     assert_eq!(site.sim.calls("update"), 0);
-    update(&site, &ids[1], "adults = 4, children = 0");
+    site.update(&ids[1], "adults = 4, children = 0");
     site.wait_for(
         "the change",
         SOON,

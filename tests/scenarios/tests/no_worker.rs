@@ -1,16 +1,6 @@
 //! Nothing stops silently: without a worker the status and the doctor say so, and what to type.
 
-use guestly_scenarios::{Database, SOON, Site};
-
-/// A row of the doctor: `status: detail`, and what to type.
-fn doctor(database: &Database, check: &str) -> (String, String) {
-    let query = format!(
-        "SELECT status || ': ' || detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = '{check}'"
-    );
-    let rows = database.query(&query, &[]);
-    let [row] = rows.as_slice() else { panic!("{} rows of the doctor about {check}", rows.len()) };
-    (row.get(0), row.get(1))
-}
+use guestly_scenarios::{SOON, Site};
 
 #[test]
 fn the_status_and_the_doctor_say_that_there_is_no_worker() {
@@ -20,11 +10,11 @@ fn the_status_and_the_doctor_say_that_there_is_no_worker() {
     site.signal(launcher, "STOP");
     site.signal(worker, "TERM");
     site.wait_for("no worker", SOON, "SELECT worker_pid IS NULL, worker_pid::text FROM guestly.status");
-    let row = doctor(&site, "worker");
+    let row = site.doctor_line("worker");
     assert!(row.0 == "fail: no worker for this database" && row.1.contains("max_worker_processes"), "{row:?}");
     site.signal(launcher, "CONT");
     site.wait_for_worker(&site);
-    assert!(doctor(&site, "worker").0.starts_with("ok: process "));
+    assert!(site.doctor_line("worker").0.starts_with("ok: process "));
 }
 
 #[test]
@@ -33,6 +23,6 @@ fn a_server_without_a_free_place_for_a_worker_says_so() {
         options.setting("max_worker_processes", "1").setting("max_logical_replication_workers", "0")
     });
     site.wait_for("the log to say it", SOON, "SELECT pg_read_file('../log') LIKE '%raise max_worker_processes%', ''");
-    let row = doctor(&site, "worker");
+    let row = site.doctor_line("worker");
     assert!(row.0 == "fail: no worker for this database" && row.1.contains("max_worker_processes"), "{row:?}");
 }

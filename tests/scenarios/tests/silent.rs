@@ -1,19 +1,9 @@
 //! Nothing stops silently: one view says how things are, the doctor says what to type, and the timeline of a booking says
 //! why it was never queued.
 
-use guestly_scenarios::{Database, SOON, Site, host, wait_until};
+use guestly_scenarios::{SOON, Site, host, wait_until};
 use serde_json::json;
 use std::time::{Duration, Instant};
-
-/// A row of the doctor: `status: detail`, and what to type.
-fn doctor(database: &Database, check: &str) -> (String, String) {
-    let query = format!(
-        "SELECT status || ': ' || detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = '{check}'"
-    );
-    let rows = database.query(&query, &[]);
-    let [row] = rows.as_slice() else { panic!("{} rows of the doctor about {check}", rows.len()) };
-    (row.get(0), row.get(1))
-}
 
 #[test]
 fn the_status_is_one_row_with_every_answer() {
@@ -93,12 +83,12 @@ fn the_doctor_covers_everything_and_says_what_to_type() {
         ),
     ] {
         site.sql(broken);
-        let row = doctor(&site, check);
+        let row = site.doctor_line(check);
         // Where typing it may do harm, what to think of first stands before it.
         let (_, rest) = row.1.split_once(fix).unwrap_or_else(|| panic!("{broken}: {row:?}"));
         assert!(row.0.starts_with(said), "{broken}: {row:?}");
         site.sql(&format!("{fix}{rest}"));
-        assert!(doctor(&site, check).0.starts_with("ok"), "the fix of {check} does not help");
+        assert!(site.doctor_line(check).0.starts_with("ok"), "the fix of {check} does not help");
     }
     for (check, broken, said, mend) in [
         (
@@ -157,15 +147,15 @@ fn the_doctor_covers_everything_and_says_what_to_type() {
         ),
     ] {
         site.sql(broken);
-        let row = doctor(&site, check);
+        let row = site.doctor_line(check);
         assert!(!row.0.starts_with("ok") && row.0.contains(said) && !row.1.is_empty(), "{broken}: {row:?}");
         site.sql(mend);
-        assert!(doctor(&site, check).0.starts_with("ok"), "{check} is not mended");
+        assert!(site.doctor_line(check).0.starts_with("ok"), "{check} is not mended");
     }
     for (name, value, check) in [("enabled", "off", "enabled"), ("test_mode", "on", "test mode")] {
         site.alter_system(&format!("guestly_sync.{name}"), value);
         wait_until("the doctor to see it", SOON, || {
-            let row = doctor(&site, check);
+            let row = site.doctor_line(check);
             (row.0.starts_with("warn") && row.1.starts_with("ALTER SYSTEM SET guestly_sync."), format!("{row:?}"))
         });
         site.reset_system(&format!("guestly_sync.{name}"));
@@ -180,7 +170,7 @@ fn the_doctor_knows_certificates_that_cannot_be_read() {
         SOON,
         "SELECT bool_or(status = 'fail'), string_agg(detail, '') FROM guestly_doctor() WHERE check_name = 'tls'",
     );
-    let row = doctor(&site, "tls");
+    let row = site.doctor_line("tls");
     assert!(row.0.contains("SSL_CERT_FILE") && row.1.contains("the server's environment"), "{row:?}");
 }
 
@@ -188,7 +178,7 @@ fn the_doctor_knows_certificates_that_cannot_be_read() {
 fn forced_row_security_is_no_trouble_for_an_owner_who_passes_it() {
     let site = Site::open();
     site.sql("ALTER TABLE bookings FORCE ROW LEVEL SECURITY; ALTER ROLE site_owner BYPASSRLS");
-    assert_eq!(doctor(&site, "row security").0, "ok: the owner sees every row");
+    assert_eq!(site.doctor_line("row security").0, "ok: the owner sees every row");
     let id = site.paid_booking();
     site.wait_synced(&id);
 }
@@ -210,7 +200,7 @@ fn the_doctor_online_tries_the_credentials() {
         let said = ask();
         (said.starts_with("fail: ") && said.contains("API keys"), said)
     });
-    let row = doctor(&site, "credentials");
+    let row = site.doctor_line("credentials");
     assert!(row.0.starts_with("fail: refused: ") && row.1.contains("SELECT pg_reload_conf();"), "{row:?}");
     site.reset_system("guestly_sync.client_secret");
     wait_until("the right ones to be taken", SOON, || {

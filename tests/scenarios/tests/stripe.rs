@@ -2,7 +2,7 @@
 //! booking, by the payment intent, as the role that PostgREST gives it, and knows nothing of Guestly. In the end Guestly holds
 //! what the booking says, with no call that was not needed. Against a real server and the simulator.
 
-use guestly_scenarios::{SOON, Site, host};
+use guestly_scenarios::{Site, host};
 use serde_json::json;
 
 /// The roles that the site's handler may have.
@@ -51,16 +51,6 @@ fn hear(site: &Site, role: &str, id: &str, event: Event) {
     }
 }
 
-/// Nothing is left to be done.
-fn wait_at_rest(site: &Site) {
-    site.wait_for(
-        "nothing left to do",
-        SOON * 2,
-        "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \
-         coalesce((SELECT string_agg(concat_ws(' ', q.state, q.error_class, q.error), '; ') FROM guestly.queue q), 'empty')",
-    );
-}
-
 fn calls(site: &Site) -> [u64; 4] {
     ["create", "update", "get", "search"].map(|operation| site.sim.calls(operation))
 }
@@ -88,10 +78,10 @@ fn a_success_heard_twice_is_one_reservation_and_one_call() {
         let before = site.sim.ledger(Some("create")).len();
         hear(&site, role, &id, Succeeded);
         hear(&site, role, &id, Succeeded);
-        wait_at_rest(&site);
+        site.wait_at_rest();
         // Once more, a day later say, when all is done.
         hear(&site, role, &id, Succeeded);
-        wait_at_rest(&site);
+        site.wait_at_rest();
         assert_eq!(site.only_reservation(&id)["status"], "confirmed", "{role}");
         assert_eq!(site.sim.ledger(Some("create")).len(), before + 1, "{role}");
         site.assert_once_each(&[id]);
@@ -112,7 +102,7 @@ fn in_whatever_order_the_news_of_one_payment_come_it_is_one_create_and_nothing_e
         }
     }
     site.wait_for_status(&ids, "synced");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     site.assert_once_each(&ids);
     for id in &ids {
         assert_eq!(site.only_reservation(id)["status"], "confirmed");
@@ -130,11 +120,11 @@ fn late_news_of_an_earlier_try_change_nothing_that_guestly_holds() {
         hear(&site, role, &id, Succeeded);
         site.wait_synced(&id);
         hear(&site, role, &id, late);
-        wait_at_rest(&site);
+        site.wait_at_rest();
         assert_eq!(site.only_reservation(&id)["status"], "confirmed", "{late:?}");
         assert_eq!(site.booking(&id).status, "synced", "{late:?}");
         hear(&site, role, &id, Succeeded);
-        wait_at_rest(&site);
+        site.wait_at_rest();
     }
     assert_eq!(calls(&site), [3, 0, 0, 0]);
     site.sim.assert_no_violation();
@@ -150,7 +140,7 @@ fn a_payment_that_never_succeeds_is_never_sent() {
     }
     let paid = site.paid_booking();
     site.wait_synced(&paid);
-    wait_at_rest(&site);
+    site.wait_at_rest();
     assert_eq!(calls(&site), [1, 0, 0, 0]);
     assert_eq!(site.sim.state().len(), 1);
 }
@@ -166,12 +156,12 @@ fn a_refund_cancels_where_the_site_cancels_and_only_there() {
         hear(&site, role, &ids[0], Refunded);
         hear(&site, role, &ids[1], RefundedAndCancelled);
         hear(&site, role, &ids[1], RefundedAndCancelled);
-        wait_at_rest(&site);
+        site.wait_at_rest();
         // Late news of the payment itself, by then.
         hear(&site, role, &ids[1], Processing);
         hear(&site, role, &ids[1], Failed);
         hear(&site, role, &ids[1], Refunded);
-        wait_at_rest(&site);
+        site.wait_at_rest();
         let statuses = [&ids[0], &ids[1]].map(|id| site.only_reservation(id)["status"].clone());
         assert_eq!(statuses, [json!("confirmed"), json!("canceled")], "{role}");
         assert_eq!(site.log_of(&ids[1])[..3], ["create:created", "status:changed", "read_back:confirmed"]);
@@ -196,16 +186,16 @@ fn a_refund_that_overtakes_the_success_leaves_what_the_booking_says_last() {
         life.iter().for_each(|event| hear(&site, ROLES[place % 2], id, *event));
     }
     site.sql("SELECT guestly_resume()");
-    wait_at_rest(&site);
+    site.wait_at_rest();
     let held = |id: &str| site.sim.reservations_of(&site.code(id)).len();
     assert_eq!([0, 1, 2, 3].map(|place| held(&ids[place])), [1, 0, 1, 1]);
     assert_eq!(site.booking(&ids[1]).status, "pending", "cancelled before it was sent: never sent");
     assert_eq!(calls(&site), [3, 0, 0, 0]);
     // A success that comes again after the cancellation makes the booking alive again, and Guestly follows the booking.
     hear(&site, "service_role", &ids[0], RefundedAndCancelled);
-    wait_at_rest(&site);
+    site.wait_at_rest();
     hear(&site, "service_role", &ids[0], Succeeded);
-    wait_at_rest(&site);
+    site.wait_at_rest();
     let active = site
         .sim
         .state()

@@ -18,13 +18,6 @@ fn tokens(site: &Site) -> u64 {
     site.sim.metrics()["tokens_issued"].as_u64().unwrap_or_default()
 }
 
-/// What the doctor says of something: status, detail, fix.
-fn doctor(site: &Site, name: &str) -> [String; 3] {
-    let query = "SELECT status, detail, coalesce(fix, '') FROM guestly_doctor() WHERE check_name = $1";
-    let rows = site.query(query, &[&name]);
-    [rows[0].get(0), rows[0].get(1), rows[0].get(2)]
-}
-
 #[test]
 fn ten_restarts_in_a_row_need_one_token() {
     let site = site();
@@ -93,7 +86,7 @@ fn calls_that_are_rejected_whatever_the_token_stop_the_lane_instead_of_burning_t
     );
     site.worker_took_a_turn();
     assert_eq!((site.sim.calls("token"), &site.sim.metrics()["requests"]), (asked, &calls), "the lane stands still");
-    assert_eq!(doctor(&site, "credentials")[0], "fail");
+    assert_eq!(site.doctor("credentials")[0], "fail");
     site.sim.assert_no_violation();
 }
 
@@ -126,7 +119,7 @@ fn a_capped_token_request_is_not_repeated_and_the_doctor_says_until_when() {
     assert_eq!(site.sim.calls("token"), 1);
     let until: String = site.query_one("SELECT to_char(clock_timestamp() + interval '29 minutes', 'YYYY-MM-DD HH24:')");
     let later: String = site.query_one("SELECT to_char(clock_timestamp() + interval '31 minutes', 'YYYY-MM-DD HH24:')");
-    let said = [doctor(&site, "credentials"), doctor(&site, "tokens")].concat().join(" | ");
+    let said = [site.doctor("credentials"), site.doctor("tokens")].concat().join(" | ");
     assert!(said.contains(&until) || said.contains(&later), "no time in: {said}");
     assert_eq!(site.sim.metrics()["calls_before_retry_after_ended"], 0);
 }
@@ -161,7 +154,7 @@ fn five_tokens_in_a_day_are_all_that_is_asked_for_and_the_doctor_says_when_the_n
     ids.push(site.paid_booking());
     site.wait_for("it to wait", SOON, "SELECT ready = 1 AND worker_pid IS NOT NULL, ready::text FROM guestly.status");
     site.worker_took_a_turn();
-    let [status, detail, fix] = doctor(&site, "tokens");
+    let [status, detail, fix] = site.doctor("tokens");
     let free: String = site.query_one("SELECT to_char(clock_timestamp() + interval '24 hours', 'YYYY-MM-DD')");
     assert!(status == "warn" && detail.starts_with("5 asked for") && fix.contains(&free), "{detail}; {fix}");
     assert_eq!((site.sim.calls("token"), &site.sim.metrics()["tokens_refused"]), (5, &json!(0)));
