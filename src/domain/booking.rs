@@ -266,4 +266,4 @@ impl Reader<'_> {
 
 #[cfg(test)]
 #[path = "booking_tests.rs"]
-mod tests;
+pub(crate) mod tests;

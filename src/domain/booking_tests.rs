@@ -1,5 +1,6 @@
 use super::*;
 
+/// The row of an ordinary booking with some fields changed; other modules' tests start from it too.
 pub(crate) fn row(changes: &[(Field, Option<&str>)]) -> Row {
     let mut values: Vec<Option<String>> = [
         "BK-0000123",
@@ -22,6 +23,7 @@ pub(crate) fn row(changes: &[(Field, Option<&str>)]) -> Row {
     .iter()
     .map(|text| Some((*text).to_owned()))
     .collect();
+    values.resize(Field::ALL.len(), None);
     for (field, value) in changes {
         values[*field as usize] = value.map(str::to_owned);
     }

@@ -3,34 +3,20 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::domain::booking::{Booking, Field, Labels, Row};
+use crate::domain::booking::{self, Booking, Field, Labels, Row};
 use crate::domain::outcome::Operation::*;
 use crate::domain::payment::{LEGACY_PATH, Payment, Terms};
 use crate::domain::reservation::Tables;
 
 fn wanted(status: &str) -> Reservation {
-    let mut values: Vec<Option<String>> = vec![None; Field::ALL.len()];
-    for (field, value) in [
-        (Field::Property, "flat-1"),
-        (Field::GuestFirstName, "Ada"),
-        (Field::GuestLastName, "Example"),
-        (Field::GuestEmail, "ada@example.org"),
-        (Field::CheckIn, "2027-05-10"),
-        (Field::CheckOut, "2027-05-14"),
-        (Field::Adults, "2"),
-        (Field::Children, "1"),
-        (Field::Total, "640.00"),
-        (Field::Status, status),
-    ] {
-        values[field as usize] = Some(value.to_owned());
-    }
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let names = ["confirmed", "reserved", "inquiry", "canceled"];
     let tables = Tables {
         listings: HashMap::from([pair("flat-1", "L1")]),
         statuses: names.iter().map(|name| pair(name, name)).collect(),
     };
-    let booking = Booking::parse(&Row { booking_id: "7".to_owned(), values }, &Labels::default()).unwrap();
+    let row = booking::tests::row(&[(Field::Status, Some(status))]);
+    let booking = Booking::parse(&row, &Labels::default()).unwrap();
     Reservation::map(booking, &tables, "website").unwrap()
 }
 

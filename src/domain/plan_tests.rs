@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 
 use super::*;
-use crate::domain::booking::Field;
+use crate::domain::booking::{self, Field};
 use crate::domain::held::Aspects;
 
 fn rules() -> Rules {
@@ -24,23 +24,7 @@ fn rules() -> Rules {
 }
 
 fn row(status: &str, payment: &str) -> Row {
-    let mut values: Vec<Option<String>> = vec![None; Field::ALL.len()];
-    let given = [
-        (Field::Property, "flat-1"),
-        (Field::GuestFirstName, "Ada"),
-        (Field::GuestLastName, "Example"),
-        (Field::GuestEmail, "ada@example.org"),
-        (Field::CheckIn, "2027-05-10"),
-        (Field::CheckOut, "2027-05-14"),
-        (Field::Adults, "2"),
-        (Field::Total, "640.00"),
-        (Field::Status, status),
-        (Field::PaymentStatus, payment),
-    ];
-    for (field, value) in given {
-        values[field as usize] = Some(value.to_owned());
-    }
-    Row { booking_id: "7".to_owned(), values }
+    booking::tests::row(&[(Field::Status, Some(status)), (Field::PaymentStatus, Some(payment))])
 }
 
 /// What Guestly holds is what `row("confirmed", …)` says.
