@@ -168,11 +168,8 @@ fn a_new_word_for_paid_counts_from_now_on_and_not_for_bookings_that_read_so_alre
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
     site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
     let ids = host::make_bookings(&site, 8);
-    let pay = |ids: &[String], how: &str| {
-        let list = ids.join("','");
-        site.sql(&format!(
-            "{how}; UPDATE bookings SET payment_status = 'captured', status = 'confirmed' WHERE id IN ('{list}')"
-        ));
+    let pay = |ids: &[String], before: &str| {
+        host::update_all(&site, ids, before, "payment_status = 'captured', status = 'confirmed'")
     };
     pay(&ids[..5], "SELECT");
     host::create_extension(&site);
@@ -221,11 +218,8 @@ fn neither_case_nor_white_space_counts_for_the_sweep_or_for_old_bookings() {
         site.sql(change);
         site.sql("ALTER TABLE bookings ALTER payment_status SET DEFAULT 'Pending'");
         let ids = host::make_bookings(&site, 5);
-        let pay = |ids: &[String], how: &str| {
-            let list = ids.join("','");
-            site.sql(&format!(
-                "{how}; UPDATE bookings SET payment_status = '{word}', status = 'Confirmed' WHERE id IN ('{list}')"
-            ));
+        let pay = |ids: &[String], before: &str| {
+            host::update_all(&site, ids, before, &format!("payment_status = '{word}', status = 'Confirmed'"))
         };
         pay(&ids[..2], "SELECT");
         host::create_extension(&site);

@@ -141,11 +141,8 @@ fn what_only_the_new_version_takes_for_paid_stays_old_after_an_update() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
     site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
     let ids = host::make_bookings(&site, 3);
-    let pay = |ids: &[String], how: &str| {
-        let list = ids.join("','");
-        site.sql(&format!(
-            "{how}; UPDATE bookings SET payment_status = 'COMPLETED', status = 'confirmed' WHERE id IN ('{list}')"
-        ));
+    let pay = |ids: &[String], before: &str| {
+        host::update_all(&site, ids, before, "payment_status = 'COMPLETED', status = 'confirmed'")
     };
     pay(&ids[..2], "SELECT");
     site.sql("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
