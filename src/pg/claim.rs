@@ -38,17 +38,18 @@ pub struct Claimed {
     pub drained: bool,
 }
 
-/// Claims up to `limit` bookings, none of those that are `calling`. What cannot be written is a matter of `patience`. `claim` gives a new fence for each.
+/// Claims up to `limit` bookings, none of those `passed_over`. What cannot be written is a matter of `patience`.
+/// `claim` gives a new fence for each.
 pub fn claim(
     bookings: &Bookings,
     settings: &Settings,
     now: DateTime<Utc>,
     limit: u32,
-    calling: Vec<String>,
+    passed_over: Vec<String>,
     patience: &mut Patience,
     mut claim: impl FnMut() -> i64,
 ) -> Result<Claimed> {
-    let due = queue::due(now, limit, calling)?;
+    let due = queue::due(now, limit, passed_over)?;
     let drained = due.len() < limit as usize;
     let ids: Vec<String> = due.iter().map(|due| due.booking_id.clone()).collect();
     let mut claimed = Claimed { drained, ..Claimed::default() };

@@ -166,8 +166,8 @@ pub fn as_owner_in_time<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> R
     result
 }
 
-/// Settings of a worker's session, after each reload: never wait long for a lock, never lose an intent that was committed, and plan the point
-/// queries of a small queue once and by index, whatever the statistics of the moment say.
+/// Settings of a worker's session, after each reload: never wait long for a lock, never lose an intent that was committed, and
+/// plan the point queries of a small queue once and by index, whatever the statistics of the moment say.
 pub fn configure() {
     let settings = [
         (c"search_path", "pg_catalog, pg_temp"),

@@ -1,5 +1,5 @@
-//! Random lives of bookings: paid, moved, made larger, cancelled, brought back to life, with notes, with calm weather and with faults. In
-//! the end Guestly holds what each booking says, whatever happened on the way. Against a real server and the simulator. The
+//! Random lives of bookings: paid, moved, made larger, cancelled, brought back to life, with notes, with calm weather and
+//! with faults. In the end Guestly holds what each booking says, whatever happened on the way. Against a real server and the simulator. The
 //! lives come from a seed; a few of them unless `GUESTLY_LIVES_SEEDS=100-119` asks for others. A failing seed repeats the same
 //! lives, though not the same moments.
 
