@@ -194,10 +194,15 @@ BEGIN
         format('%s asked for in 24 hours, Guesty gives 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none kept')),
         CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
             (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
-    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' ELSE 'ok' END,
+    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' WHEN l.error IS NOT NULL THEN 'warn' ELSE 'ok' END,
         CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
-             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since) ELSE 'reachable, as far as known' END,
-        CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status' END;
+             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since)
+             ELSE coalesce('the last call failed: ' || l.error, 'reachable, as far as known') END,
+        CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status'
+             WHEN l.error IS NOT NULL THEN 'It is tried again by itself. If it goes on, see to what the sentence says: the network, the address, or the certificates of this server' END
+    FROM (SELECT (SELECT coalesce(a.error, a.outcome)
+                  FROM (SELECT * FROM guestly.attempts c WHERE c.operation <> 'plan' ORDER BY c.started_at DESC LIMIT 1) a
+                  WHERE a.outcome IN ('not_sent', 'unavailable')) AS error) l;
     RETURN QUERY SELECT 'payments', CASE WHEN settings ->> 'payment_problem' IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(settings ->> 'payment_problem', 'recorded in Guestly as ' || (settings ->> 'payment_method'), 'not recorded in Guestly'),
         CASE WHEN settings ->> 'payment_problem' IS NOT NULL

@@ -4,9 +4,12 @@
 //!
 //! Everything here panics with a plain sentence when it cannot do its work: a test has nothing better to do.
 
+mod certificate;
 pub mod cluster;
 mod database;
 mod folder;
+mod front;
+mod helper;
 pub mod host;
 pub mod letter;
 mod mailbox;
@@ -21,10 +24,12 @@ pub mod tools;
 pub mod wait;
 mod worker;
 
+pub use certificate::Certificate;
 pub use cluster::{Cluster, StopMode};
 pub use database::Database;
+pub use front::Front;
 pub use letter::Letter;
-pub use mailbox::{Certificate, Mailbox};
+pub use mailbox::Mailbox;
 pub use options::Options;
 pub use sim::Sim;
 pub use sink::{Posted, Sink};

@@ -1,15 +1,14 @@
 //! Where alert mails go in a test: a real mail server (Debian's aiosmtpd, in Python) that keeps what it takes. Called by
 //! the tests, on their threads. Must not know what is mailed.
 
-use crate::folder::{must_run, new_server_folder, remove};
-use crate::letter::{Letter, PYTHON};
+use crate::folder::{new_server_folder, remove};
+use crate::helper::Helper;
+use crate::letter::Letter;
 use crate::options::Options;
 use crate::wait::wait_until;
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,26 +17,7 @@ use std::time::Duration;
 pub struct Mailbox {
     folder: PathBuf,
     port: u16,
-    server: Mutex<Option<Server>>,
-}
-
-#[derive(Debug)]
-struct Server {
-    child: Child,
-    /// It ends when this does.
-    _input: Option<ChildStdin>,
-}
-
-/// The files of an encrypted server: a certificate for this machine and the authority that signed it.
-#[derive(Debug)]
-pub struct Certificate {
-    /// What a client must trust, in PEM.
-    pub authority: String,
-    /// The server's own.
-    pub certificate: String,
-    /// Its key.
-    pub key: String,
-    folder: PathBuf,
+    server: Mutex<Option<Helper>>,
 }
 
 impl Mailbox {
@@ -82,10 +62,7 @@ impl Mailbox {
 
     /// Ends the server: from now on connections are refused. The mails stay.
     pub fn close(&self) {
-        if let Some(mut server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = server.child.kill();
-            let _ = server.child.wait();
-        }
+        drop(self.server.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Starts it again at the same place, with these arguments.
@@ -137,24 +114,10 @@ impl Drop for Mailbox {
     }
 }
 
-fn start(folder: &Path, port: u16, arguments: &[&str]) -> (Server, u16) {
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/mail/server.py");
-    let mut child = Command::new(PYTHON)
-        .arg(program)
-        .arg(folder)
-        .arg(port.to_string())
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{PYTHON} does not start: {error}"));
-    let mut line = String::new();
-    if let Some(words) = child.stdout.take() {
-        let _ = BufReader::new(words).read_line(&mut line);
-    }
-    let input = child.stdin.take();
-    let Ok(port) = line.trim().parse() else { panic!("the mail server says {line:?}; is python3-aiosmtpd there?") };
-    (Server { child, _input: input }, port)
+fn start(folder: &Path, port: u16, arguments: &[&str]) -> (Helper, u16) {
+    let own = [folder.display().to_string(), port.to_string()];
+    let all: Vec<&str> = own.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    Helper::start("mail/server.py", &all)
 }
 
 fn content(path: &Path) -> Vec<u8> {
@@ -163,44 +126,4 @@ fn content(path: &Path) -> Vec<u8> {
 
 fn facts(path: &Path) -> Value {
     serde_json::from_slice(&content(&path.with_extension("json"))).unwrap_or_else(|error| panic!("{error}"))
-}
-
-impl Certificate {
-    /// Makes an authority and a certificate of it for `localhost` and `127.0.0.1`, good for a day.
-    ///
-    /// # Panics
-    /// If there is no openssl.
-    #[must_use]
-    pub fn make() -> Self {
-        let folder = new_server_folder();
-        // The servers' account reads the authority.
-        let path = |name: &str| folder.join(name).display().to_string();
-        let made = Self {
-            authority: path("authority.pem"),
-            certificate: path("certificate.pem"),
-            key: path("key.pem"),
-            folder: folder.clone(),
-        };
-        let new = |subject: &str, key: &str, out: &str| {
-            let mut openssl = Command::new("openssl");
-            openssl.args(["req", "-x509", "-days", "1", "-nodes", "-newkey", "ec"]);
-            openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", subject, "-keyout", key, "-out", out]);
-            openssl
-        };
-        let authority_key = path("authority-key.pem");
-        must_run(&mut new("/CN=Test authority", &authority_key, &made.authority));
-        must_run(
-            new("/CN=localhost", &made.key, &made.certificate)
-                .args(["-CA", &made.authority, "-CAkey", &authority_key])
-                .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-                .args(["-addext", "basicConstraints=critical,CA:FALSE"]),
-        );
-        made
-    }
-}
-
-impl Drop for Certificate {
-    fn drop(&mut self) {
-        let _ = remove(&self.folder);
-    }
 }

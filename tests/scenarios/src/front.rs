@@ -1,0 +1,32 @@
+//! Guestly behind TLS, as it is in reality: what speaks TLS before the simulator, which does not. Called by the tests.
+
+use crate::certificate::Certificate;
+use crate::helper::Helper;
+use crate::sim::Sim;
+
+/// TLS in front of a simulator. Dropped, it ends.
+#[derive(Debug)]
+pub struct Front {
+    _program: Helper,
+    url: String,
+}
+
+impl Front {
+    /// Listens on `address` with this certificate.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn open(address: &str, sim: &Sim, certificate: &Certificate) -> Self {
+        let target = sim.url().rsplit(':').next().unwrap_or_default().to_owned();
+        let arguments = [address, &target, &certificate.certificate, &certificate.key];
+        let (program, port) = Helper::start("tls/front.py", &arguments);
+        Self { _program: program, url: format!("https://{address}:{port}") }
+    }
+
+    /// `https://ADDRESS:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
