@@ -130,6 +130,24 @@ fn a_booking_that_waits_for_too_long_is_told_of_also_while_paused() {
 }
 
 #[test]
+fn of_bookings_that_wait_the_one_whose_guest_arrives_tomorrow_is_told_of_at_once() {
+    let mailbox = Mailbox::open();
+    let settings =
+        |options: Options| options.setting("guestly_sync.stale_after", "1s").setting("guestly_sync.alert_digest", "1h");
+    let site = open(&mailbox, settings);
+    site.sql("SELECT guestly_pause('maintenance')");
+    let ids = host::make_bookings(&site, 2);
+    host::pay(&site, &ids[..1]);
+    site.wait_for("the first alert", SOON, "SELECT count(*) = 1, count(*)::text FROM guestly.alerts");
+    assert!(mailbox.letters().is_empty(), "no guest arrives soon");
+    site.update(&ids[1], "check_in_date = current_date + 1, check_out_date = current_date + 3");
+    host::pay(&site, &ids[1..]);
+    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
+    let start = "[Guestly] URGENT: 2 paid bookings not placed yet: FLAT-000002, FLAT-000001";
+    assert!(letter.subject.starts_with(start), "{}", letter.subject);
+}
+
+#[test]
 fn an_outage_is_one_mail_with_the_arrivals_and_its_end_another() {
     let mailbox = Mailbox::open();
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -32,7 +32,6 @@ fn attempts_are_pruned_to_the_retention_in_small_steps() {
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attempts"), fresh, "young rows went too");
     // A shorter retention counts from its reload on, whatever the hour.
     site.alter_system("guestly_sync.log_retention", "58min");
-    site.kill_worker(&site, "TERM");
     site.wait_for("the rest to go", SOON, "SELECT count(*) < 5, count(*)::text FROM guestly.attempts");
     assert!(!site.log_of(&id).is_empty(), "the story of a booking of today is still there");
 }
