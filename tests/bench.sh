@@ -30,7 +30,7 @@ for argument in "$@"; do
     arguments+=("$argument")
 done
 # What the smoke run finds is no figure.
-[ "$smoke" = yes ] || arguments+=(--write "$ROOT/tests/bench")
+[ "$smoke" = yes ] || arguments+=(--write "$ROOT")
 
 set_up
 install_extension

@@ -101,12 +101,28 @@ install_cargo_pgrx() {
     fi
 }
 
+# Cargo tells by paths inside the workspace and by times what is up to date: what another clone of this repository has built in
+# the same folder must not be taken for this one's.
+forget_other_clone() {
+    local mark=$CARGO_TARGET_DIR/workspace package profile
+    if [ "$(cat "$mark" 2>/dev/null)" != "$ROOT" ]; then
+        for package in guestly_sync guestly-simulator guestly-scenarios; do
+            for profile in dev release; do
+                cargo clean --quiet --package "$package" --profile "$profile" </dev/null
+            done
+        done
+        mkdir -p "$CARGO_TARGET_DIR"
+        printf '%s\n' "$ROOT" >"$mark"
+    fi
+}
+
 # All that must be there before anything can be built.
 set_up() {
     cd "$ROOT"
     install_debian_packages
     find_rust
     install_cargo_pgrx
+    forget_other_clone
 }
 
 # Builds the extension and puts it where PostgreSQL 15 looks for extensions, with the SQL of former versions beside it: a

@@ -1,4 +1,4 @@
-//! The benchmark: `bench [--smoke] [--only FIGURE]… [--peers FOLDER] [--write FOLDER]`, called by tests/bench.sh. Each
+//! The benchmark: `bench [--smoke] [--only FIGURE]… [--peers FOLDER] [--write REPOSITORY]`, called by tests/bench.sh. Each
 //! figure starts a server and the simulator's program (which lies beside this one), and measures beside the product what
 //! limits it on the same machine in the same minute. Must not import the extension's crate.
 
@@ -64,10 +64,10 @@ fn main() -> ExitCode {
     let rows = measure_all(&wishes.plan, &wanted);
     let measured: Vec<&str> = wanted.iter().map(|(name, ..)| *name).collect();
     println!("{}", report::table(&rows));
-    if let Some(folder) = &wishes.write {
+    if let Some(root) = &wishes.write {
         let order = FIGURES.map(|(name, ..)| name);
-        if let Err(error) = report::write(folder, &rows, &measured, &order) {
-            eprintln!("bench: cannot write to {}: {error}", folder.display());
+        if let Err(error) = report::write(root, &rows, &measured, &order) {
+            eprintln!("bench: cannot write to {}: {error}", root.display());
             return ExitCode::FAILURE;
         }
     }

@@ -1,4 +1,5 @@
-//! The table: on the terminal, and as Markdown with a chart of each figure. Called by `main`. Must not measure.
+//! The table: on the terminal, as Markdown with a chart of each figure, and what of it the README shows. Called by `main`.
+//! Must not measure.
 
 use crate::row::{Goal, Row};
 use crate::{chart, machine};
@@ -9,19 +10,33 @@ use std::{fs, io};
 const HEAD: [&str; 8] =
     ["figure", "case", "median", "smallest – largest", "limit of the same run", "ratio", "to reach", "reached"];
 
+/// Column of the spread, which the README leaves out.
+const SPREAD: usize = 3;
+/// Column of the goal: the README shows the rows that have one.
+const TO_REACH: usize = 6;
+/// What stands between these in the README is written here.
+const BEGIN: &str = "<!-- figures: written by tests/bench.sh -->";
+const END: &str = "<!-- end of figures -->";
+
+/// Where the figures are written to, in the repository.
+const FOLDER: &str = "tests/bench";
+
 /// The rows as a table of Markdown, padded so that it also reads well in a terminal.
 pub fn table(rows: &[Row]) -> String {
     let lines: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    layout(&lines)
+    layout(&head(), &lines)
 }
 
-fn layout(lines: &[Vec<String>]) -> String {
-    let head: Vec<String> = HEAD.map(str::to_owned).to_vec();
+fn head() -> Vec<String> {
+    HEAD.map(str::to_owned).to_vec()
+}
+
+fn layout(head: &[String], lines: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let all = lines.iter().chain(std::iter::once(&head));
+        let all = lines.iter().map(Vec::as_slice).chain(std::iter::once(head));
         all.filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     let mut put = |cells: &[String]| {
         for (cell, width) in cells.iter().zip(&widths) {
@@ -29,7 +44,7 @@ fn layout(lines: &[Vec<String>]) -> String {
         }
         text.push_str("|\n");
     };
-    put(&head);
+    put(head);
     put(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>());
     lines.iter().for_each(|line| put(line));
     text
@@ -74,12 +89,14 @@ pub fn short(number: f64) -> String {
     format!("{number:.digits$}")
 }
 
-/// Writes `results.md` and the charts of the measured figures; rows and charts of other figures stay as they are.
+/// Writes `results.md` and the charts of the measured figures, and what of it the README shows, into the repository; rows and
+/// charts of other figures stay as they are.
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn write(folder: &Path, rows: &[Row], measured: &[&str], order: &[&str]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+pub fn write(root: &Path, rows: &[Row], measured: &[&str], order: &[&str]) -> io::Result<()> {
+    let folder = root.join(FOLDER);
+    fs::create_dir_all(&folder)?;
     let file = folder.join("results.md");
     let former = fs::read_to_string(&file).unwrap_or_default();
     let mut lines = Vec::new();
@@ -96,13 +113,25 @@ pub fn write(folder: &Path, rows: &[Row], measured: &[&str], order: &[&str]) -> 
             let _ = writeln!(charts, "![{name}]({})", chart::file_name(name));
         }
     }
+    let machine = machine::describe();
     let text = format!(
-        "<!-- Written by tests/bench.sh. -->\n# What it costs, and how fast it is\n\n{}\n\nA figure is the median of its \
+        "<!-- Written by tests/bench.sh. -->\n# What it costs, and how fast it is\n\n{machine}\n\nA figure is the median of its \
          rounds; a ratio compares it with what the same machine did in the same run without the extension.\n\n{}\n{charts}",
-        machine::describe(),
-        layout(&lines)
+        layout(&head(), &lines)
     );
-    fs::write(file, text)
+    fs::write(file, text)?;
+    show(&root.join("README.md"), &machine, &lines)
+}
+
+/// Puts what is to be reached, and the other queues, between the README's marks.
+fn show(readme: &Path, machine: &str, lines: &[Vec<String>]) -> io::Result<()> {
+    let text = fs::read_to_string(readme)?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.ok_or_else(|| io::Error::other(format!("README has no {BEGIN} and {END}")))?;
+    let narrow = |line: &[String]| [&line[..SPREAD], &line[SPREAD + 1..]].concat();
+    let shown: Vec<_> =
+        lines.iter().filter(|line| !line[TO_REACH].is_empty() || line[0] == "peers").map(|line| narrow(line)).collect();
+    fs::write(readme, format!("{before}{BEGIN}\n{machine}\n\n{}{END}{after}", layout(&narrow(&head()), &shown)))
 }
 
 fn former_lines(text: &str, figure: &str) -> Vec<Vec<String>> {
