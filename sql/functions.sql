@@ -337,7 +337,7 @@ BEGIN
         UNION ALL
         SELECT clock_timestamp(), 'now', CASE q.state
             WHEN 'ready' THEN 'in line'
-            WHEN 'sending' THEN 'a call is in flight'
+            WHEN 'sending' THEN 'claimed: its call is in flight, or among the next to go'
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')

@@ -30,8 +30,6 @@ pub struct Bookings {
     payment: String,
     arrival: Option<String>,
     owner: Owner,
-    /// Names of its deferrable constraints, as SET CONSTRAINTS takes them.
-    deferrable: Option<String>,
     /// In the order of [`Field::ALL`].
     expressions: Vec<Option<String>>,
 }
@@ -48,8 +46,7 @@ impl Bookings {
                 payment: text(row, 4)?,
                 arrival: row.get::<String>(5)?,
                 owner,
-                deferrable: row.get::<String>(8)?,
-                expressions: mapped(&words(row, 9)?, &words(row, 10)?),
+                expressions: mapped(&words(row, 8)?, &words(row, 9)?),
             })
         })?;
         let Some(bookings) = found else { return Ok(None) };
@@ -140,7 +137,7 @@ impl Bookings {
              UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready') OR EXISTS (SELECT FROM guestly.changes), \
               (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
               (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed'), \
-              EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'sending' AND q.booking_id <> ALL ($3))",
+              EXISTS (SELECT FROM guestly.queue q WHERE q.claim IS NOT NULL AND q.booking_id <> ALL ($3))",
             key = self.key(),
             table = self.table,
             paid = self.is_paid(),

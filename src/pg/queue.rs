@@ -6,7 +6,7 @@ use pgrx::datum::DatumWithOid;
 
 use super::bookings::Probed;
 use super::session::Result;
-use super::statement;
+use super::{settings, statement, sys};
 use crate::domain::error::ErrorClass;
 
 mod ahead;
@@ -34,7 +34,9 @@ pub fn time(seconds: f64) -> DateTime<Utc> {
 
 /// Reads the switches.
 pub fn gate() -> Result<Gate> {
-    let gate = statement::row(include_str!("../../sql/queries/gate.sql"), &[], |row| {
+    let here: [DatumWithOid; 3] =
+        [sys::system_identifier().to_string().into(), sys::my_database().into(), settings::environment().into()];
+    let gate = statement::row(include_str!("../../sql/queries/gate.sql"), &here, |row| {
         Ok(Gate { paused: row.get(1)?.unwrap_or(true), armed: row.get(2)?.unwrap_or(false), version: row.get(3)? })
     })?;
     Ok(gate.unwrap_or_default())

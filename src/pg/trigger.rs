@@ -85,10 +85,16 @@ fn note(row: &sys::TriggerRow) {
 
 /// Runs `body`, whose changes of bookings are not noted; what becomes paid is.
 pub fn unwatched<T>(body: impl FnOnce() -> session::Result<T>) -> session::Result<T> {
+    /// Ends it also where the body raises.
+    struct Unwatched;
+    impl Drop for Unwatched {
+        fn drop(&mut self) {
+            UNWATCHED.set(false);
+        }
+    }
     UNWATCHED.set(true);
-    let result = body();
-    UNWATCHED.set(false);
-    result
+    let _unwatched = Unwatched;
+    body()
 }
 
 /// True for a payment status that means paid.
@@ -166,7 +172,7 @@ fn as_extension_owner<T>(body: impl FnOnce() -> session::Result<T>) -> session::
 fn queue(notes: &Notes) -> session::Result<Vec<bool>> {
     let mut known = Vec::with_capacity(notes.paid.len());
     for paid in notes.paid.chunks(BATCH) {
-        let queued = write(include_str!("../../sql/queries/enqueue.sql"), paid.iter())?;
+        let queued = enqueue(paid)?;
         if queued.len() == paid.len() {
             known.resize(known.len() + paid.len(), false);
         } else {
@@ -180,6 +186,21 @@ fn queue(notes: &Notes) -> session::Result<Vec<bool>> {
     Ok(known)
 }
 
+/// Gives the ids of those that were not known.
+fn enqueue(paid: &[Noted]) -> session::Result<Vec<String>> {
+    match paid {
+        [one] => {
+            let args = [one.booking_id.as_str().into(), one.arrival.as_deref().into()];
+            statement::rows(include_str!("../../sql/queries/enqueue_one.sql"), &args, booking_id)
+        }
+        many => write(include_str!("../../sql/queries/enqueue.sql"), many.iter()),
+    }
+}
+
+fn booking_id(row: &statement::Tuple) -> session::Result<String> {
+    Ok(row.get(1)?.unwrap_or_default())
+}
+
 /// Each booking once, as it was noted last.
 fn latest(noted: &[Noted]) -> Vec<&Noted> {
     let mut seen = HashSet::with_capacity(noted.len());
@@ -190,7 +211,7 @@ fn latest(noted: &[Noted]) -> Vec<&Noted> {
 fn write<'a>(sql: &str, bookings: impl Iterator<Item = &'a Noted>) -> session::Result<Vec<String>> {
     let (ids, arrivals): (Vec<&str>, Vec<Option<&str>>) =
         bookings.map(|booking| (booking.booking_id.as_str(), booking.arrival.as_deref())).unzip();
-    statement::rows(sql, &[ids.into(), arrivals.into()], |row| Ok(row.get(1)?.unwrap_or_default()))
+    statement::rows(sql, &[ids.into(), arrivals.into()], booking_id)
 }
 
 /// How long a lock may be waited for: never so long that the payment itself runs into its statement_timeout, and in vain

@@ -28,12 +28,14 @@ impl Bookings {
             // By key, however large the table has become since it was planned.
             self.by_key()
         );
+        let deferrable = self.deferrable()?;
+        let write = |writes: &[&WriteBack]| self.write_as_owner(&sql, deferrable.as_deref(), writes);
         let (synced, others): (Vec<&WriteBack>, Vec<&WriteBack>) =
             writes.iter().partition(|write| write.status == "synced");
         if !synced.is_empty() {
-            self.write_as_owner(&sql, &synced)?;
+            write(&synced)?;
         }
-        if others.is_empty() { Ok(()) } else { trigger::unwatched(|| self.write_as_owner(&sql, &others)) }
+        if others.is_empty() { Ok(()) } else { trigger::unwatched(|| write(&others)) }
     }
 
     /// Marks bookings as on their way again: `pending`, no error, no tries. A row that raises takes no other down: all together
@@ -60,7 +62,7 @@ impl Bookings {
         Ok(())
     }
 
-    fn write_as_owner(&self, sql: &str, writes: &[&WriteBack]) -> Result<()> {
+    fn write_as_owner(&self, sql: &str, deferrable: Option<&str>, writes: &[&WriteBack]) -> Result<()> {
         let ids: Vec<String> = writes.iter().map(|write| write.booking_id.clone()).collect();
         let statuses: Vec<String> = writes.iter().map(|write| write.status.to_owned()).collect();
         let reservations: Vec<Option<String>> = writes.iter().map(|write| write.reservation_id.clone()).collect();
@@ -70,11 +72,18 @@ impl Bookings {
         as_owner_in_time(&self.owner, || {
             // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
             // our business: fired here, they would run with the rights of this table's owner.
-            if let Some(names) = &self.deferrable {
+            if let Some(names) = deferrable {
                 statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
             }
             let args = [ids.into(), statuses.into(), reservations.into(), errors.into(), attempts.into(), idle.into()];
             statement::run(sql, &args)
         })
+    }
+
+    /// Names of its deferrable constraints, as SET CONSTRAINTS takes them.
+    fn deferrable(&self) -> Result<Option<String>> {
+        let table = [self.table.as_str().into()];
+        let names = statement::row(include_str!("../../../sql/queries/deferrable.sql"), &table, |row| Ok(row.get(1)?))?;
+        Ok(names.flatten())
     }
 }

@@ -128,7 +128,7 @@ fn the_functions_and_relations_are_those_of_the_server() {
         assert!(README.contains(&format!("`{column}`")), "the README does not explain guestly.status.{column}");
     }
     let states = "SELECT unnest(regexp_matches(pg_get_constraintdef(oid), '''(\\w+)''', 'g')) FROM pg_constraint \
-                  WHERE conrelid = 'guestly.queue'::regclass AND conname = 'queue_state_check'";
+                  WHERE contypid = 'guestly.queue_state'::regtype";
     let states = cluster.query_all::<String>(states);
     assert_eq!(states.len(), 5);
     for state in states {
