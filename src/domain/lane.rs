@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, BreakerState};
 use super::error::ErrorClass;
 use super::outcome::{Operation, Outcome, QuotaHeaders};
 use super::quota::{Limits, Quota};
@@ -100,11 +100,31 @@ impl Lane {
 
     /// How many calls may go, with `in_flight` on their way and at most `concurrency` at once.
     pub fn go(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, concurrency: u32) -> Go {
+        self.decide(now, wall, in_flight, 0, concurrency)
+    }
+
+    /// How many calls may be claimed, with `waiting` others that are claimed and not sent yet: what is prefetched goes as soon as a
+    /// place is free, without waiting for a commit. As many again as may be in flight, for which the quota is there already;
+    /// none while something is wrong.
+    pub fn go_claim(
+        &mut self,
+        now: Duration,
+        wall: DateTime<Utc>,
+        in_flight: u32,
+        waiting: u32,
+        concurrency: u32,
+    ) -> Go {
+        let places = if self.breaker.state() == BreakerState::Closed { concurrency * 2 } else { concurrency };
+        self.decide(now, wall, in_flight, waiting, places)
+    }
+
+    fn decide(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, waiting: u32, places: u32) -> Go {
         let calls = self
             .quota
             .permits(now)
-            .min(self.breaker.permits(now, in_flight))
-            .min(concurrency.saturating_sub(in_flight));
+            .saturating_sub(waiting)
+            .min(self.breaker.permits(now, in_flight + waiting))
+            .min(places.saturating_sub(in_flight + waiting));
         let usable = self.has_token(wall);
         match (calls, usable, self.token_wait(wall)) {
             (0, _, _) => Go::Wait(self.pause(now)),

@@ -87,6 +87,32 @@ pub(super) fn ready() -> Lane {
 }
 
 #[test]
+fn as_many_again_are_prefetched_while_nothing_is_wrong() {
+    for (in_flight, waiting, expected) in [
+        (0, 0, Go::Send(8)),
+        (4, 0, Go::Send(4)),
+        (4, 3, Go::Send(1)),
+        (4, 4, Go::Wait(None)),
+        (0, 4, Go::Send(4)),
+        (9, 9, Go::Wait(None)),
+    ] {
+        assert_eq!(ready().go_claim(s(0), wall(0), in_flight, waiting, 4), expected, "{in_flight} and {waiting}");
+    }
+    let mut short = ready();
+    short.quota.take(CALLS.per_second - 5, s(0));
+    assert_eq!(
+        short.go_claim(s(0), wall(0), 2, 3, 4),
+        Go::Send(2),
+        "three of the five calls that are left are spoken for"
+    );
+    let mut doubtful = ready();
+    (0..5).for_each(|_| doubtful.breaker.failure(s(0), 0.0));
+    doubtful.breaker.success(s(1));
+    assert_eq!(doubtful.go_claim(s(1), wall(1), 0, 0, 4), Go::Send(1), "half-open: one at a time");
+    assert_eq!(doubtful.go_claim(s(1), wall(1), 1, 0, 4), Go::Wait(None), "and nothing ahead");
+}
+
+#[test]
 fn as_many_go_as_quota_breaker_and_concurrency_allow() {
     for (in_flight, concurrency, expected) in [
         (0, 4, Go::Send(4)),

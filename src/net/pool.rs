@@ -94,6 +94,14 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
+    /// Waits until a reply is there, nothing is under way any more, or that moment has come.
+    pub fn wait_for_reply(&self, until: Instant) {
+        let state = self.crew.lock();
+        drop(self.crew.wait_while(state, until, |state| {
+            state.finished.is_empty() && !(state.running.is_empty() && state.queue.is_empty())
+        }));
+    }
+
     /// Takes the replies that have come in, in the order in which they came.
     pub fn finished(&self) -> Vec<Done<T>> {
         let _ = Crew::staff(&self.crew);

@@ -241,6 +241,29 @@ fn what_is_about_to_come_in_is_gathered_but_not_waited_for_long() {
 }
 
 #[test]
+fn a_reply_is_waited_for_while_there_may_be_one() {
+    let pool = pool(2);
+    let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(600));
+    // Nothing is under way: none will come.
+    pool.wait_for_reply(later);
+    let (slow, quick) = (hold(&pool, 1), hold(&pool, 2));
+    eventually("both run", || pool.crew.lock().running.len() == 2);
+    pool.wait_for_reply(now);
+    assert!(pool.crew.lock().finished.is_empty(), "the moment had come");
+    drop(quick);
+    pool.wait_for_reply(later);
+    assert_eq!(pool.finished().len(), 1, "one is enough");
+    drop(slow);
+    pool.wait_for_reply(later);
+    assert_eq!(pool.finished().len(), 1);
+    // Not taken by a thread yet, and its reply may come all the same.
+    let waiting = hold(&pool, 3);
+    drop(waiting);
+    pool.wait_for_reply(later);
+    assert_eq!(pool.finished().len(), 1);
+}
+
+#[test]
 fn an_idle_pool_stops_at_once() {
     let pool = pool(3);
     let crew = Arc::clone(&pool.crew);

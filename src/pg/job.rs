@@ -145,7 +145,9 @@ impl Job {
     /// The row as it was before the claim: the call certainly never left.
     pub fn unsent(self) -> Change {
         if self.known().is_some() {
-            return Change { kept: Some(self.kept_as_it_was()), ..self.blank() };
+            // A payment that was to be recorded certainly was not.
+            let held = self.told(&Outcome::NotSent { sentence: String::new() });
+            return Change { kept: Some(self.kept_as_it_was()), held, ..self.blank() };
         }
         let blank = self.blank();
         let due = self.due;

@@ -42,6 +42,14 @@ pub fn gate() -> Result<Gate> {
     Ok(gate.unwrap_or_default())
 }
 
+/// The bookings of these claims whose calls may still leave.
+pub fn may_leave(claims: &[(String, i64)]) -> Result<Vec<String>> {
+    let (ids, fences): (Vec<String>, Vec<i64>) = claims.iter().cloned().unzip();
+    statement::rows(include_str!("../../sql/queries/may_leave.sql"), &[ids.into(), fences.into()], |row| {
+        Ok(row.get(1)?.unwrap_or_default())
+    })
+}
+
 /// When something is due again.
 pub fn next_due() -> Result<Option<DateTime<Utc>>> {
     let found = statement::row(include_str!("../../sql/queries/next_due.sql"), &[], |row| Ok(row.get::<f64>(1)?))?;

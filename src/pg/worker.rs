@@ -14,7 +14,7 @@ mod turn;
 mod upkeep;
 mod version;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -63,7 +63,9 @@ struct Worker {
     claims: i64,
     unrecorded: Vec<Change>,
     patience: Patience,
-    /// Bookings whose call has not ended, or whose outcome is not written.
+    /// Claimed, and waiting for a place to become free.
+    prefetched: VecDeque<Job>,
+    /// Bookings that are claimed: their call has not ended, or its outcome is not written.
     calling: HashSet<String>,
     /// Bookings that somebody held, and until when they are passed over.
     busy: HashMap<String, DateTime<Utc>>,
@@ -144,6 +146,7 @@ impl Worker {
             clock: (began, Utc::now()),
             claims: Utc::now().timestamp_micros(),
             unrecorded: Vec::new(),
+            prefetched: VecDeque::new(),
             calling: HashSet::new(),
             busy: HashMap::new(),
             news: News::default(),

@@ -128,20 +128,18 @@ impl<T> Crew<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wait_idle<'a>(
+    pub(super) fn wait_idle<'a>(&'a self, state: MutexGuard<'a, State<T>>, until: Instant) -> MutexGuard<'a, State<T>> {
+        self.wait_while(state, until, |state| !state.running.is_empty() || state.errand_runs)
+    }
+
+    pub(super) fn wait_while<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State<T>>,
+        state: MutexGuard<'a, State<T>>,
         until: Instant,
+        goes_on: impl Fn(&State<T>) -> bool,
     ) -> MutexGuard<'a, State<T>> {
-        while !state.running.is_empty() || state.errand_runs {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.ended.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state
+        let left = until.saturating_duration_since(Instant::now());
+        self.ended.wait_timeout_while(state, left, |state| goes_on(state)).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// The next job or, where there is none, errand; `None` when this thread should end.

@@ -47,15 +47,19 @@ impl Job {
         }
     }
 
-    /// The host's row changes only when all is done, or nothing more will be: until then it says what was confirmed.
-    pub(super) fn held_rows(&self, outcome: &Outcome, next: Next) -> Rows {
-        let (id, tries, same) = (&self.due.booking_id, self.attempts(), self.kept_as_it_was());
+    /// What a call told, if it told anything.
+    pub(super) fn told(&self, outcome: &Outcome) -> Option<Held> {
         let known = self.due.known.clone().unwrap_or_default();
         let learned = learned(self.operation, &known, outcome, &self.reservation);
         let told = learned != Learned::default();
         let paid = self.paid();
-        let held = Held { reservation_id: known.reservation_id, code: known.code, adopted: false, learned, paid };
-        let held = Some(held).filter(|_| told);
+        told.then_some(Held { reservation_id: known.reservation_id, code: known.code, adopted: false, learned, paid })
+    }
+
+    /// The host's row changes only when all is done, or nothing more will be: until then it says what was confirmed.
+    pub(super) fn held_rows(&self, outcome: &Outcome, next: Next) -> Rows {
+        let (id, tries, same) = (&self.due.booking_id, self.attempts(), self.kept_as_it_was());
+        let held = self.told(outcome);
         let counting = |counted| if counted { tries } else { self.due.attempts };
         let kept = match next {
             Next::Wait { due, counted, problem } => {

@@ -2,6 +2,7 @@
 //! Part of the worker, main thread.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -18,12 +19,35 @@ use crate::pg::{memory, queue};
 impl Worker {
     /// What came back from the sender threads, judged.
     pub(super) fn collect(&mut self) {
-        // A commit more costs all of them more than this pause.
-        let finished = self.pool.as_ref().map(|pool| {
+        // A further commit costs more than this pause, unless claimed calls wait for the places.
+        if let Some(pool) = self.pool.as_ref().filter(|_| self.prefetched.is_empty()) {
             pool.gather(self.gathering);
-            pool.finished()
-        });
-        let finished = finished.unwrap_or_default();
+        }
+        self.judge_all();
+    }
+
+    /// Where calls are prefetched: each place that becomes free is taken at once, and what comes in during the next moments
+    /// shares a commit.
+    pub(super) fn send_prefetched(&mut self) {
+        let until = Instant::now() + self.gathering;
+        self.recheck_prefetched();
+        if self.prefetched.is_empty() {
+            return;
+        }
+        // A refusal that came in meanwhile is known first.
+        self.judge_all();
+        self.send_claimed();
+        while !self.prefetched.is_empty() && self.has_outcomes() && Instant::now() < until {
+            if let Some(pool) = &self.pool {
+                pool.wait_for_reply(until);
+            }
+            self.judge_all();
+            self.send_claimed();
+        }
+    }
+
+    fn judge_all(&mut self) {
+        let finished = self.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
         finished.into_iter().for_each(|done| self.judge(done));
         self.take_back();
     }
@@ -33,7 +57,7 @@ impl Worker {
         let recalled = self.pool.as_ref().map(|pool| pool.recalled()).unwrap_or_default();
         for tag in recalled {
             match tag {
-                Tag::Call(job) => self.unrecorded.push(job.unsent()),
+                Tag::Call(job) => self.take_unsent([*job]),
                 Tag::Doctor(question) => self.doctor.1 = Some(question),
                 // A token request is never recalled.
                 Tag::Token { .. } => {}

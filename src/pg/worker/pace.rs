@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Worker;
 use crate::domain::lane::Go;
+use crate::pg::job::Job;
 use crate::pg::record::Change;
 
 /// Outcomes that may wait in memory before no more are claimed.
@@ -36,12 +37,22 @@ impl Worker {
         self.busy.extend(busy.iter().map(|id| (id.clone(), wall + PASS_OVER)));
     }
 
-    /// What waits in the sender threads' queue comes back: nothing may be sent any more.
+    /// What was claimed and has not left comes back: nothing may be sent any more.
     pub(super) fn recall(&mut self) {
+        let prefetched = std::mem::take(&mut self.prefetched);
+        self.take_unsent(prefetched);
         if let Some(pool) = &self.pool {
             pool.recall();
         }
         self.take_back();
+    }
+
+    /// Claims whose calls never left.
+    pub(super) fn take_unsent(&mut self, jobs: impl IntoIterator<Item = Job>) {
+        for job in jobs {
+            self.unrecorded.push(job.unsent());
+            self.more = true;
+        }
     }
 
     /// Outcomes wait to be written, and not for a trigger of the host's.
@@ -64,16 +75,25 @@ impl Worker {
         self.settings.enabled && (self.more || self.next_due.is_some_and(|due| due <= Utc::now()))
     }
 
-    /// What the lane allows now; test mode needs no lane.
+    /// What may be sent now.
     pub(super) fn go(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
+        if !self.settings.enabled {
+            return Go::Wait(None);
+        }
+        let in_flight = self.in_flight();
+        self.lane.go(now, wall, in_flight, self.settings.concurrency)
+    }
+
+    /// What may be claimed now; test mode needs no lane.
+    pub(super) fn may_claim(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
         if !self.settings.enabled || self.unrecorded.len() > UNRECORDED_MAX {
             return Go::Wait(None);
         }
         if self.settings.test_mode {
             return Go::Send(TEST_BATCH);
         }
-        let in_flight = self.in_flight();
-        self.lane.go(now, wall, in_flight, self.settings.concurrency)
+        let (in_flight, waiting) = (self.in_flight(), u32::try_from(self.prefetched.len()).unwrap_or(u32::MAX));
+        self.lane.go_claim(now, wall, in_flight, waiting, self.settings.concurrency)
     }
 
     pub(super) fn in_flight(&self) -> u32 {
@@ -92,7 +112,7 @@ impl Worker {
             // What test mode made up, and what was given back, came after the transaction.
             pauses.push(Duration::ZERO);
         } else if self.is_something_due() {
-            match self.go(now, wall) {
+            match self.may_claim(now, wall) {
                 Go::Wait(Some(time)) => pauses.push(time),
                 Go::Wait(None) => {}
                 Go::Send(_) | Go::FetchToken => pauses.push(Duration::ZERO),

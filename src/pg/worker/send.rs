@@ -1,22 +1,26 @@
 //! What leaves: calls, token requests, and what test mode does instead. Part of the worker, main thread; the only place
 //! that hands something to the sender threads.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::{PgSqlErrorCode, log};
 
 use super::{Tag, Worker};
-use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::lane::Blocked;
+use crate::domain::error::ErrorClass;
+use crate::domain::lane::{Blocked, Go};
 use crate::domain::outcome::Outcome;
 use crate::domain::plan::TEST_PREFIX;
 use crate::domain::redact::mask_personal;
 use crate::domain::request::Request;
 use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
+use crate::pg::bookings::Bookings;
 use crate::pg::claim::Claimed;
 use crate::pg::job::{Job, Trace};
 use crate::pg::session::{Result, SqlError};
-use crate::pg::{memory, secrets};
+use crate::pg::{memory, queue, secrets};
 
 impl Worker {
     /// Whether anything may be sent.
@@ -44,32 +48,58 @@ impl Worker {
         Err(SqlError { code, message, detail: None })
     }
 
-    /// Sends the calls whose intent is committed.
+    /// Sends the calls whose intent is committed, as far as places are free; the others wait for one.
     pub(super) fn send(&mut self, jobs: Vec<Job>) {
         if self.settings.test_mode {
             return jobs.into_iter().for_each(|job| self.pretend(job));
         }
-        let now = self.now();
-        for mut job in jobs {
-            let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
-                // The credentials changed in the very transaction that claimed it.
-                self.give_back(job);
-                continue;
-            };
-            let request = Request::Call { token: token.value.clone(), request: job.request() };
-            job.generation = self.lane.generation;
-            self.lane.quota.take(1, now);
-            self.calling.insert(job.due.booking_id.clone());
-            pool.submit(client, Tag::Call(Box::new(job)), request);
+        self.calling.extend(jobs.iter().map(|job| job.due.booking_id.clone()));
+        self.prefetched.extend(jobs);
+        self.send_claimed();
+    }
+
+    /// Takes back what may not leave any more: everything if sending was stopped since the claim, or if the table or its
+    /// mapping is another one; else the bookings that were changed, cancelled perhaps, or taken out of the queue.
+    pub(super) fn recheck_prefetched(&mut self) {
+        if self.prefetched.is_empty() {
+            return;
+        }
+        let claims: Vec<_> = self.prefetched.iter().map(|job| (job.due.booking_id.clone(), job.claim)).collect();
+        let looked = self.in_transaction(|worker| {
+            let may_send = worker.may_send()? && Bookings::load()? == worker.bookings;
+            if may_send { queue::may_leave(&claims).map(Some) } else { Ok(None) }
+        });
+        let Some(may_leave) = looked.flatten() else { return self.recall() };
+        if may_leave.len() < claims.len() {
+            let (stay, back): (VecDeque<Job>, VecDeque<Job>) =
+                self.prefetched.drain(..).partition(|job| may_leave.contains(&job.due.booking_id));
+            self.prefetched = stay;
+            self.take_unsent(back);
         }
     }
 
-    /// A claim whose call certainly never left: back in line.
-    fn give_back(&mut self, job: Job) {
-        let sentence = "not sent yet: no access token".to_owned();
-        let problem = Problem::new(ErrorClass::Credentials, sentence.clone());
-        let trace = Trace { started: Utc::now(), ..Trace::default() };
-        self.unrecorded.push(job.change(&Outcome::NotSent { sentence }, Next::Ready(problem), trace));
+    /// Sends what is claimed, as far as places are free.
+    pub(super) fn send_claimed(&mut self) {
+        let (now, wall) = (self.now(), Utc::now());
+        if let Go::Send(calls) = self.go(now, wall) {
+            let calls = self.prefetched.len().min(calls as usize);
+            self.prefetched.drain(..calls).collect::<Vec<_>>().into_iter().for_each(|job| self.submit(job, now));
+        }
+        // A place is free and yet these may not go: the lane has closed, and nobody knows for how long.
+        if !self.prefetched.is_empty() && self.in_flight() < self.settings.concurrency {
+            self.recall();
+        }
+    }
+
+    fn submit(&mut self, mut job: Job, now: Duration) {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+            // The addresses may not be called: `client` has said so.
+            return self.take_unsent([job]);
+        };
+        let request = Request::Call { token: token.value.clone(), request: job.request() };
+        job.generation = self.lane.generation;
+        self.lane.quota.take(1, now);
+        pool.submit(client, Tag::Call(Box::new(job)), request);
     }
 
     /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.

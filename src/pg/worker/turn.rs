@@ -26,12 +26,13 @@ impl Worker {
         }
         self.not_before = None;
         self.answer_the_doctor();
+        self.send_prefetched();
         self.more |= self.patience.is_over();
         if !self.rescue() || (!self.has_outcomes() && !self.is_something_due()) {
             return;
         }
         let (now, wall) = (self.now(), Utc::now());
-        let go = self.go(now, wall);
+        let go = self.may_claim(now, wall);
         if !self.has_outcomes() && matches!(go, Go::Wait(_)) {
             return;
         }

@@ -37,7 +37,7 @@ impl Worker {
                 Ok(orphans)
             });
             if let Some(orphans) = orphans {
-                // Guestly counted them; the level that was kept is that of the last outcome before.
+                // Guestly may have counted each of them; the level that was kept is that of the last outcome before.
                 let now = self.now();
                 self.lane.quota.take(orphans, now);
                 self.rescued = true;
@@ -122,6 +122,11 @@ impl Worker {
         warning!("guestly_sync: the clock jumped by {jump:.0} s; what waits is moved along");
         self.clock = (Instant::now(), now);
         self.lane.clock_jumped(now - expected);
+        // Their rows are `sending`, which shift.sql leaves alone.
+        self.prefetched
+            .iter_mut()
+            .filter_map(|job| job.due.doubt_since.as_mut())
+            .for_each(|since| *since += now - expected);
         self.next_due = None;
         self.more = true;
     }

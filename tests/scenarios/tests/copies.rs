@@ -34,7 +34,8 @@ fn busy_site() -> (Site, Vec<String>) {
     let creates = site.sim.calls("create");
     let waiting = site.paid_bookings(6);
     site.sim.wait_for_calls("create", creates + 2, SOON);
-    site.wait_for("two calls in flight", SOON, "SELECT count(*) = 2, '' FROM guestly.queue WHERE state = 'sending'");
+    let claimed = "SELECT count(*) = 4, count(*)::text FROM guestly.queue WHERE state = 'sending'";
+    site.wait_for("two calls in flight, and two claimed ahead", SOON, claimed);
     (site, done.into_iter().chain(waiting).collect())
 }
 
@@ -220,7 +221,7 @@ fn a_physical_clone_that_is_armed_looks_up_what_was_in_flight() {
     clone.wait_for(
         "the claims to be orphaned",
         SOON,
-        "SELECT count(*) = 2, string_agg(state, ' ') FROM guestly.queue WHERE state = 'unknown'",
+        "SELECT count(*) = 4, string_agg(state, ' ') FROM guestly.queue WHERE state = 'unknown'",
     );
     assert_eq!(site.sim.ledger(None).len(), calls, "a clone has called Guestly");
     clone.sql("SELECT guestly_arm()");

@@ -18,8 +18,9 @@ fn nothing_is_held_while_guestly_hangs() {
     site.sim.hold("create", "before");
     let ids = site.paid_bookings(8);
     site.sim.wait_for_calls("create", 4, SOON);
+    let claimed = "SELECT count(*) = 8, count(*)::text FROM guestly.queue WHERE state = 'sending'";
+    site.wait_for("four in flight, and four claimed ahead", SOON, claimed);
     assert_idle(&site);
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue WHERE state = 'sending'"), 4);
     // What a long transaction would hold back: a vacuum removes what was deleted after it began.
     site.sql("CREATE TABLE churn AS SELECT 1 AS n; DELETE FROM churn");
     site.sql("VACUUM churn");

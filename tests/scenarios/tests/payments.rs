@@ -190,3 +190,33 @@ fn a_payment_that_is_refused_says_so_and_leaves_the_reservation_as_it_is() {
     payment(&site, &id);
     assert_eq!(site.sim.calls("create"), 1);
 }
+
+#[test]
+fn a_payment_that_was_claimed_ahead_of_a_pause_is_recorded_once_after_it() {
+    let site = Site::open_with(|options| {
+        options.setting("guestly_sync.record_payment", "on").setting("guestly_sync.concurrency", "2")
+    });
+    let payment_call =
+        |method: &str, effect: Value| json!({"match": {"operation": "payment", "method": method}, "effect": effect});
+    site.sim.fault(payment_call("GET", json!({"kind": "hold", "when": "after"})));
+    site.sim.fault(payment_call("POST", json!({"kind": "latency", "ms": 2000})));
+    let ids = site.paid_bookings(2);
+    let both = |operation: &str| {
+        let claimed = format!(
+            "SELECT count(*) = 2, string_agg(concat_ws(' ', state, operation), '; ') FROM guestly.queue \
+             WHERE state = 'sending' AND operation = '{operation}'"
+        );
+        site.wait_for(&format!("two claims for {operation}"), SOON, &claimed);
+    };
+    both("list_payments");
+    site.alter_system("guestly_sync.concurrency", "1");
+    site.sim.release();
+    both("record_payment");
+    site.sql("SELECT guestly_pause('maintenance')");
+    let absent = "SELECT count(*) = 1, string_agg(payment, ' ') FROM guestly.reservations WHERE payment = 'absent'";
+    site.wait_for("the one that was claimed ahead to be known as not recorded", SOON, absent);
+    site.sql("SELECT guestly_resume()");
+    site.wait_at_rest();
+    ids.iter().for_each(|id| drop(payment(&site, id)));
+    site.sim.assert_no_violation();
+}
