@@ -1,4 +1,4 @@
--- Bookings whose data changed: what Guestly holds of them, or was not sent, is looked at again. One whose call is in flight, or
+-- Bookings whose data changed: what Guestly holds of them, or was not sent, is looked at again. One that is claimed, or
 -- whose row somebody holds, waits for its turn; so no change is lost, and none is waited for. In test mode ($1) what is really held is
 -- left as it is: its changes wait for the end of it. Gives those that have failed, to be queued afresh. OFFSET 0 keeps the questions
 -- look-ups by key: the plan is kept while the tables grow.
