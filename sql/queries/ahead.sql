@@ -5,6 +5,6 @@ SELECT r.booking_id, r.check_out::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL
        r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment
 FROM guestly.reservations r
 WHERE (r.check_out, r.booking_id) > ($1::date, $2) AND r.verified AND r.reservation_id NOT LIKE 'test-%'
-  AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = r.booking_id)
+  AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = r.booking_id OFFSET 0)
   AND NOT EXISTS (SELECT FROM guestly.changes c WHERE c.booking_id = r.booking_id)
 ORDER BY r.check_out, r.booking_id LIMIT $3

@@ -5,7 +5,7 @@ WITH known AS (
 )
 INSERT INTO guestly.old_bookings (booking_id)
 SELECT o.id FROM unnest($2::text[]) AS o (id)
-WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = o.id)
-  AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = o.id)
-  AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = o.id)
+WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = o.id OFFSET 0)
+  AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = o.id OFFSET 0)
+  AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = o.id OFFSET 0)
 ON CONFLICT (booking_id) DO NOTHING

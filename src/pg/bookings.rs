@@ -120,14 +120,18 @@ impl Bookings {
     }
 
     /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
-    /// how the queue stands. `calling` are the calls that are in flight.
+    /// how the queue stands. `calling` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by key: the plan
+    /// is made while our tables are empty, and kept while the queue grows to a hundred thousand.
     pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
             .iter()
             .map(|ours| {
-                format!(" AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id = {}::text)", self.key())
+                format!(
+                    " AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id = {}::text OFFSET 0)",
+                    self.key()
+                )
             })
             .collect();
         let sql = format!(
