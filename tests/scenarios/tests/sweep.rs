@@ -253,3 +253,17 @@ fn the_sweep_goes_on_when_the_table_gets_another_owner() {
     site.assert_once_each(&ids);
     assert!(!site.log().contains("cannot work"), "{}", site.log());
 }
+
+#[test]
+fn a_queue_that_grew_long_since_the_probe_was_planned_does_not_hold_it_up() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "200ms"));
+    let looks = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes WHERE indexrelname LIKE '%guestly_open%'";
+    let two_more = |what: &str| {
+        let before: i64 = site.query_one(looks);
+        site.wait_for(what, SOON, &format!("SELECT n >= {before} + 2, n::text FROM ({looks}) s (n)"));
+    };
+    two_more("the probe to be planned while the queue is empty");
+    site.sql("SELECT guestly_pause('maintenance')");
+    let _waiting = site.paid_bookings(15_000);
+    two_more("the probe to come to its end with a long queue");
+}
