@@ -257,7 +257,8 @@ fn the_sweep_goes_on_when_the_table_gets_another_owner() {
 #[test]
 fn a_queue_that_grew_long_since_the_probe_was_planned_does_not_hold_it_up() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "200ms"));
-    let looks = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes WHERE indexrelname LIKE '%guestly_open%'";
+    let looks =
+        "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes WHERE indexrelname LIKE '%guestly_open%'";
     let two_more = |what: &str| {
         let before: i64 = site.query_one(looks);
         site.wait_for(what, SOON, &format!("SELECT n >= {before} + 2, n::text FROM ({looks}) s (n)"));

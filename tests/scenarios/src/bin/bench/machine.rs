@@ -18,7 +18,8 @@ pub fn describe() -> String {
          Load average at the end: {}. The servers are durable (fsync on), everything else as PostgreSQL has it.",
         model.map_or("unknown", |(_, name)| name.trim()),
         kilobytes.unwrap_or_default() / 1024.0 / 1024.0,
-        read("/proc/sys/kernel/osrelease").trim(),
+        // What follows the number names the machine's maker.
+        read("/proc/sys/kernel/osrelease").split('-').next().unwrap_or_default().trim(),
         postgres(),
         load.split(' ').take(2).collect::<Vec<_>>().join(" and "),
     )
