@@ -253,25 +253,3 @@ fn the_sweep_goes_on_when_the_table_gets_another_owner() {
     site.assert_once_each(&ids);
     assert!(!site.log().contains("cannot work"), "{}", site.log());
 }
-
-#[test]
-fn a_queue_that_grew_long_since_the_probe_was_planned_does_not_hold_it_up() {
-    let site = Site::open_with(|options| {
-        options
-            .setting("guestly_sync.poll_interval", "200ms")
-            .setting("shared_preload_libraries", "pg_stat_statements,guestly_sync")
-            .setting("pg_stat_statements.track", "all")
-    });
-    site.sql("CREATE EXTENSION pg_stat_statements");
-    // Counted when it has come to its end. One that took long is followed by a pause many times as long.
-    let two_more = |what: &str| {
-        site.sql("SELECT pg_stat_statements_reset()");
-        let ended = "SELECT coalesce(sum(calls), 0) >= 2, coalesce(sum(calls), 0)::text FROM pg_stat_statements \
-                     WHERE query LIKE '%guestly_sync_status IS DISTINCT FROM%guestly.withdrawn%UNION ALL%'";
-        site.wait_for(what, SOON, ended);
-    };
-    two_more("the probe, planned while the queue is empty");
-    site.sql("SELECT guestly_pause('maintenance')");
-    let _waiting = site.paid_bookings(8_000);
-    two_more("the probe to come to its end twice with a long queue");
-}
