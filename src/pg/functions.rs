@@ -19,7 +19,7 @@ mod guestly {
     use crate::domain::redact::clean;
     use crate::pg::bookings::Bookings;
     use crate::pg::report::{raise, raise_problem, raise_sql};
-    use crate::pg::{claim, secrets, session, settings, sys, trigger, wake, worker};
+    use crate::pg::{claim, queue, secrets, session, settings, sys, trigger, wake, worker};
 
     /// What the worker may need beside its calls: the end of its turn, and the write of its answer.
     const MARGIN: Duration = Duration::from_secs(5);
@@ -252,6 +252,6 @@ mod guestly {
         'static,
         (name!(system_identifier, String), name!(database_oid, pg_sys::Oid), name!(environment, String)),
     > {
-        TableIterator::once((sys::system_identifier().to_string(), sys::my_database(), settings::environment()))
+        TableIterator::once(queue::installation())
     }
 }

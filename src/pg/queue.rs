@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
 
 use super::bookings::Probed;
 use super::session::Result;
@@ -32,10 +33,15 @@ pub fn time(seconds: f64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros((seconds * 1e6).round() as i64).unwrap_or_default()
 }
 
+/// This server, database and environment, as `guestly.installations` names them.
+pub fn installation() -> (String, pg_sys::Oid, String) {
+    (sys::system_identifier().to_string(), sys::my_database(), settings::environment())
+}
+
 /// Reads the switches.
 pub fn gate() -> Result<Gate> {
-    let here: [DatumWithOid; 3] =
-        [sys::system_identifier().to_string().into(), sys::my_database().into(), settings::environment().into()];
+    let (server, database, environment) = installation();
+    let here: [DatumWithOid; 3] = [server.into(), database.into(), environment.into()];
     let gate = statement::row(include_str!("../../sql/queries/gate.sql"), &here, |row| {
         Ok(Gate { paused: row.get(1)?.unwrap_or(true), armed: row.get(2)?.unwrap_or(false), version: row.get(3)? })
     })?;

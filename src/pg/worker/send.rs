@@ -82,8 +82,10 @@ impl Worker {
     pub(super) fn send_claimed(&mut self) {
         let (now, wall) = (self.now(), Utc::now());
         if let Go::Send(calls) = self.go(now, wall) {
-            let calls = self.prefetched.len().min(calls as usize);
-            self.prefetched.drain(..calls).collect::<Vec<_>>().into_iter().for_each(|job| self.submit(job, now));
+            for _ in 0..calls {
+                let Some(job) = self.prefetched.pop_front() else { break };
+                self.submit(job, now);
+            }
         }
         // A place is free and yet these may not go: the lane has closed, and nobody knows for how long.
         if !self.prefetched.is_empty() && self.in_flight() < self.settings.concurrency {
