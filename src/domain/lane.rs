@@ -177,9 +177,9 @@ impl Lane {
         self.health(outcome, moment);
     }
 
-    /// What the quota headers of an answer say; others share the account.
-    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, now: Duration) {
-        self.quota.observe(headers, in_flight, now);
+    /// What the quota headers of an answer say that took `elapsed`; others share the account.
+    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
+        self.quota.observe(headers, in_flight, elapsed, now);
     }
 
     /// New credentials or a new address: what was refused before may be accepted now.

@@ -225,7 +225,7 @@ fn jitter_only_adds_to_the_floor() {
 fn others_share_the_account() {
     let mut lane = ready();
     let second = Window { limit: Some(10), remaining: Some(3) };
-    lane.observe(&QuotaHeaders { second, ..QuotaHeaders::default() }, 1, s(0));
+    lane.observe(&QuotaHeaders { second, ..QuotaHeaders::default() }, 1, s(0), s(0));
     assert_eq!(lane.go(s(0), wall(0), 0, 99), Go::Send(2), "what remains, less the call in flight");
 }
 

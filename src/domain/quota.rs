@@ -94,15 +94,16 @@ impl Quota {
         Some(self.held.map_or(due, |until| due.max(until)).saturating_sub(now))
     }
 
-    /// Learns from an answer's headers, since others use the account too. What we may still use is lowered
-    /// to our share of what the API says remains, less the `in_flight` calls that it may not have counted
-    /// yet; it is never raised. A limit below the configured one counts until the API names another; a
-    /// limit of 0 is ignored, and so is every header of a window that is configured as unlimited.
-    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, now: Duration) {
+    /// Learns from the headers of an answer that took `elapsed`, since others use the account too. What we may still use is
+    /// lowered to our share of what the API says remains; it is never raised. Where our own calls do not explain what it
+    /// says, others have called, and none of the `in_flight` calls is taken as counted. A limit below the configured one
+    /// counts until the API names another; a limit of 0 is ignored, and so is every header of a window that is configured
+    /// as unlimited.
+    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
         self.advance(now);
         let seen = [headers.second, headers.minute, headers.hour];
         for (bucket, window) in self.buckets.iter_mut().zip(seen) {
-            bucket.observe(window, in_flight);
+            bucket.observe(window, in_flight, elapsed);
         }
     }
 

@@ -4,6 +4,8 @@ use super::*;
 use crate::domain::outcome::Window;
 
 const START: Duration = Duration::from_secs(100);
+/// What an answer took.
+const NO_TIME: Duration = Duration::ZERO;
 
 fn after(millis: u64) -> Duration {
     START + Duration::from_millis(millis)
@@ -53,8 +55,8 @@ fn the_tightest_window_decides() {
 fn zero_means_no_limit() {
     let mut quota = Quota::new(limits(0, 0, 0, 70), START);
     quota.take(u32::MAX, START);
-    quota.observe(&remaining(0), u32::MAX, START);
-    quota.observe(&limit(1), 0, START);
+    quota.observe(&remaining(0), u32::MAX, NO_TIME, START);
+    quota.observe(&limit(1), 0, NO_TIME, START);
     assert_eq!(quota.permits(START), u32::MAX);
     assert_eq!(quota.next_permit(START), None);
     assert_eq!(quota.levels(START), [f64::INFINITY; 3]);
@@ -80,7 +82,9 @@ fn the_largest_numbers_do_not_overflow() {
     assert_eq!(quota.permits(Duration::ZERO), 0);
     let levels = quota.levels(Duration::MAX);
     assert_eq!(levels, [f64::from(u32::MAX); 3]);
-    quota.observe(&remaining(u32::MAX), u32::MAX, Duration::MAX);
+    for number in [u32::MAX, 0] {
+        quota.observe(&remaining(number), u32::MAX, Duration::MAX, Duration::MAX);
+    }
     quota.restore(levels, Duration::MAX, Duration::MAX);
     assert_eq!(quota.permits(Duration::MAX), 0);
     quota.hold(Duration::MAX);
@@ -110,28 +114,43 @@ fn time_that_goes_back_gives_nothing() {
 #[test]
 fn headers_lower_the_level_to_our_share_of_what_remains() {
     let mut quota = Quota::new(limits(15, 120, 5_000, 70), START);
-    quota.observe(&remaining(5), 0, START);
-    assert_eq!(quota.levels(START), [3.0; 3]);
-    quota.observe(&remaining(4), 1, START);
-    assert_eq!(quota.levels(START), [1.0; 3], "2 of 4, one of them under way");
-    quota.observe(&remaining(1_000), 0, START);
-    assert_eq!(quota.levels(START), [1.0; 3], "never raised");
-    quota.observe(&remaining(1), u32::MAX, START);
+    quota.observe(&remaining(5), 0, NO_TIME, START);
+    assert_eq!(quota.levels(START), [3.5; 3]);
+    quota.observe(&remaining(3), 1, NO_TIME, START);
+    assert_eq!(quota.permits(START), 1, "2.1 of 3, one of them under way");
+    quota.observe(&remaining(1_000), 0, NO_TIME, START);
+    assert_eq!(quota.permits(START), 1, "never raised");
+    quota.observe(&remaining(0), u32::MAX, NO_TIME, START);
     assert_eq!(quota.permits(START), 0);
-    quota.observe(&QuotaHeaders::default(), 15, START);
+    quota.observe(&QuotaHeaders::default(), 15, NO_TIME, START);
     assert_eq!(quota.permits(after(60_000)), 10, "no headers, nothing learnt");
+}
+
+#[test]
+fn calls_under_way_cost_nothing_twice_where_nobody_else_has_called() {
+    let mut quota = Quota::new(limits(0, 120, 0, 100), START);
+    quota.take(20, START);
+    // All 20 are counted by now, and 19 of their answers are still to come.
+    quota.observe(&remaining(100), 19, NO_TIME, START);
+    assert_eq!(quota.permits(START), 100);
+    // The API counted a second ago, and 2 calls came back to us since; it names whole calls.
+    quota.observe(&remaining(97), 19, Duration::from_secs(1), START);
+    assert_eq!(quota.permits(START), 97);
+    // One less, and somebody else was there.
+    quota.observe(&remaining(93), 19, Duration::from_secs(1), START);
+    assert_eq!(quota.permits(START), 74);
 }
 
 #[test]
 fn a_lower_limit_counts_until_the_api_names_another() {
     let mut quota = Quota::new(limits(10, 0, 0, 100), START);
-    quota.observe(&limit(4), 0, START);
+    quota.observe(&limit(4), 0, NO_TIME, START);
     assert_eq!(quota.permits(START), 4);
-    quota.observe(&remaining(9), 0, START);
+    quota.observe(&remaining(9), 0, NO_TIME, START);
     assert_eq!(quota.permits(after(9_000)), 4, "not named again: still true");
-    quota.observe(&limit(0), 0, after(9_000));
+    quota.observe(&limit(0), 0, NO_TIME, after(9_000));
     assert_eq!(quota.permits(after(9_000)), 4, "0 is no limit one could keep");
-    quota.observe(&limit(500), 0, after(9_000));
+    quota.observe(&limit(500), 0, NO_TIME, after(9_000));
     assert_eq!(quota.permits(after(9_000)), 4, "room to refill, no gift");
     assert_eq!(quota.permits(after(19_000)), 10, "never above the settings");
 }

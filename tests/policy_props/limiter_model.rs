@@ -21,6 +21,7 @@ pub enum Step {
     /// An answer with the API's true headers.
     Observe {
         in_flight: u32,
+        elapsed: u64,
     },
     /// An answer with any headers.
     Rubbish {
@@ -49,7 +50,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (pause(), prop_oneof![0_u32..4, Just(u32::MAX)]).prop_map(|(pause, wanted)| Step::Call { pause, wanted }),
         6 => Just(Step::Greedy),
-        2 => (0_u32..4).prop_map(|in_flight| Step::Observe { in_flight }),
+        2 => (0_u32..4, pause()).prop_map(|(in_flight, elapsed)| Step::Observe { in_flight, elapsed }),
         1 => any::<(u32, u32)>().prop_map(|(limit, remaining)| Step::Rubbish { limit, remaining }),
         1 => pause().prop_map(|length| Step::Hold { length }),
         1 => pause().prop_map(|away| Step::Restart { away }),
@@ -126,12 +127,12 @@ impl Run {
                 self.call(wanted, self.now());
             }
             Step::Greedy => self.greedy()?,
-            Step::Observe { in_flight } => {
+            Step::Observe { in_flight, elapsed } => {
                 let headers = api.headers(u128::from(self.time));
-                self.learn(&headers, in_flight)?;
+                self.learn(&headers, in_flight, elapsed)?;
             }
             Step::Rubbish { limit, remaining } => {
-                self.learn(&every_window(Some(limit), Some(remaining)), 0)?;
+                self.learn(&every_window(Some(limit), Some(remaining)), 0, 0)?;
             }
             Step::Hold { length } => {
                 let until = self.now() + Duration::from_nanos(length);
@@ -163,10 +164,10 @@ impl Run {
         self.quota.set_limits(self.limits, now);
     }
 
-    pub fn learn(&mut self, headers: &QuotaHeaders, in_flight: u32) -> Result<(), TestCaseError> {
+    pub fn learn(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: u64) -> Result<(), TestCaseError> {
         let now = self.now();
         let before = self.quota.levels(now);
-        self.quota.observe(headers, in_flight, now);
+        self.quota.observe(headers, in_flight, Duration::from_nanos(elapsed), now);
         let after = self.quota.levels(now);
         prop_assert!((0..3).all(|i| after[i] <= before[i]), "an answer raised a level");
         Ok(())

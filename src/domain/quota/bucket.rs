@@ -78,17 +78,19 @@ impl Bucket {
     }
 
     /// See `Quota::observe`.
-    pub(super) fn observe(&mut self, window: Window, in_flight: u32) {
+    pub(super) fn observe(&mut self, window: Window, in_flight: u32, elapsed: Duration) {
         if self.limit == 0 {
             return;
         }
         self.seen = window.limit.filter(|&limit| limit > 0).or(self.seen);
         self.advance(Duration::ZERO);
-        if let Some(remaining) = window.remaining {
-            let ours = u128::from(remaining) * u128::from(self.share) / 100;
-            let left = ours.saturating_sub(u128::from(in_flight));
-            self.level = self.level.min(left * self.call());
-        }
+        let (Some(remaining), Some(rate)) = (window.remaining, self.rate()) else { return };
+        let left = u128::from(remaining) * u128::from(self.share) * self.window;
+        // The API names whole calls, and of the time when it counted.
+        let behind = self.call().saturating_add(elapsed.as_nanos().saturating_mul(rate));
+        let others = self.level > left.saturating_add(behind);
+        let uncounted = if others { u128::from(in_flight) * self.call() } else { 0 };
+        self.level = self.level.min(left.saturating_sub(uncounted));
     }
 
     /// Calls left, with fractions; infinite if unlimited.

@@ -86,7 +86,7 @@ impl Worker {
         };
         if let Reply::Answer(answer) = &done.reply {
             let others = self.in_flight();
-            self.lane.observe(&answer.quota, others, now);
+            self.lane.observe(&answer.quota, others, done.elapsed, now);
         }
         match done.tag {
             Tag::Token { requested, mark } => {
