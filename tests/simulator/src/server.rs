@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// How often a held call looks whether it may go on.
 const LOOK_MS: u64 = 5;
 
+/// A socket's timeout ends up to two of the kernel's ticks late, which would be part of every latency; a sleep does not.
+const TICKS: Duration = Duration::from_millis(10);
+
 /// What all threads share.
 pub(crate) struct Shared {
     pub clock: Arc<Clock>,
@@ -214,7 +217,11 @@ fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
         if left.is_zero() {
             return None;
         }
-        let _ = connection.stream.set_read_timeout(Some(left));
+        if left <= TICKS {
+            pause(left, shared);
+            return is_gone(connection).then_some(Duration::ZERO);
+        }
+        let _ = connection.stream.set_read_timeout(Some(left - TICKS));
         let peeked = if connection.has_more() { Ok(1) } else { connection.stream.peek(&mut [0_u8; 1]) };
         match peeked {
             Ok(0) => return Some(end.saturating_duration_since(Instant::now())),
@@ -223,6 +230,20 @@ fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
             Err(_) => return Some(end.saturating_duration_since(Instant::now())),
         }
     }
+}
+
+/// The client has closed or reset its connection.
+fn is_gone(connection: &Connection) -> bool {
+    let stream = &connection.stream;
+    if connection.has_more() || stream.set_nonblocking(true).is_err() {
+        return false;
+    }
+    let gone = match stream.peek(&mut [0_u8; 1]) {
+        Ok(read) => read == 0,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+    };
+    let _ = stream.set_nonblocking(false);
+    gone
 }
 
 /// Sleeps, but not beyond the end of the simulator.
