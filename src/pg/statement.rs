@@ -24,9 +24,11 @@ pub type Tuple<'conn> = SpiHeapTupleData<'conn>;
 
 /// Runs a kept statement and turns each row into an owned value.
 pub fn rows<T>(sql: &str, args: &[DatumWithOid], mut each: impl FnMut(&Tuple) -> Result<T>) -> Result<Vec<T>> {
-    Spi::connect_mut(|client| {
+    Spi::connect(|client| {
         let plan = prepare(client, sql, args)?;
-        collect(client.update(&*plan, None, args)?, &mut each)
+        // May change data, since it was prepared so. By `update` pgrx would number each transaction before it is known to
+        // change any, and the commit of a mere look would wait for the disk.
+        collect(client.select(&*plan, None, args)?, &mut each)
     })
 }
 
