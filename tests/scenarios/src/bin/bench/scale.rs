@@ -12,6 +12,9 @@ const NAME: &str = "scale";
 const CLAIMS: &str = "SELECT sum(total_exec_time) / sum(calls) FROM pg_stat_statements \
                       WHERE query LIKE '%ready AS%FROM guestly.queue%SKIP LOCKED%'";
 
+/// What the host's table takes for itself, without the extension: part of each booking's time in a drain.
+const UPDATE: &str = "its five columns written by plain SQL, a row";
+
 /// What one table size gave.
 #[derive(Default)]
 struct Found {
@@ -31,19 +34,25 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
     scene::stock(&site, 1_000);
     let small = rounds(plan, &site, &mut client, few, few);
     let filled = rounds(plan, &site, &mut client, drained, drained);
+    let narrow_update = updates(plan, &site, &mut client);
     scene::stock(&site, plan.size(1_000_000, 5_000));
     let wide = rounds(plan, &site, &mut client, few, few);
     let huge = rounds(plan, &site, &mut client, many, drained);
+    let wide_update = updates(plan, &site, &mut client);
     site.sql("SELECT guestly_resume()");
     if plan.smoke {
         scene::check(&site);
     }
     let base = median(&filled.rates);
+    let update = |bookings: &str, times| Row::new(NAME, &format!("{bookings} bookings: {UPDATE}"), "µs", times);
+    let narrow = update("few thousand", narrow_update);
     let size = |bookings: &str, queued: u32| format!("{bookings} bookings, {queued} queued");
     let large = plan.size("1,000,000", "5,000");
     let claim = |case: String, found: &Found| Row::new(NAME, &format!("{case}: a claim"), "ms", found.claims.clone());
     let rate = |case: String, found: &Found| Row::new(NAME, &format!("{case}: drain"), "/s", found.rates.clone());
     vec![
+        update(large, wide_update).limit("small case", narrow.median()),
+        narrow,
         claim(size("1,000", few), &small),
         claim(size(large, few), &wide).limit("small case", median(&small.claims)),
         claim(size(large, many), &huge).limit("small case", median(&small.claims)),
@@ -75,4 +84,26 @@ fn rounds(plan: &Plan, site: &Site, client: &mut Client, queued: u32, drained: u
         found.claims.push(site.query_one(CLAIMS));
     }
     found
+}
+
+/// Microseconds of a row whose five columns are written by plain SQL, its place in the table as random as an arrival is.
+fn updates(plan: &Plan, site: &Site, client: &mut Client) -> Vec<f64> {
+    let count = plan.size(2_000, 100);
+    let write = "DO $$ DECLARE one uuid; BEGIN FOR one IN SELECT id FROM chosen LOOP \
+                 UPDATE bookings SET guestly_sync_status = 'synced', guestly_reservation_id = one::text, \
+                 guestly_sync_error = NULL, guestly_synced_at = clock_timestamp(), guestly_sync_attempts = 1 WHERE id = one; \
+                 END LOOP; END $$";
+    let time = |client: &mut Client| -> Result<f64, postgres::Error> {
+        let mut change = client.transaction()?;
+        change.batch_execute(&format!(
+            "CREATE TEMP TABLE chosen ON COMMIT DROP AS SELECT id FROM bookings ORDER BY random() LIMIT {count}"
+        ))?;
+        site.sql("CHECKPOINT");
+        let began = micros();
+        change.batch_execute(write)?;
+        let took = micros() - began;
+        change.rollback()?;
+        Ok(took / f64::from(count))
+    };
+    (0..plan.rounds()).map(|_| time(client).unwrap_or_else(|error| panic!("{error}"))).collect()
 }
