@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
-/// Sets a GUC until the enclosing [`GucLevel`] ends.
+/// Sets a GUC until the enclosing [`GucLevel`] or subtransaction ends.
 pub fn set_locally(name: &CStr, value: &str) {
     set_option(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
 }
