@@ -177,7 +177,8 @@ impl Lane {
         self.health(outcome, moment);
     }
 
-    /// What the quota headers of an answer say that took `elapsed`; others share the account.
+    /// Learns from the quota headers of an answer to a call that began `elapsed` ago, while `in_flight` others are on their
+    /// way; see [`Quota::observe`].
     pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
         self.quota.observe(headers, in_flight, elapsed, now);
     }

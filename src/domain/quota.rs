@@ -55,6 +55,8 @@ pub struct Quota {
     buckets: [Bucket; 3],
     latest: Duration,
     held: Option<Duration>,
+    /// The API has refused a call: until none is in flight, our count is not to be trusted.
+    wary: bool,
 }
 
 impl Quota {
@@ -62,7 +64,7 @@ impl Quota {
     pub fn new(limits: Limits, now: Duration) -> Self {
         let mut buckets = WINDOWS.map(Bucket::new);
         configure(&mut buckets, limits);
-        Self { buckets, latest: now, held: None }
+        Self { buckets, latest: now, held: None, wary: false }
     }
 
     /// How many calls may start now: 0 while held, `u32::MAX` where nothing is limited.
@@ -94,16 +96,19 @@ impl Quota {
         Some(self.held.map_or(due, |until| due.max(until)).saturating_sub(now))
     }
 
-    /// Learns from the headers of an answer that took `elapsed`, since others use the account too. What we may still use is
-    /// lowered to our share of what the API says remains; it is never raised. Where our own calls do not explain what it
-    /// says, others have called, and none of the `in_flight` calls is taken as counted. A limit below the configured one
-    /// counts until the API names another; a limit of 0 is ignored, and so is every header of a window that is configured
-    /// as unlimited.
+    /// Learns from the headers of an answer to a call that began `elapsed` ago, since others use the account too. What we
+    /// may still use is lowered to our share of what the API says remains, and never raised. Calls in flight were taken off
+    /// when they started and are not taken off again, unless our own calls do not explain what remains (others have called),
+    /// the API names a lower limit than before, or it has asked us to wait: then all `in_flight` calls are taken off, as if
+    /// it had counted none. Of others' calls, about as many as we have in flight, and as come back in `elapsed`, stay
+    /// unseen until fewer are in flight. A limit below the configured one counts until the API names another; a limit of 0
+    /// is ignored, and so is every header of a window that is configured as unlimited.
     pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
         self.advance(now);
+        self.wary &= in_flight > 0;
         let seen = [headers.second, headers.minute, headers.hour];
         for (bucket, window) in self.buckets.iter_mut().zip(seen) {
-            bucket.observe(window, in_flight, elapsed);
+            bucket.observe(window, in_flight, elapsed, self.wary);
         }
     }
 
@@ -111,6 +116,7 @@ impl Quota {
     pub fn hold(&mut self, until: Duration) {
         if until > self.latest {
             self.held = Some(self.held.map_or(until, |held| held.max(until)));
+            self.wary = true;
         }
     }
 

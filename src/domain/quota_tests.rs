@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::outcome::Window;
 
 const START: Duration = Duration::from_secs(100);
-/// What an answer took.
+/// Of an answer that came at once: nothing was refilled meanwhile.
 const NO_TIME: Duration = Duration::ZERO;
 
 fn after(millis: u64) -> Duration {
@@ -127,18 +127,41 @@ fn headers_lower_the_level_to_our_share_of_what_remains() {
 }
 
 #[test]
-fn calls_under_way_cost_nothing_twice_where_nobody_else_has_called() {
+fn calls_in_flight_are_not_taken_off_twice_while_nobody_else_calls() {
     let mut quota = Quota::new(limits(0, 120, 0, 100), START);
     quota.take(20, START);
     // All 20 are counted by now, and 19 of their answers are still to come.
     quota.observe(&remaining(100), 19, NO_TIME, START);
     assert_eq!(quota.permits(START), 100);
-    // The API counted a second ago, and 2 calls came back to us since; it names whole calls.
+    // It counted a second ago; 2 calls were refilled since, and it names whole calls: 100 is explained.
     quota.observe(&remaining(97), 19, Duration::from_secs(1), START);
     assert_eq!(quota.permits(START), 97);
-    // One less, and somebody else was there.
+    // 94 would explain the 97 that are left, 93 does not: somebody else has called.
     quota.observe(&remaining(93), 19, Duration::from_secs(1), START);
     assert_eq!(quota.permits(START), 74);
+}
+
+#[test]
+fn a_lower_limit_or_a_refusal_takes_off_what_may_not_be_counted() {
+    let named = |limit, remaining| {
+        let minute = Window { limit: Some(limit), remaining: Some(remaining) };
+        QuotaHeaders { minute, ..QuotaHeaders::default() }
+    };
+    let mut quota = Quota::new(limits(0, 120, 0, 100), START);
+    quota.take(15, START);
+    // Half of what was configured: of the 105 left, 59 would be explained by anything.
+    quota.observe(&named(60, 59), 14, NO_TIME, START);
+    assert_eq!(quota.permits(START), 45);
+    let mut quota = Quota::new(limits(0, 120, 0, 100), START);
+    quota.take(15, START);
+    quota.hold(after(1_000));
+    quota.observe(&named(120, 119), 14, NO_TIME, after(1_000));
+    assert_eq!(quota.permits(after(1_000)), 105, "refused though it had counted none of the 14");
+    quota.observe(&named(120, 100), 5, NO_TIME, after(1_000));
+    assert_eq!(quota.permits(after(1_000)), 95, "and as long as some are in flight");
+    quota.observe(&named(120, 95), 0, NO_TIME, after(1_000));
+    quota.observe(&named(120, 95), 5, NO_TIME, after(1_000));
+    assert_eq!(quota.permits(after(1_000)), 95, "once none is, our count is right again");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Done<T> {
     pub reply: Reply,
     /// When a thread took the job, by the wall clock.
     pub started_at: DateTime<Utc>,
+    /// The same, by the monotonic clock.
+    pub started: Instant,
     /// From then to its end; zero for a job that was never started.
     pub elapsed: Duration,
 }
@@ -152,6 +154,7 @@ impl<T: Send + 'static> Pool<T> {
             tag: job.tag,
             reply: Reply::NotSent { reason: "stopped before sending".to_owned() },
             started_at: Utc::now(),
+            started: Instant::now(),
             elapsed: Duration::ZERO,
         }));
         all

@@ -78,18 +78,21 @@ impl Bucket {
     }
 
     /// See `Quota::observe`.
-    pub(super) fn observe(&mut self, window: Window, in_flight: u32, elapsed: Duration) {
+    pub(super) fn observe(&mut self, window: Window, in_flight: u32, elapsed: Duration, wary: bool) {
         if self.limit == 0 {
             return;
         }
+        let before = self.rate();
         self.seen = window.limit.filter(|&limit| limit > 0).or(self.seen);
+        // Cut to the lower limit, the level no longer tells what was taken.
+        let lowered = self.rate() < before;
         self.advance(Duration::ZERO);
-        let (Some(remaining), Some(rate)) = (window.remaining, self.rate()) else { return };
+        let Some(remaining) = window.remaining else { return };
         let left = u128::from(remaining) * u128::from(self.share) * self.window;
-        // The API names whole calls, and of the time when it counted.
-        let behind = self.call().saturating_add(elapsed.as_nanos().saturating_mul(rate));
-        let others = self.level > left.saturating_add(behind);
-        let uncounted = if others { u128::from(in_flight) * self.call() } else { 0 };
+        // The most that we could have if nobody else had called: the API names whole calls, as they were up to `elapsed` ago.
+        let explained = self.refilled(left, elapsed).saturating_add(self.call());
+        let others_called = self.level > explained;
+        let uncounted = if others_called || lowered || wary { u128::from(in_flight) * self.call() } else { 0 };
         self.level = self.level.min(left.saturating_sub(uncounted));
     }
 

@@ -98,7 +98,8 @@ pub(super) struct Running<T> {
 
 impl<T> Running<T> {
     pub(super) fn done(self, reply: Reply) -> Done<T> {
-        Done { tag: self.tag, reply, started_at: self.started_at, elapsed: self.started.elapsed() }
+        let Self { tag, started_at, started, .. } = self;
+        Done { tag, reply, started_at, started, elapsed: started.elapsed() }
     }
 }
 

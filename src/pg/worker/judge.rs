@@ -79,14 +79,14 @@ impl Worker {
         let trace = self.trace(&done);
         let instant = lane::Instant {
             now,
-            started: now.saturating_sub(done.elapsed),
+            started: now.saturating_sub(done.started.elapsed()),
             wall,
             jitter: jitter(),
             token_call: operation == Operation::Token,
         };
         if let Reply::Answer(answer) = &done.reply {
-            let others = self.in_flight();
-            self.lane.observe(&answer.quota, others, done.elapsed, now);
+            let in_flight = self.in_flight();
+            self.lane.observe(&answer.quota, in_flight, done.started.elapsed(), now);
         }
         match done.tag {
             Tag::Token { requested, mark } => {
