@@ -66,7 +66,7 @@ impl Worker {
                 Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } | Outcome::Unknown { sentence },
             ) => ("fail", sentence.clone()),
             Some(_) => ("fail", "an answer of another kind of call".to_owned()),
-            None => ("fail", self.why_not()),
+            None => self.why_not(),
         };
         self.reply(question, status, &words);
     }
@@ -77,17 +77,15 @@ impl Worker {
         wake::answered(question);
     }
 
-    fn why_not(&self) -> String {
+    fn why_not(&self) -> (&'static str, String) {
         match (&self.lane.blocked, self.lane.breaker.is_outage()) {
             (Some(blocked), _) => {
-                format!(
-                    "{}; not tried again before {}",
-                    blocked.sentence,
-                    blocked.until.format("%Y-%m-%d %H:%M:%S UTC")
-                )
+                let until = blocked.until.format("%Y-%m-%d %H:%M:%S UTC");
+                ("fail", format!("{}; not tried again before {until}", blocked.sentence))
             }
-            (None, true) => "Guestly is out of reach; the next probe is near".to_owned(),
-            (None, false) => "the quota or the token cap does not allow a call now".to_owned(),
+            (None, true) => ("fail", "Guestly is out of reach; the next probe is near".to_owned()),
+            // In the middle of a backlog that is as it should be.
+            (None, false) => ("warn", "the quota or the token cap does not allow a call now".to_owned()),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::pg::bookings::Bookings;
 use crate::pg::record::{Change, record_all};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::Settings;
-use crate::pg::{claim, queue, report, sys, wake};
+use crate::pg::{claim, memory, queue, report, sys, wake};
 
 /// A message is repeated at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
@@ -195,7 +195,23 @@ impl Worker {
                 }
             }
         }
+        self.remember_at_the_end();
         wake::leave(false);
         sys::exit(1)
+    }
+
+    /// What the last calls used of the quota: a successor must not start from before them. Not if what the predecessor left was
+    /// not read yet.
+    fn remember_at_the_end(&mut self) {
+        if !self.rescued {
+            return;
+        }
+        let (now, wall, mark) = (self.now(), Utc::now(), self.mark());
+        let kept = session::transaction(c"guestly_sync: stopping", || {
+            memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)
+        });
+        if let Err(error) = kept {
+            warning!("guestly_sync: the use of the quota could not be written at the end: {error}");
+        }
     }
 }

@@ -114,11 +114,34 @@ fn an_hour_that_is_used_up_stays_used_up_across_restarts_and_costs_no_attempts()
     site.worker_took_a_turn();
     assert_eq!(site.sim.metrics()["requests"], 20, "a restart made new calls");
     assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
+    // In the middle of a backlog that is no fault.
+    let online =
+        "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'";
+    let said: String = site.query_one(online);
+    assert!(said.starts_with("warn: the quota") && said.contains(": Wait"), "{said}");
     site.alter_system("guestly_sync.rate_per_hour", "0");
     site.sim.knobs(json!({"per_hour": 0}));
     site.wait_all_synced(SOON);
     assert_polite(&site.sim, 4);
     site.assert_once_each(&[ids, more].concat());
+}
+
+#[test]
+fn calls_that_are_cut_by_a_stop_are_not_forgotten() {
+    let site = Site::open_on(limited([0, 0, 60]), |options| rates(options, [0, 0, 60], 100));
+    site.sim.hold("create", "before");
+    let ids = site.paid_bookings(4);
+    site.sim.wait_for_calls("create", 4, SOON);
+    site.stop(StopMode::Fast);
+    site.sim.release();
+    site.start_again();
+    site.wait_all_synced(SOON);
+    let (left, calls): (f64, _) =
+        (site.query_one("SELECT quota_hour FROM guestly.status"), site.sim.metrics()["requests"].as_f64().unwrap());
+    // One comes back in a minute.
+    assert!(left <= 60.0 - calls + 1.5, "{left} of 60 are left after {calls} calls");
+    assert_polite(&site.sim, 4);
+    site.assert_once_each(&ids);
 }
 
 #[test]
