@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 /// How often a held call looks whether it may go on.
 const LOOK_MS: u64 = 5;
 
-/// A socket's timeout ends up to two of the kernel's ticks late, which would be part of every latency; a sleep does not.
-const TICKS: Duration = Duration::from_millis(10);
+/// The end of a wait is slept: a socket's timeout comes up to two of the kernel's ticks late (8 ms at 250 Hz), a sleep does
+/// not, and the latency should be what was asked for.
+const SLEPT_AT_THE_END: Duration = Duration::from_millis(10);
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -217,17 +218,17 @@ fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
         if left.is_zero() {
             return None;
         }
-        if left <= TICKS {
+        if left <= SLEPT_AT_THE_END {
             pause(left, shared);
             return is_gone(connection).then_some(Duration::ZERO);
         }
-        let _ = connection.stream.set_read_timeout(Some(left - TICKS));
+        let _ = connection.stream.set_read_timeout(Some(left - SLEPT_AT_THE_END));
         let peeked = if connection.has_more() { Ok(1) } else { connection.stream.peek(&mut [0_u8; 1]) };
-        match peeked {
-            Ok(0) => return Some(end.saturating_duration_since(Instant::now())),
-            Ok(_) => pause(left, shared),
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
-            Err(_) => return Some(end.saturating_duration_since(Instant::now())),
+        if means_gone(&peeked) {
+            return Some(end.saturating_duration_since(Instant::now()));
+        }
+        if peeked.is_ok() {
+            pause(left, shared);
         }
     }
 }
@@ -238,12 +239,16 @@ fn is_gone(connection: &Connection) -> bool {
     if connection.has_more() || stream.set_nonblocking(true).is_err() {
         return false;
     }
-    let gone = match stream.peek(&mut [0_u8; 1]) {
-        Ok(read) => read == 0,
-        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-    };
+    let peeked = stream.peek(&mut [0_u8; 1]);
     let _ = stream.set_nonblocking(false);
-    gone
+    means_gone(&peeked)
+}
+
+fn means_gone(peeked: &std::io::Result<usize>) -> bool {
+    match peeked {
+        Ok(read) => *read == 0,
+        Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted),
+    }
 }
 
 /// Sleeps, but not beyond the end of the simulator.

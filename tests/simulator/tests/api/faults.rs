@@ -148,19 +148,21 @@ fn held_calls_wait_on_either_side_of_the_commit_until_they_are_released() {
 
 #[test]
 fn a_client_that_leaves_is_seen() {
-    let world = World::new(json!({}));
-    create_fault(&world, json!({"kind": "hold", "when": "before"}));
-    let body = booking("GS-1").to_string();
-    let head =
-        format!("POST /v1/reservations-v3 HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", world.headers(), body.len());
-    let mut stream = std::net::TcpStream::connect(world.sim.url().trim_start_matches("http://")).unwrap();
-    std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).unwrap();
-    drop(stream);
-    let fate = || world.admin("GET", "ledger?operation=create", &Value::Null)["rows"][0]["fate"].clone();
-    until(|| fate() == "client_gone");
-    assert!(world.state().is_empty(), "it is held");
-    world.release();
-    until(|| world.state().len() == 1);
+    for leaves in [json!({"kind": "hold", "when": "before"}), json!({"kind": "latency", "ms": 1500})] {
+        let world = World::new(json!({}));
+        create_fault(&world, leaves);
+        let body = booking("GS-1").to_string();
+        let head =
+            format!("POST /v1/reservations-v3 HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", world.headers(), body.len());
+        let mut stream = std::net::TcpStream::connect(world.sim.url().trim_start_matches("http://")).unwrap();
+        std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).unwrap();
+        drop(stream);
+        let fate = || world.admin("GET", "ledger?operation=create", &Value::Null)["rows"][0]["fate"].clone();
+        until(|| fate() == "client_gone");
+        assert!(world.state().is_empty(), "it is still to come");
+        world.release();
+        until(|| world.state().len() == 1);
+    }
 }
 
 #[test]
