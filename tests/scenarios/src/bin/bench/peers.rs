@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "peers";
 /// Each with its table.
@@ -97,12 +97,17 @@ impl Peer {
     fn drain(&mut self, count: u32, latency: u32) -> f64 {
         scene::stock(&self.site, count);
         self.site.sim.knobs(json!({"latency_ms": latency}));
-        let due = self.site.sim.calls("create") + u64::from(count);
+        let before = self.site.sim.calls("create");
+        let due = before + u64::from(count);
         let commit = scene::flip(&mut self.session, count);
         // The table is looked at when it may be worth it: no index helps, and looking must not slow down what is measured.
+        let began = Instant::now();
         wait_until(&format!("{count} creates"), scene::PATIENCE, || {
             self.consumer.must_run();
             let found = self.site.sim.calls("create");
+            if found < due {
+                scene::pause_before_next_look(began, (found - before) as f64, f64::from(count));
+            }
             (found >= due, format!("{found} of {due}"))
         });
         let rate = scene::rate_of(&mut self.session, SYNCED, commit, count);

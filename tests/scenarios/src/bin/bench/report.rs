@@ -8,7 +8,7 @@ use std::path::Path;
 use std::{fs, io};
 
 const HEAD: [&str; 8] =
-    ["figure", "case", "median", "smallest – largest", "limit of the same run", "ratio", "to reach", "reached"];
+    ["figure", "case", "median", "smallest – largest", "compared with", "ratio", "to reach", "reached"];
 
 /// Column of the spread, which the README leaves out.
 const SPREAD: usize = 3;

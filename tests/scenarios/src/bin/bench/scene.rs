@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const FLATS: usize = 200;
 /// Nothing here takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(900);
-/// Between two looks at how far a drain is.
+/// The longest pause between two looks at how far a drain is.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Neither side limits calls.
@@ -139,13 +139,17 @@ pub fn rate_of(client: &mut Client, known: &str, commit: Commit, count: u32) -> 
             let rows = client.query(query, &[&(commit.sent / 1e6), &i64::from(count - 1)]);
             ended = rows.ok().and_then(|rows| rows.first().map(|row| row.get::<_, f64>(0))).unwrap_or_default();
         } else {
-            // Counting takes the processor from what is measured: not again before half of the rest may be done.
-            let rest = f64::from(count) / found.max(1) as f64 - 1.0;
-            thread::sleep(began.elapsed().mul_f64(rest / 2.0).min(LONGEST_PAUSE));
+            pause_before_next_look(began, found as f64, f64::from(count));
         }
         (ended > 0.0, found.to_string())
     });
     f64::from(count) / (ended - commit.seen) * 1e6
+}
+
+/// Looking takes the processor from what is measured: at the pace since `began`, half of the rest is done by the next look.
+pub fn pause_before_next_look(began: Instant, found: f64, count: f64) {
+    let rest = count / found.max(1.0) - 1.0;
+    thread::sleep(began.elapsed().mul_f64(rest / 2.0).min(LONGEST_PAUSE));
 }
 
 fn number(client: &mut Client, query: &str, since: f64) -> i64 {
