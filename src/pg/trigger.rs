@@ -154,9 +154,9 @@ fn flush(notes: Notes) {
     }
 }
 
-/// Rights and settings end with the subtransaction around it.
 fn as_extension_owner<T>(body: impl FnOnce() -> session::Result<T>) -> session::Result<T> {
     let (user, context) = sys::current_user();
+    let level = sys::GucLevel::open();
     sys::set_locally(c"lock_timeout", &format!("{}ms", patience().as_millis()));
     // Planned once, by index: else each payment would be planned anew, which takes longer than all the rest.
     sys::set_locally(c"plan_cache_mode", "force_generic_plan");
@@ -164,6 +164,7 @@ fn as_extension_owner<T>(body: impl FnOnce() -> session::Result<T>) -> session::
     sys::set_current_user(sys::extension_owner(), context | sys::LOCAL_USER_CHANGE);
     let value = body()?;
     sys::set_current_user(user, context);
+    level.close();
     Ok(value)
 }
 

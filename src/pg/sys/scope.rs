@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
-/// Sets a GUC until the enclosing [`GucLevel`] or subtransaction ends.
+/// Sets a GUC until the enclosing [`GucLevel`] ends.
 pub fn set_locally(name: &CStr, value: &str) {
     set_option(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
 }
@@ -26,7 +26,7 @@ fn set_option(name: &CStr, value: &str, action: pg_sys::GucAction::Type) {
 }
 
 /// A nesting level of settings: whatever is set inside is undone when it is closed; an error undoes it too, with the
-/// (sub)transaction that it aborts.
+/// (sub)transaction that it aborts. The end of a subtransaction alone would keep what foreign code inside has `SET`.
 #[must_use = "closing it undoes what was set inside"]
 pub struct GucLevel(i32);
 
