@@ -26,8 +26,8 @@ pub type Tuple<'conn> = SpiHeapTupleData<'conn>;
 pub fn rows<T>(sql: &str, args: &[DatumWithOid], mut each: impl FnMut(&Tuple) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect(|client| {
         let plan = prepare(client, sql, args)?;
-        // May change data, since it was prepared so. By `update` pgrx would number each transaction before it is known to
-        // change any, and the commit of a mere look would wait for the disk.
+        // By `update` pgrx would assign a transaction id at once: a look that changes nothing would write a commit record, and
+        // wait for the disk where its reading pruned a page. `select` may change data too: the plan was prepared as mutating.
         collect(client.select(&*plan, None, args)?, &mut each)
     })
 }

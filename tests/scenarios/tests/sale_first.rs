@@ -155,6 +155,31 @@ fn a_role_without_any_right_pays_without_a_warning() {
 }
 
 #[test]
+fn a_sale_finds_its_rights_and_settings_as_they_were() {
+    let site = site();
+    let ids = host::make_bookings(&site, 2);
+    let mut sale = site.client();
+    let said = "SELECT concat_ws(' ', current_setting('lock_timeout'), current_setting('plan_cache_mode'), \
+                current_setting('enable_seqscan'), current_setting('search_path'), current_user)";
+    sale.batch_execute("SET ROLE service_role; BEGIN; SET LOCAL lock_timeout = '7s'; SET LOCAL enable_seqscan = off")
+        .unwrap();
+    let before: String = sale.query_one(said, &[]).unwrap().get(0);
+    assert!(before.starts_with("7s auto off "), "{before}");
+    let mut pay = |id: &str| {
+        sale.batch_execute(&format!("UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'")).unwrap();
+        assert_eq!(sale.query_one(said, &[]).unwrap().get::<_, String>(0), before);
+    };
+    // Queueing fails and is undone, then succeeds.
+    let mut holder = site.client();
+    holder.batch_execute("BEGIN; LOCK TABLE guestly.queue IN ACCESS EXCLUSIVE MODE").unwrap();
+    pay(&ids[0]);
+    holder.batch_execute("COMMIT").unwrap();
+    pay(&ids[1]);
+    sale.batch_execute("COMMIT").unwrap();
+    site.wait_for_status(&ids, "synced");
+}
+
+#[test]
 fn a_payment_cancelled_while_it_is_queued_is_cancelled_and_not_sold_with_a_warning() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
