@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures how fast the extension is and what it costs, beside what limits it on the same machine in the same run, and
 # writes the table and a chart of each figure to tests/bench/. Does all the set-up on a fresh Debian 12 machine, as root
-# or with sudo. Takes about 25 minutes.
+# or with sudo. Takes about half an hour.
 #
 #   tests/bench.sh                  everything
 #   tests/bench.sh --smoke          small sizes, in less than a minute: that all is synced and no rule of the API is broken

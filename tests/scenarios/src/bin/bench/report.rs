@@ -116,7 +116,7 @@ pub fn write(root: &Path, rows: &[Row], measured: &[&str], order: &[&str]) -> io
     let machine = machine::describe();
     let text = format!(
         "<!-- Written by tests/bench.sh. -->\n# What it costs, and how fast it is\n\n{machine}\n\nA figure is the median of its \
-         rounds; a ratio compares it with what the same machine did in the same run without the extension.\n\n{}\n{charts}",
+         rounds; a ratio is the median by what it is compared with, measured in the same run on the same machine.\n\n{}\n{charts}",
         layout(&head(), &lines)
     );
     fs::write(file, text)?;
