@@ -119,6 +119,9 @@ impl Lane {
     }
 
     fn decide(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, waiting: u32, places: u32) -> Go {
+        if in_flight == 0 {
+            self.quota.all_answered();
+        }
         let calls = self
             .quota
             .permits(now)

@@ -55,7 +55,7 @@ pub struct Quota {
     buckets: [Bucket; 3],
     latest: Duration,
     held: Option<Duration>,
-    /// The API has refused a call: until none is in flight, our count is not to be trusted.
+    /// The API has asked us to wait: until no call is in flight, our count is not to be trusted.
     wary: bool,
 }
 
@@ -105,11 +105,15 @@ impl Quota {
     /// is ignored, and so is every header of a window that is configured as unlimited.
     pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
         self.advance(now);
-        self.wary &= in_flight > 0;
         let seen = [headers.second, headers.minute, headers.hour];
         for (bucket, window) in self.buckets.iter_mut().zip(seen) {
             bucket.observe(window, in_flight, elapsed, self.wary);
         }
+    }
+
+    /// No call is in flight: whatever was refused, the API has counted all that were taken.
+    pub fn all_answered(&mut self) {
+        self.wary = false;
     }
 
     /// Allows nothing before `until` (`Retry-After`). Only ever extends; buckets refill meanwhile.

@@ -159,7 +159,7 @@ fn a_lower_limit_or_a_refusal_takes_off_what_may_not_be_counted() {
     assert_eq!(quota.permits(after(1_000)), 105, "refused though it had counted none of the 14");
     quota.observe(&named(120, 100), 5, NO_TIME, after(1_000));
     assert_eq!(quota.permits(after(1_000)), 95, "and as long as some are in flight");
-    quota.observe(&named(120, 95), 0, NO_TIME, after(1_000));
+    quota.all_answered();
     quota.observe(&named(120, 95), 5, NO_TIME, after(1_000));
     assert_eq!(quota.permits(after(1_000)), 95, "once none is, our count is right again");
 }
