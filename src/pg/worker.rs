@@ -92,6 +92,8 @@ struct Worker {
     slot: wake::Slot,
     /// Claims of the former worker are dealt with.
     rescued: bool,
+    /// What the former worker remembered was read.
+    recalled: bool,
     /// The doctor's last question that was answered, and the one that waits for its answer.
     doctor: (u32, Option<u32>),
 }
@@ -164,6 +166,7 @@ impl Worker {
             fits: None,
             slot: wake::slot(sys::my_database()),
             rescued: false,
+            recalled: false,
             doctor: (wake::slot(sys::my_database()).asked, None),
         })
     }

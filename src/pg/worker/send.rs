@@ -156,8 +156,11 @@ impl Worker {
         if before != after {
             self.lane.credentials_changed();
             let now = self.now();
-            if let Err(error) = memory::recall(&mut self.lane, after.as_deref(), now) {
-                self.report(&format!("cannot read the kept token: {error}"), "See SELECT * FROM guestly_doctor().");
+            match memory::recall(&mut self.lane, after.as_deref(), now) {
+                Ok(()) => self.recalled = true,
+                Err(error) => {
+                    self.report(&format!("cannot read the kept token: {error}"), "See SELECT * FROM guestly_doctor().");
+                }
             }
         }
     }

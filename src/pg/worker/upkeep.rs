@@ -200,13 +200,13 @@ impl Worker {
         sys::exit(1)
     }
 
-    /// What the last calls used of the quota: a successor must not start from before them. Not if what the predecessor left was
-    /// not read yet.
+    /// What the last calls used of the quota: a successor must not start from before them. Not where what the predecessor left
+    /// was never read, or nothing could be called: it would be lost.
     fn remember_at_the_end(&mut self) {
-        if !self.rescued {
+        let (now, wall, mark) = (self.now(), Utc::now(), self.mark());
+        if !self.recalled || mark.is_none() {
             return;
         }
-        let (now, wall, mark) = (self.now(), Utc::now(), self.mark());
         let kept = session::transaction(c"guestly_sync: stopping", || {
             memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)
         });

@@ -76,6 +76,26 @@ fn vault_comes_before_the_setting_and_the_setting_before_the_environment() {
 }
 
 #[test]
+fn a_start_without_credentials_loses_nothing_that_was_known_and_accuses_nobody_later() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.rate_per_hour", "60"));
+    let ids = site.paid_bookings(3);
+    site.wait_for_status(&ids, "synced");
+    let known = "SELECT quota_hour FROM guestly.status";
+    let left: f64 = site.query_one(known);
+    site.alter_system("guestly_sync.client_secret", "");
+    site.restart();
+    site.wait_for_worker(&site);
+    assert!(credentials(&site).starts_with("fail none found"), "{}", credentials(&site));
+    site.reset_system("guestly_sync.client_secret");
+    site.restart();
+    site.wait_for_worker(&site);
+    assert!(credentials(&site).starts_with("ok"), "{}", credentials(&site));
+    let now: f64 = site.query_one(known);
+    // One comes back in a minute.
+    assert!(now <= left + 1.5, "{left} calls were left, and now {now}");
+}
+
+#[test]
 fn a_secret_in_a_setting_is_for_superusers_only() {
     let site = Site::open_with(|options| options.setting("guestly_sync.client_secret", SECRET));
     site.sql("CREATE ROLE stranger LOGIN; CREATE ROLE ann LOGIN IN ROLE guestly_admin");
