@@ -225,7 +225,7 @@ BEGIN
     IF online THEN
         IF guestly.ask_worker() THEN
             RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
-                CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it goes on by itself; a backlog uses the quota up.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+                CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it goes on by itself.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
             FROM guestly.worker w;
         ELSE
             RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';

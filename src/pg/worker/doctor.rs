@@ -1,7 +1,7 @@
 //! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a harmless
 //! look-up and writes the answer to `guestly.worker`. Part of the worker, main thread.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
 use crate::domain::lane::Go;
@@ -77,15 +77,22 @@ impl Worker {
         wake::answered(question);
     }
 
-    fn why_not(&self) -> (&'static str, String) {
-        match (&self.lane.blocked, self.lane.breaker.is_outage()) {
-            (Some(blocked), _) => {
-                let until = blocked.until.format("%Y-%m-%d %H:%M:%S UTC");
-                ("fail", format!("{}; not tried again before {until}", blocked.sentence))
-            }
-            (None, true) => ("fail", "Guestly is out of reach; the next probe is near".to_owned()),
-            // In the middle of a backlog that is as it should be.
-            (None, false) => ("warn", "the quota or the token cap does not allow a call now".to_owned()),
+    fn why_not(&mut self) -> (&'static str, String) {
+        let (now, wall) = (self.now(), Utc::now());
+        let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
+        if let Some(trouble) = self.lane.token_trouble(wall) {
+            return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
         }
+        if self.lane.breaker.is_outage() {
+            return ("fail", "Guestly is out of reach; the next probe is near".to_owned());
+        }
+        if let Some(held) = self.lane.quota.held_until().filter(|until| *until > now) {
+            return ("warn", format!("Guestly asked us to wait until {}", at(wall + (held - now))));
+        }
+        // In the middle of a backlog that is as it should be.
+        if self.lane.quota.next_permit(now).is_some() {
+            return ("warn", "the quota allows no call now; a backlog uses it up".to_owned());
+        }
+        ("fail", self.last_error.clone().unwrap_or_else(|| "no access token could be fetched".to_owned()))
     }
 }

@@ -212,6 +212,17 @@ fn the_doctor_online_tries_the_credentials() {
         let said = ask();
         (said.starts_with("fail: ") && said.contains("Nothing was sent"), said)
     });
+    site.reset_system("guestly_sync.base_url");
+    wait_until("the right address to be taken", SOON, || {
+        let said = ask();
+        (said.starts_with("ok: "), said)
+    });
+    site.alter_system("guestly_sync.token_url", "http://127.0.0.1:1/oauth2/token");
+    wait_until("the wrong address of tokens to be noticed", SOON, || {
+        let said = ask();
+        assert!(!said.starts_with("warn: "), "{said}");
+        (said.starts_with("fail: ") && said.contains("Nothing was sent"), said)
+    });
     assert_eq!(site.sim.calls("create"), 0, "a question has created something");
 }
 
