@@ -77,16 +77,17 @@ impl Worker {
         };
         let outcome = classify(operation, &done.reply, wall);
         let trace = self.trace(&done);
+        let age = done.started.elapsed();
         let instant = lane::Instant {
             now,
-            started: now.saturating_sub(done.started.elapsed()),
+            started: now.saturating_sub(age),
             wall,
             jitter: jitter(),
             token_call: operation == Operation::Token,
         };
         if let Reply::Answer(answer) = &done.reply {
             let in_flight = self.in_flight();
-            self.lane.observe(&answer.quota, in_flight, done.started.elapsed(), now);
+            self.lane.observe(&answer.quota, in_flight, age, now);
         }
         match done.tag {
             Tag::Token { requested, mark } => {
