@@ -70,26 +70,17 @@ BEGIN
     ON CONFLICT (field) DO NOTHING;
 END $$;
 
--- The five columns, as the host's own migration has them; what exists is left as it is.
-CREATE FUNCTION guestly.add_columns(bookings regclass) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- The attached table; null where none is, or it is gone. By the catalogs, not by to_regclass, which asks for rights on the schema.
+CREATE FUNCTION guestly.attached() RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT guestly.relation_named(a.bookings) FROM guestly.attachment a $$;
+
+CREATE FUNCTION guestly.relation_named(name text) RETURNS regclass
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    wanted record;
-BEGIN
-    FOR wanted IN
-        SELECT * FROM (VALUES
-            ('guestly_reservation_id', 'text'),
-            ('guestly_sync_status', 'text DEFAULT ''pending'' CHECK (guestly_sync_status IN (''pending'', ''synced'', ''failed''))'),
-            ('guestly_sync_error', 'text'),
-            ('guestly_synced_at', 'timestamptz'),
-            ('guestly_sync_attempts', 'integer DEFAULT 0')
-        ) AS c (name, definition)
-        WHERE guestly.first_column(bookings, c.name) IS NULL
-    LOOP
-        EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', bookings, wanted.name, wanted.definition);
-    END LOOP;
-END $$;
+    SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = (parse_ident(name))[1] AND c.relname = (parse_ident(name))[2]
+$$;
 
 -- One index for the sweep, two for the administrator's questions; left out where one like it exists.
 CREATE FUNCTION guestly.add_indexes(bookings regclass, payment_column text) RETURNS void
@@ -114,7 +105,7 @@ BEGIN
     LOOP
         name := left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix;
         IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = bookings AND c.relname = name) THEN
-            EXECUTE format('CREATE INDEX %I ON %s %s %s', name, bookings, wanted.keys, wanted.predicate);
+            PERFORM guestly.define_index(bookings, name, concat_ws(' ', wanted.keys, nullif(wanted.predicate, '')));
         END IF;
     END LOOP;
 END $$;
@@ -127,8 +118,22 @@ AS $$
     ON CONFLICT (booking_status) DO NOTHING
 $$;
 
-CREATE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Tables `bookings` of these schemas, for CREATE EXTENSION. Trusted is one of a superuser, of the database's owner, or of a role that
+-- owns a table of the schema public.
+CREATE FUNCTION guestly.candidates(schemas name[]) RETURNS TABLE (relation regclass, name text, owner name, is_trusted boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid::regclass, format('%I.%I', n.nspname, c.relname), r.rolname,
+           r.rolsuper OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND d.datdba = c.relowner)
+           OR EXISTS (SELECT FROM pg_class p WHERE p.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'public')
+                      AND p.relkind IN ('r', 'p') AND p.relowner = c.relowner)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner
+    WHERE c.relname = 'bookings' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname = ANY (schemas)
+$$;
+
+-- What guestly_attach() does once it is known that the table is the caller's.
+CREATE FUNCTION guestly.attach(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     name text := guestly.qualified_name(bookings);
@@ -138,18 +143,12 @@ DECLARE
     since timestamptz;
     former text := (SELECT a.bookings FROM guestly.attachment a);
 BEGIN
-    IF former <> name AND to_regclass(former) IS NOT NULL THEN
+    IF former <> name AND guestly.relation_named(former) IS NOT NULL THEN
         RAISE EXCEPTION 'the table % is attached already', former
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
                   HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
     END IF;
-    IF (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings) NOT IN ('r', 'p') THEN
-        RAISE EXCEPTION '% is not a table', name
-            USING ERRCODE = 'wrong_object_type',
-                  DETAIL = format('It is a %s.', CASE (SELECT c.relkind FROM pg_class c WHERE c.oid = bookings)
-                                                     WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
-                  HINT = 'Attach the table itself, not a view over it.';
-    END IF;
+    PERFORM guestly.must_be_table(bookings);
     key := guestly.booking_key(bookings);
     IF payment IS NULL THEN
         RAISE EXCEPTION 'the table % has no column payment_status', name
@@ -158,7 +157,7 @@ BEGIN
                                                           WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
                   HINT = 'Attach the table whose payment_status says that a booking is paid.';
     END IF;
-    PERFORM guestly.add_columns(bookings);
+    PERFORM guestly.define_columns(bookings);
     PERFORM guestly.add_indexes(bookings, payment);
     -- Only a date (or a time) can put a queue in order of arrival.
     SELECT a.attname INTO arrival FROM pg_attribute a
@@ -181,7 +180,32 @@ BEGIN
     PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
     PERFORM guestly.wake_worker();
 END $$;
-COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; may be called again at any time';
+
+-- A permanent table, not a view over one, not a foreign one, and none that a crash or the end of a session empties.
+CREATE FUNCTION guestly.must_be_table(bookings regclass) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := guestly.qualified_name(bookings);
+    kind "char"; persistence "char";
+BEGIN
+    SELECT c.relkind, c.relpersistence INTO kind, persistence FROM pg_class c WHERE c.oid = bookings;
+    IF kind NOT IN ('r', 'p') THEN
+        RAISE EXCEPTION '% is not a table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = format('It is a %s.', CASE kind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                                                           WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
+                  HINT = 'Attach the table itself, in the database in which it is.';
+    END IF;
+    IF persistence <> 'p' THEN
+        RAISE EXCEPTION '% is not a permanent table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = CASE persistence WHEN 't' THEN 'It is a temporary table: it ends with its session.'
+                                            ELSE 'It is unlogged: a crash of the server empties it.' END,
+                  HINT = CASE persistence WHEN 't' THEN 'Attach the table that keeps the bookings.'
+                                          ELSE format('ALTER TABLE %s SET LOGGED;', name) END;
+    END IF;
+END $$;
 
 -- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
 -- CREATE EXTENSION was dropped is queued again, to be looked up first.
@@ -195,9 +219,9 @@ BEGIN
     -- Whether paid at this moment or not: it may be paid again. No type but these: another's cast would run with our rights.
     IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
                AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
-        EXECUTE format('INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
-                        SELECT b.%I::text, b.guestly_reservation_id, %L, true FROM %s b WHERE b.guestly_reservation_id <> %L
-                        ON CONFLICT (booking_id) DO NOTHING', key, '', bookings, '');
+        INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+        SELECT n.booking_id, n.reservation_id, '', true FROM guestly.named_reservations(bookings, key) n
+        ON CONFLICT (booking_id) DO NOTHING;
     END IF;
     -- A change or a cancellation of these waited.
     INSERT INTO guestly.changes (booking_id)
@@ -245,16 +269,35 @@ AS $$
     SELECT col_description(bookings, a.attnum) FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_sync_attempts'
 $$;
 
+-- The comment is the table owner's: whatever stands there by now, it stops nothing.
 CREATE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$ SELECT substring(guestly.remembered(bookings) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz $$;
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN substring(guestly.remembered(bookings) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz;
+EXCEPTION WHEN data_exception THEN
+    PERFORM guestly.ignore_comment(bookings, 'the table counts as attached now', SQLERRM);
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION guestly.remembered_waiting(bookings regclass) RETURNS text[]
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(array_agg(w.id), '{}')
-    FROM jsonb_array_elements_text(coalesce(substring(guestly.remembered(bookings) FROM 'waiting: (\[.*\])$')::jsonb, '[]')) AS w (id)
-$$;
+BEGIN
+    RETURN (SELECT coalesce(array_agg(w.id), '{}')
+            FROM jsonb_array_elements_text(coalesce(substring(guestly.remembered(bookings) FROM 'waiting: (\[.*\])$')::jsonb, '[]')) AS w (id));
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    PERFORM guestly.ignore_comment(bookings, 'bookings that waited are not queued again; SELECT * FROM guestly_backfill() lists them', SQLERRM);
+    RETURN '{}';
+END $$;
+
+CREATE FUNCTION guestly.ignore_comment(bookings regclass, consequence text, reason text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE WARNING 'guestly_sync: the comment on column %.guestly_sync_attempts cannot be read: %', bookings, consequence
+        USING DETAIL = reason, HINT = format('COMMENT ON COLUMN %s.guestly_sync_attempts IS NULL;', bookings);
+END $$;
 
 -- Waiting bookings are named up to a number that a comment may well hold; beyond it guestly_backfill() finds them.
 CREATE FUNCTION guestly.remember_attachment(bookings regclass, with_waiting boolean DEFAULT false) RETURNS void
@@ -265,7 +308,7 @@ DECLARE
     waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (
         SELECT booking_id FROM guestly.queue WHERE with_waiting UNION SELECT booking_id FROM guestly.changes WHERE with_waiting LIMIT 10000) q);
 BEGIN
-    EXECUTE format('COMMENT ON COLUMN %s.guestly_sync_attempts IS %L', bookings,
+    PERFORM guestly.define_comment(bookings,
         'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));
 END $$;
 
@@ -274,28 +317,49 @@ CREATE FUNCTION guestly.prepare_drop() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    attached regclass := guestly.attached();
 BEGIN
     IF attached IS NOT NULL THEN
         PERFORM guestly.remember_attachment(attached, with_waiting => true);
     END IF;
 END $$;
 
--- The sweep reads bookings and these tables in one statement, as the owner of the bookings. A trigger, because a dump does
--- not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again.
+-- The sweep reads bookings and these tables in one statement, as the owner of the bookings, who also makes our triggers. A trigger,
+-- because a dump does not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again. A
+-- former owner loses them.
 CREATE FUNCTION guestly.let_owner_read() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    owner name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = to_regclass(NEW.bookings));
+    holder name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE TG_OP <> 'DELETE' AND c.oid = guestly.relation_named(NEW.bookings));
+    former name := CASE WHEN TG_OP <> 'INSERT' THEN (SELECT r.rolname FROM pg_roles r WHERE r.rolname = OLD.owner) END;
 BEGIN
-    IF owner IS NOT NULL THEN
+    IF former IS DISTINCT FROM holder AND former NOT IN ('guestly_owner', 'guestly_admin', 'service_role') THEN
+        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes FROM %1$I; '
+                       'REVOKE ALL ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() FROM %1$I; '
+                       'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
+    END IF;
+    IF holder IS NOT NULL THEN
+        PERFORM guestly.let_owner_define(holder);
         EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', owner);
+                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', holder);
+        UPDATE guestly.attachment a SET owner = holder WHERE a.owner IS DISTINCT FROM holder;
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER let_owner_read AFTER INSERT OR UPDATE ON guestly.attachment FOR EACH ROW EXECUTE FUNCTION guestly.let_owner_read();
+CREATE TRIGGER let_owner_read AFTER INSERT OR DELETE OR UPDATE ON guestly.attachment FOR EACH ROW
+    EXECUTE FUNCTION guestly.let_owner_read();
+
+-- To make a trigger takes the right to execute its function, and to look into the function's schema.
+CREATE FUNCTION guestly.let_owner_define(owner name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %I', owner);
+    IF NOT has_schema_privilege(owner, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', owner);
+    END IF;
+END $$;
 
 -- A wrong expression is refused when it is written, with the reason. Not while a dump is restored, which says so as it does
 -- for the bodies of functions: what an expression needs may come later.

@@ -27,6 +27,8 @@ COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; 
 COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
 COMMENT ON COLUMN guestly.attachment.paid_words IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
+ALTER TABLE guestly.attachment ADD COLUMN owner name;
+COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
 COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
 
 -- The states are a domain, and the queue has no CHECK constraint: PostgreSQL reads and plans the constraints of a table anew in each

@@ -289,7 +289,7 @@ CREATE FUNCTION guestly.triggers_off() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT string_agg(n.name, ', ') FROM unnest(guestly.trigger_names()) AS n (name)
-    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = guestly.attached()
                       AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
 $$;
 

@@ -1,11 +1,5 @@
 -- The triggers on the table of bookings: which there are, and which columns they watch.
 
-CREATE FUNCTION guestly.trigger_names() RETURNS name[]
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT ARRAY['guestly_update', 'guestly_insert', 'guestly_delete', 'guestly_update_end', 'guestly_insert_end', 'guestly_delete_end']::name[]
-$$;
-
 -- The columns that the mapping reads. An expression over the whole row reads all of them; the five that the worker writes never
 -- count.
 CREATE FUNCTION guestly.watched_columns(bookings regclass, payment_column text) RETURNS text[]
@@ -36,14 +30,11 @@ $$;
 -- Three row triggers note a booking that was paid, changed or deleted, three statement triggers write what was noted.
 -- Nothing fires for updates of other columns. Making them locks the table: not if they are there already, and not for long.
 CREATE FUNCTION guestly.add_triggers(bookings regclass, key_column text, payment_column text, arrival_column text, columns text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- As pg_trigger has them.
     stored text := format(E'%s\\000%s\\000%s\\000', key_column, payment_column, coalesce(arrival_column, ''));
-    arguments text := format('(%L, %L, %L)', key_column, payment_column, coalesce(arrival_column, ''));
-    names text := (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(columns) AS c (name));
-    wanted record;
 BEGIN
     -- They are there, at work, and watch the same: nothing is locked.
     IF (SELECT a.watched FROM guestly.attachment a) = columns
@@ -51,29 +42,9 @@ BEGIN
             AND (t.tgname LIKE '%\_end' OR encode(t.tgargs, 'escape') = stored)) = 6 THEN
         RETURN;
     END IF;
-    FOR wanted IN
-        SELECT * FROM (VALUES
-            ('guestly_update', format('AFTER UPDATE ON %s FOR EACH ROW WHEN (%s)', bookings, guestly.is_changed(bookings, columns)),
-             '@extschema@.guestly_note_paid' || arguments),
-            ('guestly_insert', format('AFTER INSERT ON %s FOR EACH ROW', bookings), '@extschema@.guestly_note_paid' || arguments),
-            ('guestly_delete', format('AFTER DELETE ON %s FOR EACH ROW', bookings), '@extschema@.guestly_note_paid' || arguments),
-            ('guestly_update_end', format('AFTER UPDATE OF %s ON %s FOR EACH STATEMENT', names, bookings), '@extschema@.guestly_queue_paid()'),
-            ('guestly_insert_end', format('AFTER INSERT ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()'),
-            ('guestly_delete_end', format('AFTER DELETE ON %s FOR EACH STATEMENT', bookings), '@extschema@.guestly_queue_paid()')
-        ) AS t (name, clause, call)
-    LOOP
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = bookings AND t.tgname = wanted.name) THEN
-            EXECUTE format('DROP TRIGGER %I ON %s', wanted.name, bookings);
-        END IF;
-        EXECUTE format('CREATE TRIGGER %I %s EXECUTE FUNCTION %s', wanted.name, wanted.clause, wanted.call);
-        -- So that a plain DROP EXTENSION works.
-        EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION guestly_sync', wanted.name, bookings);
-    END LOOP;
+    PERFORM guestly.define_triggers(bookings, ARRAY[key_column, payment_column, coalesce(arrival_column, '')],
+                                    guestly.is_changed(bookings, columns), columns);
     UPDATE guestly.attachment a SET watched = columns WHERE a.watched IS DISTINCT FROM columns;
-EXCEPTION WHEN lock_not_available THEN
-    -- Behind us every sale would wait as well.
-    RAISE EXCEPTION 'somebody holds the table % for longer than two seconds', bookings
-        USING ERRCODE = 'lock_not_available', HINT = 'Try again when that transaction has ended: see pg_stat_activity.';
 END $$;
 
 -- The mapping was changed: the triggers watch what it reads now. They are made again only if that is not the same, since
@@ -85,7 +56,7 @@ DECLARE
     attached record;
     columns text[];
 BEGIN
-    SELECT to_regclass(a.bookings) AS bookings, a.key_column, a.payment_column, a.arrival_column, a.watched INTO attached FROM guestly.attachment a;
+    SELECT guestly.relation_named(a.bookings) AS bookings, a.key_column, a.payment_column, a.arrival_column, a.watched INTO attached FROM guestly.attachment a;
     -- Nothing is watched yet: guestly_attach() is about to see to it.
     IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
         RETURN NULL;
@@ -109,12 +80,11 @@ CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field
     FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();
 
 -- What no trigger queued is queued now: once the table is attached again, it would count as paid before.
-CREATE FUNCTION guestly_detach() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION guestly.detach() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
-    name text;
+    attached regclass := guestly.attached();
 BEGIN
     IF attached IS NOT NULL THEN
         BEGIN
@@ -129,12 +99,7 @@ BEGIN
             RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
                 USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';
         END;
+        PERFORM guestly.drop_triggers(attached);
     END IF;
-    FOREACH name IN ARRAY guestly.trigger_names() LOOP
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = attached AND t.tgname = name) THEN
-            EXECUTE format('DROP TRIGGER %I ON %s', name, attached);
-        END IF;
-    END LOOP;
     DELETE FROM guestly.attachment;
 END $$;
-COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; columns and their data stay';

@@ -38,28 +38,15 @@ $$;
 CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
 COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
 
+-- Active properties that have no listing; where they cannot be read, why.
 CREATE FUNCTION guestly.listings_missing() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    properties regclass;
-    key name;
-    missing text;
 BEGIN
-    -- The table that the bookings' property_id references, where it has a slug and says which are active; of built-in types
-    -- only, since the casts of others are foreign code.
-    SELECT k.confrelid, r.attname INTO properties, key
-    FROM pg_constraint k JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = k.confkey[1]
-    WHERE k.conrelid = (SELECT to_regclass(a.bookings) FROM guestly.attachment a) AND k.contype = 'f' AND r.atttypid < 16384
-      AND EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = k.confrelid AND s.attname = 'slug' AND s.atttypid < 16384)
-      AND EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = k.confrelid AND s.attname = 'is_active' AND s.atttypid = 'bool'::regtype)
-    LIMIT 1;
-    IF properties IS NULL THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format('SELECT string_agg(quote_literal(p.slug::text), '', '' ORDER BY p.slug::text) FROM %s p WHERE p.is_active
-                    AND NOT EXISTS (SELECT FROM guestly.listings l WHERE l.property IN (p.slug::text, p.%I::text))', properties, key) INTO missing;
-    RETURN missing;
+    RETURN (SELECT 'no listing for ' || string_agg(quote_literal(p.slug), ', ')
+            FROM unnest(guestly.properties_without_listing()) AS p (slug));
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'the properties cannot be read: ' || SQLERRM;
 END $$;
 
 -- Statuses of paid bookings that have none of Guestly's; where a mapping expression raises, its words.
@@ -120,14 +107,14 @@ DECLARE
     now_ record;
     sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
     settings jsonb := guestly.setting_values();
-    attached regclass := (SELECT to_regclass(a.bookings) FROM guestly.attachment a);
+    attached regclass := guestly.attached();
     off text; missing text;
 BEGIN
     SELECT * INTO now_ FROM guestly.status_row();
     RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
         CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: there is no worker' END,
         CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
-            (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(current_setting('shared_preload_libraries'), ''), ',') || 'guestly_sync'::text) l)) END;
+            (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(guestly.preloaded_libraries(), ''), ',') || 'guestly_sync'::text) l)) END;
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
         CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
@@ -170,7 +157,7 @@ BEGIN
               FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached) s;
         missing := guestly.listings_missing();
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
-            coalesce('no listing for ' || missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
+            coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
     END IF;
     missing := guestly.statuses_missing();

@@ -7,7 +7,7 @@
 //! | `session.rs` | transactions, subtransactions and the owner's rights: the only way to SQL |
 //! | `statement.rs` | named statements of `sql/queries`, prepared once |
 //! | `trigger.rs` | a booking was paid or changed: one row for the worker |
-//! | `bookings.rs`, `bookings/` | reading and writing the host's table, as its owner |
+//! | `host.rs`, `host/` | the door to the host's tables: every statement that names one, as that table's owner |
 //! | `queue.rs`, `queue/` | the worker's statements: claim, record, rescue, sweep |
 //! | `claim.rs` | what is due becomes calls, the intent written first |
 //! | `job.rs` | one call, and the rows its outcome becomes |
@@ -25,9 +25,9 @@
 
 pub(crate) mod alarm;
 pub(crate) mod alerts;
-pub(crate) mod bookings;
 pub(crate) mod claim;
 pub(crate) mod functions;
+pub(crate) mod host;
 pub(crate) mod job;
 pub(crate) mod launcher;
 pub(crate) mod memory;
@@ -43,3 +43,5 @@ pub(crate) mod trigger;
 pub(crate) mod utility;
 pub(crate) mod wake;
 pub(crate) mod worker;
+
+pub(crate) use host::bookings;

@@ -3,6 +3,8 @@
 
 use pgrx::prelude::*;
 
+mod attach;
+
 /// The schema of the extension; made by `sql/bootstrap.sql`.
 #[pg_schema]
 mod guestly {
@@ -213,6 +215,12 @@ mod guestly {
     #[pg_extern]
     fn is_preloaded() -> bool {
         wake::is_preloaded()
+    }
+
+    /// The setting shared_preload_libraries, which else only members of pg_read_all_settings may read.
+    #[pg_extern]
+    fn preloaded_libraries() -> String {
+        sys::setting(c"shared_preload_libraries").unwrap_or_default()
     }
 
     /// Version of the loaded library.

@@ -34,12 +34,12 @@ pub fn credentials() -> Option<Credentials> {
 
 fn from_vault() -> Option<Credentials> {
     let there = include_str!("../../sql/queries/vault_owner.sql");
-    let role = statement::row(there, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?)).ok().flatten().flatten()?;
+    let view = statement::row(there, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?)).ok().flatten().flatten()?;
     let read = || -> Result<Vec<(Option<String>, Option<String>)>> {
         statement::rows(include_str!("../../sql/queries/vault.sql"), &[], |row| Ok((row.get(1)?, row.get(2)?)))
     };
     // What the view calls runs with its owner's rights, not with ours.
-    let found = session::as_owner(&Owner { role, schema: "vault".to_owned() }, read).ok()?;
+    let found = session::as_owner(&Owner::of(view)?, read).ok()?;
     let secret = |name: &str| {
         let mine = |(key, value): &(Option<String>, Option<String>)| {
             if key.as_deref() == Some(name) { value.clone() } else { None }

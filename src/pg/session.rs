@@ -12,7 +12,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
 use super::sys;
-use super::sys::transaction as calls;
+use super::sys::{relation, transaction as calls};
 use crate::domain::outcome::scrub;
 use crate::domain::redact::clean;
 
@@ -26,9 +26,16 @@ pub struct SqlError {
     pub message: String,
     /// What was seen, if the error said more; may quote data, and is stored nowhere.
     pub detail: Option<String>,
+    /// What the error advises; shown to the caller of a function only.
+    pub hint: Option<String>,
 }
 
 impl SqlError {
+    /// An error of ours.
+    pub fn new(code: PgSqlErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), detail: None, hint: None }
+    }
+
     fn caught(error: CaughtError) -> Self {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
@@ -37,6 +44,7 @@ impl SqlError {
             code: report.sql_error_code(),
             message: report.message().to_owned(),
             detail: report.detail().map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
         }
     }
 
@@ -92,7 +100,7 @@ fn without_quoted(message: &str) -> String {
 
 impl From<pgrx::spi::Error> for SqlError {
     fn from(error: pgrx::spi::Error) -> Self {
-        Self { code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message: error.to_string(), detail: None }
+        Self::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string())
     }
 }
 
@@ -106,12 +114,22 @@ fn catching<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// One transaction of a background worker: committed when `body` gives a value, aborted otherwise. `activity` is what
 /// `pg_stat_activity` shows meanwhile.
+///
+/// The process is connected as the bootstrap superuser, because a role without LOGIN cannot connect. The transaction runs
+/// as the owner of the extension's objects, in a security-restricted operation, from its first statement to the end of its
+/// commit: code that runs there by whatever mistake finds the rights of that role, and no way back to the superuser.
 pub fn transaction<T>(activity: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
     sys::report_activity(Some(activity));
     let result = catching(|| {
         calls::begin();
+        let (user, context) = sys::current_user();
+        if let Some(role) = relation::extension_owner() {
+            sys::set_current_user(role, context | sys::LOCAL_USER_CHANGE | sys::RESTRICTED);
+        }
         let value = body()?;
         calls::commit();
+        // An error would have restored it.
+        sys::set_current_user(user, context);
         Ok(value)
     });
     if result.is_err() {
@@ -119,6 +137,19 @@ pub fn transaction<T>(activity: &CStr, body: impl FnOnce() -> Result<T>) -> Resu
     }
     sys::report_activity(None);
     result
+}
+
+/// Runs `body` with the rights of the extension's owner, whoever called; SET ROLE is not possible inside. Errors restore the
+/// rights with the subtransaction that they abort.
+pub fn as_extension_owner<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    subtransaction(|| {
+        let (user, context) = sys::current_user();
+        let role = relation::extension_owner().unwrap_or(user);
+        sys::set_current_user(role, context | sys::LOCAL_USER_CHANGE);
+        let value = body()?;
+        sys::set_current_user(user, context);
+        Ok(value)
+    })
 }
 
 /// Runs `body` in a subtransaction: an error undoes it alone, with the rights and settings that it changed.
@@ -129,25 +160,51 @@ pub fn subtransaction<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     result
 }
 
-/// The role that owns the bookings table, and the schema its code expects on the search path.
+/// A relation of the host, and the role with whose rights everything that names it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The role.
+    /// The relation.
+    pub relation: pg_sys::Oid,
+    /// Its name, schema-qualified and quoted, as the statements say it.
+    pub name: String,
+    /// Its owner when it was looked at.
     pub role: pg_sys::Oid,
-    /// Quoted schema of the table.
-    pub schema: String,
+}
+
+impl Owner {
+    /// The relation as it is now; none if it does not exist.
+    pub fn of(relation: pg_sys::Oid) -> Option<Self> {
+        let held = relation::hold(relation)?;
+        Some(Self { relation, name: held.name, role: held.owner })
+    }
+
+    /// Holds the relation, which must still have this name and this owner: planning a statement on it already runs code
+    /// of its owner, and of nobody else's table.
+    fn hold(&self) -> Result<relation::Held> {
+        let error = |code, message: String| Err(SqlError::new(code, message));
+        let Some(held) = relation::hold(self.relation).filter(|held| held.name == self.name) else {
+            let message = format!("the table {} was dropped, renamed or replaced", self.name);
+            return error(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message);
+        };
+        if held.owner != self.role {
+            let message = format!("the table {} has another owner by now", self.name);
+            return error(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message);
+        }
+        Ok(held)
+    }
 }
 
 /// Runs `body` with the rights of the owner, from where foreign code cannot come back: no SET ROLE, nothing left for
 /// commit. In a subtransaction of its own, since an error must restore the rights.
 pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T> {
     subtransaction(|| {
+        let held = owner.hold()?;
         let (user, context) = sys::current_user();
         let level = sys::GucLevel::open();
-        sys::set_locally(c"search_path", &format!("{}, public, extensions, pg_temp", owner.schema));
+        sys::set_locally(c"search_path", &format!("{}, public, extensions, pg_temp", held.schema));
         sys::set_locally(c"datestyle", "ISO, YMD");
         sys::set_locally(c"row_security", "off");
-        sys::set_current_user(owner.role, context | sys::RESTRICTED);
+        sys::set_current_user(held.owner, context | sys::RESTRICTED);
         let value = body()?;
         sys::set_current_user(user, context);
         level.close();

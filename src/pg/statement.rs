@@ -42,11 +42,14 @@ pub fn row<T>(sql: &str, args: &[DatumWithOid], each: impl FnMut(&Tuple) -> Resu
     Ok(rows(sql, args, each)?.into_iter().next())
 }
 
+/// Runs a utility statement, which is not kept.
+pub fn execute(sql: &str) -> Result<()> {
+    Spi::connect_mut(|client| Ok(client.update(sql, None, &[]).map(drop)?))
+}
+
 /// Plans a query and runs it for no row; it must be one statement with one column. Errors: what is wrong with it.
 pub fn check(sql: &str) -> Result<()> {
-    let wrong = |message: &str| {
-        Err(SqlError { code: pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, message: message.to_owned(), detail: None })
-    };
+    let wrong = |message: &str| Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, message));
     if sys::statement_count(sql) != 1 {
         return wrong("more than one statement");
     }

@@ -9,6 +9,7 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerS
 use pgrx::{PgMemoryContexts, pg_sys};
 
 pub mod query;
+pub mod relation;
 mod scope;
 pub mod transaction;
 mod trigger_row;

@@ -161,7 +161,8 @@ fn as_extension_owner<T>(body: impl FnOnce() -> session::Result<T>) -> session::
     // Planned once, by index: else each payment would be planned anew, which takes longer than all the rest.
     sys::set_locally(c"plan_cache_mode", "force_generic_plan");
     sys::set_locally(c"enable_seqscan", "off");
-    sys::set_current_user(sys::extension_owner(), context | sys::LOCAL_USER_CHANGE);
+    let owner = sys::relation::extension_owner().unwrap_or(user);
+    sys::set_current_user(owner, context | sys::LOCAL_USER_CHANGE);
     let value = body()?;
     sys::set_current_user(user, context);
     level.close();

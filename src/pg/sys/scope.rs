@@ -85,12 +85,6 @@ pub const RESTRICTED: i32 = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
 /// The flag that keeps a session from setting its role back meanwhile.
 pub const LOCAL_USER_CHANGE: i32 = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
 
-/// The role whose rights the extension's own tables are written with. Only a superuser can install the extension, and the
-/// bootstrap superuser always exists.
-pub fn extension_owner() -> pg_sys::Oid {
-    pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID)
-}
-
 /// What `utils/timeout.h` calls STATEMENT_TIMEOUT; pgrx does not bind it.
 const STATEMENT_TIMEOUT: c_int = 3;
 

@@ -44,8 +44,7 @@ impl Worker {
         if (claimed.jobs.is_empty() && self.token_intent.is_none()) || self.may_send()? {
             return Ok(());
         }
-        let (code, message) = (PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "sending was stopped".to_owned());
-        Err(SqlError { code, message, detail: None })
+        Err(SqlError::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "sending was stopped"))
     }
 
     /// Sends the calls whose intent is committed, as far as places are free; the others wait for one.

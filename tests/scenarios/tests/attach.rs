@@ -73,7 +73,11 @@ fn without_bookings_it_says_how_to_attach_them_later() {
     // The path of the session counts, wherever the extension itself goes.
     site.sql("CREATE SCHEMA shop; CREATE TABLE shop.bookings (id bigint PRIMARY KEY, payment_status text)");
     let words = said(&site, "SET search_path = shop, public; CREATE EXTENSION guestly_sync SCHEMA extensions");
-    assert!(!words.contains("no table bookings"), "{words}");
+    assert!(words.contains("several tables bookings on the search path") && words.contains("shop.bookings"), "{words}");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attachment"), 0);
+    site.sql("DROP EXTENSION guestly_sync");
+    let words = said(&site, "SET search_path = shop; CREATE EXTENSION guestly_sync SCHEMA extensions");
+    assert!(words.contains("NOTICE: guestly_sync: attaching the table shop.bookings, which belongs to"), "{words}");
     assert_eq!(site.query_one::<String>("SELECT bookings FROM guestly.attachment"), "shop.bookings");
     let refused = site.try_sql("SELECT guestly_attach('public.bookings')").unwrap_err();
     assert!(refused.contains("shop.bookings is attached already") && refused.contains("guestly_detach()"), "{refused}");

@@ -3,7 +3,7 @@
 
 use guestly_scenarios::{Cluster, Database, Options, SOON, Site, host, tools};
 
-const VERSION: &str = "0.2.0";
+const VERSION: &str = "0.2.1";
 
 /// Everything that the extension consists of, in words that are equal for equal installations.
 const SHAPE: &str = r#"
@@ -32,6 +32,11 @@ WITH member AS (
         FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'guestly_sync'
     UNION ALL SELECT format('schema guestly %s', (SELECT string_agg(a::text, ' ' ORDER BY a::text)
         FROM unnest(nspacl) a WHERE a::text !~ '^site_owner=')) FROM pg_namespace WHERE nspname = 'guestly'
+    UNION ALL SELECT format('%s %s belongs to %s', classid::regclass, pg_describe_object(classid, objid, 0), pg_get_userbyid(coalesce(
+            (SELECT proowner FROM pg_proc WHERE classid = 'pg_proc'::regclass AND oid = objid),
+            (SELECT relowner FROM pg_class WHERE classid = 'pg_class'::regclass AND oid = objid),
+            (SELECT typowner FROM pg_type WHERE classid = 'pg_type'::regclass AND oid = objid),
+            (SELECT nspowner FROM pg_namespace WHERE classid = 'pg_namespace'::regclass AND oid = objid)))) FROM member
     UNION ALL SELECT pg_get_viewdef('guestly.status'::regclass)
     UNION ALL SELECT format('owner reads %s', has_table_privilege('site_owner', 'guestly.queue', 'SELECT'))
 )

@@ -10,18 +10,15 @@ impl Bookings {
     pub fn columns_read(&self) -> Result<Vec<i16>> {
         let mapped: Vec<String> =
             self.expressions.iter().flatten().map(|expression| format!("({expression}\n)")).collect();
-        let sql = format!("SELECT {} FROM {} b", mapped.join(", "), self.table);
-        let wrong = || SqlError {
-            code: pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
-            message: "the expressions of guestly.field_map are not one SELECT over the bookings".to_owned(),
-            detail: None,
-        };
+        let sql = format!("SELECT {} FROM {} b", mapped.join(", "), self.table());
+        let sentence = "the expressions of guestly.field_map are not one SELECT over the bookings";
+        let wrong = || SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, sentence);
         as_owner(&self.owner, || sys::query::columns_read(&sql).ok_or_else(wrong))
     }
 
     /// Lets the owner of the table read what the probe reads of ours.
     pub fn let_owner_read() -> Result<()> {
-        statement::run(include_str!("../../../sql/queries/let_owner_read.sql"), &[])
+        statement::run(include_str!("../../../../sql/queries/let_owner_read.sql"), &[])
     }
 
     /// Whether that text can be a key of the table at all.

@@ -8,9 +8,9 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
-use super::queue::time;
-use super::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
-use super::statement;
+use crate::pg::queue::time;
+use crate::pg::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
+use crate::pg::statement;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 
@@ -24,7 +24,6 @@ pub use rows::*;
 /// The attached table and its mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bookings {
-    table: String,
     key: String,
     key_type: String,
     payment: String,
@@ -35,30 +34,27 @@ pub struct Bookings {
 }
 
 impl Bookings {
-    /// The attached table, if any. Errors: the table or its owner is gone.
+    /// The attached table, if any. Errors: the table is gone, or lacks the column that only its owner can have let us add:
+    /// without it, a row of `guestly.attachment` does not say that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
-        let found = statement::row(include_str!("../../sql/queries/attachment.sql"), &[], |row| {
-            let owner = Owner { role: row.get::<pg_sys::Oid>(6)?.unwrap_or(pg_sys::InvalidOid), schema: text(row, 7)? };
+        let found = statement::row(include_str!("../../../sql/queries/attachment.sql"), &[], |row| {
+            let oid = |column| Ok::<_, SqlError>(row.get::<pg_sys::Oid>(column)?.unwrap_or(pg_sys::InvalidOid));
             Ok(Self {
-                table: text(row, 1)?,
+                owner: Owner { relation: oid(6)?, name: text(row, 1)?, role: oid(7)? },
                 key: text(row, 2)?,
                 key_type: text(row, 3)?,
                 payment: text(row, 4)?,
                 arrival: row.get::<String>(5)?,
-                owner,
                 expressions: mapped(&words(row, 8)?, &words(row, 9)?),
             })
         })?;
         let Some(bookings) = found else { return Ok(None) };
         if bookings.owner.role == pg_sys::InvalidOid {
-            return Err(SqlError {
-                code: pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                message: format!(
-                    "the attached table {} does not exist; call guestly_attach() on the table of bookings",
-                    bookings.table
-                ),
-                detail: None,
-            });
+            let message = format!(
+                "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
+                bookings.table()
+            );
+            return Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message));
         }
         Ok(Some(bookings))
     }
@@ -76,7 +72,7 @@ impl Bookings {
             "SELECT {}::text, {} FROM {} b WHERE {}",
             self.key(),
             columns.join(", "),
-            self.table,
+            self.table(),
             self.by_key()
         );
         as_owner_in_time(&self.owner, || {
@@ -104,10 +100,10 @@ impl Bookings {
         let lock = format!(
             "SELECT {}::text FROM {} b WHERE {} FOR NO KEY UPDATE SKIP LOCKED",
             self.key(),
-            self.table,
+            self.table(),
             self.by_key()
         );
-        let there = format!("SELECT {}::text FROM {} b WHERE {}", self.key(), self.table, self.by_key());
+        let there = format!("SELECT {}::text FROM {} b WHERE {}", self.key(), self.table(), self.by_key());
         as_owner(&self.owner, || {
             let locked = statement::rows(&lock, &[ids.to_vec().into()], |row| text(row, 1))?;
             let exist = if locked.len() == ids.len() {
@@ -143,7 +139,7 @@ impl Bookings {
               (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed'), \
               EXISTS (SELECT FROM guestly.queue q WHERE q.claim IS NOT NULL AND q.booking_id <> ALL ($3))",
             key = self.key(),
-            table = self.table,
+            table = self.table(),
             paid = self.is_paid(),
         );
         let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
@@ -168,8 +164,18 @@ impl Bookings {
     /// Checks one mapping expression without running it. Errors: what is wrong with it.
     pub fn check(&self, expression: &str) -> Result<()> {
         // In order of the key: it is read beside the key later, where an aggregate is an error.
-        let sql = format!("SELECT ({expression}\n)::text FROM {} b WHERE false ORDER BY {}", self.table, self.key());
+        let sql = format!("SELECT ({expression}\n)::text FROM {} b WHERE false ORDER BY {}", self.table(), self.key());
         as_owner(&self.owner, || statement::check(&sql))
+    }
+
+    /// The table.
+    pub fn relation(&self) -> pg_sys::Oid {
+        self.owner.relation
+    }
+
+    /// The table, as SQL names it.
+    fn table(&self) -> &str {
+        &self.owner.name
     }
 
     fn key(&self) -> String {

@@ -22,7 +22,7 @@ impl Bookings {
              AS w(id, status, reservation_id, error, attempts, idle) WHERE b.{} = w.id::{} AND {} AND NOT (w.idle \
              AND (b.guestly_sync_status, b.guestly_reservation_id, b.guestly_sync_error) \
              IS NOT DISTINCT FROM (w.status, w.reservation_id, w.error))",
-            self.table,
+            self.table(),
             quote_identifier(&self.key),
             self.key_type,
             // By key, however large the table has become since it was planned.
@@ -82,8 +82,8 @@ impl Bookings {
 
     /// Names of its deferrable constraints, as SET CONSTRAINTS takes them.
     fn deferrable(&self) -> Result<Option<String>> {
-        let table = [self.table.as_str().into()];
-        let names = statement::row(include_str!("../../../sql/queries/deferrable.sql"), &table, |row| Ok(row.get(1)?))?;
+        let table = [self.owner.relation.into()];
+        let names = statement::row(include_str!("../../../../sql/queries/deferrable.sql"), &table, |row| Ok(row.get(1)?))?;
         Ok(names.flatten())
     }
 }

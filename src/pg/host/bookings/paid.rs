@@ -19,7 +19,7 @@ impl Bookings {
             self.column(Field::CheckOut),
             self.column(Field::Reference),
             quote_identifier(&self.payment),
-            self.table,
+            self.table(),
             self.is_paid(),
         );
         as_owner(&self.owner, || {
@@ -41,7 +41,7 @@ impl Bookings {
         let sql = format!(
             "SELECT {}::text FROM {} b WHERE b.guestly_reservation_id IS NULL AND {}",
             self.key(),
-            self.table,
+            self.table(),
             self.is_paid()
         );
         as_owner(&self.owner, || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1)))
@@ -54,7 +54,7 @@ impl Bookings {
             "SELECT {}::text FROM {} b WHERE {} AND b.{arrival}::date BETWEEN $2::date AND $3::date \
              ORDER BY b.{arrival} LIMIT 200",
             self.key(),
-            self.table,
+            self.table(),
             self.is_paid()
         );
         as_owner(&self.owner, || {
@@ -65,7 +65,7 @@ impl Bookings {
     /// The different statuses of paid bookings, a hundred at most.
     pub fn statuses(&self, words: &[String]) -> Result<Vec<String>> {
         let (status, paid) = (self.column(Field::Status), self.is_paid());
-        let sql = format!("SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE {paid} LIMIT 100", self.table);
+        let sql = format!("SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE {paid} LIMIT 100", self.table());
         as_owner(&self.owner, || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1)))
     }
 

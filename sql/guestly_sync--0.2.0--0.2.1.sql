@@ -1,0 +1,661 @@
+\echo Use "ALTER EXTENSION guestly_sync UPDATE" to load this file. \quit
+-- From 0.2.0 to 0.2.1: everything belongs to guestly_owner, and nothing that names a host's table runs as a superuser any more.
+
+-- Whoever may create objects in the extension's schema may have put operators there; the path stays for what follows, so
+-- that every name is the server's own or qualified.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+DO $$
+DECLARE
+    foreign_function text;
+BEGIN
+    SELECT min(p.oid::regprocedure::text) INTO foreign_function FROM pg_proc p
+    WHERE p.pronamespace = 'guestly'::regnamespace AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e');
+    IF foreign_function IS NOT NULL THEN
+        RAISE EXCEPTION 'the function % is not part of guestly_sync, and would run as superuser', foreign_function
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See who made it, and drop it.';
+    END IF;
+END $$;
+
+-- Tables.
+DROP TRIGGER let_owner_read ON guestly.attachment;
+ALTER TABLE guestly.attachment ADD COLUMN owner name;
+COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
+--TABLES--
+
+-- Functions.
+DROP FUNCTION guestly.add_columns(regclass);
+DROP FUNCTION guestly.trigger_names();
+
+CREATE OR REPLACE FUNCTION guestly.attached() RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT guestly.relation_named(a.bookings) FROM guestly.attachment a $$;
+
+CREATE OR REPLACE FUNCTION guestly.relation_named(name text) RETURNS regclass
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = (parse_ident(name))[1] AND c.relname = (parse_ident(name))[2]
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.add_indexes(bookings regclass, payment_column text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted record;
+    name text;
+    -- As the sweep compares it. The text of an enum is not immutable to the server: there the predicate alone has to do.
+    payment_key CONSTANT text := (SELECT format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, a.attname)
+                                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                                  WHERE a.attrelid = bookings AND a.attname = payment_column);
+BEGIN
+    FOR wanted IN
+        SELECT w.suffix, w.keys, w.predicate, w.first FROM (VALUES
+            ('guestly_open_idx', payment_key, 'WHERE guestly_reservation_id IS NULL', NULL),
+            ('guestly_reservation_idx', '(guestly_reservation_id)', '', 'guestly_reservation_id'),
+            ('guestly_failed_idx', '(guestly_sync_status)', 'WHERE guestly_sync_status = ''failed''', 'guestly_sync_status')
+        ) AS w (suffix, keys, predicate, first)
+        WHERE NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                          WHERE i.indrelid = bookings AND a.attname = w.first)
+    LOOP
+        name := left((SELECT c.relname FROM pg_class c WHERE c.oid = bookings), 38) || '_' || wanted.suffix;
+        IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = bookings AND c.relname = name) THEN
+            PERFORM guestly.define_index(bookings, name, concat_ws(' ', wanted.keys, nullif(wanted.predicate, '')));
+        END IF;
+    END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.candidates(schemas name[]) RETURNS TABLE (relation regclass, name text, owner name, is_trusted boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid::regclass, format('%I.%I', n.nspname, c.relname), r.rolname,
+           r.rolsuper OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND d.datdba = c.relowner)
+           OR EXISTS (SELECT FROM pg_class p WHERE p.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'public')
+                      AND p.relkind IN ('r', 'p') AND p.relowner = c.relowner)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner
+    WHERE c.relname = 'bookings' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname = ANY (schemas)
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.attach(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := guestly.qualified_name(bookings);
+    key record;
+    payment text := guestly.first_column(bookings, 'payment_status');
+    arrival text;
+    since timestamptz;
+    former text := (SELECT a.bookings FROM guestly.attachment a);
+BEGIN
+    IF former <> name AND guestly.relation_named(former) IS NOT NULL THEN
+        RAISE EXCEPTION 'the table % is attached already', former
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
+                  HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+    END IF;
+    PERFORM guestly.must_be_table(bookings);
+    key := guestly.booking_key(bookings);
+    IF payment IS NULL THEN
+        RAISE EXCEPTION 'the table % has no column payment_status', name
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = format('Its columns are %s.', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                                                          WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
+                  HINT = 'Attach the table whose payment_status says that a booking is paid.';
+    END IF;
+    PERFORM guestly.define_columns(bookings);
+    PERFORM guestly.add_indexes(bookings, payment);
+    -- Only a date (or a time) can put a queue in order of arrival.
+    SELECT a.attname INTO arrival FROM pg_attribute a
+    WHERE a.attrelid = bookings AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+      AND a.attname = guestly.first_column(bookings, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date');
+    since := guestly.remembered_attachment(bookings);
+    INSERT INTO guestly.attachment AS a (bookings, key_column, key_type, payment_column, arrival_column, attached_at)
+    VALUES (name, key.name, key.type, payment, arrival, coalesce(since, clock_timestamp()))
+    ON CONFLICT ((true)) DO UPDATE
+    SET bookings = excluded.bookings, key_column = excluded.key_column, key_type = excluded.key_type,
+        payment_column = excluded.payment_column, arrival_column = excluded.arrival_column,
+        attached_at = CASE WHEN a.bookings = excluded.bookings THEN a.attached_at ELSE excluded.attached_at END;
+    PERFORM guestly.fill_field_map(bookings);
+    PERFORM guestly.fill_status_map();
+    PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
+    IF former IS DISTINCT FROM name THEN
+        PERFORM guestly.take_stock(bookings);
+    END IF;
+    PERFORM guestly.remember_attachment(bookings);
+    PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
+    PERFORM guestly.wake_worker();
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.must_be_table(bookings regclass) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := guestly.qualified_name(bookings);
+    kind "char"; persistence "char";
+BEGIN
+    SELECT c.relkind, c.relpersistence INTO kind, persistence FROM pg_class c WHERE c.oid = bookings;
+    IF kind NOT IN ('r', 'p') THEN
+        RAISE EXCEPTION '% is not a table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = format('It is a %s.', CASE kind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                                                           WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
+                  HINT = 'Attach the table itself, in the database in which it is.';
+    END IF;
+    IF persistence <> 'p' THEN
+        RAISE EXCEPTION '% is not a permanent table', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = CASE persistence WHEN 't' THEN 'It is a temporary table: it ends with its session.'
+                                            ELSE 'It is unlogged: a crash of the server empties it.' END,
+                  HINT = CASE persistence WHEN 't' THEN 'Attach the table that keeps the bookings.'
+                                          ELSE format('ALTER TABLE %s SET LOGGED;', name) END;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.take_stock(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting text[] := guestly.remembered_waiting(bookings);
+    key text := (SELECT a.key_column FROM guestly.attachment a);
+BEGIN
+    -- Whether paid at this moment or not: it may be paid again. No type but these: another's cast would run with our rights.
+    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
+               AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
+        INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+        SELECT n.booking_id, n.reservation_id, '', true FROM guestly.named_reservations(bookings, key) n
+        ON CONFLICT (booking_id) DO NOTHING;
+    END IF;
+    -- A change or a cancellation of these waited.
+    INSERT INTO guestly.changes (booking_id)
+    SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
+    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
+    SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
+    ON CONFLICT (booking_id) DO NOTHING;
+    INSERT INTO guestly.old_bookings (booking_id)
+    SELECT p.booking_id FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+    ON CONFLICT (booking_id) DO NOTHING;
+    UPDATE guestly.attachment
+    SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN substring(guestly.remembered(bookings) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz;
+EXCEPTION WHEN data_exception THEN
+    PERFORM guestly.ignore_comment(bookings, 'the table counts as attached now', SQLERRM);
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.remembered_waiting(bookings regclass) RETURNS text[]
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(array_agg(w.id), '{}')
+            FROM jsonb_array_elements_text(coalesce(substring(guestly.remembered(bookings) FROM 'waiting: (\[.*\])$')::jsonb, '[]')) AS w (id));
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    PERFORM guestly.ignore_comment(bookings, 'bookings that waited are not queued again; SELECT * FROM guestly_backfill() lists them', SQLERRM);
+    RETURN '{}';
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.ignore_comment(bookings regclass, consequence text, reason text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE WARNING 'guestly_sync: the comment on column %.guestly_sync_attempts cannot be read: %', bookings, consequence
+        USING DETAIL = reason, HINT = format('COMMENT ON COLUMN %s.guestly_sync_attempts IS NULL;', bookings);
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.remember_attachment(bookings regclass, with_waiting boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    since text := (SELECT to_char(a.attached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM guestly.attachment a);
+    waiting jsonb := (SELECT jsonb_agg(q.booking_id) FROM (
+        SELECT booking_id FROM guestly.queue WHERE with_waiting UNION SELECT booking_id FROM guestly.changes WHERE with_waiting LIMIT 10000) q);
+BEGIN
+    PERFORM guestly.define_comment(bookings,
+        'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.prepare_drop() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached regclass := guestly.attached();
+BEGIN
+    IF attached IS NOT NULL THEN
+        PERFORM guestly.remember_attachment(attached, with_waiting => true);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.let_owner_read() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holder name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE TG_OP <> 'DELETE' AND c.oid = guestly.relation_named(NEW.bookings));
+    former name := CASE WHEN TG_OP <> 'INSERT' THEN (SELECT r.rolname FROM pg_roles r WHERE r.rolname = OLD.owner) END;
+BEGIN
+    IF former IS DISTINCT FROM holder AND former NOT IN ('guestly_owner', 'guestly_admin', 'service_role') THEN
+        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes FROM %1$I; '
+                       'REVOKE ALL ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() FROM %1$I; '
+                       'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
+    END IF;
+    IF holder IS NOT NULL THEN
+        PERFORM guestly.let_owner_define(holder);
+        EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
+                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', holder);
+        UPDATE guestly.attachment a SET owner = holder WHERE a.owner IS DISTINCT FROM holder;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.let_owner_define(owner name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %I', owner);
+    IF NOT has_schema_privilege(owner, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', owner);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.add_triggers(bookings regclass, key_column text, payment_column text, arrival_column text, columns text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- As pg_trigger has them.
+    stored text := format(E'%s\\000%s\\000%s\\000', key_column, payment_column, coalesce(arrival_column, ''));
+BEGIN
+    -- They are there, at work, and watch the same: nothing is locked.
+    IF (SELECT a.watched FROM guestly.attachment a) = columns
+       AND (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = bookings AND t.tgname = ANY (guestly.trigger_names()) AND t.tgenabled IN ('O', 'A')
+            AND (t.tgname LIKE '%\_end' OR encode(t.tgargs, 'escape') = stored)) = 6 THEN
+        RETURN;
+    END IF;
+    PERFORM guestly.define_triggers(bookings, ARRAY[key_column, payment_column, coalesce(arrival_column, '')],
+                                    guestly.is_changed(bookings, columns), columns);
+    UPDATE guestly.attachment a SET watched = columns WHERE a.watched IS DISTINCT FROM columns;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.watch_field_map() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached record;
+    columns text[];
+BEGIN
+    SELECT guestly.relation_named(a.bookings) AS bookings, a.key_column, a.payment_column, a.arrival_column, a.watched INTO attached FROM guestly.attachment a;
+    -- Nothing is watched yet: guestly_attach() is about to see to it.
+    IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        -- Those of a restored dump, and of whoever turned the check off, were never looked at.
+        PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
+        columns := guestly.watched_columns(attached.bookings, attached.payment_column);
+    EXCEPTION WHEN OTHERS THEN
+        -- Another expression is broken, say for a column that is gone: they are mended one by one.
+        RAISE WARNING 'the triggers on % go on watching what they did: %', attached.bookings, SQLERRM
+            USING HINT = 'An expression in guestly.field_map is wrong: correct it too.';
+        RETURN NULL;
+    END;
+    IF columns IS DISTINCT FROM attached.watched THEN
+        PERFORM guestly.add_triggers(attached.bookings, attached.key_column, attached.payment_column, attached.arrival_column, columns);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.detach() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached regclass := guestly.attached();
+BEGIN
+    IF attached IS NOT NULL THEN
+        BEGIN
+            INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
+            SELECT p.booking_id, p.arrival::date, true FROM guestly.paid_bookings() p
+            WHERE p.reservation_id IS NULL
+              AND NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = p.booking_id)
+              AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = p.booking_id)
+              AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id)
+            ON CONFLICT (booking_id) DO NOTHING;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
+                USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';
+        END;
+        PERFORM guestly.drop_triggers(attached);
+    END IF;
+    DELETE FROM guestly.attachment;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.triggers_off() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(n.name, ', ') FROM unnest(guestly.trigger_names()) AS n (name)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = guestly.attached()
+                      AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.listings_missing() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT 'no listing for ' || string_agg(quote_literal(p.slug), ', ')
+            FROM unnest(guestly.properties_without_listing()) AS p (slug));
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'the properties cannot be read: ' || SQLERRM;
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    now_ record;
+    sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
+    settings jsonb := guestly.setting_values();
+    attached regclass := guestly.attached();
+    off text; missing text;
+BEGIN
+    SELECT * INTO now_ FROM guestly.status_row();
+    RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
+        CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: there is no worker' END,
+        CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
+            (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(guestly.preloaded_libraries(), ''), ',') || 'guestly_sync'::text) l)) END;
+    RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
+        CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
+    RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
+        format('library %s, SQL objects %s', guestly.library_version(), sql_version),
+        CASE WHEN sql_version = guestly.library_version() THEN NULL
+             WHEN string_to_array(substring(sql_version FROM '^[0-9.]*[0-9]'), '.')::int[]
+                  < string_to_array(substring(guestly.library_version() FROM '^[0-9.]*[0-9]'), '.')::int[]
+             THEN 'ALTER EXTENSION guestly_sync UPDATE;'
+             ELSE 'Restart the server: it still runs the older library' END;
+    RETURN QUERY SELECT 'enabled', CASE WHEN now_.enabled THEN 'ok' ELSE 'warn' END,
+        CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued and wait' END,
+        CASE WHEN NOT now_.enabled THEN 'ALTER SYSTEM SET guestly_sync.enabled = on; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'test mode', CASE WHEN now_.test_mode THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.test_mode THEN 'on: nothing is sent, bookings get ids that begin with test-' ELSE 'off' END,
+        CASE WHEN now_.test_mode THEN 'ALTER SYSTEM SET guestly_sync.test_mode = off; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'paused', CASE WHEN now_.paused THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.paused THEN concat_ws(': ', 'paused', now_.pause_reason) ELSE 'no' END,
+        CASE WHEN now_.paused THEN 'SELECT guestly_resume();' END;
+    RETURN QUERY SELECT 'armed', CASE WHEN now_.armed THEN 'ok' ELSE 'fail' END,
+        CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'this is a copy: nothing is sent' END,
+        CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' END;
+    RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
+        CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
+    IF attached IS NOT NULL THEN
+        off := guestly.triggers_off();
+        RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
+            coalesce('missing or disabled: ' || off, 'present and enabled'),
+            CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
+        RETURN QUERY SELECT 'owner', CASE WHEN r.rolsuper THEN 'warn' ELSE 'ok' END,
+            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with all its rights', r.rolname) ELSE r.rolname::text END,
+            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; a role without special rights', attached) END
+        FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached;
+        RETURN QUERY SELECT 'row security', CASE WHEN s.hides THEN 'warn' ELSE 'ok' END,
+            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+                 ELSE 'the owner sees every row' END,
+            CASE WHEN s.hides THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM (SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS hides
+              FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached) s;
+        missing := guestly.listings_missing();
+        RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+            coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
+            CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
+    END IF;
+    missing := guestly.statuses_missing();
+    RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
+        CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
+    WHERE attached IS NOT NULL;
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+    FROM guestly.worker w;
+    RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
+                 'from ' || (settings ->> 'credentials'), 'none found'),
+        CASE WHEN settings ->> 'credentials' IS NULL
+                 THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf(); if that is the server''s environment, restart the server instead' END;
+    RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
+    RETURN QUERY SELECT 'tokens', CASE WHEN now_.tokens_24h >= 5 THEN 'warn' ELSE 'ok' END,
+        format('%s asked for in 24 hours, Guesty gives 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none kept')),
+        CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
+            (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
+    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' WHEN l.error IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
+             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since)
+             ELSE coalesce('the last call failed: ' || l.error, 'reachable, as far as known') END,
+        CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status'
+             WHEN l.error IS NOT NULL THEN 'It is tried again by itself. If it goes on, see to what the sentence says: the network, the address, or the certificates of this server' END
+    FROM (SELECT (SELECT coalesce(a.error, a.outcome)
+                  FROM (SELECT * FROM guestly.attempts c WHERE c.operation <> 'plan' ORDER BY c.started_at DESC LIMIT 1) a
+                  WHERE a.outcome IN ('not_sent', 'unavailable')) AS error) l;
+    RETURN QUERY SELECT 'payments', CASE WHEN settings ->> 'payment_problem' IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(settings ->> 'payment_problem', 'recorded in Guestly as ' || (settings ->> 'payment_method'), 'not recorded in Guestly'),
+        CASE WHEN settings ->> 'payment_problem' IS NOT NULL
+             THEN 'ALTER SYSTEM RESET guestly_sync.payment_method_name; ALTER SYSTEM RESET guestly_sync.payment_path; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'prices', CASE WHEN now_.price_differences = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s reservations whose total is not what was paid', now_.price_differences),
+        CASE WHEN now_.price_differences > 0 THEN 'Open them in Guestly and correct the price, or leave them: SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
+    RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s waiting longer than guestly_sync.stale_after', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
+    FROM guestly.queue q WHERE q.state <> 'failed' AND (q.backfill IS NULL OR q.arrival <= current_date + 2)
+      AND q.queued_at < clock_timestamp() - make_interval(secs => (settings ->> 'stale_after_seconds')::double precision);
+    RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
+    FROM guestly.queue q WHERE q.state = 'failed';
+    RETURN QUERY SELECT * FROM guestly.doctor_of_mail(settings, now_.armed);
+    RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
+        coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
+        CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
+    IF online THEN
+        IF guestly.ask_worker() THEN
+            RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
+                CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it goes on by itself.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+            FROM guestly.worker w;
+        ELSE
+            RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
+        END IF;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'guestly_attach_wrapper';
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_comment"(
+	"bookings" oid, 
+	"words" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_columns"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_triggers"(
+	"bookings" oid, 
+	"arguments" TEXT[], 
+	"changed" TEXT, 
+	"columns" TEXT[] 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."named_reservations"(
+	"bookings" oid, 
+	"key_column" TEXT 
+) RETURNS TABLE (
+	"booking_id" TEXT,  
+	"reservation_id" TEXT  
+)
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
+IMMUTABLE STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_index"(
+	"bookings" oid, 
+	"name" TEXT, 
+	"keys" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_index_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+
+COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
+COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
+
+CREATE TRIGGER let_owner_read AFTER INSERT OR DELETE OR UPDATE ON guestly.attachment FOR EACH ROW
+    EXECUTE FUNCTION guestly.let_owner_read();
+
+-- The roles. Roles belong to the server: another database may have made them, or a person.
+DO $$
+DECLARE
+    own_level CONSTANT text := pg_catalog.current_setting('client_min_messages');
+    wrong text; members text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_owner') THEN
+        CREATE ROLE guestly_owner NOLOGIN NOINHERIT;
+        COMMENT ON ROLE guestly_owner IS 'owns the objects of guestly_sync; its functions and its worker run with the rights of this role';
+    END IF;
+    SELECT pg_catalog.concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+               CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+               CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+               (SELECT 'the members ' || pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ' and ')
+                FROM pg_catalog.pg_auth_members m WHERE m.roleid = r.oid),
+               (SELECT 'membership in ' || pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.roleid)), ' and ')
+                FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid))
+    INTO wrong FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_owner';
+    IF wrong <> '' THEN
+        RAISE EXCEPTION 'the role guestly_owner must have no login, no attributes, no members and no memberships'
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = pg_catalog.format('It has %s.', wrong),
+                  HINT = 'It will own the extension''s objects. Remove them: ALTER ROLE guestly_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS; and REVOKE the memberships.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
+        CREATE ROLE guestly_admin NOLOGIN;
+        COMMENT ON ROLE guestly_admin IS 'may call the functions of guestly_sync and read guestly.status, queue and attempts';
+    ELSE
+        SELECT pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ', ') INTO members
+        FROM pg_catalog.pg_auth_members m WHERE m.roleid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin');
+        IF members IS NOT NULL OR (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin') THEN
+            -- Extension scripts silence notices.
+            PERFORM pg_catalog.set_config('client_min_messages', 'notice', true);
+            RAISE NOTICE 'guestly_sync: the role guestly_admin exists already and may now call the functions of the extension; %',
+                pg_catalog.concat_ws(', ', CASE WHEN (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin') THEN 'it can log in' END,
+                                     'its members: ' || members);
+            PERFORM pg_catalog.set_config('client_min_messages', own_level, true);
+        END IF;
+    END IF;
+END $$;
+
+-- The owner, before anything is granted: a grant is the owner's.
+DO $$
+DECLARE
+    object record;
+BEGIN
+    ALTER SCHEMA guestly OWNER TO guestly_owner;
+    FOR object IN
+        SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::pg_catalog.regclass::text AS name
+        FROM pg_catalog.pg_class c WHERE c.relnamespace = 'guestly'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v', 'S')
+          AND NOT (c.relkind = 'S' AND EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                                               AND d.objid = c.oid AND d.deptype IN ('a', 'i')))
+        UNION ALL
+        SELECT 'ROUTINE', d.objid::pg_catalog.regprocedure::text FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+          AND d.deptype = 'e' AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'guestly_sync')
+        UNION ALL
+        SELECT 'DOMAIN', t.oid::pg_catalog.regtype::text FROM pg_catalog.pg_type t
+        WHERE t.typnamespace = 'guestly'::pg_catalog.regnamespace AND t.typtype = 'd'
+    LOOP
+        EXECUTE pg_catalog.format('ALTER %s %s OWNER TO guestly_owner', object.kind, object.name);
+    END LOOP;
+    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it.
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) g
+                   WHERE n.nspname = pg_catalog.btrim('@extschema@', '"') AND g.grantee = 0 AND g.privilege_type = 'USAGE') THEN
+        GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
+    END IF;
+END $$;
+
+-- Rights of the new functions: none for anybody, whatever default privileges gave. What an administrator granted on the others stays.
+DO $$
+DECLARE
+    name text; grantee record;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'guestly.attached()',
+        'guestly.relation_named(text)',
+        'guestly.candidates(name[])',
+        'guestly.attach(regclass)',
+        'guestly.must_be_table(regclass)',
+        'guestly.ignore_comment(regclass, text, text)',
+        'guestly.let_owner_define(name)',
+        'guestly.detach()',
+        'guestly.properties_without_listing()',
+        'guestly.define_comment(oid, TEXT)',
+        'guestly.define_columns(oid)',
+        'guestly.drop_triggers(oid)',
+        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
+        'guestly.named_reservations(oid, TEXT)',
+        'guestly.trigger_names()',
+        'guestly.define_index(oid, TEXT, TEXT)',
+        'guestly.preloaded_libraries()']
+    LOOP
+        FOR grantee IN
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
+            FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
+            WHERE p.oid = name::regprocedure AND g.grantee <> p.proowner
+        LOOP
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', name, grantee.name);
+        END LOOP;
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', name);
+    END LOOP;
+END $$;
+
+-- The owner of the attached table gets the rights that the new functions need.
+UPDATE guestly.attachment SET bookings = bookings;

@@ -1,0 +1,2 @@
+-- Detaches the table whose owner has called guestly_detach().
+SELECT guestly.detach()

@@ -1,0 +1,157 @@
+//! `guestly_attach()` and `guestly_detach()`: whether the caller may, and the definitions on the host's table that their SQL
+//! parts ask for. Main thread of a session.
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::pg::host::bookings::Bookings;
+use crate::pg::host::define;
+use crate::pg::report::{raise, raise_sql};
+use crate::pg::session::{Owner, Result, as_extension_owner};
+use crate::pg::{statement, sys};
+
+/// Adds columns, indexes and triggers to the table of bookings. Runs with the rights of the caller until it is known that
+/// the table is the caller's; the rest runs with those of the extension's owner and of the table's owner.
+#[pg_extern(sql = r#"
+CREATE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
+"#)]
+fn guestly_attach(bookings: Option<pg_sys::Oid>) {
+    let Some(bookings) = bookings else {
+        raise(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            "no table was given",
+            None,
+            "SELECT guestly_attach('your_table');",
+        )
+    };
+    must_own(bookings, "attach");
+    let attached = define::with_consent_to(bookings, || {
+        as_extension_owner(|| statement::run(include_str!("../../../sql/queries/attach.sql"), &[bookings.into()]))
+    });
+    attached.unwrap_or_else(|error| raise_again(&error));
+}
+
+/// Removes the triggers from the table of bookings.
+#[pg_extern(sql = r#"
+CREATE FUNCTION guestly_detach() RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
+"#)]
+fn guestly_detach() {
+    let attached = as_extension_owner(|| attached_relation()).unwrap_or_else(|error| raise_again(&error));
+    // A table that is gone is nobody's: what is left of its attachment may be removed by whoever may call this.
+    if let Some(bookings) = attached {
+        must_own(bookings, "detach");
+    }
+    as_extension_owner(|| statement::run(include_str!("../../../sql/queries/detach.sql"), &[]))
+        .unwrap_or_else(|error| raise_again(&error));
+}
+
+fn attached_relation() -> Result<Option<pg_sys::Oid>> {
+    let sql = include_str!("../../../sql/queries/attached_relation.sql");
+    Ok(statement::row(sql, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?))?.flatten())
+}
+
+/// Raises unless the current user owns the table, is a member of its owner, or is a superuser. Nothing is locked before
+/// that is known.
+fn must_own(bookings: pg_sys::Oid, verb: &str) {
+    if sys::relation::is_own(bookings) {
+        return;
+    }
+    let Some(owner) = Owner::of(bookings) else {
+        raise(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("the table with the oid {} does not exist", bookings.to_u32()),
+            None,
+            "SELECT guestly_attach('your_table');",
+        )
+    };
+    let role = sys::relation::role_name(owner.role);
+    raise(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("must be owner of table {} to {verb} it", owner.name),
+        Some(&format!("It belongs to {role}.")),
+        &format!("Call this as {role}, as a member of {role}, or as a superuser."),
+    )
+}
+
+/// Raises what an inner function raised, with its own words: they are for the person who attaches.
+fn raise_again(error: &crate::pg::session::SqlError) -> ! {
+    match &error.hint {
+        Some(hint) => raise(error.code, error.message.clone(), error.detail.as_deref(), hint),
+        None => raise_sql(error, "See SELECT * FROM guestly_doctor()."),
+    }
+}
+
+/// The parts that the SQL of attach, detach and the mapping asks for.
+#[pg_schema]
+mod guestly {
+    use super::{Bookings, Result, define, raise_again};
+    use crate::pg::host::properties;
+    use pgrx::pg_sys;
+    use pgrx::prelude::*;
+
+    fn define<T>(table: pg_sys::Oid, body: impl FnOnce(define::Table) -> Result<T>) -> T {
+        define::Table::of(table).and_then(body).unwrap_or_else(|error| raise_again(&error))
+    }
+
+    /// Adds those of the five columns that are missing.
+    #[pg_extern]
+    fn define_columns(bookings: pg_sys::Oid) {
+        define(bookings, |table| table.add_columns());
+    }
+
+    /// Makes an index; `keys` is what stands behind the table's name.
+    #[pg_extern]
+    fn define_index(bookings: pg_sys::Oid, name: &str, keys: &str) {
+        define(bookings, |table| table.add_index(name, keys));
+    }
+
+    /// Makes the triggers anew.
+    #[pg_extern]
+    fn define_triggers(bookings: pg_sys::Oid, arguments: Vec<String>, changed: &str, columns: Vec<String>) {
+        define(bookings, |table| table.add_triggers(&arguments, changed, &columns));
+    }
+
+    /// Removes the triggers that are there.
+    #[pg_extern]
+    fn drop_triggers(bookings: pg_sys::Oid) {
+        define(bookings, |table| table.drop_triggers());
+    }
+
+    /// Writes the comment that outlives DROP EXTENSION.
+    #[pg_extern]
+    fn define_comment(bookings: pg_sys::Oid, words: &str) {
+        define(bookings, |table| table.comment(words));
+    }
+
+    /// Bookings whose rows name a reservation.
+    #[pg_extern]
+    fn named_reservations(
+        bookings: pg_sys::Oid,
+        key_column: &str,
+    ) -> TableIterator<'static, (name!(booking_id, String), name!(reservation_id, String))> {
+        TableIterator::new(define(bookings, |table| table.named_reservations(key_column)))
+    }
+
+    /// The names of the triggers on the table of bookings.
+    #[pg_extern(immutable)]
+    fn trigger_names() -> Vec<String> {
+        define::TRIGGERS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// Active properties without a listing, each by its slug.
+    #[pg_extern]
+    fn properties_without_listing() -> Vec<String> {
+        let found = Bookings::load().and_then(|bookings| match bookings {
+            Some(bookings) => properties::without_listing(&bookings),
+            None => Ok(Vec::new()),
+        });
+        found.unwrap_or_else(|error| raise_again(&error))
+    }
+
+}
