@@ -99,6 +99,26 @@ BEGIN
              WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
+-- The doctor's row about the role that owns everything here: it must stay without login, attributes and members.
+CREATE FUNCTION guestly.doctor_of_roles() RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'roles', CASE WHEN w.words = '' THEN 'ok' ELSE 'fail' END,
+           CASE WHEN w.words = '' THEN format('the objects of the extension belong to %s, which can do nothing else', w.role)
+                ELSE format('the objects of the extension belong to %s, which has %s', w.role, w.words) END,
+           CASE WHEN w.words <> '' THEN concat_ws(' ', format('ALTER ROLE %s NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;', w.role), w.revokes) END
+    FROM (SELECT quote_ident(r.rolname) AS role,
+                 concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+                           CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+                           CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+                           'the members ' || string_agg(quote_ident(m.rolname), ', ')) AS words,
+                 string_agg(format('REVOKE %I FROM %I;', r.rolname, m.rolname), ' ') AS revokes
+          FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+          LEFT JOIN pg_auth_members a ON a.roleid = r.oid LEFT JOIN pg_roles m ON m.oid = a.member
+          WHERE n.nspname = 'guestly'
+          GROUP BY r.oid, r.rolname, r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls) w
+$$;
+
 CREATE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -160,6 +180,7 @@ BEGIN
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
     END IF;
+    RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
     missing := guestly.statuses_missing();
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),

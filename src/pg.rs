@@ -22,6 +22,15 @@
 //! | `worker.rs`, `worker/` | the loop, and what it calls |
 //! | `alarm.rs` | how sender threads wake the main thread |
 //! | `sys.rs`, `sys/` | thin wrappers of the server's C functions |
+//!
+//! Superuser rights are used in these places and nowhere else:
+//!
+//! | where | why |
+//! |---|---|
+//! | the script of `CREATE EXTENSION` and of its update | makes the roles and hands every object to `guestly_owner` |
+//! | `launcher.rs` | reads the shared catalog of databases; runs no SQL |
+//! | `worker.rs`, between transactions | a role without LOGIN cannot connect (`BackgroundWorkerInitializeConnectionByOid`); `session::transaction` runs each transaction, its commit included, as `guestly_owner` |
+//! | `secrets.rs` | Vault's view belongs to a superuser, and is read as its owner, like every table that is not of this extension |
 
 pub(crate) mod alarm;
 pub(crate) mod alerts;

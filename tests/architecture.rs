@@ -14,8 +14,9 @@ mod paths;
 mod tokens;
 
 use laws::{
-    Source, domain_is_pure, files_are_short, functions_are_short, net_knows_no_postgres, only_the_worker_knows_net,
-    queries_are_used_once, statements_are_files, unsafe_has_its_places,
+    Source, domain_is_pure, files_are_short, functions_are_short, net_knows_no_postgres,
+    only_the_host_module_names_host_tables, only_the_worker_knows_net, queries_are_used_once, sql_builds_no_statements,
+    statements_are_files, unsafe_has_its_places,
 };
 
 fn root() -> PathBuf {
@@ -90,6 +91,24 @@ fn sql_text_stands_in_the_folder_sql() {
 }
 
 #[test]
+fn statements_on_host_tables_stand_in_one_module() {
+    hold(only_the_host_module_names_host_tables);
+    let folder = root().join("sql");
+    let scripts = files(&folder).into_iter().filter(|path| {
+        path.extension().is_some_and(|end| end == "sql") && !path.display().to_string().contains("guestly_sync--")
+    });
+    let mut breaches = Vec::new();
+    let mut read = 0;
+    for path in scripts {
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        read += 1;
+        breaches
+            .extend(sql_builds_no_statements(&path.strip_prefix(root()).unwrap_or(&path).display().to_string(), &text));
+    }
+    assert!(read > 60 && breaches.is_empty(), "{read} files\n{}\n", breaches.join("\n"));
+}
+
+#[test]
 fn every_query_is_used_once() {
     let folder = root().join("sql/queries");
     let name = |path: &PathBuf| path.strip_prefix(&folder).unwrap_or(path).display().to_string();
@@ -153,7 +172,7 @@ fn the_laws_of_sql_bite() {
     let bad = "const A: &str = \"SELECT 1\";\nconst B: &str = r#\"\n  WITH a AS\"#;\n// \"DELETE FROM a\"\nconst C: &str = \"See SELECT\";\nlet d = c\"UPDATE a\";\n\
                const E: &str = \"delete from a\";\nconst F: &str = \"With care\";\nlet g = \"INSERT\\n INTO a\";\n";
     assert_eq!(lines(statements_are_files, "src/pg/queue.rs", bad), [1, 2, 6, 7, 9]);
-    assert!(lines(statements_are_files, "src/pg/bookings.rs", bad).is_empty());
+    assert!(lines(statements_are_files, "src/pg/host/bookings.rs", bad).is_empty());
     let use_of =
         |name: &str, file: &str| source(name, &format!("fn f() {{ run(include_str!(\"../../sql/queries/{file}\")) }}"));
     let sources =
@@ -163,6 +182,19 @@ fn the_laws_of_sql_bite() {
     assert_eq!(breaches.len(), 2, "{breaches:?}");
     assert!(breaches[0].starts_with("sql/queries/three.sql:1: used 0 times"), "{breaches:?}");
     assert!(breaches[1].contains("used 2 times: src/pg/b.rs:1, src/pg/c.rs:1"), "{breaches:?}");
+}
+
+#[test]
+fn the_law_of_host_tables_bites() {
+    let bad = "let a = format!(\"ALTER TABLE {} ADD x text\", t);\nlet b = format!(\"see {t}\");\nlet c = format!(\"x FROM {table} b\");\n\
+               let d = format!(\"UPDATE {} b SET x = 1\", t);\n";
+    assert_eq!(lines(only_the_host_module_names_host_tables, "src/pg/claim.rs", bad), [1, 3, 4]);
+    assert!(lines(only_the_host_module_names_host_tables, "src/pg/host/define.rs", bad).is_empty());
+    let sql = "EXECUTE format('SELECT 1 FROM %s', t);\nEXECUTE statement;\nEXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', a, b);\n\
+               -- EXECUTE format('DROP TABLE %s')\nCREATE TRIGGER a EXECUTE FUNCTION b();\nEXECUTE 'GRANT ' || x;\n";
+    let breaches = sql_builds_no_statements("sql/x.sql", sql);
+    assert_eq!(breaches.len(), 2, "{breaches:?}");
+    assert!(breaches[0].starts_with("sql/x.sql:1:") && breaches[1].starts_with("sql/x.sql:2:"), "{breaches:?}");
 }
 
 #[test]

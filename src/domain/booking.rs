@@ -122,6 +122,8 @@ pub struct Row {
     pub booking_id: String,
     /// In the order of [`Field::ALL`].
     pub values: Vec<Option<String>>,
+    /// The reservation that the host's row names, as it stands there.
+    pub reservation_id: Option<String>,
 }
 
 impl Row {

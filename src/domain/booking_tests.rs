@@ -27,7 +27,7 @@ pub(crate) fn row(changes: &[(Field, Option<&str>)]) -> Row {
     for (field, value) in changes {
         values[*field as usize] = value.map(str::to_owned);
     }
-    Row { booking_id: "7".to_owned(), values }
+    Row { booking_id: "7".to_owned(), values, ..Row::default() }
 }
 
 fn sentence(changes: &[(Field, Option<&str>)]) -> String {

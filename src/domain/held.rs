@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::booking::Row;
 use super::outcome::{Hit, Operation};
 use super::payment::Recording;
 use super::plan::TEST_PREFIX;
@@ -103,6 +104,21 @@ impl Known {
     pub fn rests_until(&self, settle: Duration, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let changed = self.changed_at.filter(|changed| *changed <= later(now, settle))?;
         Some(later(changed, settle)).filter(|until| *until > now)
+    }
+}
+
+/// The reservation that is known; where our own tables know none, the one that the booking's row names, of which nothing
+/// else is known: it is read back before anything is created or changed.
+#[must_use]
+pub fn known_or_named(known: Option<Known>, row: &Row) -> Option<Known> {
+    let is_real = |known: &Known| !known.reservation_id.is_empty() && !known.is_test();
+    let named = || {
+        let reservation_id = row.reservation_id.as_deref()?.trim().to_owned();
+        Some(Known { reservation_id, ..Known::default() }).filter(is_real)
+    };
+    match known {
+        Some(known) if is_real(&known) => Some(known),
+        known => named().or(known),
     }
 }
 

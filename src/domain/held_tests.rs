@@ -23,7 +23,7 @@ fn wanted(status: &str) -> Reservation {
 /// The same with its payment to be recorded.
 fn wanted_paid(payment: &str) -> Reservation {
     let mut reservation = wanted("confirmed");
-    let mut row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()] };
+    let mut row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()], ..Row::default() };
     row.values[Field::PaymentStatus as usize] = Some(payment.to_owned());
     let (terms, _) = Terms::new("OTHER", LEGACY_PATH);
     reservation.payment = Payment::of(&reservation, &row, &terms, &["paid".to_owned()]);
@@ -140,4 +140,19 @@ fn a_payment_is_listed_before_it_is_recorded_and_comes_last() {
     assert_eq!(difference(&wanted("confirmed"), &due), None, "payments are not recorded any more");
     let over = held(|a| (a.payment, a.status) = (Some(Recording::Due), Some("canceled".to_owned())));
     assert_eq!(difference(&paid, &over), None, "nothing is recorded for what is over");
+}
+
+#[test]
+fn a_row_that_names_a_reservation_is_believed_where_the_tables_know_none() {
+    let named = |id: &str| Row { reservation_id: Some(id.to_owned()), ..Row::default() };
+    let known = |id: &str| Some(Known { reservation_id: id.to_owned(), verified: true, ..Known::default() });
+    let found = known_or_named(None, &named(" 64c0 ")).unwrap();
+    assert_eq!((found.reservation_id.as_str(), found.verified), ("64c0", false));
+    assert_eq!(known_or_named(known("64c1"), &named("64c0")), known("64c1"), "our own tables know more");
+    assert_eq!(known_or_named(known("test-7"), &named("64c0")).unwrap().reservation_id, "64c0");
+    for nothing in ["", "  ", "test-7"] {
+        assert_eq!(known_or_named(None, &named(nothing)), None, "{nothing:?}");
+        assert_eq!(known_or_named(known("test-7"), &named(nothing)), known("test-7"), "{nothing:?}");
+    }
+    assert_eq!(known_or_named(None, &Row::default()), None);
 }

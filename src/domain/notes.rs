@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     fn row(values: &[(Field, &str)]) -> Row {
-        let mut row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()] };
+        let mut row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()], ..Row::default() };
         for (field, value) in values {
             row.values[*field as usize] = Some((*value).to_owned());
         }

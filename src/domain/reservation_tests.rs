@@ -28,7 +28,8 @@ pub(crate) fn reservation() -> Reservation {
         "confirmed",
         "completed",
     ];
-    let row = Row { booking_id: "7".to_owned(), values: values.map(|text| Some(text.to_owned())).to_vec() };
+    let row =
+        Row { booking_id: "7".to_owned(), values: values.map(|text| Some(text.to_owned())).to_vec(), ..Row::default() };
     Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables(), "website").unwrap()
 }
 

@@ -20,7 +20,7 @@ pub(super) fn at(seconds: i64) -> DateTime<Utc> {
 pub(super) fn wanted() -> Reservation {
     let values = "BK-0000123|flat-1||Ada|Example|ada@example.org||2027-05-10|2027-05-14|2||||640.00|confirmed|paid";
     let values = values.split('|').map(|text| Some(text.to_owned())).collect();
-    let row = Row { booking_id: "7".to_owned(), values };
+    let row = Row { booking_id: "7".to_owned(), values, ..Row::default() };
     let pair = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
     let tables = Tables { listings: pair("flat-1", "L1"), statuses: pair("confirmed", "confirmed") };
     Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables, "website").unwrap()

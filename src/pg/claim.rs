@@ -12,7 +12,7 @@ use super::settings::{Settings, paid_statuses};
 use super::statement;
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::held::Known;
+use crate::domain::held::{Known, known_or_named};
 use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
@@ -58,12 +58,15 @@ pub fn claim(
     }
     let rules = rules(bookings, settings)?;
     let mut settled = Vec::new();
-    for (due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
+    for (mut due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
         if row.as_ref().is_err_and(SqlError::is_transient) {
             claimed.busy.push(due.booking_id);
             continue;
         }
         let gone = matches!(row, Ok(None));
+        if let Ok(Some(row)) = &row {
+            due.known = known_or_named(due.known, row);
+        }
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.keep_code(due.code.as_deref());

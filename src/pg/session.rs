@@ -145,7 +145,7 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     subtransaction(|| {
         let (user, context) = sys::current_user();
         let role = relation::extension_owner().unwrap_or(user);
-        sys::set_current_user(role, context | sys::LOCAL_USER_CHANGE);
+        sys::set_current_user(role, context | sys::LOCAL_USER_CHANGE | sys::RESTRICTED);
         let value = body()?;
         sys::set_current_user(user, context);
         Ok(value)

@@ -162,7 +162,7 @@ fn as_extension_owner<T>(body: impl FnOnce() -> session::Result<T>) -> session::
     sys::set_locally(c"plan_cache_mode", "force_generic_plan");
     sys::set_locally(c"enable_seqscan", "off");
     let owner = sys::relation::extension_owner().unwrap_or(user);
-    sys::set_current_user(owner, context | sys::LOCAL_USER_CHANGE);
+    sys::set_current_user(owner, context | sys::LOCAL_USER_CHANGE | sys::RESTRICTED);
     let value = body()?;
     sys::set_current_user(user, context);
     level.close();

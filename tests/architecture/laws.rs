@@ -128,9 +128,9 @@ pub fn unsafe_has_its_places(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Statements are files under `sql/`; only `bookings` puts some together, from the host's names.
+/// Statements are files under `sql/`; only `pg/host` puts some together, from the host's names.
 pub fn statements_are_files(source: &Source) -> Vec<String> {
-    if source.name == "src/pg/bookings.rs" || source.name.starts_with("src/pg/bookings/") {
+    if source.is_in("pg/host") {
         return Vec::new();
     }
     let is_statement = |text: &str| {
@@ -146,6 +146,45 @@ pub fn statements_are_files(source: &Source) -> Vec<String> {
         _ => None,
     });
     texts.collect()
+}
+
+/// Words before the name of a table in a statement.
+const BEFORE_A_TABLE: [&str; 9] = ["FROM", "JOIN", "UPDATE", "INTO", "TABLE", "ONLY", "ON", "COLUMN", "TRUNCATE"];
+
+/// A statement whose table is filled in is put together in `pg/host`, which runs it as the table's owner.
+pub fn only_the_host_module_names_host_tables(source: &Source) -> Vec<String> {
+    if source.is_in("pg/host") {
+        return Vec::new();
+    }
+    let names_a_table = |text: &str| {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        words.windows(2).any(|pair| BEFORE_A_TABLE.contains(&pair[0]) && pair[1].starts_with('{'))
+    };
+    let texts = source.product().into_iter().filter_map(|placed| match placed.token {
+        Token::Text(text) if names_a_table(&text.replace("\\n", " ")) => {
+            Some(source.offence(placed.line, "a statement on a host's table belongs into src/pg/host"))
+        }
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// SQL files put no statement together but about rights and owners: `name` is the file, as in `sql/attach.sql`.
+pub fn sql_builds_no_statements(name: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let code = line.split("--").next().unwrap_or_default();
+        let Some((_, built)) = code.split_once("EXECUTE ") else { continue };
+        if built.starts_with("FUNCTION ") || built.starts_with("ON ") {
+            continue;
+        }
+        let built = built.trim_start_matches("pg_catalog.").trim_start_matches("format(").trim_start_matches('\'');
+        let allowed = ["GRANT ", "REVOKE ", "ALTER FUNCTION ", "ALTER %s %s OWNER TO guestly_owner"];
+        if !allowed.iter().any(|begin| built.starts_with(begin)) {
+            wrong.push(format!("{name}:{}: builds a statement that is not about rights: {}", at + 1, built.trim()));
+        }
+    }
+    wrong
 }
 
 /// Every file of `sql/queries` is included once.

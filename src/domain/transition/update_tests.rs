@@ -184,7 +184,7 @@ fn a_call_that_may_have_changed_something_starts_the_gap() {
 
 fn paying() -> Reservation {
     let mut reservation = wanted();
-    let row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()] };
+    let row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()], ..Row::default() };
     reservation.payment = Payment::of(&reservation, &row, &Terms::new("OTHER", LEGACY_PATH).0, &[]);
     reservation
 }

@@ -24,7 +24,7 @@ fn guestly_attach(bookings: Option<pg_sys::Oid>) {
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             "no table was given",
             None,
-            "SELECT guestly_attach('your_table');",
+            "Call SELECT guestly_attach('your_table').",
         )
     };
     must_own(bookings, "attach");
@@ -67,7 +67,7 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
             PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             format!("the table with the oid {} does not exist", bookings.to_u32()),
             None,
-            "SELECT guestly_attach('your_table');",
+            "Call SELECT guestly_attach('your_table').",
         )
     };
     let role = sys::relation::role_name(owner.role);
@@ -153,5 +153,4 @@ mod guestly {
         });
         found.unwrap_or_else(|error| raise_again(&error))
     }
-
 }

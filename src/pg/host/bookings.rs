@@ -8,11 +8,11 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
+use crate::domain::booking::{Field, Labels, Row};
+use crate::domain::error::ErrorClass;
 use crate::pg::queue::time;
 use crate::pg::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
 use crate::pg::statement;
-use crate::domain::booking::{Field, Labels, Row};
-use crate::domain::error::ErrorClass;
 
 mod mapping;
 mod paid;
@@ -69,7 +69,7 @@ impl Bookings {
     pub fn read(&self, ids: &[String]) -> Result<Vec<Row>> {
         let columns: Vec<String> = Field::ALL.iter().map(|field| self.column(*field)).collect();
         let sql = format!(
-            "SELECT {}::text, {} FROM {} b WHERE {}",
+            "SELECT {}::text, {}, b.guestly_reservation_id::text FROM {} b WHERE {}",
             self.key(),
             columns.join(", "),
             self.table(),
@@ -80,7 +80,8 @@ impl Bookings {
                 let values = (0..Field::ALL.len())
                     .map(|index| row.get::<String>(index + 2))
                     .collect::<std::result::Result<_, _>>()?;
-                Ok(Row { booking_id: text(row, 1)?, values })
+                let reservation_id = row.get::<String>(Field::ALL.len() + 2)?;
+                Ok(Row { booking_id: text(row, 1)?, values, reservation_id })
             })
         })
     }

@@ -18,10 +18,7 @@ const CONSENT: &std::ffi::CStr = c"guestly_reservation_id";
 /// The five columns, as the host's own migration has them.
 const COLUMNS: [(&str, &str); 5] = [
     ("guestly_reservation_id", "text"),
-    (
-        "guestly_sync_status",
-        "text DEFAULT 'pending' CHECK (guestly_sync_status IN ('pending', 'synced', 'failed'))",
-    ),
+    ("guestly_sync_status", "text DEFAULT 'pending' CHECK (guestly_sync_status IN ('pending', 'synced', 'failed'))"),
     ("guestly_sync_error", "text"),
     ("guestly_synced_at", "timestamptz"),
     ("guestly_sync_attempts", "integer DEFAULT 0"),
@@ -74,7 +71,8 @@ impl Table {
 
     /// Adds those of the five columns that are missing, with one statement.
     pub fn add_columns(&self) -> Result<()> {
-        let missing = |name: &str| std::ffi::CString::new(name).is_ok_and(|n| !sys::relation::has_column(self.0.relation, &n));
+        let missing =
+            |name: &str| std::ffi::CString::new(name).is_ok_and(|n| !sys::relation::has_column(self.0.relation, &n));
         let added: Vec<String> = COLUMNS
             .iter()
             .filter(|(name, _)| missing(name))
@@ -97,7 +95,10 @@ impl Table {
                 report::warn(
                     error.code,
                     format!("guestly_sync could not make the index {name}: {}", error.words()),
-                    &format!("GRANT CREATE ON SCHEMA {schema} TO {owner}; then SELECT guestly_attach({}).", quote_literal(table)),
+                    &format!(
+                        "GRANT CREATE ON SCHEMA {schema} TO {owner}; then SELECT guestly_attach({}).",
+                        quote_literal(table)
+                    ),
                 );
                 Ok(())
             }

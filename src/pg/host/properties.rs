@@ -14,9 +14,10 @@ const LIMIT: usize = 10_000;
 /// Active properties without a row of `guestly.listings`, each by its slug; none where the bookings reference no table with
 /// a slug.
 pub fn without_listing(bookings: &Bookings) -> Result<Vec<String>> {
-    let found = statement::row(include_str!("../../../sql/queries/properties.sql"), &[bookings.relation().into()], |row| {
-        Ok((row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid), row.get::<String>(2)?.unwrap_or_default()))
-    })?;
+    let found =
+        statement::row(include_str!("../../../sql/queries/properties.sql"), &[bookings.relation().into()], |row| {
+            Ok((row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid), row.get::<String>(2)?.unwrap_or_default()))
+        })?;
     let Some((owner, key)) = found.and_then(|(table, key)| Some((Owner::of(table)?, key))) else {
         return Ok(Vec::new());
     };

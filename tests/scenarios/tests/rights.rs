@@ -264,3 +264,21 @@ fn no_sql_is_built_from_unquoted_input() {
     site.sql("SELECT \"Our; Odd\".guestly_pause($q$'; DROP SCHEMA guestly CASCADE; --$q$); SELECT \"Our; Odd\".guestly_doctor()");
     site.sql("SELECT \"Our; Odd\".guestly_detach(); DROP EXTENSION guestly_sync");
 }
+
+#[test]
+fn the_doctor_says_when_the_owner_of_the_objects_gained_rights() {
+    let site = Site::open();
+    let says = |site: &Site| -> String {
+        site.query_one("SELECT concat_ws('|', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'roles'")
+    };
+    assert!(says(&site).starts_with("ok|"), "{}", says(&site));
+    site.sql("CREATE ROLE clerk; GRANT guestly_owner TO clerk; ALTER ROLE guestly_owner LOGIN CREATEDB");
+    assert!(
+        says(&site).starts_with("fail|") && says(&site).contains("LOGIN, CREATEDB, the members clerk"),
+        "{}",
+        says(&site)
+    );
+    let fix: String = site.query_one("SELECT fix FROM guestly_doctor() WHERE check_name = 'roles'");
+    site.sql(&fix);
+    assert!(says(&site).starts_with("ok|"), "{}", says(&site));
+}

@@ -1,7 +1,7 @@
 //! Tables of the extension that somebody renamed, altered or emptied: the sale goes on, the worker says so once a minute
 //! at most, and goes on when it is mended. Against a real server and the simulator.
 
-use guestly_scenarios::{SOON, Site, wait_until};
+use guestly_scenarios::{SOON, Site, host, wait_until};
 use std::time::Instant;
 
 /// The worker's own words for it.
@@ -102,4 +102,52 @@ fn an_outcome_that_came_while_the_tables_were_broken_is_written_when_they_are_me
     site.wait_all_synced(SOON);
     assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (3, 0), "the outcomes were in memory");
     site.assert_once_each(&ids);
+}
+
+/// `guestly.reservations` was emptied, by a person or by a restore that lacks it: the bookings' own rows name what Guestly holds.
+#[test]
+fn an_emptied_reservations_table_creates_nothing_twice() {
+    let site = Site::open();
+    let ids = site.paid_bookings(3);
+    site.wait_for_status(&ids, "synced");
+    site.wait_drained();
+    let creates = site.sim.calls("create");
+    site.sql("TRUNCATE guestly.reservations");
+    for id in &ids {
+        let answer: String = site.query_one(&format!("SELECT guestly_sync('{id}', force => true)"));
+        assert_eq!(answer, "queued", "nothing is known of it");
+    }
+    site.wait_for_status(&ids, "synced");
+    site.wait_drained();
+    assert_eq!(site.sim.calls("create"), creates, "a second create");
+    site.assert_once_each(&ids);
+    // What was read back is known again: a change is sent to the same reservation.
+    site.update(&ids[0], "adults = 4, children = 0, infants = 0");
+    let known = format!("SELECT adults = 4, adults::text FROM guestly.reservations WHERE booking_id = '{}'", ids[0]);
+    site.wait_for("the change", SOON, &known);
+    assert_eq!(site.sim.calls("create"), creates);
+}
+
+#[test]
+fn a_comment_that_cannot_be_read_stops_no_installation() {
+    let site = Site::bare_with(|options| options);
+    for comment in [
+        "waiting: [garbage]",
+        "guestly_sync: attached since 2026-02-31T25:61:00Z; waiting: [1,",
+        "attached since 9999999-01-01T00:00:00Z; waiting: [1]x]",
+    ] {
+        host::create_extension(&site);
+        site.sql("DROP EXTENSION guestly_sync");
+        site.sql(&format!("COMMENT ON COLUMN bookings.guestly_sync_attempts IS '{comment}'"));
+        host::create_extension(&site);
+        assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attachment"), 1, "{comment}");
+        site.sql("DROP EXTENSION guestly_sync");
+    }
+    let deep = format!("waiting: {}{}", "[".repeat(50_000), "]".repeat(50_000));
+    site.sql(&format!("COMMENT ON COLUMN bookings.guestly_sync_attempts IS '{deep}'"));
+    host::create_extension(&site);
+    host::map_listings(&site);
+    host::without_notes(&site);
+    let id = site.synced_booking();
+    site.assert_once_each(&[id]);
 }

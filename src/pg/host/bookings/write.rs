@@ -83,7 +83,8 @@ impl Bookings {
     /// Names of its deferrable constraints, as SET CONSTRAINTS takes them.
     fn deferrable(&self) -> Result<Option<String>> {
         let table = [self.owner.relation.into()];
-        let names = statement::row(include_str!("../../../../sql/queries/deferrable.sql"), &table, |row| Ok(row.get(1)?))?;
+        let names =
+            statement::row(include_str!("../../../../sql/queries/deferrable.sql"), &table, |row| Ok(row.get(1)?))?;
         Ok(names.flatten())
     }
 }
