@@ -181,13 +181,24 @@ BEGIN
     PERFORM guestly.wake_worker();
 END $$;
 
+-- Partitions and inheritance children, at any depth.
+CREATE FUNCTION guestly.children(bookings regclass) RETURNS SETOF oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE below AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = bookings
+        UNION SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid
+    )
+    SELECT inhrelid FROM below
+$$;
+
 -- A permanent table, not a view over one, not a foreign one, and none that a crash or the end of a session empties.
 CREATE FUNCTION guestly.must_be_table(bookings regclass) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     name text := guestly.qualified_name(bookings);
-    kind "char"; persistence "char";
+    kind "char"; persistence "char"; child record;
 BEGIN
     SELECT c.relkind, c.relpersistence INTO kind, persistence FROM pg_class c WHERE c.oid = bookings;
     IF kind NOT IN ('r', 'p') THEN
@@ -204,6 +215,16 @@ BEGIN
                                             ELSE 'It is unlogged: a crash of the server empties it.' END,
                   HINT = CASE persistence WHEN 't' THEN 'Attach the table that keeps the bookings.'
                                           ELSE format('ALTER TABLE %s SET LOGGED;', name) END;
+    END IF;
+    -- The owner of the table may not define its columns and triggers on them, and their code would run as the owner of the table.
+    SELECT guestly.qualified_name(c.oid) AS name, pg_get_userbyid(c.relowner) AS owner, pg_get_userbyid(p.relowner) AS wanted INTO child
+    FROM guestly.children(bookings) AS d (relation) JOIN pg_class c ON c.oid = d.relation JOIN pg_class p ON p.oid = bookings
+    WHERE c.relowner <> p.relowner LIMIT 1;
+    IF child.name IS NOT NULL THEN
+        RAISE EXCEPTION '%, a part of %, belongs to another role', child.name, name
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = format('It belongs to %I, and %s belongs to %I.', child.owner, name, child.wanted),
+                  HINT = format('ALTER TABLE %s OWNER TO %I;', child.name, child.wanted);
     END IF;
 END $$;
 
@@ -340,9 +361,9 @@ BEGIN
                        'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
     END IF;
     IF holder IS NOT NULL THEN
-        PERFORM guestly.let_owner_define(holder);
-        EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', holder);
+        IF NOT guestly.has_owner_rights(holder) THEN
+            PERFORM guestly.give_owner_rights(holder);
+        END IF;
         UPDATE guestly.attachment a SET owner = holder WHERE a.owner IS DISTINCT FROM holder;
     END IF;
     RETURN NULL;
@@ -351,15 +372,28 @@ CREATE TRIGGER let_owner_read AFTER INSERT OR DELETE OR UPDATE ON guestly.attach
     EXECUTE FUNCTION guestly.let_owner_read();
 
 -- To make a trigger takes the right to execute its function, and to look into the function's schema.
-CREATE FUNCTION guestly.let_owner_define(owner name) RETURNS void
+CREATE FUNCTION guestly.give_owner_rights(holder name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %I', owner);
-    IF NOT has_schema_privilege(owner, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', owner);
+    EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
+                   'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I; '
+                   'GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %1$I', holder);
+    IF NOT has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', holder);
     END IF;
 END $$;
+
+CREATE FUNCTION guestly.has_owner_rights(holder name) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT has_schema_privilege(holder, 'guestly', 'USAGE')
+       AND has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE')
+       AND (SELECT bool_and(has_table_privilege(holder, t.name, 'SELECT'))
+            FROM unnest(ARRAY['guestly.queue', 'guestly.old_bookings', 'guestly.withdrawn', 'guestly.reservations', 'guestly.changes']) AS t (name))
+       AND has_function_privilege(holder, '@extschema@.guestly_note_paid()', 'EXECUTE')
+       AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
+$$;
 
 -- A wrong expression is refused when it is written, with the reason. Not while a dump is restored, which says so as it does
 -- for the bodies of functions: what an expression needs may come later.

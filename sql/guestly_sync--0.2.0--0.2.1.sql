@@ -246,23 +246,36 @@ BEGIN
                        'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
     END IF;
     IF holder IS NOT NULL THEN
-        PERFORM guestly.let_owner_define(holder);
-        EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                       'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I', holder);
+        IF NOT guestly.has_owner_rights(holder) THEN
+            PERFORM guestly.give_owner_rights(holder);
+        END IF;
         UPDATE guestly.attachment a SET owner = holder WHERE a.owner IS DISTINCT FROM holder;
     END IF;
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION guestly.let_owner_define(owner name) RETURNS void
+CREATE OR REPLACE FUNCTION guestly.give_owner_rights(holder name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %I', owner);
-    IF NOT has_schema_privilege(owner, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', owner);
+    EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
+                   'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I; '
+                   'GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %1$I', holder);
+    IF NOT has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', holder);
     END IF;
 END $$;
+
+CREATE OR REPLACE FUNCTION guestly.has_owner_rights(holder name) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT has_schema_privilege(holder, 'guestly', 'USAGE')
+       AND has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE')
+       AND (SELECT bool_and(has_table_privilege(holder, t.name, 'SELECT'))
+            FROM unnest(ARRAY['guestly.queue', 'guestly.old_bookings', 'guestly.withdrawn', 'guestly.reservations', 'guestly.changes']) AS t (name))
+       AND has_function_privilege(holder, '@extschema@.guestly_note_paid()', 'EXECUTE')
+       AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
+$$;
 
 CREATE OR REPLACE FUNCTION guestly.add_triggers(bookings regclass, key_column text, payment_column text, arrival_column text, columns text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -352,6 +365,25 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 'the properties cannot be read: ' || SQLERRM;
 END $$;
 
+CREATE OR REPLACE FUNCTION guestly.doctor_of_roles() RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'roles', CASE WHEN w.words = '' THEN 'ok' ELSE 'fail' END,
+           CASE WHEN w.words = '' THEN format('the objects of the extension belong to %s, which can do nothing else', w.role)
+                ELSE format('the objects of the extension belong to %s, which has %s', w.role, w.words) END,
+           CASE WHEN w.words <> '' THEN concat_ws(' ', format('ALTER ROLE %s NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;', w.role), w.revokes) END
+    FROM (SELECT quote_ident(r.rolname) AS role,
+                 concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+                           CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+                           CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+                           'the members ' || string_agg(quote_ident(m.rolname), ', ')) AS words,
+                 string_agg('REVOKE ' || quote_ident(r.rolname) || ' FROM ' || quote_ident(m.rolname) || ';', ' ') AS revokes
+          FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+          LEFT JOIN pg_auth_members a ON a.roleid = r.oid LEFT JOIN pg_roles m ON m.oid = a.member
+          WHERE n.nspname = 'guestly'
+          GROUP BY r.oid, r.rolname, r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls) w
+$$;
+
 CREATE OR REPLACE FUNCTION @extschema@.guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -413,6 +445,7 @@ BEGIN
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
     END IF;
+    RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
     missing := guestly.statuses_missing();
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
@@ -481,32 +514,14 @@ CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_comment"(
+CREATE OR REPLACE FUNCTION guestly."define_index"(
 	"bookings" oid, 
-	"words" TEXT 
+	"name" TEXT, 
+	"keys" TEXT 
 ) RETURNS void
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_comment_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_columns"(
-	"bookings" oid 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_columns_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
-	"bookings" oid 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+AS 'MODULE_PATHNAME', 'define_index_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 	"bookings" oid, 
@@ -518,6 +533,38 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
 
+CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_columns"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
+IMMUTABLE STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_comment"(
+	"bookings" oid, 
+	"words" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
 CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 	"bookings" oid, 
 	"key_column" TEXT 
@@ -528,20 +575,6 @@ CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
-IMMUTABLE STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_index"(
-	"bookings" oid, 
-	"name" TEXT, 
-	"keys" TEXT 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_index_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
 STRICT
@@ -615,11 +648,9 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.format('ALTER %s %s OWNER TO guestly_owner', object.kind, object.name);
     END LOOP;
-    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it.
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) g
-                   WHERE n.nspname = pg_catalog.btrim('@extschema@', '"') AND g.grantee = 0 AND g.privilege_type = 'USAGE') THEN
-        GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
-    END IF;
+    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it. Also
+    -- where PUBLIC may look into it: a review of the server's rights may take that away.
+    GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
 END $$;
 
 -- Rights of the new functions: none for anybody, whatever default privileges gave. What an administrator granted on the others stays.
@@ -634,16 +665,18 @@ BEGIN
         'guestly.attach(regclass)',
         'guestly.must_be_table(regclass)',
         'guestly.ignore_comment(regclass, text, text)',
-        'guestly.let_owner_define(name)',
+        'guestly.give_owner_rights(name)',
+        'guestly.has_owner_rights(name)',
         'guestly.detach()',
-        'guestly.properties_without_listing()',
-        'guestly.define_comment(oid, TEXT)',
-        'guestly.define_columns(oid)',
-        'guestly.drop_triggers(oid)',
-        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
-        'guestly.named_reservations(oid, TEXT)',
-        'guestly.trigger_names()',
+        'guestly.doctor_of_roles()',
         'guestly.define_index(oid, TEXT, TEXT)',
+        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
+        'guestly.drop_triggers(oid)',
+        'guestly.properties_without_listing()',
+        'guestly.define_columns(oid)',
+        'guestly.trigger_names()',
+        'guestly.define_comment(oid, TEXT)',
+        'guestly.named_reservations(oid, TEXT)',
         'guestly.preloaded_libraries()']
     LOOP
         FOR grantee IN

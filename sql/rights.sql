@@ -65,11 +65,9 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.format('ALTER %s %s OWNER TO guestly_owner', object.kind, object.name);
     END LOOP;
-    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it.
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) g
-                   WHERE n.nspname = pg_catalog.btrim('@extschema@', '"') AND g.grantee = 0 AND g.privilege_type = 'USAGE') THEN
-        GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
-    END IF;
+    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it. Also
+    -- where PUBLIC may look into it: a review of the server's rights may take that away.
+    GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
 END $$;
 
 DO $$

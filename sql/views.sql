@@ -112,7 +112,7 @@ AS $$
                            CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
                            CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
                            'the members ' || string_agg(quote_ident(m.rolname), ', ')) AS words,
-                 string_agg(format('REVOKE %I FROM %I;', r.rolname, m.rolname), ' ') AS revokes
+                 string_agg('REVOKE ' || quote_ident(r.rolname) || ' FROM ' || quote_ident(m.rolname) || ';', ' ') AS revokes
           FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
           LEFT JOIN pg_auth_members a ON a.roleid = r.oid LEFT JOIN pg_roles m ON m.oid = a.member
           WHERE n.nspname = 'guestly'

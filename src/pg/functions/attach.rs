@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host::define;
 use crate::pg::report::{raise, raise_sql};
-use crate::pg::session::{Owner, Result, as_extension_owner};
+use crate::pg::session::{Result, as_extension_owner};
 use crate::pg::{statement, sys};
 
 /// Adds columns, indexes and triggers to the table of bookings. Runs with the rights of the caller until it is known that
@@ -62,7 +62,7 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
     if sys::relation::is_own(bookings) {
         return;
     }
-    let Some(owner) = Owner::of(bookings) else {
+    let Some(table) = sys::relation::look_at(bookings) else {
         raise(
             PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             format!("the table with the oid {} does not exist", bookings.to_u32()),
@@ -70,10 +70,10 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
             "Call SELECT guestly_attach('your_table').",
         )
     };
-    let role = sys::relation::role_name(owner.role);
+    let role = sys::relation::role_name(table.owner);
     raise(
         PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("must be owner of table {} to {verb} it", owner.name),
+        format!("must be owner of table {} to {verb} it", table.name),
         Some(&format!("It belongs to {role}.")),
         &format!("Call this as {role}, as a member of {role}, or as a superuser."),
     )

@@ -14,10 +14,6 @@ pub struct Held {
     pub name: String,
     /// The schema, quoted.
     pub schema: String,
-    /// `relkind` of pg_class.
-    pub kind: u8,
-    /// `relpersistence` of pg_class.
-    pub persistence: u8,
 }
 
 /// Locks a relation against changes of its definition and reads who owns it; none if it does not exist. Waits for the lock
@@ -27,17 +23,31 @@ pub fn hold(relation: pg_sys::Oid) -> Option<Held> {
     // palloc'd strings, copied here.
     unsafe {
         let opened = pg_sys::try_relation_open(relation, pg_sys::AccessShareLock as i32);
-        let form = opened.as_ref()?.rd_rel.as_ref()?;
-        let schema = quoted(pg_sys::get_namespace_name(form.relnamespace));
-        let held = Held {
-            owner: form.relowner,
-            name: format!("{schema}.{}", quoted((&raw const form.relname.data).cast())),
-            schema,
-            kind: form.relkind as u8,
-            persistence: form.relpersistence as u8,
-        };
+        let held = described(opened.as_ref()?.rd_rel.as_ref()?);
         pg_sys::relation_close(opened, pg_sys::NoLock as i32);
         Some(held)
+    }
+}
+
+/// The same without a lock, for a message: it may have changed by the time that it is read.
+pub fn look_at(relation: pg_sys::Oid) -> Option<Held> {
+    // SAFETY: a catalog look-up inside a transaction, main thread; the cached tuple is released after it was read.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(relation));
+        let header = tuple.as_ref()?.t_data;
+        let held = described(&*header.cast::<u8>().add((*header).t_hoff.into()).cast());
+        pg_sys::ReleaseSysCache(tuple);
+        Some(held)
+    }
+}
+
+fn described(form: &pg_sys::FormData_pg_class) -> Held {
+    // SAFETY: names of the catalogs end with NUL and are copied; a schema that is gone gives null.
+    unsafe {
+        let schema = quoted(pg_sys::get_namespace_name(form.relnamespace));
+        let name = format!("{schema}.{}", quoted((&raw const form.relname.data).cast()));
+        Held { owner: form.relowner, name, schema }
     }
 }
 
