@@ -1,6 +1,6 @@
-//! The signal mask of sender threads: the only `unsafe` outside `pg`.
+//! The signal mask of sender threads and the processor time of a thread: the only `unsafe` outside `pg`.
 //!
-//! Called by `net::pool` on the worker's main thread, around the spawning of a thread. A thread
+//! The mask is set by `net::pool` on the worker's main thread, around the spawning of a thread. A thread
 //! inherits its creator's mask; without the guard SIGTERM or SIGHUP could be handled by a sender
 //! thread, where Postgres's handlers must never run. Threads that a sender spawns (ureq's name
 //! resolver) inherit the mask again. Must not import: pgrx, ureq.
@@ -9,6 +9,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::time::Duration;
 
 /// While it lives, the thread that made it has every signal blocked; dropping it restores the
 /// mask found before.
@@ -49,6 +50,16 @@ impl Drop for SignalBlock {
         // It cannot fail with a valid first argument, so the result is of no use.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
     }
+}
+
+/// Processor time that the calling thread has used: waiting for locks, disks or other processes does not count.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable memory for one timespec. Where there is no such clock it stays zero.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
 }
 
 /// For tests: closing the socket will send RST instead of FIN, as a crashing host would.

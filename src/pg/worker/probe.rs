@@ -11,12 +11,13 @@ use crate::pg::bookings::{Bookings, Probed};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::paid_statuses;
 use crate::pg::{alerts, queue, sys};
+use crate::sys::thread_time;
 
 /// Bookings that one sweep queues.
 const SWEEP_BATCH: i64 = 1_000;
 /// Between two looks for attempts to prune.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-/// A sweep over very many old bookings takes at most this share of the time: one part in so many.
+/// A sweep over very many old bookings takes at most this share of a processor: one part in so many.
 const SWEEP_SHARE: u32 = 50;
 
 impl Worker {
@@ -26,8 +27,11 @@ impl Worker {
         if now < self.next_probe {
             return;
         }
+        let before = thread_time();
         let found = self.in_transaction(Self::look);
-        self.next_probe = now + self.settings.poll_interval.max(now.elapsed() * SWEEP_SHARE);
+        // Processor time: a look that waits for a lock, in vain or not, costs the server nothing.
+        let cost = thread_time().saturating_sub(before);
+        self.next_probe = now + self.settings.poll_interval.max(cost * SWEEP_SHARE);
         if let Some((found, _)) = &found {
             self.more |= found.ready || found.sending || !found.open.is_empty();
             self.next_due = found.next_due;
