@@ -1,2 +1,3 @@
 -- What the mail server said to a test mail.
-UPDATE guestly.worker SET mail_answer = $1
+INSERT INTO guestly.worker (mail_answer) VALUES ($1)
+ON CONFLICT (id) DO UPDATE SET mail_answer = excluded.mail_answer

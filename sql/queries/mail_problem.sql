@@ -1,2 +1,3 @@
 -- What is wrong with the settings of mail ($1); null: nothing.
-UPDATE guestly.worker SET mail_problem = $1 WHERE mail_problem IS DISTINCT FROM $1
+INSERT INTO guestly.worker AS w (mail_problem) VALUES ($1)
+ON CONFLICT (id) DO UPDATE SET mail_problem = excluded.mail_problem WHERE w.mail_problem IS DISTINCT FROM excluded.mail_problem

@@ -1,11 +1,17 @@
 -- What the worker would want to know after a restart, and guestly.status shows.
-UPDATE guestly.worker
-SET breaker = $1,
-    breaker_since = CASE WHEN breaker = $1 THEN breaker_since ELSE pg_catalog.clock_timestamp() END,
-    held_until = pg_catalog.to_timestamp($2), quota = $3, quota_at = pg_catalog.clock_timestamp(),
-    last_success_at = coalesce(pg_catalog.to_timestamp($4), last_success_at),
-    last_error = coalesce($5, last_error),
-    last_error_at = CASE WHEN $5 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END,
-    credentials_error = $6, credentials_error_at = pg_catalog.to_timestamp($7), credentials_mark = $8,
-    credentials_until = pg_catalog.to_timestamp($10), credentials_class = $11,
-    clock_skew_ms = coalesce($9, clock_skew_ms)
+INSERT INTO guestly.worker AS w (breaker, breaker_since, held_until, quota, quota_at, last_success_at, last_error, last_error_at,
+    credentials_error, credentials_error_at, credentials_mark, credentials_until, credentials_class, clock_skew_ms)
+VALUES ($1, pg_catalog.clock_timestamp(), pg_catalog.to_timestamp($2), $3, pg_catalog.clock_timestamp(), pg_catalog.to_timestamp($4),
+    $5, CASE WHEN $5 IS NOT NULL THEN pg_catalog.clock_timestamp() END,
+    $6, pg_catalog.to_timestamp($7), $8, pg_catalog.to_timestamp($10), $11, $9)
+ON CONFLICT (id) DO UPDATE
+SET breaker = excluded.breaker,
+    breaker_since = CASE WHEN w.breaker = excluded.breaker THEN w.breaker_since ELSE excluded.breaker_since END,
+    held_until = excluded.held_until, quota = excluded.quota, quota_at = excluded.quota_at,
+    last_success_at = coalesce(excluded.last_success_at, w.last_success_at),
+    last_error = coalesce(excluded.last_error, w.last_error),
+    last_error_at = coalesce(excluded.last_error_at, w.last_error_at),
+    credentials_error = excluded.credentials_error, credentials_error_at = excluded.credentials_error_at,
+    credentials_mark = excluded.credentials_mark, credentials_until = excluded.credentials_until,
+    credentials_class = excluded.credentials_class,
+    clock_skew_ms = coalesce(excluded.clock_skew_ms, w.clock_skew_ms)

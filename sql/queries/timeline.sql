@@ -1,3 +1,3 @@
 -- The timeline that this worker writes.
-UPDATE guestly.worker SET timeline = substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
-WHERE timeline IS DISTINCT FROM substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+INSERT INTO guestly.worker AS w (timeline) VALUES (substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
+ON CONFLICT (id) DO UPDATE SET timeline = excluded.timeline WHERE w.timeline IS DISTINCT FROM excluded.timeline
