@@ -217,12 +217,15 @@ CREATE TABLE guestly.worker (
     mail_answer          text,
     mail_problem         text,
     tls_roots            text,
-    tls_problem          text
+    tls_problem          text,
+    mail_since           timestamptz,
+    id                   boolean     PRIMARY KEY DEFAULT true CHECK (id)
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);
 COMMENT ON TABLE guestly.worker IS 'what the worker of this database remembers across restarts; one row, belongs to this server';
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
+COMMENT ON COLUMN guestly.worker.mail_since IS 'since when an alert mail is under way; null: none is';
 
 CREATE TABLE guestly.alerts (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

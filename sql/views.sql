@@ -10,7 +10,7 @@ CREATE FUNCTION guestly.status_row() RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
-           p.paused_at IS NOT NULL, p.reason, w.breaker, w.breaker_since, w.held_until, w.credentials_error,
+           p.paused_at IS NOT NULL, p.reason, coalesce(w.breaker, 'closed'), w.breaker_since, w.held_until, w.credentials_error,
            q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
            (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
            (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms,
@@ -72,6 +72,9 @@ DECLARE
     variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
                                   "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
     unwanted text; waiting bigint; tried bigint; said text; culprit text;
+    -- Since when a mail is under way, if that takes longer than a few seconds; of a worker that is gone, none is.
+    slow timestamptz := (SELECT w.mail_since FROM guestly.worker w JOIN guestly.live_worker() l ON w.mail_since > l.since
+                         WHERE w.mail_since < clock_timestamp() - interval '3 seconds');
     again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
     correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
 BEGIN
@@ -91,12 +94,12 @@ BEGIN
              WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', variables ->> 'admin_email') END;
     SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
     culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
-    RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 THEN 'warn' ELSE 'ok' END,
-        concat_ws('; ', format('%s wait to be mailed', waiting), 'the mail server said: ' || said,
+    RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 OR slow IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        concat_ws('; ', format('%s wait to be mailed', waiting), 'a mail is under way since ' || slow, 'the mail server said: ' || said,
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
         CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
-             WHEN tried > 0 THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+             WHEN tried > 0 OR slow IS NOT NULL THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
 -- The doctor's row about the role that owns everything here: it must stay without login, attributes and members.
@@ -188,7 +191,7 @@ BEGIN
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
-    FROM guestly.worker w;
+    FROM (VALUES (true)) one LEFT JOIN guestly.worker w ON true;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),

@@ -10,6 +10,7 @@
 //! | `net/mail.rs` | one mail, one outcome, by SMTP or HTTP |
 //! | `net/mail/api.rs` | the requests of SendGrid and Resend |
 //! | `net/mail/smtp.rs`, `net/mail/relay.rs` | SMTP by lettre, and where it leads |
+//! | `net/mail/guard.rs`, `net/mail/hangup.rs` | limits of one SMTP conversation, and ending one from another thread |
 //! | `net/mail/message.rs` | MIME |
 //! | `net/mail/post.rs` | mails through the sender threads |
 //! | `net/roots.rs` | which certificates TLS trusts |

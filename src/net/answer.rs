@@ -15,12 +15,17 @@ use crate::domain::redact::clean;
 pub(super) const BODY_CAP: usize = 1024 * 1024;
 
 /// Reads the body to its end or to the cap. An error means that the answer is not whole.
-pub(super) fn read(mut response: Response<Body>) -> Result<Answer, Error> {
+pub(super) fn read(response: Response<Body>) -> Result<Answer, Error> {
+    read_at_most(response, BODY_CAP)
+}
+
+/// The same with another cap, in bytes.
+pub(super) fn read_at_most(mut response: Response<Body>, cap: usize) -> Result<Answer, Error> {
     let mut answer = head(response.status().as_u16(), response.headers());
     let reader = response.body_mut().as_reader();
-    let ended = reader.take(BODY_CAP as u64 + 1).read_to_end(&mut answer.body);
-    answer.whole = ended.is_ok() && answer.body.len() <= BODY_CAP;
-    answer.body.truncate(BODY_CAP);
+    let ended = reader.take(cap as u64 + 1).read_to_end(&mut answer.body);
+    answer.whole = ended.is_ok() && answer.body.len() <= cap;
+    answer.body.truncate(cap);
     match ended {
         // Of these the status alone says all: the wait of a 429 must not get lost with its body.
         Err(_) if answer.status == 429 || answer.status >= 500 => Ok(answer),

@@ -4,6 +4,8 @@
 //! a transaction. Nothing is sent twice by itself. Must not import: pgrx.
 
 mod api;
+mod guard;
+mod hangup;
 mod message;
 mod post;
 mod relay;
@@ -14,9 +16,11 @@ use std::time::Duration;
 use crate::domain::alert::Mail;
 use crate::domain::redact::{Secret, clean, mask};
 
+pub use hangup::Hangup;
 pub use post::PostOffice;
 
 use self::api::Service;
+use self::guard::ABANDONED;
 use self::message::Addresses;
 use self::relay::Relay;
 
@@ -85,16 +89,19 @@ pub fn check(settings: &MailSettings) -> Result<(), String> {
     ready(settings).map(drop)
 }
 
-/// Sends the mail once and waits for the end, about `timeout` at most. `key` names the mail: it becomes the Message-ID, so
-/// that a second copy can be recognised.
-pub fn send(settings: &MailSettings, mail: &Mail, key: &str) -> MailOutcome {
+/// Sends the mail once and waits for the end, about `timeout` at most, or until `hangup` is used. `key` names the mail: it
+/// becomes the Message-ID, so that a second copy can be recognised.
+pub fn send(settings: &MailSettings, mail: &Mail, key: &str, hangup: &Hangup) -> MailOutcome {
+    if hangup.is_over() {
+        return MailOutcome::Unreachable { why: ABANDONED.to_owned(), maybe_sent: false };
+    }
     let ready = match ready(settings) {
         Ok(ready) => ready,
         Err(answer) => return MailOutcome::Refused { permanent: true, answer },
     };
     let outcome = match &ready.route {
-        Route::Smtp(relay) => smtp::send(relay, &ready.addresses, mail, key, settings.timeout),
-        Route::Api(service) => api::send(service, &ready.addresses, mail, key, settings.timeout),
+        Route::Smtp(relay) => smtp::send(relay, &ready.addresses, mail, key, settings.timeout, hangup),
+        Route::Api(service) => api::send(service, &ready.addresses, mail, key, settings.timeout, hangup),
     };
     let secrets = match &ready.route {
         Route::Smtp(relay) => vec![settings.smtp_url.reveal(), relay.password()],

@@ -122,6 +122,11 @@ pub fn answer_test_mail(words: &str) -> Result<()> {
     statement::run(include_str!("../../sql/queries/mail_answer.sql"), &[words.into()])
 }
 
+/// An alert mail is about to leave, or none is under way: since when, for the doctor.
+pub fn mail_leaves(leaves: bool) -> Result<()> {
+    statement::run(include_str!("../../sql/queries/mail_since.sql"), &[leaves.into()])
+}
+
 /// The answer to `guestly_doctor(online => true)`.
 pub fn answer_doctor(status: &str, words: &str) -> Result<()> {
     statement::run(include_str!("../../sql/queries/answer_doctor.sql"), &[status.into(), words.into()])

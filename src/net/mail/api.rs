@@ -1,6 +1,7 @@
 //! Mail through a service's HTTP API: the requests of SendGrid and of Resend. Called by `net::mail` on a sender thread.
 //! Must not import: pgrx.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,11 +13,13 @@ use ureq::tls::TlsConfig;
 use lettre::message::Mailbox;
 
 use super::MailOutcome;
+use super::guard::{ABANDONED, READ_LIMIT, spawn};
+use super::hangup::Hangup;
 use super::message::{Addresses, id, subject};
 use crate::domain::alert::Mail;
 use crate::domain::outcome::{Answer, error_text};
 use crate::domain::redact::Secret;
-use crate::net::answer::read;
+use crate::net::answer::read_at_most;
 use crate::net::roots::Roots;
 use crate::net::url::parse;
 use crate::net::words::words;
@@ -54,19 +57,54 @@ impl Service {
 }
 
 /// Sends the mail once.
-pub(super) fn send(service: &Service, addresses: &Addresses, mail: &Mail, key: &str, timeout: Duration) -> MailOutcome {
+pub(super) fn send(
+    service: &Service,
+    addresses: &Addresses,
+    mail: &Mail,
+    key: &str,
+    timeout: Duration,
+    hangup: &Hangup,
+) -> MailOutcome {
     let body = match service.shape {
         Shape::SendGrid => sendgrid(addresses, mail, key),
         Shape::Resend => resend(addresses, mail, key),
     };
-    let request = agent(timeout)
-        .post(&service.url)
-        .header(AUTHORIZATION, service.bearer.clone())
-        .header("Idempotency-Key", id(key))
-        .content_type("application/json");
-    match request.send(body.to_string()).and_then(read) {
-        Ok(answer) => outcome(&answer),
-        Err(error) => MailOutcome::Unreachable { maybe_sent: !never_left(&error), why: words(&error) },
+    let (agent, call) = (agent(timeout), Call { service: service.clone(), key: id(key), body: body.to_string() });
+    // On a thread of its own: a look-up or a connect under way cannot be cut, only left behind until its time is over.
+    let (tell, answer) = channel();
+    let (cut, hung_up) = (agent.clone(), tell.clone());
+    hangup.on_cut(move || {
+        let _ = hung_up.send(MailOutcome::Unreachable { why: ABANDONED.to_owned(), maybe_sent: true });
+        cut.shutdown();
+    });
+    let started = spawn(move || {
+        let _ = tell.send(call.make(&agent));
+    });
+    if let Err(error) = started {
+        return MailOutcome::Unreachable { why: words(&ureq::Error::Io(error)), maybe_sent: false };
+    }
+    let lost = |_| MailOutcome::Unreachable { why: "internal: the mail was given up".to_owned(), maybe_sent: true };
+    answer.recv_timeout(timeout * 2).unwrap_or_else(lost)
+}
+
+/// One request, with all that it needs.
+struct Call {
+    service: Service,
+    key: String,
+    body: String,
+}
+
+impl Call {
+    fn make(self, agent: &Agent) -> MailOutcome {
+        let request = agent
+            .post(&self.service.url)
+            .header(AUTHORIZATION, self.service.bearer)
+            .header("Idempotency-Key", self.key)
+            .content_type("application/json");
+        match request.send(self.body).and_then(|response| read_at_most(response, READ_LIMIT)) {
+            Ok(answer) => outcome(&answer),
+            Err(error) => MailOutcome::Unreachable { maybe_sent: !never_left(&error), why: words(&error) },
+        }
     }
 }
 
@@ -156,6 +194,7 @@ fn agent(timeout: Duration) -> Agent {
         .timeout_send_body(all)
         .timeout_recv_response(all)
         .timeout_recv_body(all)
+        .max_response_header_size(READ_LIMIT)
         .max_idle_connections(0)
         .user_agent(concat!("guestly_sync/", env!("CARGO_PKG_VERSION")))
         .accept("application/json")

@@ -1,10 +1,13 @@
 //! Mails through an HTTP API: the two shapes, and what answers mean.
 
+use std::io::Write;
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use super::smtp_tests::{impatient, mail, settings};
+use super::smtp_tests::{impatient, mail, send, settings};
 use super::*;
-use crate::net::test_server::Server;
+use crate::net::test_server::{AT_ONCE, Server, eventually};
 
 fn to(server: &Server, path: &str) -> MailSettings {
     MailSettings {
@@ -120,4 +123,56 @@ fn urls_and_keys_that_cannot_work() {
         let refusal = ready(&settings).map(drop).unwrap_err();
         assert!(refusal.contains(words) && !refusal.contains("canary"), "{url}: {refusal}");
     }
+}
+
+#[test]
+fn an_endless_answer_is_cut() {
+    let head = "HTTP/1.1 200 OK\r\n".to_owned();
+    for (start, again) in [(format!("{head}X-A: "), "aaaaaaaa"), (head, "X-A: aaaaaaaa\r\n")] {
+        let server = Server::start(move |connection| {
+            connection.request();
+            connection.write(start.as_bytes());
+            connection.write(again.repeat(1_000_000).as_bytes());
+            connection.hang();
+        });
+        let outcome = send(&to(&server, "/emails"), &mail(), "k");
+        assert!(matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }), "{outcome:?}");
+    }
+    let body = "a".repeat(8_000_000);
+    let outcome = send(&to(&answering("202 Accepted", &body), "/emails"), &mail(), "k");
+    assert!(matches!(outcome, MailOutcome::Accepted { .. }), "{outcome:?}");
+}
+
+#[test]
+fn a_dripping_answer_ends_at_the_deadline() {
+    for start in ["", "HTTP/1.1 202 Accepted\r\n\r\n"] {
+        let server = Server::start(move |connection| {
+            connection.request();
+            connection.write(start.as_bytes());
+            while connection.socket.write_all(b"H").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let began = Instant::now();
+        let outcome = send(&impatient(to(&server, "/emails")), &mail(), "k");
+        assert!(matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }), "{outcome:?}");
+        assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn hanging_up_ends_a_call_that_hangs() {
+    let server = Server::start(|connection| {
+        connection.request();
+        connection.hang();
+    });
+    let (settings, hangup) = (to(&server, "/emails"), Hangup::default());
+    let own = hangup.clone();
+    let mail = std::thread::spawn(move || super::send(&settings, &mail(), "k", &own));
+    eventually("the request", || server.seen().len() == 1);
+    let began = Instant::now();
+    hangup.hang_up();
+    let outcome = mail.join().unwrap();
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    assert_eq!(outcome, MailOutcome::Unreachable { why: ABANDONED.to_owned(), maybe_sent: true });
 }

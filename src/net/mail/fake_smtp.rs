@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// What the script wants instead of the usual answer.
 pub(super) enum Say {
@@ -13,6 +14,8 @@ pub(super) enum Say {
     Close,
     /// Nothing, until the client goes.
     Nothing,
+    /// These bytes again and again, with such pauses, until the client goes.
+    Again(&'static str, Duration),
 }
 
 pub(super) struct FakeSmtp {
@@ -74,6 +77,12 @@ fn answer(mut socket: &TcpStream, script: &Script, line: &str) -> bool {
         Some(Say::Line(words)) => words,
         Some(Say::Close) => return false,
         Some(Say::Nothing) => return true,
+        Some(Say::Again(bytes, pause)) => {
+            while socket.write_all(bytes.as_bytes()).is_ok() {
+                thread::sleep(pause);
+            }
+            return false;
+        }
     };
     socket.write_all(format!("{words}\r\n").as_bytes()).is_ok()
 }

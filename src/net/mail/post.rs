@@ -1,9 +1,10 @@
 //! The worker's counter for mail: mails go to the sender threads, outcomes come back through a channel.
 //! Owned by the worker's main thread; the outcome is put into the channel on a sender thread. Must not import: pgrx.
 
+use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::{MailOutcome, MailSettings, send};
+use super::{Hangup, MailOutcome, MailSettings, send};
 use crate::domain::alert::Mail;
 use crate::net::pool::Pool;
 
@@ -20,12 +21,14 @@ pub struct Delivered<M> {
 pub struct PostOffice<M> {
     out: Sender<Delivered<M>>,
     back: Receiver<Delivered<M>>,
+    /// Of mails that have not come to their end.
+    lines: RefCell<Vec<Hangup>>,
 }
 
 impl<M: Send + 'static> Default for PostOffice<M> {
     fn default() -> Self {
         let (out, back) = channel();
-        Self { out, back }
+        Self { out, back, lines: RefCell::default() }
     }
 }
 
@@ -33,14 +36,23 @@ impl<M: Send + 'static> PostOffice<M> {
     /// Queues the mail on a sender thread; never waits. Every mail comes back exactly once, whatever happens to the
     /// thread; the pool's `wake` is called then.
     pub fn send<T: Send + 'static>(&self, pool: &Pool<T>, tag: M, settings: MailSettings, mail: Mail, key: String) {
+        let hangup = Hangup::default();
+        let mut lines = self.lines.borrow_mut();
+        lines.retain(Hangup::is_in_use);
+        lines.push(hangup.clone());
         let slip = Slip { tag: Some(tag), out: self.out.clone(), outcome: unsent() };
         pool.run(move || {
             // The whole slip moves here: its drop reports.
             let mut slip = slip;
             slip.outcome =
                 MailOutcome::Unreachable { why: "internal: the sender thread panicked".to_owned(), maybe_sent: true };
-            slip.outcome = send(&settings, &mail, &key);
+            slip.outcome = send(&settings, &mail, &key, &hangup);
         });
+    }
+
+    /// Cuts every mail that is under way and keeps those that wait from leaving; never waits. They come back as usual.
+    pub fn abandon(&self) {
+        self.lines.take().iter().for_each(Hangup::hang_up);
     }
 
     /// Takes the mails that have come to their end.

@@ -5,7 +5,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
@@ -15,6 +15,8 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 
 use super::MailOutcome;
+use super::guard::{Guard, TOO_LONG};
+use super::hangup::Hangup;
 use super::message::{Addresses, mime};
 use super::relay::{Privacy, Relay};
 use crate::domain::alert::Mail;
@@ -24,19 +26,42 @@ use crate::net::words::words;
 /// How long a server that has taken the mail may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
+/// The look-up of the server's name is given up after this; the conversation's own time begins after it.
+const LOOK_UP: Duration = Duration::from_secs(30);
+
 /// Sends the mail once.
-pub(super) fn send(relay: &Relay, addresses: &Addresses, mail: &Mail, key: &str, timeout: Duration) -> MailOutcome {
+pub(super) fn send(
+    relay: &Relay,
+    addresses: &Addresses,
+    mail: &Mail,
+    key: &str,
+    timeout: Duration,
+    hangup: &Hangup,
+) -> MailOutcome {
     let bytes = match mime(addresses, mail, key) {
         Ok(bytes) => bytes,
         Err(answer) => return MailOutcome::Refused { permanent: true, answer },
     };
-    let until = Instant::now() + timeout;
-    let (mut connection, refused) = match prepare(relay, addresses, until) {
+    let guard = match Guard::open(&relay.host, relay.port, timeout, hangup) {
+        Ok(guard) => guard,
+        Err(error) => return MailOutcome::Unreachable { why: words(&ureq::Error::Io(error)), maybe_sent: false },
+    };
+    match converse(relay, addresses, &bytes, &guard, timeout) {
+        // The guard knows better why the conversation broke off.
+        MailOutcome::Unreachable { why, maybe_sent } => {
+            MailOutcome::Unreachable { why: guard.why().unwrap_or(why), maybe_sent }
+        }
+        ended => ended,
+    }
+}
+
+/// The whole conversation. The guard keeps the time: `lettre` itself only has a limit that the guard comes before.
+fn converse(relay: &Relay, addresses: &Addresses, mail: &[u8], guard: &Guard, timeout: Duration) -> MailOutcome {
+    let (mut connection, refused) = match prepare(relay, addresses, guard, timeout + LOOK_UP) {
         Ok(prepared) => prepared,
         Err(failure) => return failure,
     };
-    match left(&mut connection, until).and_then(|()| connection.message(&bytes).map_err(|error| outcome(&error, true)))
-    {
+    match connection.message(mail).map_err(|error| outcome(&error, true)) {
         Ok(response) => {
             // It is taken: whatever happens now must not make anybody send it again.
             let _ = connection.set_timeout(Some(GOODBYE));
@@ -48,18 +73,20 @@ pub(super) fn send(relay: &Relay, addresses: &Addresses, mail: &Mail, key: &str,
 }
 
 /// Everything up to the moment when the server waits for the mail; also which recipients it does not want.
-fn prepare(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<(SmtpConnection, Vec<String>), MailOutcome> {
-    let mut connection = greet(relay, addresses, until)?;
+fn prepare(
+    relay: &Relay,
+    addresses: &Addresses,
+    guard: &Guard,
+    patience: Duration,
+) -> Result<(SmtpConnection, Vec<String>), MailOutcome> {
+    let mut connection = greet(relay, addresses, guard, patience)?;
     if let Some((user, password)) = &relay.login {
-        left(&mut connection, until)?;
         let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
         connection.auth(DEFAULT_MECHANISMS, &credentials).map_err(early)?;
     }
-    left(&mut connection, until)?;
     connection.command(MailFrom::new(Some(addresses.from.email.clone()), Vec::new())).map_err(early)?;
     let mut refusals: Vec<(String, MailOutcome)> = Vec::new();
     for recipient in addresses.recipients() {
-        left(&mut connection, until)?;
         match connection.command(Rcpt::new(recipient.clone(), Vec::new())).map_err(early) {
             Ok(_) => {}
             Err(failure @ MailOutcome::Unreachable { .. }) => return Err(failure),
@@ -69,13 +96,17 @@ fn prepare(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<(Smtp
     if refusals.len() == addresses.to.len() {
         return Err(nobody(&refusals));
     }
-    left(&mut connection, until)?;
     connection.command(Data).map_err(early)?;
     Ok((connection, refusals.iter().map(|(recipient, failure)| refusal(recipient, failure)).collect()))
 }
 
 /// A connection as private as the settings ask for.
-fn greet(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<SmtpConnection, MailOutcome> {
+fn greet(
+    relay: &Relay,
+    addresses: &Addresses,
+    guard: &Guard,
+    patience: Duration,
+) -> Result<SmtpConnection, MailOutcome> {
     // Servers are picky about this name; the sender's domain is one that they know.
     let name = ClientId::Domain(addresses.from.email.domain().to_owned());
     let tls = match relay.privacy {
@@ -83,9 +114,8 @@ fn greet(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<SmtpCon
         _ => Some(tls(&relay.host)?),
     };
     let wrapped = tls.as_ref().filter(|_| relay.privacy == Privacy::Wrapped);
-    let place = (relay.host.as_str(), relay.port);
-    let patience = until.saturating_duration_since(Instant::now());
-    let mut connection = SmtpConnection::connect(place, Some(patience), &name, wrapped, None).map_err(early)?;
+    let (place, from) = (guard.address, Some(guard.address.ip()));
+    let mut connection = SmtpConnection::connect(place, Some(patience), &name, wrapped, from).map_err(early)?;
     let wanted = match relay.privacy {
         Privacy::StartTls => true,
         Privacy::IfOffered => connection.can_starttls(),
@@ -96,7 +126,6 @@ fn greet(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<SmtpCon
             let answer = "the mail server offers no encryption (STARTTLS): nothing was sent to it".to_owned();
             return Err(MailOutcome::Refused { permanent: true, answer });
         }
-        left(&mut connection, until)?;
         connection.starttls(tls, &name).map_err(early)?;
     }
     Ok(connection)
@@ -105,16 +134,6 @@ fn greet(relay: &Relay, addresses: &Addresses, until: Instant) -> Result<SmtpCon
 /// Certificates are always checked.
 fn tls(host: &str) -> Result<TlsParameters, MailOutcome> {
     TlsParameters::builder(host.to_owned()).certificate_store(Roots::here().for_mail()).build().map_err(early)
-}
-
-/// Gives the next step what is left of the time.
-fn left(connection: &mut SmtpConnection, until: Instant) -> Result<(), MailOutcome> {
-    let left = until.saturating_duration_since(Instant::now());
-    let too_long = || MailOutcome::Unreachable { why: "the mail server took too long".to_owned(), maybe_sent: false };
-    if left.is_zero() {
-        return Err(too_long());
-    }
-    connection.set_timeout(Some(left)).map_err(|_| too_long())
 }
 
 /// An error before the mail itself was sent.
@@ -139,7 +158,7 @@ fn plain(error: &Error) -> String {
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             return match io.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the mail server took too long".to_owned(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => TOO_LONG.to_owned(),
                 kind => words(&ureq::Error::Io(io::Error::new(kind, io.to_string()))),
             };
         }

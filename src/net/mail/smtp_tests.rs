@@ -33,6 +33,11 @@ pub(super) fn impatient(settings: MailSettings) -> MailSettings {
     MailSettings { timeout: Duration::from_millis(800), ..settings }
 }
 
+/// Nobody hangs up.
+pub(super) fn send(settings: &MailSettings, mail: &Mail, key: &str) -> MailOutcome {
+    super::send(settings, mail, key, &Hangup::default())
+}
+
 fn to(server: &FakeSmtp, login: &str) -> MailSettings {
     MailSettings { smtp_url: Secret::new(server.url(login)), ..settings() }
 }

@@ -1,17 +1,20 @@
 //! Alerts on their way out: rows become mails, mails leave on a sender thread. Part of the worker, main thread.
 
+mod desk;
+
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use pgrx::warning;
 
-use super::announce::Standing;
 use super::{VERSION, Worker};
 use crate::domain::alert::{Batch, Mail, Next, Pace, digest, due, mail_pause, test_mail};
 use crate::domain::redact::clean;
-use crate::net::mail::{MailOutcome, MailSettings, PostOffice, check};
+use crate::net::mail::{MailOutcome, MailSettings, check};
 use crate::pg::session::Result;
 use crate::pg::{alerts, memory, settings, sys, wake};
+
+pub(super) use self::desk::Desk;
 
 /// The longest that one mail may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,55 +37,6 @@ enum Todo {
     /// Look again after that time, or when there is a new one.
     Later(Duration),
     Send(Batch, Mail),
-}
-
-/// The worker's mail desk.
-pub(super) struct Desk {
-    office: PostOffice<Tag>,
-    /// There may be alerts that wait.
-    waiting: bool,
-    /// A mail is on its way, or its end is not written down yet.
-    sending: bool,
-    ended: Option<(Batch, MailOutcome)>,
-    /// The mail server failed: nothing leaves before.
-    not_before: Option<Instant>,
-    /// A digest is being collected; a new alert may be urgent and is looked at at once.
-    look_again_at: Option<Instant>,
-    failures: u32,
-    /// What is announced of the lane.
-    pub(super) standing: Standing,
-    announced_unmailed: usize,
-    asked: u32,
-}
-
-impl Desk {
-    pub(super) fn new() -> Self {
-        let asked = wake::slot(sys::my_database()).mail_asked;
-        Self {
-            office: PostOffice::default(),
-            waiting: true,
-            sending: false,
-            ended: None,
-            not_before: None,
-            look_again_at: None,
-            failures: 0,
-            standing: Standing::default(),
-            announced_unmailed: 0,
-            asked,
-        }
-    }
-
-    /// After a reload another mail server may be there.
-    fn try_again(&mut self) {
-        (self.not_before, self.look_again_at, self.failures, self.waiting) = (None, None, 0, true);
-    }
-
-    /// Until when nothing has to be done; none if until something happens.
-    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
-        let then = self.not_before.max(self.look_again_at);
-        let idle = (!self.waiting || self.sending) && self.ended.is_none();
-        if idle { None } else { Some(then.map_or(Duration::ZERO, |then| then.saturating_duration_since(now))) }
-    }
 }
 
 impl Worker {
@@ -161,6 +115,7 @@ impl Worker {
                 let told = alerts::compose(&waiting, &batch, wall)?;
                 let Some(mail) = digest(&told, wall, site().as_deref()) else { return Ok(Todo::Nothing) };
                 alerts::set_key(&all(&batch), Some(&batch.key), None)?;
+                memory::mail_leaves(true)?;
                 Ok(Todo::Send(batch, mail))
             }
         }
@@ -184,15 +139,9 @@ impl Worker {
     /// Writes down how the mail ended. Until that is committed no other leaves: what was taken must not go again.
     fn mail_ended(&mut self) {
         let Some((batch, outcome)) = self.desk.ended.take() else { return };
-        let written = self.in_transaction(|_| match &outcome {
-            MailOutcome::Accepted { answer } => {
-                alerts::settle(&batch.superseded, "superseded", None)?;
-                alerts::settle(&batch.ids, "sent", Some(answer))
-            }
-            MailOutcome::Refused { answer, .. } => alerts::set_key(&all(&batch), None, Some(answer)),
-            MailOutcome::Unreachable { why, maybe_sent } => {
-                alerts::set_key(&all(&batch), maybe_sent.then_some(batch.key.as_str()), Some(why))
-            }
+        let written = self.in_transaction(|_| {
+            memory::mail_leaves(false)?;
+            write_end(&batch, &outcome)
         });
         if written.is_none() {
             self.desk.ended = Some((batch, outcome));
@@ -200,7 +149,9 @@ impl Worker {
             return;
         }
         (self.desk.sending, self.desk.waiting) = (false, true);
+        let abandoned = std::mem::take(&mut self.desk.abandoned);
         match outcome {
+            MailOutcome::Refused { .. } | MailOutcome::Unreachable { .. } if abandoned => {}
             MailOutcome::Accepted { .. } => (self.desk.failures, self.desk.not_before) = (0, None),
             MailOutcome::Refused { permanent, answer } => self.mail_failed(permanent, &answer),
             MailOutcome::Unreachable { why, .. } => self.mail_failed(false, &why),
@@ -213,13 +164,21 @@ impl Worker {
         self.report(&format!("alerts cannot be mailed: {why}"), "See guestly_doctor(); they wait in guestly.alerts.");
     }
 
-    /// After a reload another mail server may be there; what is wrong with the settings is noted for the doctor.
+    /// After a reload another mail server may be there: a mail that hangs at the former one is abandoned. What is wrong with the
+    /// settings is noted for the doctor.
     pub(super) fn look_at_mail_settings(&mut self) {
-        self.desk.try_again();
         let settings = self.mail_settings();
+        self.desk.try_again();
+        self.desk.abandon_unless(&settings);
         let problem = if self.settings.mail.is_configured() { check(&settings).err() } else { None };
         self.in_transaction(|worker| match worker.may_mail()? {
-            (true, _) => alerts::note_settings(problem.as_deref()),
+            (true, _) => {
+                // A former worker may have ended while a mail was under way.
+                if !worker.desk.sending {
+                    memory::mail_leaves(false)?;
+                }
+                alerts::note_settings(problem.as_deref())
+            }
             (false, _) => Ok(()),
         });
     }
@@ -239,6 +198,7 @@ impl Worker {
     fn post(&mut self, tag: Tag, mail: Mail, key: String) {
         let settings = self.mail_settings();
         if let Some(pool) = &self.pool {
+            self.desk.used = Some(settings.clone());
             self.desk.office.send(pool, tag, settings, mail, key);
         }
     }
@@ -264,6 +224,20 @@ impl Worker {
         };
         self.in_transaction(|_| memory::answer_test_mail(&words));
         wake::mail_answered(question);
+    }
+}
+
+/// Writes down how a mail ended.
+fn write_end(batch: &Batch, outcome: &MailOutcome) -> Result<()> {
+    match outcome {
+        MailOutcome::Accepted { answer } => {
+            alerts::settle(&batch.superseded, "superseded", None)?;
+            alerts::settle(&batch.ids, "sent", Some(answer))
+        }
+        MailOutcome::Refused { answer, .. } => alerts::set_key(&all(batch), None, Some(answer)),
+        MailOutcome::Unreachable { why, maybe_sent } => {
+            alerts::set_key(&all(batch), maybe_sent.then_some(batch.key.as_str()), Some(why))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Everything here panics with a plain sentence when it cannot do its work: a test has nothing better to do.
 
+mod bad_mail;
 mod certificate;
 pub mod cluster;
 mod database;
@@ -24,6 +25,7 @@ pub mod tools;
 pub mod wait;
 mod worker;
 
+pub use bad_mail::BadMail;
 pub use certificate::Certificate;
 pub use cluster::{Cluster, StopMode};
 pub use database::Database;
