@@ -1,6 +1,8 @@
 //! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a harmless
 //! look-up and writes the answer to `guestly.worker`. Part of the worker, main thread.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
@@ -13,12 +15,56 @@ use crate::pg::{memory, sys, wake};
 /// A code that no booking has: the answer is an empty list.
 const NOBODY: &str = "GS-DOCTOR";
 
+/// For so long the answer to one question answers the next ones too: each look is a call that counts against the quota.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// Questions, and the last answer that came from Guestly.
+pub(super) struct Desk {
+    /// The last question that was taken up.
+    taken: u32,
+    /// The one that waits for its answer.
+    waiting: Option<u32>,
+    last: Option<Look>,
+}
+
+/// What came of the last look-up.
+struct Look {
+    at: Instant,
+    /// The credentials and addresses.
+    mark: Option<String>,
+    status: &'static str,
+    words: String,
+}
+
+impl Desk {
+    /// Questions up to `asked` were for another worker.
+    pub(super) fn new(asked: u32) -> Self {
+        Self { taken: asked, waiting: None, last: None }
+    }
+
+    /// Its look-up never left.
+    pub(super) fn ask_again(&mut self, question: u32) {
+        self.waiting = Some(question);
+    }
+
+    /// The next question is answered by Guestly: settings changed.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+
+    /// What Guestly answered a moment ago for these credentials, and how old that is.
+    fn fresh(&self, mark: Option<&str>) -> Option<(&'static str, String)> {
+        let look = self.last.as_ref().filter(|look| look.at.elapsed() < FRESH && look.mark.as_deref() == mark)?;
+        Some((look.status, format!("{} (from memory, {} s old)", look.words, look.at.elapsed().as_secs())))
+    }
+}
+
 impl Worker {
     /// Takes up a new question, or goes on with one that waits for a token.
     pub(super) fn answer_the_doctor(&mut self) {
         let asked = wake::slot(sys::my_database()).asked;
-        if asked != self.doctor.0 {
-            self.doctor = (asked, Some(asked));
+        if asked != self.doctor.taken {
+            (self.doctor.taken, self.doctor.waiting) = (asked, Some(asked));
             if let Some(why) = self.why_silent() {
                 return self.reply(asked, "fail", &why);
             }
@@ -27,10 +73,13 @@ impl Worker {
                 Ok(())
             });
         }
-        let Some(question) = self.doctor.1 else { return };
+        let Some(question) = self.doctor.waiting else { return };
         let (now, wall) = (self.now(), Utc::now());
         match self.lane.go(now, wall, self.in_flight(), self.settings.concurrency) {
-            Go::Send(_) => self.look_for_nobody(question),
+            Go::Send(_) => match self.doctor.fresh(self.mark().as_deref()) {
+                Some((status, words)) => self.reply(question, status, &words),
+                None => self.look_for_nobody(question),
+            },
             Go::FetchToken => {
                 self.in_transaction(|worker| worker.intend_token(wall));
                 self.send_token_request();
@@ -49,7 +98,7 @@ impl Worker {
             return self.answer(question, None);
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
-        self.doctor.1 = None;
+        self.doctor.waiting = None;
         self.lane.quota.take(1, self.began.elapsed());
         pool.submit(client, Tag::Doctor(question), request);
     }
@@ -68,11 +117,15 @@ impl Worker {
             Some(_) => ("fail", "an answer of another kind of call".to_owned()),
             None => self.why_not(),
         };
+        if outcome.is_some() {
+            let (at, mark) = (Instant::now(), self.mark());
+            self.doctor.last = Some(Look { at, mark, status, words: words.clone() });
+        }
         self.reply(question, status, &words);
     }
 
     fn reply(&mut self, question: u32, status: &str, words: &str) {
-        self.doctor.1 = None;
+        self.doctor.waiting = None;
         self.in_transaction(|_| memory::answer_doctor(status, words));
         wake::answered(question);
     }
