@@ -10,6 +10,7 @@ mod mail;
 mod pace;
 mod probe;
 mod send;
+mod token;
 mod turn;
 mod upkeep;
 mod version;
@@ -92,10 +93,11 @@ struct Worker {
     slot: wake::Slot,
     /// Claims of the former worker are dealt with.
     rescued: bool,
-    /// What the former worker remembered was read.
+    /// What the former worker remembered was read, for the credentials in force.
     recalled: bool,
-    /// The doctor's last question that was answered, and the one that waits for its answer.
-    doctor: (u32, Option<u32>),
+    /// What token requests came to, as far as it is not written.
+    fetched: Vec<token::Fetched>,
+    doctor: doctor::Desk,
 }
 
 /// The worker's main function; the argument is the database's oid.
@@ -167,7 +169,8 @@ impl Worker {
             slot: wake::slot(sys::my_database()),
             rescued: false,
             recalled: false,
-            doctor: (wake::slot(sys::my_database()).asked, None),
+            fetched: Vec::new(),
+            doctor: doctor::Desk::new(wake::slot(sys::my_database()).asked),
         })
     }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
 use crate::domain::lane;
-use crate::domain::outcome::{Operation, Outcome, Reply, classify};
+use crate::domain::outcome::{Operation, Reply, classify};
 use crate::domain::price;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
@@ -58,7 +58,7 @@ impl Worker {
         for tag in recalled {
             match tag {
                 Tag::Call(job) => self.take_unsent([*job]),
-                Tag::Doctor(question) => self.doctor.1 = Some(question),
+                Tag::Doctor(question) => self.doctor.ask_again(question),
                 // A token request is never recalled.
                 Tag::Token { .. } => {}
             }
@@ -150,39 +150,6 @@ impl Worker {
         } else if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()) {
             self.last_error = Some(problem.sentence.clone());
             self.news.error = Some(format!("booking {}: {problem}", change.booking_id));
-        }
-    }
-
-    fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {
-        // A token for credentials that are no longer in force is of no use.
-        let current = matches!(outcome, Outcome::Token { .. }) && self.mark().as_deref() == Some(mark);
-        let token = self.lane.token.clone().filter(|_| current);
-        // Neither counts against the five of a day.
-        let unsent = matches!(outcome, Outcome::NotSent { .. } | Outcome::Unavailable { .. });
-        let attempt = attempt_for_nobody(Operation::Token, outcome, trace);
-        if let Some(problem) = &attempt.problem {
-            self.last_error = Some(problem.sentence.clone());
-            self.news.error = Some(format!("access token: {problem}"));
-            self.report(
-                &format!("no access token: {}", problem.sentence),
-                "The bookings wait. See SELECT * FROM guestly_doctor().",
-            );
-        }
-        let (now, wall) = (self.now(), Utc::now());
-        let kept = self.in_transaction(|worker| {
-            if let Some(token) = &token {
-                memory::save_token(token, mark)?;
-            }
-            if unsent {
-                memory::token_unsent(requested)?;
-            }
-            // Refused keys stop every call: no outcome of a booking would write it down.
-            let in_force = worker.mark();
-            memory::remember(&mut worker.lane, &worker.news, in_force.as_deref(), now, wall)?;
-            queue::log(&[attempt])
-        });
-        if kept.is_some() {
-            self.news = memory::News::default();
         }
     }
 }

@@ -117,8 +117,10 @@ impl Worker {
 
     /// Asks for a token: the intent is part of this transaction, the request leaves after it.
     pub(super) fn intend_token(&mut self, wall: DateTime<Utc>) -> Result<()> {
+        let (knew, before) = (self.recalled, self.mark());
         self.look_for_credentials();
         if let Some(mark) = self.mark() {
+            Self::only_if_recalled(knew && before.as_ref() == Some(&mark))?;
             memory::intend_token(wall, &mark)?;
             self.token_intent = Some((wall, mark));
         }
@@ -154,13 +156,10 @@ impl Worker {
         }
         if before != after {
             self.lane.credentials_changed();
-            let now = self.now();
-            match memory::recall(&mut self.lane, after.as_deref(), now) {
-                Ok(()) => self.recalled = true,
-                Err(error) => {
-                    self.report(&format!("cannot read the kept token: {error}"), "See SELECT * FROM guestly_doctor().");
-                }
-            }
+            self.recalled = false;
+        }
+        if let Err(error) = self.recall_once() {
+            self.report(&format!("cannot read the kept token: {error}"), "See SELECT * FROM guestly_doctor().");
         }
     }
 

@@ -25,6 +25,7 @@ impl Worker {
             return;
         }
         self.not_before = None;
+        self.recall_and_keep_token();
         self.answer_the_doctor();
         self.send_prefetched();
         self.more |= self.patience.is_over();

@@ -83,6 +83,7 @@ impl Worker {
             self.credentials = None;
             self.lane.credentials_changed();
         }
+        self.doctor.forget();
         self.patience.set(self.settings.policy.backoff);
         // With the intervals, the words for paid and the retention that are in force now.
         self.next_probe = self.next_probe.min(Instant::now() + self.settings.poll_interval.min(FIRST_PROBE));
@@ -175,7 +176,9 @@ impl Worker {
                 self.judge(done);
             }
         }
+        self.desk.close();
         self.take_delivered();
+        self.keep_token();
         let changes = std::mem::take(&mut self.unrecorded);
         if !changes.is_empty() {
             let written = session::transaction(c"guestly_sync: stopping", || {
