@@ -1,3 +1,3 @@
--- What the mail server said to a test mail.
-INSERT INTO guestly.worker (mail_answer) VALUES ($1)
-ON CONFLICT (id) DO UPDATE SET mail_answer = excluded.mail_answer
+-- What the mail server said to a test mail. Also asked of a former version's table, which has no key.
+WITH kept AS (UPDATE guestly.worker SET mail_answer = $1 RETURNING 1)
+INSERT INTO guestly.worker (mail_answer) SELECT $1 WHERE NOT EXISTS (SELECT FROM kept)
