@@ -40,6 +40,9 @@ BEGIN
         RETURNING q.booking_id
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
+    -- What was put off because code of the host did not end is tried at once; what is in doubt is looked up first.
+    UPDATE guestly.queue q SET due_at = clock_timestamp()
+    WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
     RETURN queued;
 END $$;
@@ -254,6 +257,7 @@ AS $$
             WHEN 'unknown' THEN 'no answer came; Guestly will be asked whether it took effect'
             WHEN 'withdrawn' THEN 'taken out of the queue'
             WHEN 'gone' THEN 'taken out of the queue'
+            WHEN 'hung' THEN 'put off, the others go first'
             WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
             ELSE a.outcome END,
         CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
@@ -343,6 +347,9 @@ BEGIN
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
             || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for it since %s: see guestly_doctor()', h.pid, h.since)
+        FROM guestly.host_code() h WHERE h.booking_id = id AND h.since < clock_timestamp() - interval '5 seconds'
         UNION ALL
         SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
         UNION ALL

@@ -141,6 +141,16 @@ BEGIN
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
         CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
+    RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting > 0 THEN 'warn' ELSE 'ok' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
+             WHEN q.waiting > 0 THEN format('%s bookings wait because code of table %s did not end in time', q.waiting, attached)
+             ELSE 'triggers and mapping expressions end in time' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN format('SELECT pg_terminate_backend(%s); and correct the trigger or the mapping that does not end: SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass; SELECT * FROM guestly.field_map;', h.pid, attached)
+             WHEN q.waiting > 0 THEN 'SELECT booking_id, due_at, error FROM guestly.queue WHERE error_class = ''internal''; correct what the sentence names; SELECT guestly_sync(''…''); tries one at once' END
+    FROM (SELECT count(*) AS waiting FROM guestly.queue w WHERE w.state IN ('waiting', 'unknown') AND w.error LIKE 'code of the table % did not end within %') q
+    LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '5 seconds';
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
         CASE WHEN sql_version = guestly.library_version() THEN NULL

@@ -10,6 +10,7 @@
 //! | `host.rs`, `host/` | the door to the host's tables: every statement that names one, as that table's owner |
 //! | `queue.rs`, `queue/` | the worker's statements: claim, record, rescue, sweep |
 //! | `claim.rs` | what is due becomes calls, the intent written first |
+//! | `host_code.rs` | running the host's triggers and mapping expressions in the worker, each with a time limit |
 //! | `job.rs` | one call, and the rows its outcome becomes |
 //! | `alerts.rs` | what the owner should hear about |
 //! | `record.rs` | outcomes, written in one short transaction, and again for a while where the host's trigger raises |
@@ -37,6 +38,7 @@ pub(crate) mod alerts;
 pub(crate) mod claim;
 pub(crate) mod functions;
 pub(crate) mod host;
+pub(crate) mod host_code;
 pub(crate) mod job;
 pub(crate) mod launcher;
 pub(crate) mod memory;

@@ -7,9 +7,9 @@ use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
 use super::queue::{self, Due, Intent, Kept};
 use super::record::{Change, Deleted, Patience, record_all};
-use super::session::{Result, SqlError};
+use super::session::{self, Result, SqlError};
 use super::settings::{Settings, paid_statuses};
-use super::statement;
+use super::{host_code, statement};
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Known, known_or_named};
@@ -17,14 +17,23 @@ use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
 
+mod read;
+
 /// Takes bookings whose data changed into the queue; the rows of those that had failed say so.
 pub fn absorb(bookings: &Bookings, test_mode: bool) -> Result<()> {
     let mended = queue::absorb(test_mode)?;
     if mended.is_empty() {
         return Ok(());
     }
-    // Those that somebody holds say it with their outcome.
-    bookings.mark_pending(&bookings.lock(&mended)?.locked)
+    // Those that somebody holds say it with their outcome, and so does each of them where the host's code does not end.
+    if host_code::is_careful() {
+        return Ok(());
+    }
+    let locked = bookings.lock(&mended)?.locked;
+    match host_code::for_several(|| session::subtransaction(|| bookings.mark_pending(&locked))) {
+        Err(error) if !error.is_cancel() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// What a claim gave.
@@ -58,11 +67,11 @@ pub fn claim(
     }
     let rules = rules(bookings, settings)?;
     let mut settled = Vec::new();
-    for (mut due, (_, row)) in due.into_iter().zip(bookings.read_each(&ids)) {
-        if row.as_ref().is_err_and(SqlError::is_transient) {
-            claimed.busy.push(due.booking_id);
-            continue;
-        }
+    let mut read = read::read(bookings, &ids, patience);
+    claimed.drained &= !read.left;
+    claimed.busy.append(&mut read.busy);
+    for mut due in due {
+        let Some(row) = read.rows.remove(&due.booking_id) else { continue };
         let gone = matches!(row, Ok(None));
         if let Ok(Some(row)) = &row {
             due.known = known_or_named(due.known, row);
@@ -82,7 +91,7 @@ pub fn claim(
         queue::payments_sent(claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect())?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    let postponed = record_all(Some(bookings), settled, patience).into_iter().map(|change| change.booking_id);
+    let postponed = record_all(Some(bookings), settled, patience)?.into_iter().map(|change| change.booking_id);
     claimed.busy.extend(postponed.filter(|id| !patience.is_resting(id)));
     Ok(claimed)
 }
@@ -166,7 +175,7 @@ fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
 
 fn unreadable(error: &SqlError) -> Problem {
     let sentence = format!("the booking cannot be read: {}; see guestly.field_map", error.words());
-    Problem::new(ErrorClass::InvalidBooking, sentence)
+    Problem::new(if read::passes(error) { ErrorClass::Internal } else { ErrorClass::InvalidBooking }, sentence)
 }
 
 /// Listings, statuses and the words for messages.

@@ -80,6 +80,7 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
     if sys::is_alive(slot.worker) {
         return Some(FOSTER);
     }
+    wake::note_death(database, chrono::Utc::now().timestamp_micros());
     if slot.absent && entry.started.is_some() {
         return None;
     }

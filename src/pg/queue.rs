@@ -17,7 +17,7 @@ mod rows;
 
 pub use ahead::{Ahead, ahead, note};
 pub use due::due;
-pub use held::{absorb, keep, payments_sent};
+pub use held::{absorb, is_changed, keep, payments_sent};
 pub use rows::*;
 
 /// Rows that one step of pruning deletes; the statement says the same number.
@@ -176,6 +176,12 @@ pub fn orphans() -> Result<u32> {
 pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>, ours: Vec<String>) -> Result<()> {
     let args: [DatumWithOid; 4] = [seconds(now).into(), seconds(look).into(), seconds(settled).into(), ours.into()];
     statement::run(include_str!("../../sql/queries/rescue.sql"), &args)
+}
+
+/// A worker was ended after so many seconds because code of the host did not end for this booking: it waits for a while.
+pub fn put_off(booking_id: &str, now: DateTime<Utc>, after_seconds: u32) -> Result<()> {
+    let args: [DatumWithOid; 3] = [booking_id.into(), seconds(now).into(), signed(after_seconds).into()];
+    statement::run(include_str!("../../sql/queries/put_off.sql"), &args)
 }
 
 /// Nothing waits longer than until `latest`, and no doubt began later than `now`.

@@ -10,13 +10,27 @@ use std::collections::HashSet;
 use super::alerts::{self, Raised};
 use super::bookings::{Bookings, Locked, WriteBack, error_column};
 use super::queue::{self, Attempt, Due, Held, Kept};
-use super::session::{self, Result, SqlError};
+use super::session::{Result, SqlError};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
 
+mod each;
 mod patience;
 
-pub use patience::Patience;
+pub use each::{record_all, record_one};
+pub use patience::{Access, Patience};
+
+/// What of the host's row cannot be done.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Refused {
+    /// It is not the host's row.
+    #[default]
+    Nothing,
+    /// Locking it. That waits for no other row: the whole table is locked.
+    Lock,
+    /// Writing it.
+    Write,
+}
 
 /// The outcome of one booking, as rows to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,57 +73,12 @@ impl Change {
     }
 }
 
-/// Writes `changes` inside the caller's transaction; gives back those that must wait, because somebody holds the booking or
-/// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
-/// raises for longer than `patience` bears is parked.
-pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Vec<Change> {
-    if changes.is_empty() {
-        return changes;
-    }
-    let together = session::subtransaction(|| record(bookings, changes.clone(), &Cell::default()));
-    if let Ok(postponed) = together {
-        changes.iter().for_each(|change| patience.over(&change.booking_id));
-        return postponed;
-    }
-    changes.into_iter().flat_map(|change| record_one(bookings, change, patience)).collect()
-}
-
-fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Patience) -> Vec<Change> {
-    let refused = Cell::new(false);
-    let error = match session::subtransaction(|| record(bookings, vec![change.clone()], &refused)) {
-        Ok(postponed) => {
-            patience.over(&change.booking_id);
-            return postponed;
-        }
-        Err(error) => error,
-    };
-    // Not the host's row: our own tables are broken, and it stays in memory until they are mended.
-    if error.is_transient() || !refused.get() {
-        return vec![change];
-    }
-    // One on its way goes on without its row saying so: Guestly may hold it, and is asked.
-    let on_its_way = change.kept.as_ref().is_some_and(|kept| kept.state != "failed");
-    // Code of the host's that hangs holds everybody up each time it is tried.
-    if !on_its_way && !error.is_cancel() && patience.bears(&change.booking_id) {
-        return vec![change];
-    }
-    let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };
-    let silent = Change { write: None, ..told.clone() };
-    let tries = if on_its_way { vec![silent] } else { vec![told, silent] };
-    for parked in tries {
-        if let Ok(postponed) = session::subtransaction(|| record(bookings, vec![parked], &refused)) {
-            return postponed;
-        }
-    }
-    vec![change]
-}
-
-/// `refused` becomes true if it is the host's row that cannot be written.
-fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<bool>) -> Result<Vec<Change>> {
+/// `refused` says whether it is the host's row that cannot be written.
+fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<Refused>) -> Result<Vec<Change>> {
     let ids: Vec<String> =
         changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
     let locked = match bookings {
-        Some(bookings) if !ids.is_empty() => bookings.lock(&ids).inspect_err(|_| refused.set(true))?,
+        Some(bookings) if !ids.is_empty() => bookings.lock(&ids).inspect_err(|_| refused.set(Refused::Lock))?,
         _ => Locked::default(),
     };
     let busy = |change: &Change| change.write.is_some() && locked.is_busy(&change.booking_id);
@@ -131,7 +100,7 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<bool
     let counts = |change: &&Change| ours.contains(&change.booking_id) || change.held.is_some();
     let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
-        bookings.write(&writes).inspect_err(|_| refused.set(true))?;
+        bookings.write(&writes).inspect_err(|_| refused.set(Refused::Write))?;
     }
     let alerts: Vec<Raised> =
         now.iter().filter(counts).flat_map(|change| [alert(change), price_alert(change)]).flatten().collect();

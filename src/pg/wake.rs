@@ -12,6 +12,10 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, pg_sys};
 
 use super::sys;
 
+mod host_code;
+
+pub use host_code::{Hang, HostCode, enter_host_code, host_code, leave_host_code, note_death, take_hang};
+
 /// Databases with a worker, or looked at for one, in one server.
 const SLOTS: usize = 256;
 
@@ -48,11 +52,13 @@ pub struct Slot {
 struct Shared {
     launcher: i32,
     slots: [Slot; SLOTS],
+    /// Beside the slots: the host's code that each worker runs.
+    host_code: [HostCode; SLOTS],
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { launcher: 0, slots: [Slot::default(); SLOTS] }
+        Self { launcher: 0, slots: [Slot::default(); SLOTS], host_code: [HostCode::default(); SLOTS] }
     }
 }
 
@@ -179,6 +185,7 @@ fn slot_for(shared: &mut Shared, database: u32) -> Option<&mut Slot> {
     let slot = shared.slots.get_mut(index)?;
     if slot.database != database {
         *slot = Slot { database, ..Slot::default() };
+        *shared.host_code.get_mut(index)? = HostCode::default();
     }
     Some(slot)
 }

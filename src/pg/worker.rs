@@ -30,7 +30,7 @@ use super::record::{Change, Patience};
 use super::secrets::Credentials;
 use super::session;
 use super::settings::Settings;
-use super::{sys, wake};
+use super::{host_code, sys, wake};
 use crate::domain::lane::Lane;
 use crate::net::client::Client;
 use crate::net::pool::Pool;
@@ -98,6 +98,8 @@ struct Worker {
     /// What token requests came to, as far as it is not written.
     fetched: Vec<token::Fetched>,
     doctor: doctor::Desk,
+    /// What the former worker was ended in, until that is written.
+    hang: Option<wake::Hang>,
 }
 
 /// The worker's main function; the argument is the database's oid.
@@ -136,6 +138,10 @@ impl Worker {
         let bell = alarm.bell().map_err(no_pipe)?;
         let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
         let began = Instant::now();
+        let hang = wake::take_hang();
+        if hang.is_some() {
+            host_code::be_careful_after_hang();
+        }
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),
             next_probe: began,
@@ -171,6 +177,7 @@ impl Worker {
             recalled: false,
             fetched: Vec::new(),
             doctor: doctor::Desk::new(wake::slot(sys::my_database()).asked),
+            hang,
         })
     }
 

@@ -50,11 +50,16 @@ pub fn payments_sent(ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/payments_sent.sql"), &[ids.into()])
 }
 
+/// True if there are bookings whose data changed.
+pub fn is_changed() -> Result<bool> {
+    let any = statement::row(include_str!("../../../sql/queries/changed.sql"), &[], |row| Ok(row.get::<bool>(1)?))?;
+    Ok(any.flatten() == Some(true))
+}
+
 /// Queues the bookings whose data changed, as far as that matters; gives those that had failed, and are queued afresh.
 pub fn absorb(test_mode: bool) -> Result<Vec<String>> {
     // What is committed in between wakes the worker, which then looks again.
-    let any = statement::row(include_str!("../../../sql/queries/changed.sql"), &[], |row| Ok(row.get::<bool>(1)?))?;
-    if any.flatten() != Some(true) {
+    if !is_changed()? {
         return Ok(Vec::new());
     }
     let mended = statement::rows(include_str!("../../../sql/queries/absorb.sql"), &[test_mode.into()], |row| {

@@ -1,7 +1,7 @@
 //! Thin wrappers of what a piece of code runs under: settings, and whose rights. Used by `pg::session` and `pg::trigger`.
 //! Main thread only, which is what "main thread" in the reasons means.
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use pgrx::pg_sys;
@@ -84,38 +84,3 @@ pub const RESTRICTED: i32 = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
 
 /// The flag that keeps a session from setting its role back meanwhile.
 pub const LOCAL_USER_CHANGE: i32 = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-
-/// What `utils/timeout.h` calls STATEMENT_TIMEOUT; pgrx does not bind it.
-const STATEMENT_TIMEOUT: c_int = 3;
-
-unsafe extern "C" {
-    fn enable_timeout_after(id: c_int, delay_ms: c_int);
-    fn disable_timeout(id: c_int, keep_indicator: bool);
-}
-
-/// A limit for what runs in a background worker, where no statement_timeout counts. Past it, the statement is cancelled.
-#[must_use = "ending it stops the clock"]
-pub struct TimeLimit(bool);
-
-impl TimeLimit {
-    /// Starts the clock. A session has a limit of its own, and keeps it.
-    pub fn start(limit: Duration) -> Self {
-        // SAFETY: every process with a database has this timeout and its handler registered; the pointer is only compared.
-        unsafe {
-            let worker = !pg_sys::MyBgworkerEntry.is_null();
-            if worker {
-                enable_timeout_after(STATEMENT_TIMEOUT, c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX));
-            }
-            Self(worker)
-        }
-    }
-
-    /// Stops it; a cancel that came too late is dropped.
-    pub fn end(self) {
-        if self.0 {
-            // SAFETY: the timeout of the matching start; the flag belongs to this process.
-            unsafe { disable_timeout(STATEMENT_TIMEOUT, false) };
-            super::ignore_cancel();
-        }
-    }
-}

@@ -49,9 +49,8 @@ impl Worker {
 
     /// The kept token may have been read only now: whether another one is needed has to be decided again.
     pub(super) fn only_if_recalled(knew: bool) -> Result<()> {
-        let (code, message) =
-            (PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "the saved access token was read late".to_owned());
-        if knew { Ok(()) } else { Err(SqlError { code, message, detail: None }) }
+        let late = "the saved access token was read late";
+        if knew { Ok(()) } else { Err(SqlError::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, late)) }
     }
 
     pub(super) fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {

@@ -1,6 +1,7 @@
-//! One turn of the worker: a short transaction in which what has come in is recorded and what is due is claimed, then the calls
-//! leave. Part of the worker, main thread; waits for nothing.
+//! One turn of the worker: what has come in is recorded and what is due is claimed, in one short transaction or, where there is
+//! both, in two; then the calls leave. Part of the worker, main thread; waits for nothing.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -10,15 +11,36 @@ use crate::domain::lane::Go;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
 use crate::pg::memory::{self, News};
-use crate::pg::record::{Change, record_all};
+use crate::pg::record::{Access, Change, record_all, record_one};
 use crate::pg::session::{self, Result};
-use crate::pg::{queue, sys};
+use crate::pg::{host_code, queue, sys};
 
 /// How soon an outcome that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
+/// What one turn knows.
+struct Turn {
+    go: Go,
+    now: Duration,
+    wall: DateTime<Utc>,
+    /// Outcomes are written in it.
+    recorded: bool,
+    /// What a successor should know is written, or has not changed.
+    remembered: bool,
+}
+
+/// What one transaction gave.
+#[derive(Default)]
+struct Worked {
+    claimed: Option<Claimed>,
+    /// Outcomes that must wait.
+    postponed: Vec<Change>,
+    /// There is something to claim, in a transaction of its own.
+    claim_next: bool,
+}
+
 impl Worker {
-    /// One short transaction: what has come in is recorded, what is due is claimed. Then the calls leave.
+    /// What has come in is recorded, what is due is claimed. Then the calls leave.
     pub(super) fn turn(&mut self) {
         self.look_around();
         if self.not_before.is_some_and(|then| then > Instant::now()) {
@@ -37,75 +59,144 @@ impl Worker {
         if !self.has_outcomes() && matches!(go, Go::Wait(_)) {
             return;
         }
-        let changes = self.take_outcomes();
-        let (kept, began) = (changes.clone(), Instant::now());
-        let worked =
-            session::transaction(c"guestly_sync: recording and claiming", || self.work(go, changes, now, wall));
+        let began = Instant::now();
+        let careful = host_code::is_careful();
+        let apart = careful && self.has_outcomes();
+        if apart && !self.record_apart() {
+            return;
+        }
+        let changes = if careful { Vec::new() } else { self.take_outcomes() };
+        let mut turn =
+            Turn { go, now, wall, recorded: apart || !changes.is_empty(), remembered: !apart && changes.is_empty() };
+        if self.transact(&turn, changes) {
+            // What was recorded is committed before mapping expressions of other bookings run.
+            turn.remembered = true;
+            self.transact(&turn, Vec::new());
+        }
         self.gathering = pace::gathering(began.elapsed());
+    }
+
+    /// Code of the host did not end in time a moment ago: each outcome is written in a transaction of its own, those first that
+    /// gave no trouble. Once the limit is used up the rest waits for the next turn. False: nothing can be written.
+    fn record_apart(&mut self) -> bool {
+        let (began, mut changes) = (Instant::now(), VecDeque::from(self.take_outcomes()));
+        changes.make_contiguous().sort_by_key(|change| self.patience.tries(Access::Write, &change.booking_id));
+        let mut error = None;
+        while began.elapsed() < host_code::SHORT
+            && error.is_none()
+            && let Some(change) = changes.pop_front()
+        {
+            let patience = &mut self.patience;
+            let written = session::transaction(c"guestly_sync: recording", || {
+                let bookings = Bookings::load()?;
+                Ok(record_one(bookings.as_ref(), change.clone(), patience))
+            });
+            match written {
+                Ok(None) => drop(self.calling.remove(&change.booking_id)),
+                Ok(Some(postponed)) => {
+                    if !self.patience.is_resting(&postponed.booking_id) {
+                        self.not_before = Some(Instant::now() + TRY_AGAIN);
+                    }
+                    self.unrecorded.push(postponed);
+                }
+                Err(problem) => {
+                    self.unrecorded.push(change);
+                    error = Some(problem);
+                }
+            }
+        }
+        self.unrecorded.extend(changes);
+        let waiting = self.unrecorded.clone();
+        self.keep_calling(&waiting);
+        if let Some(error) = &error {
+            self.more = true;
+            self.trouble(error);
+        }
+        error.is_none()
+    }
+
+    /// One transaction and what follows from it; true if the claim is to be made in another one.
+    fn transact(&mut self, turn: &Turn, changes: Vec<Change>) -> bool {
+        let kept = changes.clone();
+        let worked = session::transaction(c"guestly_sync: recording and claiming", || self.work(turn, changes));
         match worked {
-            Ok((claimed, postponed)) => {
-                let stuck = kept.is_empty() && claimed.jobs.is_empty() && self.token_intent.is_none();
-                let may_go = !matches!(go, Go::Wait(_)) && self.is_something_due();
+            Ok(worked) => {
+                let claimed = worked.claimed.unwrap_or_default();
+                let stuck = !turn.recorded && claimed.jobs.is_empty() && self.token_intent.is_none();
+                let may_go = !matches!(turn.go, Go::Wait(_)) && self.is_something_due();
                 // Locked by somebody else: a claim in a tight loop would find the same.
-                let busy = postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
+                let busy = worked.postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
                 if busy || (stuck && may_go && claimed.busy.is_empty()) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
                 // What was recalled meanwhile stands there already.
-                self.unrecorded.extend(postponed);
+                self.unrecorded.extend(worked.postponed);
                 self.send_token_request();
                 self.send(claimed.jobs);
                 let quiet = !self.more && self.in_flight() == 0;
                 sys::report_statistics(quiet);
+                worked.claim_next
             }
             Err(error) => {
                 self.keep_calling(&kept);
                 self.unrecorded.extend(kept);
                 self.token_intent = None;
                 self.more = true;
-                self.trouble(&error);
+                // Of the host's code, which did not end in time: the next turn is careful.
+                if !(error.is_cancel() && host_code::is_careful()) {
+                    self.trouble(&error);
+                }
+                false
             }
         }
     }
 
-    fn work(
-        &mut self,
-        go: Go,
-        changes: Vec<Change>,
-        now: Duration,
-        wall: DateTime<Utc>,
-    ) -> Result<(Claimed, Vec<Change>)> {
+    fn work(&mut self, turn: &Turn, changes: Vec<Change>) -> Result<Worked> {
         let bookings = Bookings::load()?;
         self.bookings.clone_from(&bookings);
         let any = !changes.is_empty();
         for change in &changes {
             self.calling.remove(&change.booking_id);
         }
-        let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
-        self.keep_calling(&postponed);
-        let claimed = match (&bookings, self.may_send()?) {
-            (Some(bookings), true) => self.claim(bookings, go, any, wall)?,
+        let mut worked =
+            Worked { postponed: record_all(bookings.as_ref(), changes, &mut self.patience)?, ..Worked::default() };
+        self.keep_calling(&worked.postponed);
+        match (&bookings, self.may_send()?) {
+            (Some(_), true) if any && self.is_something_to_claim(turn)? => {
+                worked.claim_next = true;
+                // The claim that follows waits for the disk, for both.
+                sys::set_locally(c"synchronous_commit", "off");
+            }
+            (Some(bookings), true) => worked.claimed = Some(self.claim(bookings, turn)?),
             _ => {
                 self.recall();
                 (self.more, self.next_due) = (false, None);
-                Claimed::default()
             }
-        };
+        }
         // A claim alone changes nothing of what is remembered: what was written last, and the time since, say the same.
-        if any || (!claimed.jobs.is_empty() && self.news != News::default()) {
+        let claimed = worked.claimed.as_ref().is_some_and(|claimed| !claimed.jobs.is_empty());
+        if !turn.remembered || (claimed && self.news != News::default()) {
             let mark = self.mark();
-            memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)?;
+            memory::remember(&mut self.lane, &self.news, mark.as_deref(), turn.now, turn.wall)?;
             self.news = News::default();
         }
-        Ok((claimed, postponed))
+        Ok(worked)
     }
 
-    /// What is due and may go, or a request for a token. `recorded`: outcomes were written in the same transaction.
-    fn claim(&mut self, bookings: &Bookings, go: Go, recorded: bool, wall: DateTime<Utc>) -> Result<Claimed> {
+    /// Code of the host may run for other bookings than those of the outcomes.
+    fn is_something_to_claim(&mut self, turn: &Turn) -> Result<bool> {
+        let passed_over = self.passed_over(turn.wall);
+        let sends = matches!(turn.go, Go::Send(_));
+        Ok(queue::is_changed()? || (sends && !queue::due(turn.wall, 1, passed_over)?.is_empty()))
+    }
+
+    /// What is due and may go, or a request for a token.
+    fn claim(&mut self, bookings: &Bookings, turn: &Turn) -> Result<Claimed> {
         self.absorb(bookings);
+        let wall = turn.wall;
         let passed_over = self.passed_over(wall);
         let mut claimed = Claimed::default();
-        match go {
+        match turn.go {
             Go::Send(calls) => {
                 let claims = &mut self.claims;
                 let fence = || {
@@ -131,7 +222,7 @@ impl Worker {
             self.intend_token(wall)?;
         }
         // The outcomes of these calls will ask, and what was known before stands until then.
-        let later = !recorded && !claimed.jobs.is_empty() && self.next_due.is_none_or(|due| due > wall);
+        let later = !turn.recorded && !claimed.jobs.is_empty() && self.next_due.is_none_or(|due| due > wall);
         if !self.more && !later {
             self.next_due = queue::next_due()?.into_iter().chain(self.busy.values().copied()).min();
         }

@@ -37,6 +37,7 @@ impl Worker {
                 Ok(orphans)
             });
             if let Some(orphans) = orphans {
+                self.put_off_what_hung();
                 // Guestly may have counted each of them; the level that was kept is that of the last outcome before.
                 let now = self.now();
                 self.lane.quota.take(orphans, now);
@@ -44,6 +45,25 @@ impl Worker {
             }
         }
         self.rescued
+    }
+
+    /// The former worker was ended in code of the host that did not end.
+    fn put_off_what_hung(&mut self) {
+        let Some(hang) = self.hang.take() else { return };
+        let what = hang.booking_id.as_ref().map_or("several bookings".to_owned(), |id| format!("booking {id}"));
+        if let Some(id) = &hang.booking_id
+            && self.in_transaction(|_| queue::put_off(id, Utc::now(), hang.seconds)).is_none()
+        {
+            self.hang = Some(hang);
+            return;
+        }
+        self.report(
+            &format!(
+                "the worker was ended: code of the bookings table did not end within {} s for {what}",
+                hang.seconds
+            ),
+            "The others go first. See the triggers of the table and guestly.field_map.",
+        );
     }
 
     /// The claims that are not our own: of a worker that is gone, or restored from a dump.
@@ -183,8 +203,13 @@ impl Worker {
         if !changes.is_empty() {
             let written = session::transaction(c"guestly_sync: stopping", || {
                 let bookings = Bookings::load()?;
-                let postponed = record_all(bookings.as_ref(), changes, &mut self.patience);
-                // Somebody holds the booking. What Guestly holds is written without it; the rest is looked up.
+                let patience = &mut self.patience;
+                let together = session::subtransaction(|| record_all(bookings.as_ref(), changes.clone(), patience));
+                let postponed = match together {
+                    Err(error) if error.is_cancel() => changes,
+                    together => together?,
+                };
+                // Somebody holds the booking, or its triggers do not end. What Guestly holds is written without it; the rest is looked up.
                 queue::keep(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
                 Ok(postponed.len())
             });

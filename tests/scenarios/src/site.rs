@@ -113,6 +113,12 @@ impl Site {
     /// Waits until the bookings read as `status` in `guestly_sync_status`, and gives the time that took.
     #[track_caller]
     pub fn wait_for_status(&self, ids: &[String], status: &str) -> Duration {
+        self.wait_for_status_within(ids, status, SOON)
+    }
+
+    /// The same with another limit.
+    #[track_caller]
+    pub fn wait_for_status_within(&self, ids: &[String], status: &str, limit: Duration) -> Duration {
         let list: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
         let query = format!(
             "SELECT count(*) FILTER (WHERE guestly_sync_status = '{status}') = {}, \
@@ -121,7 +127,7 @@ impl Site {
             ids.len(),
             list.join(", ")
         );
-        self.wait_for(&format!("{} bookings to be {status}", ids.len()), SOON, &query)
+        self.wait_for(&format!("{} bookings to be {status}", ids.len()), limit, &query)
     }
 
     /// Waits until a booking is synced.

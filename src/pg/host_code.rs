@@ -1,0 +1,141 @@
+//! Running code of the host application in the worker: its triggers, rules and mapping expressions. It may take any time, so
+//! each piece has a limit, and shared memory says since when it runs and for which booking. After a piece that ran into its
+//! limit the worker is careful for a while: one booking at a time, and only what sending needs. Main thread only.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use pgrx::prelude::*;
+
+use super::session::{Result, SqlError};
+use super::{sys, wake};
+
+mod functions;
+
+/// The limit of one booking at its first try, and of everything that is not for one booking.
+pub const SHORT: Duration = Duration::from_secs(1);
+/// The limit for several bookings in one statement.
+const TOGETHER: Duration = Duration::from_millis(1500);
+/// How long the worker is careful after a limit was passed.
+const CAREFUL: Duration = Duration::from_secs(60);
+/// The same after a worker had to be ended.
+const AFTER_HANG: Duration = Duration::from_secs(600);
+/// The longest that a worker stays in code that ignores every cancel; then it ends, and the next one goes on.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The same where the former worker was ended in such code: it is not given a minute again and again.
+const LONGEST_AFTER_HANG: Duration = Duration::from_secs(15);
+
+/// What the code that runs next is for.
+#[derive(Clone)]
+struct Scope {
+    booking_id: Option<String>,
+    limit: Duration,
+    /// Reading for a mail or a comparison: nothing that is sent waits for it.
+    optional: bool,
+}
+
+const OPTIONAL: Scope = Scope { booking_id: None, limit: TOGETHER, optional: true };
+
+thread_local! {
+    static SCOPE: RefCell<Scope> = const { RefCell::new(OPTIONAL) };
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    static LONGEST_NOW: Cell<Duration> = const { Cell::new(LONGEST) };
+    static CAREFUL_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Code that runs in `body` is for this booking alone, and each piece of it may take `limit`.
+pub fn for_one<T>(booking_id: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
+    within(Scope { booking_id: Some(booking_id.to_owned()), limit, optional: false }, body)
+}
+
+/// Code that runs in `body` is for several bookings.
+pub fn for_several<T>(body: impl FnOnce() -> T) -> T {
+    within(Scope { booking_id: None, limit: TOGETHER, optional: false }, body)
+}
+
+fn within<T>(scope: Scope, body: impl FnOnce() -> T) -> T {
+    /// Puts the former scope back, also where the body panics.
+    struct Former(Scope);
+    impl Drop for Former {
+        fn drop(&mut self) {
+            SCOPE.with_borrow_mut(|scope| std::mem::swap(scope, &mut self.0));
+        }
+    }
+    let _former = Former(SCOPE.replace(scope));
+    body()
+}
+
+/// Runs one piece of the host's code. Errors: its own; QUERY_CANCELED if it did not end in time, or is optional and the worker
+/// is careful. In a session it just runs: a session has a `statement_timeout` of its own.
+pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    if !sys::is_background_worker() || RUNNING.get() {
+        return body();
+    }
+    let scope = SCOPE.with_borrow(Scope::clone);
+    if scope.optional && is_careful() {
+        return Err(canceled("code of the table takes too long at the moment".to_owned()));
+    }
+    let visit = Visit::begin(&scope);
+    let result = body();
+    if !visit.end() {
+        return result;
+    }
+    be_careful();
+    result.map_err(|error| {
+        let sentence = format!("code of the table did not end within {} s", scope.limit.as_secs_f32());
+        // It may have caught the cancel and raised something else.
+        canceled(if error.is_cancel() { sentence } else { format!("{sentence}: {}", error.message) })
+    })
+}
+
+/// From the begin of a piece of the host's code to its end, which is also where something panics.
+struct Visit(Option<sys::TimeLimit>);
+
+impl Visit {
+    fn begin(scope: &Scope) -> Self {
+        RUNNING.set(true);
+        wake::enter_host_code(Utc::now().timestamp_micros(), scope.booking_id.as_deref());
+        Self(Some(sys::TimeLimit::start(scope.limit, LONGEST_NOW.get())))
+    }
+
+    /// True if the limit was passed.
+    fn end(mut self) -> bool {
+        self.0.take().is_some_and(sys::TimeLimit::end)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(limit) = self.0.take() {
+            limit.end();
+        }
+        wake::leave_host_code();
+        RUNNING.set(false);
+    }
+}
+
+fn canceled(message: String) -> SqlError {
+    SqlError::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, message)
+}
+
+/// True while bookings are read and written one by one.
+pub fn is_careful() -> bool {
+    CAREFUL_UNTIL.get().is_some_and(|until| until > Instant::now())
+}
+
+/// Code of the host was cancelled.
+pub fn be_careful() {
+    be_careful_for(CAREFUL);
+}
+
+/// The former worker had to be ended in such code.
+pub fn be_careful_after_hang() {
+    LONGEST_NOW.set(LONGEST_AFTER_HANG);
+    be_careful_for(AFTER_HANG);
+}
+
+fn be_careful_for(time: Duration) {
+    let until = Instant::now() + time;
+    CAREFUL_UNTIL.set(CAREFUL_UNTIL.get().max(Some(until)));
+}

@@ -1,0 +1,24 @@
+//! The SQL function that says what code of the host the worker runs; it answers while the worker hangs there. Only the
+//! extension's owner may execute it. Main thread of a session.
+
+use pgrx::prelude::*;
+
+/// The schema of the extension; made by `sql/bootstrap.sql`.
+#[pg_schema]
+mod guestly {
+    use pgrx::datum::TimestampWithTimeZone;
+    use pgrx::prelude::*;
+
+    use crate::pg::wake;
+
+    /// The worker of this database while it runs triggers, rules or mapping expressions of the bookings table, and the booking
+    /// if it is one alone; no row if it runs none.
+    #[pg_extern]
+    #[allow(clippy::type_complexity)] // The columns of a table function are one type to pgrx.
+    fn host_code()
+    -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone), name!(booking_id, Option<String>))>
+    {
+        let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
+        TableIterator::new(wake::host_code().map(|(pid, code)| (pid, epoch(code.since), code.booking_id())))
+    }
+}

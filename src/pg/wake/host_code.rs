@@ -1,0 +1,114 @@
+//! Shared memory: since when each worker runs code of the host application (triggers, rules, mapping expressions), and for
+//! which booking. A session reads it while the worker hangs; the next worker learns from it what its predecessor hung in.
+//! Part of `pg::wake`.
+
+use std::time::Duration;
+
+use pgrx::pg_sys;
+
+use super::{SHARED, SLOTS, Shared, is_preloaded};
+use crate::pg::sys;
+
+/// Bytes of a booking's id that are kept; a longer id counts as several bookings.
+const ID_BYTES: usize = 200;
+/// A worker that dies in such code after this long was hung there; a shorter stay is a coincidence.
+const HUNG: Duration = Duration::from_secs(5);
+
+/// What the worker of one database runs.
+#[derive(Clone, Copy)]
+pub struct HostCode {
+    /// Since when, microseconds since the Unix epoch; 0: it runs none.
+    pub since: i64,
+    /// How many seconds it had run when its process ended; 0: the process lives, or did not end because of it.
+    hung: u32,
+    length: u8,
+    id: [u8; ID_BYTES],
+}
+
+impl Default for HostCode {
+    fn default() -> Self {
+        Self { since: 0, hung: 0, length: 0, id: [0; ID_BYTES] }
+    }
+}
+
+impl HostCode {
+    fn begun(since: i64, booking_id: Option<&str>) -> Self {
+        let mut begun = Self { since, ..Self::default() };
+        let bytes = booking_id.map(str::as_bytes).unwrap_or_default();
+        if let (Some(place), Ok(length)) = (begun.id.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            place.copy_from_slice(bytes);
+            begun.length = length;
+        }
+        begun
+    }
+
+    /// The booking, if it runs for one alone.
+    pub fn booking_id(&self) -> Option<String> {
+        let bytes = self.id.get(..usize::from(self.length)).filter(|bytes| !bytes.is_empty())?;
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
+/// This worker begins to run such code: for one booking, or for several.
+pub fn enter_host_code(now_micros: i64, booking_id: Option<&str>) {
+    set(HostCode::begun(now_micros, booking_id));
+}
+
+/// It has ended.
+pub fn leave_host_code() {
+    set(HostCode::default());
+}
+
+fn set(code: HostCode) {
+    let mut shared = SHARED.exclusive();
+    let (database, worker) = (sys::my_database().to_u32(), sys::my_pid());
+    let mine = shared.slots.iter().position(|slot| slot.database == database && slot.worker == worker);
+    if let Some(place) = mine.and_then(|index| shared.host_code.get_mut(index)) {
+        *place = code;
+    }
+}
+
+/// What the live worker of this database runs: its process id, and the code.
+pub fn host_code() -> Option<(i32, HostCode)> {
+    if !is_preloaded() {
+        return None;
+    }
+    let shared = SHARED.share();
+    let index = index_of(&shared, sys::my_database())?;
+    let (slot, code) = (shared.slots.get(index)?, *shared.host_code.get(index)?);
+    (code.since != 0 && code.hung == 0 && sys::is_alive(slot.worker)).then_some((slot.worker, code))
+}
+
+/// From the launcher, as soon as the worker of a database is gone: whether it died hanging in such code.
+pub fn note_death(database: pg_sys::Oid, now_micros: i64) {
+    let mut shared = SHARED.exclusive();
+    let Some(index) = index_of(&shared, database) else { return };
+    let Some(code) = shared.host_code.get_mut(index).filter(|code| code.since != 0 && code.hung == 0) else { return };
+    let age = Duration::from_micros(u64::try_from(now_micros - code.since).unwrap_or_default());
+    if age >= HUNG {
+        code.hung = u32::try_from(age.as_secs()).unwrap_or(u32::MAX);
+    } else {
+        *code = HostCode::default();
+    }
+}
+
+/// Code of the host that a worker was ended in, because it did not end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hang {
+    /// The booking it ran for; none: several.
+    pub booking_id: Option<String>,
+    /// How long it had run.
+    pub seconds: u32,
+}
+
+/// What the former worker of this database hung in, if it did.
+pub fn take_hang() -> Option<Hang> {
+    let mut shared = SHARED.exclusive();
+    let index = index_of(&shared, sys::my_database())?;
+    let code = std::mem::take(shared.host_code.get_mut(index)?);
+    (code.hung > 0).then(|| Hang { booking_id: code.booking_id(), seconds: code.hung })
+}
+
+fn index_of(shared: &Shared, database: pg_sys::Oid) -> Option<usize> {
+    (0..SLOTS).find(|index| shared.slots.get(*index).is_some_and(|slot| slot.database == database.to_u32()))
+}

@@ -1,0 +1,251 @@
+//! Triggers and mapping expressions of the host that do not end, or end badly, for one booking: the others go on, the doctor
+//! says so, and once the code is corrected the booking goes through. Against a real server and the simulator.
+
+use std::time::{Duration, Instant};
+
+use guestly_scenarios::process::memory_of;
+use guestly_scenarios::{SOON, Site, host, wait_until};
+
+/// Another sale reaches Guestly within this time, whatever the host's code does for one booking.
+const PROMPT: Duration = Duration::from_secs(5);
+/// A worker is ended after a minute in code that ignores every cancel.
+const ENDED: Duration = Duration::from_secs(90);
+/// The longest that the first put-off booking waits, with its next try.
+const BY_ITSELF: Duration = Duration::from_secs(150);
+
+/// Catches every cancel.
+const IGNORE_CANCELS: &str =
+    "LOOP BEGIN PERFORM pg_sleep(1000); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP;";
+
+/// Bookings of the company `odd` run this PL/pgSQL when their row is written as synced.
+fn with_trigger(body: &str) -> Site {
+    let site = Site::open();
+    site.sql(&format!(
+        "CREATE FUNCTION public.on_sync() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF NEW.guest_company = 'odd' AND NEW.guestly_sync_status = 'synced' THEN {body} END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER on_sync BEFORE UPDATE ON bookings FOR EACH ROW EXECUTE FUNCTION public.on_sync()"
+    ));
+    site
+}
+
+/// Bookings of the company `odd` run this PL/pgSQL when they are read through the mapping.
+fn with_mapping(body: &str) -> Site {
+    let site = Site::open();
+    site.sql(&format!(
+        "CREATE FUNCTION public.adults(b public.bookings) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \
+             IF b.guest_company = 'odd' THEN {body} END IF; RETURN b.adults; END $$; \
+         UPDATE guestly.field_map SET expression = 'public.adults(b)' WHERE field = 'adults'"
+    ));
+    site
+}
+
+/// `how_many` bookings, the first of which is odd; not paid yet.
+fn bookings(site: &Site, how_many: u32) -> Vec<String> {
+    let ids = host::make_bookings(site, how_many);
+    site.update(&ids[0], "guest_company = 'odd'");
+    ids
+}
+
+/// Waits until the worker runs code of the host.
+fn wait_until_inside(site: &Site) {
+    site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
+}
+
+/// A sale of this moment reaches Guestly at once.
+#[track_caller]
+fn assert_prompt(site: &Site, id: &str) {
+    let code = site.code(id);
+    let began = Instant::now();
+    host::pay(site, &[id.to_owned()]);
+    wait_until("the other sale at Guestly", SOON, || (!site.sim.reservations_of(&code).is_empty(), String::new()));
+    assert!(began.elapsed() < PROMPT, "the other sale took {:?}", began.elapsed());
+}
+
+#[track_caller]
+fn assert_small(site: &Site) {
+    wait_until("the worker to be small", SOON, || {
+        let memory = site.worker_pid(site).map_or(u64::MAX, memory_of);
+        (memory < 40_000, format!("{memory} kB"))
+    });
+}
+
+/// Waits until the worker was ended because it hung.
+fn wait_until_ended(site: &Site, pid: i32) {
+    wait_until("another worker", ENDED, || {
+        let next = site.worker_pid(site);
+        (next.is_some_and(|next| next != pid), format!("{next:?}"))
+    });
+}
+
+#[test]
+fn a_trigger_that_sleeps_delays_no_other_sale() {
+    let site = with_trigger("PERFORM pg_sleep(3600);");
+    let ids = bookings(&site, 6);
+    host::pay(&site, &ids[..3]);
+    wait_until_inside(&site);
+    assert_prompt(&site, &ids[3]);
+    // Known outcomes are written meanwhile, each in a transaction of its own.
+    site.wait_for_status(&ids[1..4], "synced");
+    assert_eq!(site.row(&ids[0])["guestly_sync_status"], "pending");
+    assert_prompt(&site, &ids[4]);
+    assert_prompt(&site, &ids[5]);
+    assert_small(&site);
+    site.sql("DROP TRIGGER on_sync ON bookings");
+    site.wait_all_synced(SOON);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_trigger_that_ignores_cancels_ends_the_worker() {
+    let site = with_trigger(IGNORE_CANCELS);
+    let pid = site.worker_pid(&site).expect("a worker");
+    let ids = bookings(&site, 2);
+    host::pay(&site, &ids[..1]);
+    wait_until_inside(&site);
+    host::pay(&site, &ids[1..]);
+    let row = "SELECT status = 'fail', concat_ws('|', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'host code'";
+    site.wait_for("the doctor to say so", SOON, row);
+    let [_, detail, fix] = site.doctor("host code");
+    assert!(detail.starts_with(&format!("process {pid} is in code of table public.bookings since ")), "{detail}");
+    assert!(detail.ends_with(&format!(" for booking {}", ids[0])), "{detail}");
+    assert!(fix.starts_with(&format!("SELECT pg_terminate_backend({pid});")), "{fix}");
+    let now = format!("SELECT detail FROM guestly_timeline('{}') WHERE detail LIKE 'process %'", ids[0]);
+    assert_eq!(site.query_all::<String>(&now).len(), 1);
+    wait_until_ended(&site, pid);
+    site.wait_synced(&ids[1]);
+    let queued = "SELECT state || ' ' || error_class || ': ' || error FROM guestly.queue";
+    let sentence = "unknown internal: code of the table public.bookings did not end within 60 s: see its triggers and guestly.field_map";
+    assert_eq!(site.query_one::<String>(queued), sentence);
+    assert_eq!(site.doctor("host code")[0], "warn");
+    assert_small(&site);
+    site.sql("DROP TRIGGER on_sync ON bookings");
+    site.wait_for_status_within(&ids, "synced", BY_ITSELF);
+    assert_eq!(site.sim.calls("create"), 2);
+    site.assert_once_each(&ids);
+    assert_eq!(site.doctor("host code")[0], "ok");
+}
+
+#[test]
+fn a_mapping_that_ignores_cancels_is_put_off() {
+    let site = with_mapping(IGNORE_CANCELS);
+    let pid = site.worker_pid(&site).expect("a worker");
+    let ids = bookings(&site, 4);
+    // Several at once: which of them hangs is found by the next worker.
+    host::pay(&site, &ids);
+    wait_until_inside(&site);
+    wait_until_ended(&site, pid);
+    site.wait_for_status_within(&ids[1..], "synced", ENDED);
+    site.wait_for_state(&ids[0], "waiting", SOON);
+    assert_small(&site);
+    assert_eq!(site.row(&ids[0])["guestly_sync_status"], "pending");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'");
+    site.sql(&format!("SELECT guestly_sync('{}')", ids[0]));
+    site.wait_synced(&ids[0]);
+    assert_eq!(site.sim.calls("create"), 4);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_worker_ended_by_hand_in_host_code_puts_the_booking_off() {
+    let site = with_trigger(IGNORE_CANCELS);
+    let ids = bookings(&site, 1);
+    host::pay(&site, &ids);
+    let row = "SELECT status = 'fail', detail FROM guestly_doctor() WHERE check_name = 'host code'";
+    site.wait_for("the doctor to say so", SOON, row);
+    let fix: String = site.query_one("SELECT fix FROM guestly_doctor() WHERE check_name = 'host code'");
+    site.sql(&fix[..=fix.find(';').expect("a statement")]);
+    let put_off =
+        "SELECT count(*) = 1, '' FROM guestly.queue WHERE error LIKE 'code of the table public.bookings did not end%'";
+    site.wait_for("the booking to be put off", SOON, put_off);
+    site.sql("DROP TRIGGER on_sync ON bookings");
+    site.sql(&format!("SELECT guestly_sync('{}')", ids[0]));
+    site.wait_synced(&ids[0]);
+    assert_eq!(site.sim.calls("create"), 1);
+}
+
+#[test]
+fn a_mapping_that_sleeps_delays_no_other_sale() {
+    let site = with_mapping("PERFORM pg_sleep(3600);");
+    let ids = bookings(&site, 4);
+    host::pay(&site, &ids[..2]);
+    wait_until_inside(&site);
+    assert_prompt(&site, &ids[2]);
+    assert_prompt(&site, &ids[3]);
+    site.wait_for_status(&ids[1..], "synced");
+    assert_ne!(site.row(&ids[0])["guestly_sync_status"], "failed", "it passes, perhaps");
+    let error = site.wait_failed(&ids[0]);
+    let sentence =
+        "internal: the booking cannot be read: code of the table did not end within 5 s; see guestly.field_map";
+    assert_eq!(error, sentence);
+    site.sql("UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'");
+    site.sql(&format!("SELECT guestly_sync('{}')", ids[0]));
+    site.wait_synced(&ids[0]);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_mapping_with_a_huge_result_delays_no_other_sale() {
+    let site = with_mapping("PERFORM array_agg(n) FROM generate_series(1, 1000000000000) AS n;");
+    let ids = bookings(&site, 3);
+    host::pay(&site, &ids[..2]);
+    wait_until_inside(&site);
+    assert_prompt(&site, &ids[2]);
+    site.wait_for_status(&ids[1..], "synced");
+    site.sql("UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'");
+    site.wait_synced(&ids[0]);
+    assert_small(&site);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_trigger_that_waits_for_a_held_lock_goes_on_once_it_is_free() {
+    let site = with_trigger("PERFORM pg_advisory_xact_lock(4711);");
+    let mut holder = site.client();
+    holder.batch_execute("SELECT pg_advisory_lock(4711)").unwrap();
+    let ids = bookings(&site, 4);
+    host::pay(&site, &ids[..2]);
+    site.sim.wait_for_calls("create", 2, SOON);
+    wait_until_inside(&site);
+    assert_prompt(&site, &ids[2]);
+    assert_prompt(&site, &ids[3]);
+    site.wait_for_status(&ids[1..], "synced");
+    assert_small(&site);
+    holder.batch_execute("SELECT pg_advisory_unlock(4711)").unwrap();
+    site.wait_synced(&ids[0]);
+    site.assert_once_each(&ids);
+}
+
+#[test]
+fn a_trigger_that_raises_for_one_booking_stops_no_other() {
+    let site = with_trigger("RAISE 'not this one';");
+    let ids = bookings(&site, 4);
+    host::pay(&site, &ids[..2]);
+    site.sim.wait_for_calls("create", 2, SOON);
+    assert_prompt(&site, &ids[2]);
+    assert_prompt(&site, &ids[3]);
+    site.wait_for_status(&ids[1..], "synced");
+    let error = site.wait_failed(&ids[0]);
+    assert_eq!(error, "internal: the booking's row cannot be written: not this one");
+    assert_eq!(site.sim.reservations_of(&site.code(&ids[0])).len(), 1, "its reservation is kept");
+    assert_small(&site);
+}
+
+#[test]
+fn a_locked_table_is_waited_for_once_not_for_each_booking() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "8"));
+    site.sim.hold("create", "after");
+    let ids = site.paid_bookings(8);
+    site.sim.wait_for_calls("create", 8, SOON);
+    let mut holder = site.client();
+    holder.batch_execute("BEGIN; LOCK TABLE bookings").unwrap();
+    site.sim.release();
+    let waits = "SELECT count(*) = 1, '' FROM pg_locks WHERE NOT granted AND relation = 'bookings'::regclass";
+    site.wait_for("the worker to wait", SOON, waits);
+    let began = Instant::now();
+    // Each wait is half a second; between two of them reloads and requests are answered.
+    site.worker_waited_in_vain();
+    assert!(began.elapsed() < Duration::from_secs(3), "one turn took {:?}", began.elapsed());
+    holder.batch_execute("COMMIT").unwrap();
+    site.wait_for_status(&ids, "synced");
+    site.assert_once_each(&ids);
+}
