@@ -118,15 +118,27 @@ AS $$
     ON CONFLICT (booking_status) DO NOTHING
 $$;
 
+-- Partitions and inheritance children, at any depth.
+CREATE FUNCTION guestly.children(bookings regclass) RETURNS SETOF oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE below AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = bookings
+        UNION SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid
+    )
+    SELECT inhrelid FROM below
+$$;
+
 -- Tables `bookings` of these schemas, for CREATE EXTENSION. Trusted is one of a superuser, of the database's owner, or of a role that
--- owns a table of the schema public.
+-- owns a table of the schema public; but not if a part of it belongs to another role.
 CREATE FUNCTION guestly.candidates(schemas name[]) RETURNS TABLE (relation regclass, name text, owner name, is_trusted boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.oid::regclass, format('%I.%I', n.nspname, c.relname), r.rolname,
-           r.rolsuper OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND d.datdba = c.relowner)
+           NOT EXISTS (SELECT FROM guestly.children(c.oid) d (relation) JOIN pg_class p ON p.oid = d.relation AND p.relowner <> c.relowner)
+           AND (r.rolsuper OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND d.datdba = c.relowner)
            OR EXISTS (SELECT FROM pg_class p WHERE p.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'public')
-                      AND p.relkind IN ('r', 'p') AND p.relowner = c.relowner)
+                      AND p.relkind IN ('r', 'p') AND p.relowner = c.relowner))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner
     WHERE c.relname = 'bookings' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname = ANY (schemas)
 $$;
@@ -180,17 +192,6 @@ BEGIN
     PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
     PERFORM guestly.wake_worker();
 END $$;
-
--- Partitions and inheritance children, at any depth.
-CREATE FUNCTION guestly.children(bookings regclass) RETURNS SETOF oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH RECURSIVE below AS (
-        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = bookings
-        UNION SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid
-    )
-    SELECT inhrelid FROM below
-$$;
 
 -- A permanent table, not a view over one, not a foreign one, and none that a crash or the end of a session empties.
 CREATE FUNCTION guestly.must_be_table(bookings regclass) RETURNS void

@@ -22,7 +22,11 @@ END $$;
 DROP TRIGGER let_owner_read ON guestly.attachment;
 ALTER TABLE guestly.attachment ADD COLUMN owner name;
 COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
---TABLES--
+-- One row that comes back after a TRUNCATE.
+DELETE FROM guestly.worker a USING guestly.worker b WHERE a.ctid > b.ctid;
+ALTER TABLE guestly.worker ADD COLUMN mail_since timestamptz, ADD COLUMN id boolean PRIMARY KEY DEFAULT true CHECK (id);
+COMMENT ON COLUMN guestly.worker.mail_since IS 'since when an alert mail is under way; null: none is';
+INSERT INTO guestly.worker DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- Functions.
 DROP FUNCTION guestly.add_columns(regclass);
@@ -66,13 +70,24 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE OR REPLACE FUNCTION guestly.children(bookings regclass) RETURNS SETOF oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE below AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = bookings
+        UNION SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid
+    )
+    SELECT inhrelid FROM below
+$$;
+
 CREATE OR REPLACE FUNCTION guestly.candidates(schemas name[]) RETURNS TABLE (relation regclass, name text, owner name, is_trusted boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.oid::regclass, format('%I.%I', n.nspname, c.relname), r.rolname,
-           r.rolsuper OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND d.datdba = c.relowner)
+           NOT EXISTS (SELECT FROM guestly.children(c.oid) d (relation) JOIN pg_class p ON p.oid = d.relation AND p.relowner <> c.relowner)
+           AND (r.rolsuper OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND d.datdba = c.relowner)
            OR EXISTS (SELECT FROM pg_class p WHERE p.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'public')
-                      AND p.relkind IN ('r', 'p') AND p.relowner = c.relowner)
+                      AND p.relkind IN ('r', 'p') AND p.relowner = c.relowner))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner
     WHERE c.relname = 'bookings' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname = ANY (schemas)
 $$;
@@ -131,7 +146,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     name text := guestly.qualified_name(bookings);
-    kind "char"; persistence "char";
+    kind "char"; persistence "char"; child record;
 BEGIN
     SELECT c.relkind, c.relpersistence INTO kind, persistence FROM pg_class c WHERE c.oid = bookings;
     IF kind NOT IN ('r', 'p') THEN
@@ -148,6 +163,16 @@ BEGIN
                                             ELSE 'It is unlogged: a crash of the server empties it.' END,
                   HINT = CASE persistence WHEN 't' THEN 'Attach the table that keeps the bookings.'
                                           ELSE format('ALTER TABLE %s SET LOGGED;', name) END;
+    END IF;
+    -- The owner of the table may not define its columns and triggers on them, and their code would run as the owner of the table.
+    SELECT guestly.qualified_name(c.oid) AS name, pg_get_userbyid(c.relowner) AS owner, pg_get_userbyid(p.relowner) AS wanted INTO child
+    FROM guestly.children(bookings) AS d (relation) JOIN pg_class c ON c.oid = d.relation JOIN pg_class p ON p.oid = bookings
+    WHERE c.relowner <> p.relowner LIMIT 1;
+    IF child.name IS NOT NULL THEN
+        RAISE EXCEPTION '%, a part of %, belongs to another role', child.name, name
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = format('It belongs to %I, and %s belongs to %I.', child.owner, name, child.wanted),
+                  HINT = format('ALTER TABLE %s OWNER TO %I;', child.name, child.wanted);
     END IF;
 END $$;
 
@@ -347,12 +372,142 @@ BEGIN
     DELETE FROM guestly.attachment;
 END $$;
 
+CREATE OR REPLACE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
+                                backfill timestamptz DEFAULT NULL) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued text[];
+BEGIN
+    WITH written AS (
+        INSERT INTO guestly.queue AS q (booking_id, arrival, force, backfill, look_up_first)
+        SELECT n.id, n.arrival, forced, requeue.backfill, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
+                                        OR EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = n.id)
+        FROM unnest(ids, arrivals) AS n (id, arrival)
+        ON CONFLICT (booking_id) DO UPDATE
+        SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
+            force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
+            look_ups = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
+            error_class = NULL, error = NULL
+        WHERE q.state IN ('ready', 'waiting', 'failed')
+        RETURNING q.booking_id
+    )
+    SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
+    -- What was put off because code of the host did not end is tried at once; what is in doubt is looked up first.
+    UPDATE guestly.queue q SET due_at = clock_timestamp()
+    WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
+    DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
+    RETURN queued;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ',
+        CASE a.outcome
+            WHEN 'created' THEN 'Guestly confirmed the reservation'
+            WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
+            WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
+            WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
+            WHEN 'confirmed' THEN 'Guestly holds what it should hold'
+            WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
+            WHEN 'recorded' THEN 'the payment stands in Guestly'
+            WHEN 'not_recorded' THEN 'the payment does not stand in Guestly: recorded next'
+            WHEN 'found' THEN 'Guestly holds something under this code'
+            WHEN 'refused' THEN 'refused'
+            WHEN 'rejected' THEN 'Guestly did not accept the access token'
+            WHEN 'throttled' THEN 'Guestly asked us to slow down'
+            WHEN 'not_sent' THEN 'Guestly could not be reached; nothing was sent'
+            WHEN 'unavailable' THEN 'Guestly answered with a server error; it will be asked whether it took effect'
+            WHEN 'unknown' THEN 'no answer came; Guestly will be asked whether it took effect'
+            WHEN 'withdrawn' THEN 'taken out of the queue'
+            WHEN 'gone' THEN 'taken out of the queue'
+            WHEN 'hung' THEN 'put off, the others go first'
+            WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
+            ELSE a.outcome END,
+        CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
+        CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
+        CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
+$$;
+
 CREATE OR REPLACE FUNCTION guestly.triggers_off() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT string_agg(n.name, ', ') FROM unnest(guestly.trigger_names()) AS n (name)
     WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = guestly.attached()
                       AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_timeline(booking_id text) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.booking(booking_id);
+    id text := coalesce(booking ->> 'booking_id', booking_id);
+BEGIN
+    IF booking IS NULL AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id) THEN
+        PERFORM guestly.must_exist(booking_id);
+    END IF;
+    RETURN QUERY
+    SELECT e.at, e.event, e.detail FROM (
+        SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back'
+                                 WHEN 'list_payments' THEN 'payments listed' WHEN 'record_payment' THEN 'payment recorded' ELSE a.operation END, guestly.in_words(a)
+        FROM guestly.attempts a WHERE a.booking_id = id
+        UNION ALL
+        SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
+        FROM guestly.reservations r WHERE r.booking_id = id
+        UNION ALL
+        SELECT coalesce(r.changed_at, r.recorded_at), 'price', format('Guestly''s total is %s and the guest paid %s: %s %s', round(r.total, 2), round(r.paid, 2),
+               round(abs(r.total - r.paid), 2), CASE WHEN r.total > r.paid THEN 'more' ELSE 'less' END)
+        FROM guestly.reservations r WHERE r.booking_id = id AND r.total <> r.paid
+        UNION ALL
+        SELECT clock_timestamp(), 'now', CASE q.state
+            WHEN 'ready' THEN 'in line'
+            WHEN 'sending' THEN 'claimed: its call is in flight, or among the next to go'
+            WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
+            WHEN 'waiting' THEN format('tried again at %s', q.due_at)
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
+            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
+        FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for it since %s: see guestly_doctor()', h.pid, h.since)
+        FROM guestly.host_code() h WHERE h.booking_id = id AND h.since < clock_timestamp() - interval '5 seconds'
+        UNION ALL
+        SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
+        UNION ALL
+        SELECT clock_timestamp(), 'not queued', guestly.why_not_queued(booking)
+        WHERE booking IS NOT NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id)
+    ) e (at, event, detail) ORDER BY e.at;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.status_row() RETURNS TABLE (
+    worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,
+    paused boolean, pause_reason text, breaker text, breaker_since timestamptz, held_until timestamptz,
+    credentials_error text, ready bigint, sending bigint, unknown bigint, waiting bigint, failed bigint,
+    oldest_waiting_since timestamptz, last_success_at timestamptz, last_error text, last_error_at timestamptz,
+    tokens_24h bigint, token_expires_at timestamptz, quota_second double precision, quota_minute double precision,
+    quota_hour double precision, clock_skew_ms bigint, price_differences bigint)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
+           p.paused_at IS NOT NULL, p.reason, coalesce(w.breaker, 'closed'), w.breaker_since, w.held_until, w.credentials_error,
+           q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
+           (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
+           (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms,
+           (SELECT count(*) FROM guestly.reservations r WHERE r.total <> r.paid)
+    FROM guestly.setting_values() s
+    CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sending') AS sending,
+                       count(*) FILTER (WHERE state = 'unknown') AS unknown, count(*) FILTER (WHERE state = 'waiting') AS waiting,
+                       count(*) FILTER (WHERE state = 'failed') AS failed,
+                       min(queued_at) FILTER (WHERE state <> 'failed') AS oldest
+                FROM guestly.queue) q
+    LEFT JOIN guestly.live_worker() l ON true
+    LEFT JOIN guestly.worker w ON true
+    LEFT JOIN guestly.pause p ON true
 $$;
 
 CREATE OR REPLACE FUNCTION guestly.listings_missing() RETURNS text
@@ -363,6 +518,46 @@ BEGIN
             FROM unnest(guestly.properties_without_listing()) AS p (slug));
 EXCEPTION WHEN OTHERS THEN
     RETURN 'the properties cannot be read: ' || SQLERRM;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    set_up boolean := (settings ->> 'mail')::boolean;
+    wrong text := (SELECT w.mail_problem FROM guestly.worker w);
+    refused_address CONSTANT text := '(\S+@\S+) was refused: ';
+    variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
+                                  "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
+    unwanted text; waiting bigint; tried bigint; said text; culprit text;
+    -- Since when a mail is under way, if that takes longer than a few seconds; of a worker that is gone, none is.
+    slow timestamptz := (SELECT w.mail_since FROM guestly.worker w JOIN guestly.live_worker() l ON w.mail_since > l.since
+                         WHERE w.mail_since < clock_timestamp() - interval '3 seconds');
+    again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
+    correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
+BEGIN
+    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
+    SELECT a.answer INTO unwanted
+    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.settled_at DESC LIMIT 1) a
+    WHERE EXISTS (SELECT FROM regexp_matches(a.answer, refused_address, 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
+    culprit := coalesce(substring(wrong FROM '(smtp_url|email_api_url|email_api_key|alert_from|admin_email)'), 'smtp_url');
+    RETURN QUERY SELECT 'mail',
+        CASE WHEN NOT set_up OR wrong IS NULL AND unwanted IS NOT NULL THEN 'warn' WHEN wrong IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN NOT set_up THEN 'not set up: alerts stay in guestly.alerts'
+             WHEN wrong IS NOT NULL THEN 'nothing can be mailed: ' || wrong
+             ELSE concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted) END,
+        CASE WHEN NOT set_up
+                 THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again
+             WHEN wrong IS NOT NULL THEN format(correct, culprit, variables ->> culprit)
+             WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', variables ->> 'admin_email') END;
+    SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
+    culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
+    RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 OR slow IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        concat_ws('; ', format('%s wait to be mailed', waiting), 'a mail is under way since ' || slow, 'the mail server said: ' || said,
+                  CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
+        CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
+             WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
+             WHEN tried > 0 OR slow IS NOT NULL THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
 CREATE OR REPLACE FUNCTION guestly.doctor_of_roles() RETURNS TABLE (check_name text, status text, detail text, fix text)
@@ -403,6 +598,16 @@ BEGIN
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
         CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
+    RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting > 0 THEN 'warn' ELSE 'ok' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
+             WHEN q.waiting > 0 THEN format('%s bookings wait because code of table %s did not end in time', q.waiting, attached)
+             ELSE 'triggers and mapping expressions end in time' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN format('SELECT pg_terminate_backend(%s); and correct the trigger or the mapping that does not end: SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass; SELECT * FROM guestly.field_map;', h.pid, attached)
+             WHEN q.waiting > 0 THEN 'SELECT booking_id, due_at, error FROM guestly.queue WHERE error_class = ''internal''; correct what the sentence names; SELECT guestly_sync(''…''); tries one at once' END
+    FROM (SELECT count(*) AS waiting FROM guestly.queue w WHERE w.state IN ('waiting', 'unknown') AND w.error LIKE 'code of the table % did not end within %') q
+    LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '5 seconds';
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
         CASE WHEN sql_version = guestly.library_version() THEN NULL
@@ -453,7 +658,7 @@ BEGIN
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
-    FROM guestly.worker w;
+    FROM (VALUES (true)) one LEFT JOIN guestly.worker w ON true;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
         coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),
@@ -514,14 +719,22 @@ CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."define_index"(
-	"bookings" oid, 
-	"name" TEXT, 
-	"keys" TEXT 
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
+IMMUTABLE STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
+	"bookings" oid 
 ) RETURNS void
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_index_wrapper';
+AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 	"bookings" oid, 
@@ -532,38 +745,6 @@ CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
-	"bookings" oid 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_columns"(
-	"bookings" oid 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_columns_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
-IMMUTABLE STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_comment"(
-	"bookings" oid, 
-	"words" TEXT 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_comment_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 	"bookings" oid, 
@@ -576,10 +757,43 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
 
+CREATE OR REPLACE FUNCTION guestly."define_index"(
+	"bookings" oid, 
+	"name" TEXT, 
+	"keys" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_index_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_comment"(
+	"bookings" oid, 
+	"words" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_columns"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
 CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
+	"pid" INT,  
+	"since" timestamp with time zone,  
+	"booking_id" TEXT  
+)
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'host_code_wrapper';
 
 COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
 COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
@@ -661,6 +875,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY[
         'guestly.attached()',
         'guestly.relation_named(text)',
+        'guestly.children(regclass)',
         'guestly.candidates(name[])',
         'guestly.attach(regclass)',
         'guestly.must_be_table(regclass)',
@@ -669,15 +884,16 @@ BEGIN
         'guestly.has_owner_rights(name)',
         'guestly.detach()',
         'guestly.doctor_of_roles()',
-        'guestly.define_index(oid, TEXT, TEXT)',
-        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
-        'guestly.drop_triggers(oid)',
         'guestly.properties_without_listing()',
-        'guestly.define_columns(oid)',
         'guestly.trigger_names()',
-        'guestly.define_comment(oid, TEXT)',
+        'guestly.drop_triggers(oid)',
+        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
         'guestly.named_reservations(oid, TEXT)',
-        'guestly.preloaded_libraries()']
+        'guestly.define_index(oid, TEXT, TEXT)',
+        'guestly.define_comment(oid, TEXT)',
+        'guestly.define_columns(oid)',
+        'guestly.preloaded_libraries()',
+        'guestly.host_code()']
     LOOP
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name

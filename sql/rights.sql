@@ -162,7 +162,7 @@ BEGIN
         RAISE NOTICE 'guestly_sync: attaching the table %, which belongs to %', found.name, found.owner;
         PERFORM @extschema@.guestly_attach(found.relation);
     ELSIF found.tables = 1 THEN
-        RAISE NOTICE 'guestly_sync: the table % was not attached: it belongs to %, who owns neither this database nor tables of the schema public',
+        RAISE NOTICE 'guestly_sync: the table % was not attached: it belongs to %, who owns neither this database nor a table of the schema public, or a part of it belongs to another role',
                 found.name, found.owner
             USING HINT = pg_catalog.format('If it is the table of your bookings: SELECT %s.guestly_attach(%L);', '@extschema@', found.name);
     ELSIF found.tables > 1 THEN

@@ -9,7 +9,7 @@ use chrono::Utc;
 use pgrx::prelude::*;
 
 use super::session::{Result, SqlError};
-use super::{sys, wake};
+use super::{report, sys, wake};
 
 mod functions;
 
@@ -117,6 +117,13 @@ impl Drop for Visit {
 
 fn canceled(message: String) -> SqlError {
     SqlError::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, message)
+}
+
+/// The booking's row cannot be `done` ("read", "written") at the moment, and is tried again.
+pub fn warn(booking_id: &str, done: &str, error: &SqlError) {
+    let message = format!("guestly_sync: booking {booking_id} waits: its row cannot be {done}: {}", error.words());
+    let hint = "It is tried again, the others go first. See the triggers of the table and guestly.field_map.";
+    report::warn(PgSqlErrorCode::ERRCODE_WARNING, message, hint);
 }
 
 /// True while bookings are read and written one by one.

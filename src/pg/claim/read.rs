@@ -68,7 +68,12 @@ fn read_one(bookings: &Bookings, id: &String, patience: &mut Patience, reading: 
             reading.busy.push(id.clone());
             Some(error)
         }
-        Err(error) if passes(&error) && patience.bears(Access::Read, id, error.is_cancel()) => Some(error),
+        Err(error) if passes(&error) && patience.bears(Access::Read, id, error.is_cancel()) => {
+            if patience.tries(Access::Read, id) == 1 {
+                host_code::warn(id, "read", &error);
+            }
+            Some(error)
+        }
         result => {
             patience.over(Access::Read, id);
             reading.rows.insert(id.clone(), result.map(|rows| rows.into_iter().next()));

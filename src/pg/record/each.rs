@@ -78,7 +78,11 @@ pub fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Pa
         patience.waits(Access::Write, id);
         return Some(change);
     }
-    if !on_its_way && patience.bears(Access::Write, id, error.is_cancel() || exhausted) {
+    let hung = error.is_cancel() || exhausted;
+    if !on_its_way && patience.bears(Access::Write, id, hung) {
+        if hung && patience.tries(Access::Write, id) == 1 {
+            host_code::warn(id, "written", &error);
+        }
         return Some(change);
     }
     let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };

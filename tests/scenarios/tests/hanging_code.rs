@@ -90,6 +90,8 @@ fn a_trigger_that_sleeps_delays_no_other_sale() {
     assert_prompt(&site, &ids[4]);
     assert_prompt(&site, &ids[5]);
     assert_small(&site);
+    let warning = format!("booking {} waits: its row cannot be written: code of the table did not end", ids[0]);
+    assert_eq!(site.log().matches(&warning).count(), 1, "{}", site.log());
     site.sql("DROP TRIGGER on_sync ON bookings");
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);

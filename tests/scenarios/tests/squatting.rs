@@ -49,7 +49,7 @@ fn a_squatted_table_beside_the_sites_is_named_and_not_attached() {
     let notice = notice.unwrap_or_else(|| panic!("no NOTICE names the candidates: {words}"));
     assert!(notice.contains("public.bookings") && notice.contains("guestly_attach"), "{words}");
     // What it says to type works.
-    site.sql("SELECT guestly_attach('public.bookings')");
+    site.sql("SELECT guestly_attach('public.bookings'); ALTER ROLE postgres SET search_path = public, extensions");
     host::map_listings(&site);
     let id = site.paid_booking();
     site.wait_synced(&id);

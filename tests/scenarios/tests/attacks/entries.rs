@@ -41,6 +41,8 @@ pub struct Siege {
     mapping: Vec<(&'static str, &'static str)>,
     /// What a role does once the extension is installed.
     later: Vec<(&'static str, &'static str)>,
+    /// Parts of the bookings that belong to someone else but while the table is attached, which takes its owner's parts only.
+    parts: &'static [&'static str],
     /// Bookings may fail: nothing is expected of a single one.
     may_fail: bool,
     /// Counts the changes.
@@ -49,13 +51,33 @@ pub struct Siege {
 
 impl Siege {
     pub fn of(site: Site) -> Self {
-        Self { site, failures: Vec::new(), mapping: Vec::new(), later: Vec::new(), may_fail: false, changes: 0 }
+        Self {
+            site,
+            failures: Vec::new(),
+            mapping: Vec::new(),
+            later: Vec::new(),
+            parts: &[],
+            may_fail: false,
+            changes: 0,
+        }
     }
 
     /// An expression that goes into the mapping at the beginning.
     pub fn mapping(mut self, field: &'static str, expression: &'static str) -> Self {
         self.mapping.push((field, expression));
         self
+    }
+
+    /// Parts of the bookings that are given away once the table is attached.
+    pub fn parts(mut self, parts: &'static [&'static str]) -> Self {
+        self.parts = parts;
+        self
+    }
+
+    fn parts_belong_to(&self, role: &str) {
+        for part in self.parts {
+            self.site.sql(&format!("ALTER TABLE {part} OWNER TO {role}"));
+        }
     }
 
     /// What this role does once the extension is installed.
@@ -91,6 +113,7 @@ impl Siege {
 
     /// `CREATE EXTENSION`, the listings, and who calls later.
     fn install(&mut self) {
+        self.parts_belong_to("site_owner");
         self.must("postgres", "CREATE EXTENSION", "CREATE EXTENSION guestly_sync");
         if self.site.query_one::<i64>("SELECT count(*) FROM guestly.attachment") == 0 {
             self.must("postgres", "guestly_attach first", "SELECT guestly_attach('public.bookings')");
@@ -112,6 +135,7 @@ impl Siege {
             "CREATE ROLE ann LOGIN IN ROLE guestly_admin; GRANT guestly_admin TO site_owner; CREATE ROLE editor LOGIN; \
              GRANT USAGE ON SCHEMA guestly TO editor; GRANT SELECT, INSERT, UPDATE, DELETE ON guestly.field_map TO editor",
         );
+        self.parts_belong_to("mallory");
         for (role, statements) in &self.later {
             self.as_site(role, statements);
         }
@@ -199,6 +223,7 @@ impl Siege {
                     self.must(caller, name, &format!("SELECT * FROM {name}()"));
                 }
             }
+            self.parts_belong_to("site_owner");
             for (name, call) in OWNERS_CALLS {
                 match self.call(caller, name, call) {
                     Err(_) if self.may_fail => {}
@@ -209,7 +234,9 @@ impl Siege {
                 }
             }
             self.must("postgres", "guestly_attach at last", "SELECT guestly_attach('public.bookings')");
+            self.parts_belong_to("mallory");
         }
+        self.parts_belong_to("site_owner");
         for caller in ["postgres", "editor"] {
             for (name, edit) in [
                 ("UPDATE field_map", "UPDATE guestly.field_map SET expression = 'b.adults + 0' WHERE field = 'adults'"),
