@@ -74,8 +74,8 @@ COMMENT ON COLUMN guestly.queue.attempts IS 'tries at the job since it was last 
 COMMENT ON COLUMN guestly.queue.look_up_first IS 'Guestly may hold it already (an old booking, a copy, a retry): ask before creating';
 COMMENT ON COLUMN guestly.queue.claim IS 'the fence: an outcome is written only while this is still the claim of its call';
 COMMENT ON COLUMN guestly.queue.code IS 'the confirmation code of the first create; every later call uses it, whatever becomes of the booking''s reference';
-COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect; no create before settle has passed';
-COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since';
+COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make plus 16 times the failed reads in a row';
 COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
 COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
@@ -104,6 +104,8 @@ CREATE TABLE guestly.reservations (
     changed_at        timestamptz,
     recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+-- Whose reservation it is that Guestly names.
+CREATE INDEX reservations_by_id ON guestly.reservations (reservation_id);
 -- Stays to come, which are compared with the bookings once a day.
 CREATE INDEX reservations_ahead ON guestly.reservations (check_out, booking_id) WHERE verified;
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';

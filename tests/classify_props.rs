@@ -90,6 +90,10 @@ proptest! {
                 matches!(operation, Operation::ListPayments | Operation::RecordPayment) && (200..300).contains(&status)
             }
             Outcome::Token { .. } => operation == Operation::Token && (200..300).contains(&status),
+            // A token that cannot be sent.
+            Outcome::Refused { class: ErrorClass::Credentials, .. } if (200..300).contains(&status) => {
+                operation == Operation::Token
+            }
             Outcome::Refused { .. } => (300..500).contains(&status) && status != 429 && status != 408,
             Outcome::TokenRejected { .. } => matches!(status, 400 | 401 | 403),
             Outcome::Throttled { .. } => status == 429 || operation == Operation::Token,

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use guestly_sync::domain::error::{ErrorClass, Problem};
+use guestly_sync::domain::held::Known;
 use guestly_sync::domain::outcome::{Hit, Operation, Outcome};
 use guestly_sync::domain::retry::{Backoff, settled};
-use guestly_sync::domain::transition::{Moment, Next, Policy, Work, next};
+use guestly_sync::domain::transition::{Moment, Next, Policy, Work, next, next_of_held};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ mod life;
 mod values;
 
 use life::{Life, Weather};
-use values::{at, class, hit, jitter, outcome, unanswered, wanted, weather};
+use values::{at, class, hit, jitter, our_hit, outcome, unanswered, wanted, weather};
 
 const SETTLE: Duration = Duration::from_secs(90);
 
@@ -175,5 +176,81 @@ proptest! {
             life.step(&weather)?;
         }
         life.check_end()?;
+    }
+}
+
+/// What is held, as far as is known after its last write at second 0, which may be forgotten.
+fn held(remembered: bool) -> (Work, Known) {
+    let known = Known {
+        reservation_id: "r1".to_owned(),
+        code: wanted().code,
+        aspects: wanted().aspects(),
+        verified: true,
+        changed_at: remembered.then(|| at(0)),
+        ..Known::default()
+    };
+    let work = Work {
+        operation: Operation::ReadBack,
+        attempts: 1,
+        doubt_since: None,
+        look_ups: 0,
+        creates: 0,
+        problem: None,
+        verdict: None,
+    };
+    (work, known)
+}
+
+proptest! {
+    #![proptest_config(config(2_000))]
+
+    #[test]
+    fn what_shows_within_the_delay_of_reads_is_never_called_gone(
+        policy in policy(), remembered in any::<bool>(), first in 0_i64..120_000, lag in 0_i64..90_000, took in 1_i64..5_000,
+    ) {
+        let (mut work, known) = held(remembered);
+        let millis = |millis: i64| at(0) + chrono::TimeDelta::milliseconds(millis);
+        let mut now = millis(first);
+        for _ in 0..40 {
+            let moment = Moment {
+                started: now, now: now + chrono::TimeDelta::milliseconds(took), jitter: 0.5, outage: false, token_is_new: false,
+            };
+            let hits = if now >= millis(lag) { vec![our_hit("r1".to_owned())] } else { vec![] };
+            match next_of_held(&work, &known, &Outcome::Found(hits), &wanted(), &policy, &moment) {
+                Next::Unsure { due, since, look_ups, .. } => {
+                    (work.doubt_since, work.look_ups, now) = (since, look_ups, due.max(moment.now));
+                }
+                Next::Settled => return Ok(()),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+        prop_assert!(false, "looked for without end");
+    }
+
+    #[test]
+    fn reads_that_are_never_answered_end_and_use_up_no_attempt(
+        policy in policy(), outcomes in vec(unanswered(), 1..60), operation in prop_oneof![Just(Operation::ReadBack), Just(Operation::ListPayments)],
+    ) {
+        let (mut work, known) = held(true);
+        work.operation = operation;
+        let mut reads = 0;
+        for outcome in outcomes {
+            let moment = Moment { started: at(9), now: at(9), jitter: 0.5, outage: false, token_is_new: false };
+            let own = matches!(outcome, Outcome::Unknown { .. } | Outcome::Unavailable { .. } | Outcome::Created { .. } | Outcome::Token { .. });
+            reads += u32::from(own);
+            match next_of_held(&work, &known, &outcome, &wanted(), &policy, &moment) {
+                Next::Unsure { counted, look_ups, .. } => {
+                    prop_assert!(own && !counted && reads < policy.max_attempts, "{reads} reads");
+                    work.look_ups = look_ups;
+                }
+                Next::Wait { counted, .. } => prop_assert!(!own && !counted),
+                Next::Failed(_) => {
+                    let refused = matches!(outcome, Outcome::Refused { .. });
+                    prop_assert!(refused || own && reads == policy.max_attempts, "after {reads} reads");
+                    return Ok(());
+                }
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
     }
 }

@@ -4,6 +4,6 @@
 UPDATE guestly.queue q
 SET state = 'sending', claim = c.claim, operation = c.operation, attempts = c.attempts,
     code = coalesce(q.code, c.code), home = q.tableoid,
-    doubt_since = CASE WHEN q.home = q.tableoid THEN q.doubt_since ELSE coalesce(q.doubt_since, clock_timestamp()) END
+    doubt_since = CASE WHEN q.home = q.tableoid THEN q.doubt_since ELSE clock_timestamp() END
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[]) AS c (id, claim, operation, attempts, code)
 WHERE q.booking_id = c.id AND q.booking_id = ANY ($1)

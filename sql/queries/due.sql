@@ -1,21 +1,29 @@
 -- What may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written. Not the bookings
--- that the worker has in hand ($3), whatever somebody made of their rows meanwhile. A create of unknown outcome that the
+-- that the worker has in hand ($3), whatever somebody made of their rows meanwhile, nor those whose next call is of a kind that is passed over
+-- ($4, or null), as far as can be told before the booking is read. A create of unknown outcome that the
 -- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt. So is what a dump
 -- brought here: it may have been sent since. OFFSET 0 keeps both questions look-ups by key: the plan is kept while the tables grow.
 WITH ready AS (
     SELECT q.*, q.home <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
+      AND ($4::text IS NULL OR $4 <> CASE
+           WHEN EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = q.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0) THEN 'follow_up'
+           WHEN q.look_up_first OR q.doubt_since IS NOT NULL OR q.home <> q.tableoid THEN 'look_up' ELSE 'create' END)
     ORDER BY q.follow_up, q.arrival NULLS FIRST, q.queued_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 ), timed AS (
     SELECT q.*, q.home <> q.tableoid FROM guestly.queue q
     WHERE q.state IN ('waiting', 'unknown') AND q.due_at <= pg_catalog.to_timestamp($1) AND q.booking_id <> ALL ($3)
+      AND ($4::text IS NULL OR $4 <> CASE
+           WHEN EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = q.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0) THEN 'follow_up'
+           WHEN q.state = 'unknown' OR q.look_up_first OR q.doubt_since IS NOT NULL OR q.home <> q.tableoid THEN 'look_up' ELSE 'create' END)
     ORDER BY q.due_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 SELECT d.booking_id, d.attempts, d.force,
        d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL OR earlier.at IS NOT NULL OR d.restored,
-       extract(epoch FROM coalesce(d.doubt_since, earlier.at, CASE WHEN d.restored THEN pg_catalog.to_timestamp($1) END))::float8, d.look_ups,
+       extract(epoch FROM CASE WHEN d.restored THEN pg_catalog.to_timestamp($1) ELSE coalesce(d.doubt_since, earlier.at) END)::float8,
+       CASE WHEN d.restored THEN 0 ELSE d.look_ups END,
        CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
        d.code, d.claim, d.state = 'waiting' AND NOT d.restored,
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,

@@ -5,6 +5,13 @@
 use std::time::Duration;
 
 use super::retry::part;
+use blame::{Blame, Suspects};
+
+mod blame;
+mod steps;
+
+pub use blame::{Kind, Source};
+pub use steps::Step;
 
 /// Failures in a row that open it.
 const FAILURES_TO_OPEN: u32 = 5;
@@ -43,7 +50,13 @@ impl BreakerState {
 /// the next step after as many successes; then it is closed. A failure on the way opens it again with the
 /// pause doubled.
 ///
-/// What counts as a failure is the caller's decision: refused connections, time-outs and 5xx, not refusals.
+/// What counts as a failure is the caller's decision: what never arrived, time-outs and 5xx, nothing else.
+///
+/// One booking, or one kind of call, may fail for a reason of its own. If all failures in a row come from
+/// one booking, something else is tried at once, without a pause; if all come from one kind of call, a call
+/// of another kind is. If that succeeds, the breaker closes, and the failures of the culprit do not count
+/// any more until it succeeds once, at most for a quarter of an hour. A culprit also is who fails three
+/// times while others succeed in between. During an outage each probe goes to another booking than the last.
 ///
 /// ```
 /// use guestly_sync::domain::breaker::{Breaker, BreakerState};
@@ -74,6 +87,19 @@ pub struct Breaker {
     window: u32,
     /// Successes with this window.
     successes: u32,
+    /// Of the failures since the last success.
+    blame: Blame,
+    suspects: Suspects,
+    /// Whose the last failure was that counted.
+    last: Option<Source>,
+    /// One source alone opened it, and nothing else has failed since.
+    alone: bool,
+    /// Nothing else is due that could be tried at once.
+    exhausted: bool,
+    /// Since when it has been open without a success, and the last failure.
+    silent: (Duration, Duration),
+    /// Calls of more than one source failed since then, or the harmless one did.
+    confirmed: bool,
 }
 
 impl Breaker {
@@ -92,41 +118,75 @@ impl Breaker {
     /// Like `failure`, for a call that began at `started`. Unless the breaker is closed, calls that began
     /// before the last pause ended are old news, however late they fail: a crowd of slow time-outs counts once.
     pub fn failure_of(&mut self, started: Duration, now: Duration, jitter: f64) {
+        self.failed(None, started, now, jitter);
+    }
+
+    /// Like `failure_of`, for a call of `source`; none where the failure is certainly not the source's own, because
+    /// the call never arrived.
+    pub fn failed(&mut self, source: Option<&Source>, started: Duration, now: Duration, jitter: f64) {
+        let excused = source.is_some_and(|source| self.suspects.has(source, now));
+        if let Some(source) = source {
+            self.suspects.failed(source, now);
+        }
+        let late = self.state != BreakerState::Closed && started < self.until;
         match self.state {
+            BreakerState::Closed if excused => {}
             BreakerState::Closed => {
+                self.accuse(source);
                 self.failures += 1;
                 if self.failures >= FAILURES_TO_OPEN {
                     self.opened_at = Some(now);
+                    self.alone = self.blame.is_single();
                     self.open(FIRST_PAUSE, now, jitter);
                 }
             }
+            BreakerState::HalfOpen if excused || late => {}
             BreakerState::Open | BreakerState::HalfOpen => {
-                if started >= self.until {
+                self.accuse(source);
+                if !late {
                     self.open((self.pause * 2).min(LONGEST_PAUSE), now, jitter);
                 }
+                self.confirm(source);
             }
         }
     }
 
     /// A call was answered: the API is there, whatever it said. Also calls begun long ago prove that.
     pub fn success(&mut self, now: Duration) {
-        match self.state {
-            BreakerState::Closed => self.failures = 0,
-            BreakerState::Open => {
+        self.succeeded(None, now);
+    }
+
+    /// Like `success`, for a call of `source`; none where it went to another address than the others.
+    pub fn succeeded(&mut self, source: Option<&Source>, now: Duration) {
+        if let Some(source) = source {
+            self.suspects.succeeded(source);
+        }
+        let culprit = source.and_then(|source| self.blame.other_than(source)).filter(|_| self.alone);
+        self.blame = Blame::default();
+        self.exhausted = false;
+        match (self.state, culprit) {
+            (BreakerState::Closed, _) => self.failures = 0,
+            // At the same moment, so there was no outage at all. Later it may have ended meanwhile.
+            (BreakerState::Open, Some(culprit)) if now < self.until => {
+                self.suspects.suspect(culprit, now);
+                self.close();
+            }
+            (BreakerState::Open, _) => {
                 self.state = BreakerState::HalfOpen;
                 self.window = 1;
                 self.successes = 0;
+                self.alone = false;
                 // The rest of the pause is spared, and calls from now on count.
                 self.until = self.until.min(now);
             }
-            BreakerState::HalfOpen => {
+            (BreakerState::HalfOpen, _) => {
                 self.successes += 1;
                 if self.successes >= self.window {
                     self.window *= 2;
                     self.successes = 0;
                 }
                 if self.window >= FULL_WINDOW {
-                    *self = Self::new();
+                    self.close();
                 }
             }
         }
@@ -136,14 +196,14 @@ impl Breaker {
     pub fn permits(&self, now: Duration, in_flight: u32) -> u32 {
         match self.state {
             BreakerState::Closed => u32::MAX,
-            BreakerState::Open => u32::from(now >= self.until && in_flight == 0),
+            BreakerState::Open => u32::from((now >= self.until || self.may_try()) && in_flight == 0),
             BreakerState::HalfOpen => self.window.saturating_sub(in_flight),
         }
     }
 
     /// How long until a probe is due; `None` if not open, or if it is due already.
     pub fn next_probe(&self, now: Duration) -> Option<Duration> {
-        let waits = self.state == BreakerState::Open && now < self.until;
+        let waits = self.state == BreakerState::Open && now < self.until && !self.may_try();
         waits.then(|| self.until.saturating_sub(now))
     }
 
@@ -163,11 +223,30 @@ impl Breaker {
     }
 
     fn open(&mut self, pause: Duration, now: Duration, jitter: f64) {
+        if self.state != BreakerState::Open {
+            self.silent = (now, now);
+            self.confirmed = !self.blame.is_single();
+        }
+        self.silent.1 = now;
         self.state = BreakerState::Open;
         self.pause = pause;
         // Never earlier than before, should `now` have gone back.
         let until = now.saturating_add(pause + part(pause / 4, jitter));
         self.until = self.until.max(until);
+    }
+
+    fn close(&mut self) {
+        *self = Self { suspects: std::mem::take(&mut self.suspects), ..Self::default() };
+    }
+
+    fn accuse(&mut self, source: Option<&Source>) {
+        self.blame.add(source);
+        self.last = source.cloned();
+    }
+
+    fn confirm(&mut self, source: Option<&Source>) {
+        self.alone &= self.blame.is_single();
+        self.confirmed |= !self.blame.is_single() || source.is_some_and(|source| source.booking.is_none());
     }
 }
 

@@ -10,19 +10,13 @@ use super::breaker::{Breaker, BreakerState};
 use super::error::ErrorClass;
 use super::outcome::{Operation, Outcome, QuotaHeaders};
 use super::quota::{Limits, Quota};
-use super::retry::part;
 use super::token::Token;
 
+mod health;
 mod token_gate;
 
 /// Five tokens in 24 hours: with credentials that are refused, one request per share of the window and no more.
 pub const REFUSED_PAUSE: TimeDelta = TimeDelta::seconds(24 * 3600 / 5);
-
-/// When a 429 names no time.
-const DEFAULT_HOLD: Duration = Duration::from_secs(30);
-
-/// Retry-After is a floor: jitter adds up to this share of it.
-const HOLD_JITTER: f64 = 0.05;
 
 /// Why the lane stands still on account of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +69,8 @@ pub struct Lane {
     proven: bool,
     /// A create was rejected with this token, though it was new.
     create_rejected: bool,
+    /// A read about one reservation was, and it is to be found out whether the token is good.
+    read_rejected: bool,
 }
 
 impl Lane {
@@ -95,6 +91,7 @@ impl Lane {
             after_rejection: false,
             proven: false,
             create_rejected: false,
+            read_rejected: false,
         }
     }
 
@@ -153,11 +150,12 @@ impl Lane {
     }
 
     /// What `transition::Moment` has to know of a call that was sent with the token of `generation`; to be asked before
-    /// [`Lane::came_back`]. A create: the token was new, so its rejection may be about the booking. A look-up: a create
+    /// [`Lane::came_back`]. A create: the token was new, so its rejection may be about the booking; so may that of a
+    /// read about what is held. A look-up: a create
     /// was rejected with this very token, so an answer to the look-up says that it was about the booking.
     #[must_use]
     pub fn token_was_new(&self, operation: Operation, generation: u64) -> bool {
-        let asked = !operation.is_read() || self.create_rejected;
+        let asked = operation != Operation::LookUp || self.create_rejected;
         asked && self.token_is_new() && generation == self.generation
     }
 
@@ -177,7 +175,7 @@ impl Lane {
         } else if outcome.is_yes() && generation == self.generation {
             self.proven = true;
         }
-        self.health(outcome, moment);
+        self.health(operation, outcome, moment);
     }
 
     /// Learns from the quota headers of an answer to a call that began `elapsed` ago, while `in_flight` others are on their
@@ -215,35 +213,10 @@ impl Lane {
         let probe = self.breaker.next_probe(now);
         quota.into_iter().chain(probe).max()
     }
-
-    fn health(&mut self, outcome: &Outcome, moment: &Instant) {
-        let now = moment.now;
-        match outcome {
-            // The token's own cap holds the token, not the calls that a good token may make.
-            Outcome::Throttled { .. } if moment.token_call => {}
-            Outcome::Throttled { retry_after, .. } => {
-                self.hold(retry_after.unwrap_or(DEFAULT_HOLD).max(Duration::from_secs(1)), moment);
-            }
-            Outcome::NotSent { .. } | Outcome::Unknown { .. } => {
-                self.breaker.failure_of(moment.started, now, moment.jitter);
-            }
-            Outcome::Unavailable { retry_after, .. } => {
-                self.breaker.failure_of(moment.started, now, moment.jitter);
-                self.hold(retry_after.unwrap_or_default(), moment);
-            }
-            _ => self.breaker.success(now),
-        }
-    }
-
-    /// Nothing goes before `floor` is over.
-    fn hold(&mut self, floor: Duration, moment: &Instant) {
-        let pause = floor.saturating_add(part(floor, HOLD_JITTER * moment.jitter));
-        self.quota.hold(moment.now.saturating_add(pause));
-    }
 }
 
-/// When an outcome came in.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// When an outcome came in, and of what.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Instant {
     /// Monotonic.
     pub now: Duration,
@@ -255,6 +228,10 @@ pub struct Instant {
     pub jitter: f64,
     /// The call was a token request.
     pub token_call: bool,
+    /// The status, where there was an answer.
+    pub status: Option<u16>,
+    /// The booking that the call was about.
+    pub booking: Option<String>,
 }
 
 #[cfg(test)]

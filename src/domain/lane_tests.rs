@@ -19,7 +19,7 @@ pub(super) fn wall(seconds: u64) -> DateTime<Utc> {
 }
 
 fn instant(seconds: u64, token_call: bool) -> Instant {
-    Instant { now: s(seconds), started: s(seconds), wall: wall(seconds), jitter: 0.0, token_call }
+    Instant { now: s(seconds), started: s(seconds), wall: wall(seconds), jitter: 0.0, token_call, ..Instant::default() }
 }
 
 pub(super) fn token(lifetime: u64) -> Outcome {
@@ -159,7 +159,8 @@ fn the_longer_of_two_pauses_counts() {
     }
     assert_eq!(lane.may(10), Go::Wait(Some(s(7))), "Retry-After beyond the breaker's second");
     let mut lane = ready();
-    (0..5).for_each(|_| lane.call(10, Operation::Create, &lost()));
+    (0..4).for_each(|_| lane.call(10, Operation::Create, &lost()));
+    lane.call(10, Operation::LookUp, &lost());
     lane.quota.take(10, s(10));
     assert_eq!(lane.may(10), Go::Wait(Some(s(1))), "the breaker's second beyond the quota's tenth");
 }
@@ -248,4 +249,52 @@ fn a_jump_of_the_clock_moves_all_that_waits() {
     resting.ask(0, &lost());
     resting.clock_jumped(hour);
     assert_eq!(resting.go(s(10), wall(3_610), 0, 4), Go::Wait(Some(s(50))));
+}
+
+/// A call about this booking, answered with this status.
+fn about(lane: &mut Lane, booking: &str, operation: Operation, outcome: &Outcome, status: Option<u16>) -> bool {
+    let moment = Instant { status, booking: Some(booking.to_owned()), ..instant(10, false) };
+    let outage = lane.is_outage_for(operation, outcome, &moment);
+    lane.came_back(operation, lane.generation, outcome, &moment);
+    outage
+}
+
+#[test]
+fn only_what_never_arrived_time_outs_and_5xx_are_signs_of_an_outage() {
+    for (outcome, status, sign) in [
+        (not_sent(), None, true),
+        (lost(), None, true),
+        (unavailable(None), Some(500), true),
+        (unavailable(None), Some(599), true),
+        (unavailable(None), Some(408), false),
+        (unavailable(None), Some(425), false),
+        (lost(), Some(200), false),
+        (lost(), Some(100), false),
+        (lost(), Some(600), false),
+        (lost(), Some(999), false),
+    ] {
+        let mut lane = ready();
+        for n in 0..9 {
+            about(&mut lane, &n.to_string(), Operation::Create, &outcome, status);
+        }
+        assert_eq!(lane.breaker.is_outage(), sign, "{outcome:?} {status:?}");
+        let mut lane = ready();
+        for n in 0..9 {
+            about(&mut lane, &n.to_string(), Operation::Create, &lost(), None);
+        }
+        assert_eq!(about(&mut lane, "9", Operation::Create, &outcome, status), sign, "uses up an attempt: {outcome:?}");
+        assert_eq!(lane.breaker.state() == BreakerState::Open, sign, "it shows that the API is there: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_renewal_that_fails_stops_no_call_that_has_a_good_token() {
+    for outcome in [not_sent(), lost(), unavailable(Some(600))] {
+        let mut lane = ready();
+        (0..9).for_each(|_| lane.ask(10, &outcome));
+        assert_eq!(lane.may(10), Go::Send(4), "{outcome:?}");
+        let mut poor = super::tests::lane();
+        (0..5).for_each(|_| poor.ask(10, &outcome));
+        assert!(poor.breaker.is_outage(), "without a token nothing can be called: {outcome:?}");
+    }
 }

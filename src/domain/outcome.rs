@@ -30,6 +30,7 @@ use serde_json::Value;
 use self::sentence::sentence;
 use super::error::ErrorClass;
 use super::redact::Secret;
+use super::token::{LONGEST_TOKEN, is_sendable};
 
 pub use error_text::error_text;
 pub use hits::Hit;
@@ -182,17 +183,34 @@ fn created(body: &[u8]) -> Option<Outcome> {
 fn token(body: &[u8]) -> Option<Outcome> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let access_token = value.get("access_token")?.as_str()?.trim();
-    // Anything else could not be sent back in a header.
-    let usable = !access_token.is_empty() && access_token.bytes().all(|b| b.is_ascii_graphic());
+    if access_token.is_empty() {
+        return None;
+    }
+    if !is_sendable(access_token) {
+        return Some(unusable(access_token));
+    }
     let lifetime = value.get("expires_in").and_then(|v| match v {
         Value::String(text) => text.trim().parse().ok(),
         other => other.as_f64(),
     });
     let seconds = lifetime.filter(|s| (1.0..=LONGEST_LIFETIME).contains(s)).unwrap_or(USUAL_LIFETIME);
-    usable.then(|| Outcome::Token {
+    Some(Outcome::Token {
         access_token: Secret::new(access_token.to_owned()),
         expires_in: Duration::from_secs_f64(seconds),
     })
+}
+
+/// No call could be made with it, and another one would be like it: that is for a person.
+fn unusable(access_token: &str) -> Outcome {
+    let sentence = if access_token.len() > LONGEST_TOKEN {
+        let kilobytes = access_token.len().div_ceil(1024);
+        format!(
+            "Guestly issued an access token of {kilobytes} kB, and no more than 8 kB can be sent; check guestly_sync.token_url"
+        )
+    } else {
+        "Guestly issued an access token with characters that cannot be sent; check guestly_sync.token_url".to_owned()
+    };
+    Outcome::Refused { class: ErrorClass::Credentials, sentence }
 }
 
 #[cfg(test)]

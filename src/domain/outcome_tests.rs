@@ -133,7 +133,51 @@ fn tokens() {
             Outcome::Token { access_token: Secret::new("jwt.a-b_c".into()), expires_in: Duration::from_secs(seconds) };
         assert_eq!(token(body), expected, "{body}");
     }
-    for body in ["", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a\r\nb"}"#, r#"{"access_token":7}"#] {
+    for body in ["", "{}", r#"{"access_token":""}"#, r#"{"access_token":7}"#] {
         assert!(matches!(token(body), Outcome::Unknown { .. }), "{body}");
     }
+}
+
+#[test]
+fn a_token_that_cannot_be_sent_is_refused_in_plain_words() {
+    for (value, part) in
+        [(r"a\r\nb".to_owned(), "characters"), ("a b".to_owned(), "characters"), ("a".repeat(61_440), "60 kB")]
+    {
+        let body = format!(r#"{{"access_token":"{value}"}}"#);
+        let outcome = classify(Operation::Token, &answer(200, &body), now());
+        let Outcome::Refused { class: ErrorClass::Credentials, sentence } = outcome else { panic!("{outcome:?}") };
+        assert!(sentence.contains(part) && sentence.len() < 200, "{sentence}");
+    }
+}
+
+#[test]
+fn an_id_that_cannot_be_kept_is_no_id() {
+    let long = "r".repeat(201);
+    for id in ["test-1", " r1", r"r1\n", "r 1", r"r\u0000", &long] {
+        let created =
+            classify(Operation::Create, &answer(201, format!(r#"{{"reservationId":"{id}","_id":"r2"}}"#)), now());
+        assert!(matches!(created, Outcome::Unknown { .. }), "{id}: {created:?}");
+        let found = classify(Operation::LookUp, &answer(200, format!(r#"{{"results":[{{"_id":"{id}"}}]}}"#)), now());
+        assert!(matches!(found, Outcome::Unknown { .. }), "{id}: {found:?}");
+    }
+    for id in ["tested", "64b1f0aa11bb22cc33dd9001", &"r".repeat(200)] {
+        let created = classify(Operation::Create, &answer(201, format!(r#"{{"reservationId":"{id}"}}"#)), now());
+        assert!(matches!(created, Outcome::Created { .. }), "{id}: {created:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_list_is_not_an_empty_one() {
+    for body in
+        ["{}", "null", r#"{"results":null}"#, r#"{"results":{}}"#, r#"{"results":[],"error":"x"}"#, "<html>", ""]
+    {
+        for operation in [Operation::LookUp, Operation::ReadBack, Operation::ListPayments] {
+            let outcome = classify(operation, &answer(200, body), now());
+            assert!(matches!(outcome, Outcome::Unknown { .. }), "{operation:?} {body}: {outcome:?}");
+        }
+    }
+    let more = classify(Operation::LookUp, &answer(200, r#"{"results":[],"pagination":{"hasMore":true}}"#), now());
+    assert!(matches!(more, Outcome::Unknown { .. }), "{more:?}");
+    let empty = classify(Operation::LookUp, &answer(200, r#"{"results":[],"errors":[],"error":null}"#), now());
+    assert_eq!(empty, Outcome::Found(vec![]));
 }

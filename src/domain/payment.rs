@@ -33,10 +33,16 @@ impl Terms {
     #[must_use]
     pub fn new(method: &str, path: &str) -> (Self, Option<String>) {
         let (method, path) = (method.trim().to_uppercase(), path.trim());
-        let (charges, shaped) = (CHARGING.contains(&method.as_str()), path.starts_with('/') && path.contains("{id}"));
+        let charges = CHARGING.contains(&method.as_str());
+        let clean = path.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|#".contains(&b));
+        let shaped = path.starts_with('/') && path.contains("{id}") && clean;
         let wrong = [
             charges.then(|| format!("payment_method_name {method} can charge a card again: {SAFE_METHOD} is used")),
-            (!shaped).then(|| format!("payment_path must begin with / and contain {{id}}: {LEGACY_PATH} is used")),
+            (!shaped).then(|| {
+                format!(
+                    "payment_path must begin with /, contain {{id}} and be fit for an address: {LEGACY_PATH} is used"
+                )
+            }),
         ];
         let wrong: Vec<String> = wrong.into_iter().flatten().collect();
         let terms = Self {

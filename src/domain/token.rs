@@ -12,6 +12,9 @@ pub const FETCH_LIMIT: usize = 5;
 /// The rolling window of `FETCH_LIMIT`.
 pub const FETCH_WINDOW: TimeDelta = TimeDelta::hours(24);
 
+/// Bytes of the longest token that is kept: a longer one fits into no request's head. Guesty's have some 1500.
+pub const LONGEST_TOKEN: usize = 8192;
+
 /// A token this near its end is not used: a call begun with it may be answered after it.
 const LAST_MOMENT: TimeDelta = TimeDelta::seconds(60);
 
@@ -63,6 +66,19 @@ impl Token {
         let life = self.expires_at.signed_duration_since(self.fetched_at);
         (life / 10).max(TimeDelta::zero())
     }
+}
+
+/// Whether a token can be sent: visible ASCII characters, as a header takes them, and not too many.
+///
+/// ```
+/// use guestly_sync::domain::token::{LONGEST_TOKEN, is_sendable};
+///
+/// assert!(is_sendable("eyJ.a-b_c") && is_sendable(&"a".repeat(LONGEST_TOKEN)));
+/// assert!(!is_sendable("") && !is_sendable("a b") && !is_sendable(&"a".repeat(LONGEST_TOKEN + 1)));
+/// ```
+#[must_use]
+pub fn is_sendable(token: &str) -> bool {
+    (1..=LONGEST_TOKEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Whether a token may be asked for, given when the earlier ones were (in any order; refused requests may

@@ -12,8 +12,10 @@ use super::retry::{Backoff, later, look_up_at};
 use look_up::after_look_up;
 
 mod look_up;
+mod reads;
 mod update;
 
+pub use reads::Reads;
 pub use update::{Learned, learned, next_of_held};
 
 /// The queue row of a call, as it was when the call was claimed.
@@ -25,7 +27,7 @@ pub struct Work {
     pub attempts: u32,
     /// Since when a create of unknown outcome may be taking effect.
     pub doubt_since: Option<DateTime<Utc>>,
-    /// Look-ups since then that found nothing.
+    /// Look-ups since then that found nothing. Of what is held: see [`Reads`].
     pub look_ups: u32,
     /// Creates of this booking whose outcome was never known.
     pub creates: u32,
@@ -118,12 +120,16 @@ pub enum Next {
         /// Only reading back tells whether it was made.
         read_back: bool,
     },
-    /// A change of what is held may have taken effect: read back at `due`.
+    /// A change of what is held may have taken effect, or reading back told nothing: read back at `due`.
     Unsure {
-        /// When it has settled.
+        /// When it has settled, or when to ask again.
         due: DateTime<Utc>,
         /// Whether the call used an attempt.
         counted: bool,
+        /// Since when it was not found, if it was not.
+        since: Option<DateTime<Utc>>,
+        /// What was counted so far, see [`Reads`].
+        look_ups: u32,
         /// Why.
         problem: Problem,
     },
@@ -131,7 +137,7 @@ pub enum Next {
     Differs {
         /// When to go on.
         due: DateTime<Utc>,
-        /// How often a change was not made that Guestly had said yes to.
+        /// What was counted so far, see [`Reads`].
         look_ups: u32,
         /// What is wrong, if it is not just a new change of the booking.
         problem: Option<Problem>,
@@ -150,13 +156,17 @@ pub fn next(work: &Work, outcome: &Outcome, wanted: &Reservation, policy: &Polic
     match work.operation {
         Operation::LookUp => after_look_up(work, outcome, wanted, policy, moment),
         // Calls about what is held are decided by [`next_of_held`].
-        _ => after_create(work, outcome, policy, moment),
+        _ => after_create(work, outcome, wanted, policy, moment),
     }
 }
 
-fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+fn after_create(work: &Work, outcome: &Outcome, wanted: &Reservation, policy: &Policy, moment: &Moment) -> Next {
     let problem = |class: ErrorClass, sentence: &str| Problem::new(class, sentence);
     match outcome {
+        Outcome::Created { confirmation_code: Some(code), .. } if !is_code(code, &wanted.code) => {
+            let sentence = "Guestly confirmed the create with a confirmation code that is not ours";
+            doubt(work, problem(ErrorClass::UnknownOutcome, sentence), true, policy, moment)
+        }
         Outcome::Created { reservation_id, .. } => {
             Next::Synced { reservation_id: reservation_id.clone(), adopted: false, warning: None, found: None }
         }
@@ -181,6 +191,11 @@ fn after_create(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
             doubt(work, problem(ErrorClass::Internal, "an answer of another kind of call"), true, policy, moment)
         }
     }
+}
+
+/// Guestly may store a code in another case; whether it does is not documented.
+fn is_code(theirs: &str, ours: &str) -> bool {
+    theirs.trim().eq_ignore_ascii_case(ours.trim())
 }
 
 /// An earlier create of ours may be what takes the dates, or holds the code, or it took effect before Guestly changed its mind.

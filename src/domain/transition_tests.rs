@@ -242,3 +242,20 @@ fn settings_without_measure_do_not_overflow() {
     let due = DateTime::<Utc>::MAX_UTC;
     assert_eq!(next, Next::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) });
 }
+
+#[test]
+fn a_create_that_was_confirmed_with_another_code_is_in_doubt() {
+    let created = |code: Option<&str>| Outcome::Created {
+        reservation_id: "r1".to_owned(),
+        confirmation_code: code.map(str::to_owned),
+        total: None,
+    };
+    for code in [None, Some("BK-0000123"), Some("bk-0000123 ")] {
+        assert!(matches!(decide(&create(), &created(code), moment(100)), Next::Synced { .. }), "{code:?}");
+    }
+    for code in ["BK-0000124", "BK-000012", "HM-1"] {
+        let said = "Guestly confirmed the create with a confirmation code that is not ours";
+        let expected = in_doubt(ErrorClass::UnknownOutcome, said, 1, true);
+        assert_eq!(decide(&create(), &created(Some(code)), moment(100)), expected, "{code}");
+    }
+}

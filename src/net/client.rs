@@ -30,6 +30,12 @@ const IDLE: usize = 64;
 /// the server is just closing: such a create would be *lost* and need a look-up.
 const IDLE_AGE: Duration = Duration::from_secs(8);
 
+/// Bytes that pieces of the request's head may have before they leave.
+const OUTPUT_BUFFER: usize = 16 * 1024;
+
+/// Bytes of address and token; the rest of the head is short.
+const LONGEST_HEAD: usize = 12 * 1024;
+
 /// Where and how patiently to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -113,6 +119,10 @@ impl Client {
             return Err(Error::BadUri("the path must begin with /".to_owned()));
         }
         let url = format!("{}{}", self.base_url, request.path);
+        // The head leaves in pieces as large as the buffer, and a line that is longer is found out after the first.
+        if url.len() + token.reveal().len() > LONGEST_HEAD {
+            return Err(Error::BadUri("the address and the access token are too long to be sent".to_owned()));
+        }
         let mut bearer =
             HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|e| Error::Http(e.into()))?;
         bearer.set_sensitive(true);
@@ -160,7 +170,7 @@ fn config(endpoint: &Endpoint) -> ureq::config::Config {
         .timeout_recv_body(all)
         .max_response_header_size(64 * 1024)
         .input_buffer_size(64 * 1024)
-        .output_buffer_size(16 * 1024)
+        .output_buffer_size(OUTPUT_BUFFER)
         .max_idle_connections(IDLE)
         .max_idle_connections_per_host(IDLE)
         .max_idle_age(IDLE_AGE)

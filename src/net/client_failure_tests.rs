@@ -167,3 +167,20 @@ fn shutdown_cuts_and_then_refuses() {
     not_sent(&client.send(&post()), "the client was stopped");
     assert_eq!(server.seen().len(), 1);
 }
+
+#[test]
+fn what_is_too_long_for_a_head_never_leaves() {
+    let server = Server::start(|connection| {
+        connection.request();
+        connection.write(&ok("{}"));
+    });
+    let client = client(&format!("http://{}", server.address));
+    let Request::Call { request, .. } = post() else { panic!("a call") };
+    for kilobytes in [16, 60, 200] {
+        let token = Secret::new("t".repeat(kilobytes * 1024));
+        not_sent(&client.send(&Request::Call { token, request: request.clone() }), "too long");
+    }
+    assert!(server.seen().is_empty());
+    let token = Secret::new("t".repeat(crate::domain::token::LONGEST_TOKEN));
+    assert_eq!(answer(client.send(&Request::Call { token, request })).status, 200, "the longest that is kept");
+}

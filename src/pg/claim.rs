@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::bookings::{Bookings, WriteBack};
 use super::job::{Job, without_call};
-use super::queue::{self, Due, Intent, Kept};
+use super::queue::{self, Due, Intent, Kept, Skip};
 use super::record::{Change, Deleted, Patience, record_all};
 use super::session::{self, Result, SqlError};
 use super::settings::{Settings, paid_statuses};
@@ -54,7 +54,7 @@ pub fn claim(
     settings: &Settings,
     now: DateTime<Utc>,
     limit: u32,
-    passed_over: Vec<String>,
+    passed_over: Skip,
     patience: &mut Patience,
     mut claim: impl FnMut() -> i64,
 ) -> Result<Claimed> {

@@ -220,7 +220,11 @@ impl Job {
                 ..same
             },
             Next::CreateAgain => Kept { doubt_since: None, look_ups: 0, look_up_first: false, ..same },
-            Next::Failed(problem) => Kept { creates: due.creates, problem: Some(problem), ..Kept::failed(tries) },
+            Next::Failed(problem) => {
+                // Where Guestly may hold it, it is asked again before anything is created.
+                let look_up_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
+                Kept { creates: due.creates, look_up_first, problem: Some(problem), ..Kept::failed(tries) }
+            }
             // Handled by the caller.
             Next::Synced { .. } | Next::Changed { .. } | Next::Unsure { .. } | Next::Differs { .. } | Next::Settled => {
                 same

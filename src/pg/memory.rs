@@ -12,7 +12,7 @@ use super::statement;
 use crate::domain::error::ErrorClass;
 use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
 use crate::domain::redact::Secret;
-use crate::domain::token::Token;
+use crate::domain::token::{Token, is_sendable};
 
 /// The longest pause that a Retry-After is followed for; more after a restart means that the clock went back.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
@@ -52,7 +52,8 @@ pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> 
         }
     }
     if let Some(mark) = mark {
-        lane.token = load_token(mark)?;
+        // An earlier version kept any.
+        lane.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
         lane.history = token_history(mark)?;
     }
     Ok(())

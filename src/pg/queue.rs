@@ -16,7 +16,7 @@ mod held;
 mod rows;
 
 pub use ahead::{Ahead, ahead, note};
-pub use due::due;
+pub use due::{Skip, due};
 pub use held::{absorb, is_changed, keep, payments_sent};
 pub use rows::*;
 

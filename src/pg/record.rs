@@ -15,6 +15,7 @@ use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
 
 mod each;
+mod ids;
 mod patience;
 
 pub use each::{record_all, record_one};
@@ -75,6 +76,7 @@ impl Change {
 
 /// `refused` says whether it is the host's row that cannot be written.
 fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<Refused>) -> Result<Vec<Change>> {
+    let changes = ids::refuse_taken(changes)?;
     let ids: Vec<String> =
         changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
     let locked = match bookings {

@@ -45,8 +45,8 @@ enum Tag {
         mark: String,
     },
     Call(Box<Job>),
-    /// The doctor's question.
-    Doctor(u32),
+    /// The doctor's question, or the worker's own: a look-up that is about no booking.
+    Doctor(Option<u32>),
 }
 
 struct Worker {
@@ -66,6 +66,8 @@ struct Worker {
     patience: Patience,
     /// Claimed, and waiting for a place to become free.
     prefetched: VecDeque<Job>,
+    /// Guestly is asked for no booking once the current transaction is committed.
+    ask: bool,
     /// Bookings that are claimed: their call has not ended, or its outcome is not written.
     calling: HashSet<String>,
     /// Bookings that somebody held, and until when they are passed over.
@@ -157,6 +159,7 @@ impl Worker {
             claims: Utc::now().timestamp_micros(),
             unrecorded: Vec::new(),
             prefetched: VecDeque::new(),
+            ask: false,
             calling: HashSet::new(),
             busy: HashMap::new(),
             news: News::default(),
@@ -207,7 +210,10 @@ impl Worker {
     /// What commits and people asked for since.
     fn look_at_slot(&mut self) {
         let slot = wake::slot(sys::my_database());
-        self.more |= slot.wakes != self.slot.wakes;
+        if slot.wakes != self.slot.wakes {
+            self.more = true;
+            self.lane.breaker.something_new();
+        }
         if slot.changes != self.slot.changes {
             leave_if_absent();
             self.fits = None;

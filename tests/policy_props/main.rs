@@ -12,6 +12,7 @@ mod api;
 mod breaker;
 mod limiter;
 mod limiter_model;
+mod poisoned;
 mod retry;
 mod text;
 mod token;

@@ -93,9 +93,13 @@ impl Lane {
     }
 
     /// A good token is refreshed once; a new one that is rejected as well means the credentials. A create alone does not
-    /// prove that: the API refuses taken dates with the same status, so a look-up has the last word.
+    /// prove that: the API refuses taken dates with the same status, and may refuse what it holds of one booking: a look-up has the last word.
     pub(super) fn rejected(&mut self, operation: Operation, generation: u64, sentence: &str, moment: &Instant) {
         if generation != self.generation {
+            return;
+        }
+        if operation.is_about_held() && operation.is_read() && self.token_is_new() {
+            self.read_rejected = true;
             return;
         }
         if !operation.is_read() && self.token_is_new() {
@@ -109,12 +113,19 @@ impl Lane {
         self.after_rejection = true;
     }
 
+    /// True, once, if a new token was rejected for a read about one reservation, and nobody knows yet whether it is good: a
+    /// look-up that is about no booking tells.
+    pub fn wants_proof(&mut self) -> bool {
+        std::mem::take(&mut self.read_rejected) && self.token.is_some() && !self.proven
+    }
+
     /// From here on, calls that were sent with the last token say nothing about the next.
     pub(super) fn forget_token(&mut self) {
         self.token = None;
         self.generation += 1;
         self.proven = false;
         self.create_rejected = false;
+        self.read_rejected = false;
     }
 
     fn rest(&mut self, wall: DateTime<Utc>, seconds: u32) {

@@ -3,7 +3,7 @@
 use super::super::Go;
 use super::super::tests::*;
 use super::*;
-use crate::domain::outcome::Operation::{Create, LookUp};
+use crate::domain::outcome::Operation::{Create, LookUp, ReadBack};
 
 const PAUSE: u64 = 24 * 3600 / 5;
 
@@ -89,6 +89,24 @@ fn a_new_token_that_look_ups_reject_blocks_and_one_that_they_accepted_is_replace
     assert_eq!((lane.may(300), lane.blocked.clone()), (Go::FetchToken, None), "it was good for a while");
     lane.ask(300, &token(86_400));
     assert!(!lane.token_was_new(LookUp, lane.generation), "no create was rejected with the third");
+}
+
+#[test]
+fn a_new_token_that_reads_of_one_reservation_reject_is_proven_by_a_look_up() {
+    for (found, blocked) in [(Outcome::Found(vec![]), false), (rejected(), true)] {
+        let mut lane = refreshed();
+        assert!(lane.token_was_new(ReadBack, lane.generation) && !lane.wants_proof());
+        lane.call(200, ReadBack, &rejected());
+        assert_eq!((lane.may(200), lane.blocked.clone()), (Go::Send(4), None), "others are called meanwhile");
+        assert!(lane.wants_proof() && !lane.wants_proof(), "once");
+        lane.call(200, LookUp, &found);
+        assert_eq!(lane.blocked.is_some(), blocked);
+        if !blocked {
+            (0..9).for_each(|_| lane.call(201, ReadBack, &rejected()));
+            assert!(!lane.wants_proof(), "it is the booking");
+            assert_eq!((lane.may(201), lane.history.len()), (Go::Send(4), 2), "no token was burnt");
+        }
+    }
 }
 
 #[test]
@@ -194,7 +212,8 @@ fn a_late_rejection_says_nothing_about_the_next_token() {
     for operation in [Create, LookUp] {
         let mut lane = ready();
         let old = lane.generation;
-        let instant = Instant { now: s(1), started: s(0), wall: wall(1), jitter: 0.0, token_call: false };
+        let instant =
+            Instant { now: s(1), started: s(0), wall: wall(1), jitter: 0.0, token_call: false, ..Instant::default() };
         lane.call(0, operation, &rejected());
         // The other three of four calls in flight; then one more when the next token is there.
         for _ in 0..3 {
@@ -226,7 +245,8 @@ fn a_token_of_the_old_credentials_is_thrown_away() {
         lane.token_requested(wall(0));
         lane.credentials_changed();
         assert_eq!(lane.may(0), Go::Wait(None), "still one request at a time");
-        let instant = Instant { now: s(1), started: s(0), wall: wall(1), jitter: 0.0, token_call: true };
+        let instant =
+            Instant { now: s(1), started: s(0), wall: wall(1), jitter: 0.0, token_call: true, ..Instant::default() };
         lane.came_back(Operation::Token, 0, &outcome, &instant);
         assert_eq!((lane.may(1), lane.history.len()), (Go::FetchToken, 1), "{outcome:?}");
         lane.ask(1, &token(86_400));

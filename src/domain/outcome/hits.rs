@@ -7,6 +7,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
 use crate::domain::held::Party;
+use crate::domain::plan::TEST_PREFIX;
+
+/// Bytes of a reservation's id; Guesty's have 24.
+const LONGEST_ID: usize = 200;
 
 /// A reservation found by a look-up. Everything but the id may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,16 +39,31 @@ pub struct Hit {
     pub total: Option<String>,
 }
 
-/// The hits of a 2xx body: `{"results":[..]}` or a bare array. `None` when it is neither, or
-/// when a row has no readable id: a search that cannot be read must not count as "not found".
+/// The hits of a 2xx body: `{"results":[..]}` or a bare array. `None` when it is neither, when it tells
+/// of an error beside them or has none and says that there are more, or when a row has no readable id: a search that cannot be
+/// read must not count as "not found".
 pub(super) fn parse(body: &[u8]) -> Option<Vec<Hit>> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let rows = match &value {
         Value::Array(rows) => rows,
-        Value::Object(map) => map.get("results")?.as_array()?,
+        Value::Object(map) if !tells_of_error(&value) => map.get("results")?.as_array()?,
         _ => return None,
     };
+    if rows.is_empty() && value.pointer("/pagination/hasMore") == Some(&Value::Bool(true)) {
+        return None;
+    }
     rows.iter().map(hit).collect()
+}
+
+/// A yes with an error in it, as gateways send when a part behind them failed.
+pub(super) fn tells_of_error(value: &Value) -> bool {
+    ["error", "errors"].iter().filter_map(|name| value.get(name)).any(|error| match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(errors) => !errors.is_empty(),
+        Value::Object(errors) => !errors.is_empty(),
+        Value::String(text) => !text.is_empty(),
+        _ => true,
+    })
 }
 
 fn hit(row: &Value) -> Option<Hit> {
@@ -63,12 +82,18 @@ fn hit(row: &Value) -> Option<Hit> {
     })
 }
 
-/// The id of a reservation under any of its three names; `None` without a usable one.
+/// The id of a reservation under the first of its three names that is there; `None` if it is not usable: 1 to 200 visible
+/// ASCII characters as they are, and none of those that test mode makes up, which would never count as real.
 pub(super) fn reservation_id(row: &Value) -> Option<String> {
-    ["reservationId", "_id", "id"].iter().find_map(|name| row.get(name).and_then(id))
+    let named = ["reservationId", "_id", "id"]
+        .iter()
+        .find_map(|name| row.get(name).filter(|id| !id.is_null() && **id != ""))?;
+    let text = named.as_str()?;
+    let usable = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    (usable && !text.starts_with(TEST_PREFIX)).then(|| text.to_owned())
 }
 
-/// An id is 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path
+/// The id of a listing is 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path
 /// (`\u0000` would even be refused by Postgres), so it counts as no id at all.
 fn id(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim();

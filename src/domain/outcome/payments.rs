@@ -6,10 +6,15 @@
 
 use serde_json::Value;
 
+use super::hits::tells_of_error;
+
 /// The notes of the payments in a 2xx body: a bare array, an array under one of the usual names, or one payment. `None` when
 /// it is neither: a list that cannot be read must not count as "not recorded".
 pub(super) fn parse(body: &[u8]) -> Option<Vec<String>> {
     let value: Value = serde_json::from_slice(body).ok()?;
+    if tells_of_error(&value) {
+        return None;
+    }
     let rows = match &value {
         Value::Array(rows) => rows.iter().collect(),
         Value::Object(map) => {
@@ -45,6 +50,8 @@ mod tests {
             (format!(r#"{{"payments":[{payment}],"count":1}}"#), Some(vec!["a"])),
             (payment.to_owned(), Some(vec!["a"])),
             ("{}".to_owned(), None),
+            (r#"{"payments":null}"#.to_owned(), None),
+            (r#"{"payments":[],"error":"not now"}"#.to_owned(), None),
             (r#"{"message":"ok"}"#.to_owned(), None),
             (r#"["a"]"#.to_owned(), None),
             ("null".to_owned(), None),

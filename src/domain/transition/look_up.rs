@@ -1,9 +1,10 @@
 //! What becomes of a queued booking when a look-up has come to an outcome: adopted, looked for again, created again or
 //! failed. Part of `domain::transition`, which see; any thread. Imports no clock, no `pg`, no `net`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Moment, Next, Policy, Work, later};
+use super::update::quoted;
+use super::{Moment, Next, Policy, Work, is_code, later};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::{Hit, Outcome};
 use crate::domain::reservation::{Reservation, is_active_status};
@@ -12,6 +13,9 @@ use crate::domain::retry::{look_up_at, settled};
 /// Look-ups that must have found nothing before the one that ends a doubt: a clock that jumps ahead, or look-ups that
 /// failed until the window was over, must not make one look enough.
 const EARLIER_LOOKS: u32 = 3;
+
+/// A doubt that could not be looked into for so long is left to a person.
+const GIVE_UP: TimeDelta = TimeDelta::hours(24);
 
 /// Failed look-ups are not counted; without a doubt, whose age stands for their number, the pause is that of the fourth.
 const USUAL_TRY: u32 = 4;
@@ -24,21 +28,24 @@ pub(super) fn after_look_up(
     moment: &Moment,
 ) -> Next {
     let again = |class, sentence: &str, tries| look_again(work, Problem::new(class, sentence), tries, policy, moment);
+    let unread = |class, sentence: &str, tries| match give_up(work, sentence, wanted, moment) {
+        Some(problem) => Next::Failed(problem),
+        None => look_again(&doubted(work, moment), Problem::new(class, sentence), tries, policy, moment),
+    };
     let tries = tries(work, policy, moment);
     match outcome {
         Outcome::Found(hits) => {
-            let ours = |hit: &&Hit| hit.confirmation_code.as_ref().is_none_or(|code| *code == wanted.code);
+            let ours = |hit: &&Hit| hit.confirmation_code.as_ref().is_none_or(|code| is_code(code, &wanted.code));
             let ours: Vec<&Hit> = hits.iter().filter(ours).collect();
             adopt(&ours, wanted).unwrap_or_else(|| nothing_found(work, policy, moment))
         }
         Outcome::TokenRejected { sentence, .. } => again(ErrorClass::Credentials, sentence, tries),
         Outcome::Throttled { sentence, .. } => again(ErrorClass::Throttled, sentence, tries),
-        Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } => {
-            again(ErrorClass::Unavailable, sentence, tries)
-        }
-        Outcome::Unknown { sentence } => again(ErrorClass::UnknownOutcome, sentence, tries),
+        Outcome::NotSent { sentence } => again(ErrorClass::Unavailable, sentence, tries),
+        Outcome::Unavailable { sentence, .. } => unread(ErrorClass::Unavailable, sentence, tries),
+        Outcome::Unknown { sentence } => unread(ErrorClass::UnknownOutcome, sentence, tries),
         // It will be refused again, and no breaker opens for it: as seldom as the settings know.
-        Outcome::Refused { sentence, .. } => again(ErrorClass::UnknownOutcome, sentence, u32::MAX),
+        Outcome::Refused { sentence, .. } => unread(ErrorClass::UnknownOutcome, sentence, u32::MAX),
         Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Payments(_) | Outcome::Token { .. } => {
             again(ErrorClass::Internal, "an answer of another kind of call", tries)
         }
@@ -121,6 +128,24 @@ fn exhausted(work: &Work) -> Problem {
     let said = &last.sentence;
     let sentence = format!("given up after {tries} tries, and Guestly does not hold it; the last one: {said}");
     Problem::new(last.class, sentence)
+}
+
+/// An answer that cannot be read, again and again: for ever is too long. Not during an outage, which ends by itself.
+fn give_up(work: &Work, last: &str, wanted: &Reservation, moment: &Moment) -> Option<Problem> {
+    let since = doubt_since(work, moment).filter(|since| !moment.outage && moment.now - *since >= GIVE_UP)?;
+    let (code, hours) = (&wanted.code, (moment.now - since).num_hours());
+    let sentence = format!(
+        "Guestly may hold this booking and could not be asked for it in {hours} hours; do not enter it by hand, but search Guestly \
+         for the confirmation code {code}; to ask again: SELECT guestly_sync({}); the last answer: {last}",
+        quoted(wanted)
+    );
+    Some(Problem::new(ErrorClass::UnknownOutcome, sentence))
+}
+
+/// The doubt is as old as the first look that told nothing.
+fn doubted(work: &Work, moment: &Moment) -> Work {
+    let since = work.doubt_since.or((!moment.outage).then_some(moment.now));
+    Work { doubt_since: since, ..work.clone() }
 }
 
 /// The look-up itself did not work: the doubt stays as it is, and a verdict keeps its words. Only a verdict about the

@@ -243,7 +243,7 @@ fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
 
 #[test]
 fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
-    for (age, millis) in [(0, 500), (1, 500), (2, 1_000), (255, 64_000), (256, 128_000), (1_000_000, 150_000)] {
+    for (age, millis) in [(0, 500), (1, 500), (2, 1_000), (255, 64_000), (256, 128_000), (86_399, 150_000)] {
         let due = at(age) + TimeDelta::milliseconds(millis);
         let expected = doubt(&Work { problem: Some(problem(Unavailable)), ..last_look() }, due, 6);
         assert_eq!(decide(&last_look(), &unavailable(), &moment(age)), expected, "after {age} s");
@@ -272,4 +272,49 @@ fn tries_are_given_up_only_when_the_window_is_over() {
     let silent = Work { problem: None, attempts: 3, ..last_look() };
     let Next::Failed(problem) = nothing(&silent, 90) else { panic!("not failed") };
     assert!(problem.class == UnknownOutcome && problem.sentence.ends_with("Guestly is asked for it"), "{problem}");
+}
+
+#[test]
+fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
+    let day = 24 * 3_600;
+    for (name, outcome, fails) in [
+        ("5xx", unavailable(), true),
+        ("answer lost or unreadable", lost(), true),
+        ("refused", refused(Refused), true),
+        ("never left", not_sent(), false),
+        ("429", throttled(), false),
+        ("token rejected", rejected(), false),
+    ] {
+        assert!(matches!(decide(&last_look(), &outcome, &moment(day - 1)), Next::Doubt { .. }), "{name}: not yet");
+        let outage = Moment { outage: true, ..moment(day) };
+        assert!(matches!(decide(&last_look(), &outcome, &outage), Next::Doubt { .. }), "{name}: an outage");
+        let next = decide(&last_look(), &outcome, &moment(day));
+        let Next::Failed(problem) = next else {
+            assert!(!fails, "{name}: {next:?}");
+            continue;
+        };
+        assert!(fails && problem.class == UnknownOutcome, "{name}: {problem}");
+        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "do not enter it by hand"] {
+            assert!(problem.sentence.contains(part), "{part}: {problem}");
+        }
+    }
+}
+
+#[test]
+fn the_first_look_that_tells_nothing_begins_the_doubt() {
+    for (name, outcome, since) in
+        [("unreadable", lost(), Some(at(5))), ("5xx", unavailable(), Some(at(5))), ("never left", not_sent(), None)]
+    {
+        let Next::Doubt { since: begun, .. } = decide(&look_up(), &outcome, &moment(5)) else { panic!("{name}") };
+        assert_eq!(begun, since, "{name}");
+    }
+    let outage = Moment { outage: true, ..moment(5) };
+    let next = decide(&look_up(), &unavailable(), &outage);
+    assert!(matches!(next, Next::Doubt { since: None, .. }), "an outage: {next:?}");
+}
+
+#[test]
+fn a_code_in_another_case_is_ours() {
+    let lower = Hit { confirmation_code: Some(" bk-0000123".to_owned()), ..ours() };
+    assert_eq!(decide(&look_up(), &Outcome::Found(vec![lower.clone()]), &moment(0)), adopted(&lower, None));
 }

@@ -4,7 +4,10 @@
 //! Changes are idempotent, and a yes proves nothing: after the last one, or one of unknown outcome, what is held is read
 //! back when it has settled, and what still differs is asked for again. Nothing is ever created from here.
 
-use super::{Moment, Next, Policy, Work, later};
+use chrono::{DateTime, Utc};
+
+use super::reads::{after_failed_read, not_found};
+use super::{Moment, Next, Policy, Reads, Work, is_code, later};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Aspects, Known, changed, difference, read};
 use crate::domain::outcome::{Hit, Operation, Outcome};
@@ -41,62 +44,75 @@ pub fn next_of_held(
     moment: &Moment,
 ) -> Next {
     match (work.operation, outcome) {
-        (Operation::ReadBack, Outcome::Found(hits)) => after_read_back(work, known, hits, wanted, moment),
+        (Operation::ReadBack, Outcome::Found(hits)) => after_read_back(work, known, hits, wanted, policy, moment),
         (Operation::ListPayments | Operation::RecordPayment, Outcome::Payments(notes)) => {
             after_payments(work, notes, wanted, policy, moment)
         }
-        (_, outcome) => after_call(work, outcome, policy, moment),
+        (operation, outcome) if operation.is_read() => after_failed_read(work, known, outcome, wanted, policy, moment),
+        (_, outcome) => after_change(work, outcome, policy, moment),
     }
 }
 
-fn after_call(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
-    let change = work.operation.is_update();
-    let settled = later(moment.now, policy.settle);
-    let pause = later(moment.now, policy.backoff.delay(work.attempts.max(1), moment.jitter, None));
-    // A call that only asks may always be repeated, and uses up nothing.
-    let given_up = change && work.attempts >= policy.max_attempts;
+/// A change that Guestly did not say yes to.
+fn after_change(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
+    let after = later(moment.now, policy.settle);
+    let given_up = work.attempts >= policy.max_attempts;
     let wait = |due, counted, problem| match given_up && counted {
         true => Next::Failed(problem),
-        false => Next::Wait { due, counted: counted && change, problem },
+        false => Next::Wait { due, counted, problem },
     };
     let unsure = |due, counted, problem| match given_up && counted {
         true => Next::Failed(problem),
-        false => Next::Unsure { due, counted: counted && change, problem },
+        false => unsure(work, due, counted, problem),
     };
     let problem = |class, sentence: &str| Problem::new(class, sentence);
     match outcome {
         // Notes are not worth a second call.
-        Outcome::Updated { .. } => Next::Changed { due: settled, read_back: work.operation != Operation::Notes },
-        Outcome::Refused { class, sentence } if is_payment(work) => Next::Failed(problem(
-            *class,
-            &format!("the payment was not recorded: {sentence}; see guestly_sync.payment_path"),
-        )),
-        Outcome::Refused { class, sentence } => Next::Failed(problem(*class, sentence)),
+        Outcome::Updated { .. } => Next::Changed { due: after, read_back: work.operation != Operation::Notes },
+        Outcome::Refused { class, sentence } => Next::Failed(refusal(work, *class, sentence)),
         // A new token: perhaps it is about the booking. Reading back tells, with the same token.
-        Outcome::TokenRejected { sentence, .. } if moment.token_is_new && change => {
+        Outcome::TokenRejected { sentence, .. } if moment.token_is_new => {
             unsure(moment.now, true, problem(ErrorClass::Credentials, sentence))
         }
         Outcome::TokenRejected { sentence, .. } => wait(moment.now, false, problem(ErrorClass::Credentials, sentence)),
         Outcome::Throttled { sentence, .. } => wait(moment.now, false, problem(ErrorClass::Throttled, sentence)),
         Outcome::NotSent { sentence } => {
-            let due = if moment.outage { moment.now } else { pause };
+            let due = if moment.outage { moment.now } else { pause(work.attempts, policy, moment) };
             wait(due, !moment.outage, problem(ErrorClass::Unavailable, sentence))
         }
         Outcome::Unavailable { sentence, .. } => {
-            let due = if change { settled } else { pause };
-            unsure(due, !moment.outage, problem(ErrorClass::Unavailable, sentence))
+            unsure(after, !moment.outage, problem(ErrorClass::Unavailable, sentence))
         }
-        Outcome::Unknown { sentence } => {
-            let due = if change { settled } else { pause };
-            unsure(due, true, problem(ErrorClass::UnknownOutcome, sentence))
-        }
+        Outcome::Unknown { sentence } => unsure(after, true, problem(ErrorClass::UnknownOutcome, sentence)),
         Outcome::Created { .. } | Outcome::Found(_) | Outcome::Payments(_) | Outcome::Token { .. } => {
-            unsure(settled, true, problem(ErrorClass::Internal, "an answer of another kind of call"))
+            unsure(after, true, problem(ErrorClass::Internal, OTHER_KIND))
         }
     }
 }
 
-fn is_payment(work: &Work) -> bool {
+pub(super) const OTHER_KIND: &str = "an answer of another kind of call";
+
+pub(super) fn unsure(work: &Work, due: DateTime<Utc>, counted: bool, problem: Problem) -> Next {
+    Next::Unsure { due, counted, since: work.doubt_since, look_ups: work.look_ups, problem }
+}
+
+pub(super) fn pause(tries: u32, policy: &Policy, moment: &Moment) -> DateTime<Utc> {
+    later(moment.now, policy.backoff.delay(tries.max(1), moment.jitter, None))
+}
+
+pub(super) fn refusal(work: &Work, class: ErrorClass, sentence: &str) -> Problem {
+    match is_payment(work) {
+        true => Problem::new(class, format!("the payment was not recorded: {sentence}; see guestly_sync.payment_path")),
+        false => Problem::new(class, sentence),
+    }
+}
+
+/// The booking's id, as it stands in what a person is told to type.
+pub(super) fn quoted(wanted: &Reservation) -> String {
+    format!("'{}'", wanted.booking.booking_id.replace('\'', "''"))
+}
+
+pub(super) fn is_payment(work: &Work) -> bool {
     matches!(work.operation, Operation::ListPayments | Operation::RecordPayment)
 }
 
@@ -106,20 +122,27 @@ fn after_payments(work: &Work, notes: &[String], wanted: &Reservation, policy: &
     match (listed, work.operation.is_read()) {
         (true, true) => Next::Changed { due: moment.now, read_back: false },
         (true, false) => Next::Changed { due: later(moment.now, policy.settle), read_back: false },
-        (false, true) => Next::Differs { due: moment.now, look_ups: work.look_ups, problem: None },
+        (false, true) => {
+            Next::Differs { due: moment.now, look_ups: Reads::of(work.look_ups).read().packed(), problem: None }
+        }
         (false, false) => {
             let sentence = "Guestly says yes to the record of the payment and does not list it".to_owned();
-            after_call(work, &Outcome::Unknown { sentence }, policy, moment)
+            after_change(work, &Outcome::Unknown { sentence }, policy, moment)
         }
     }
 }
 
-fn after_read_back(work: &Work, known: &Known, hits: &[Hit], wanted: &Reservation, moment: &Moment) -> Next {
+fn after_read_back(
+    work: &Work,
+    known: &Known,
+    hits: &[Hit],
+    wanted: &Reservation,
+    policy: &Policy,
+    moment: &Moment,
+) -> Next {
     let refused = |sentence| Next::Failed(Problem::new(ErrorClass::Refused, sentence));
     let id = &known.reservation_id;
-    let Some(hit) = of(known, hits) else {
-        return refused(format!("Guestly does not hold reservation {id} any more"));
-    };
+    let Some(hit) = of(known, hits) else { return not_found(work, known, policy, moment) };
     if !is_ours(hit, known, wanted) {
         let origin = hit.origin_id.as_deref().unwrap_or("unknown");
         return refused(format!(
@@ -133,19 +156,23 @@ fn after_read_back(work: &Work, known: &Known, hits: &[Hit], wanted: &Reservatio
         return Next::Failed(over_there(&seen));
     }
     let believed = difference(wanted, &known.aspects).is_none();
+    let reads = Reads::of(work.look_ups).read();
     match left {
         None if over && alive => Next::Differs { due: moment.now, look_ups: 0, problem: None },
         None => Next::Settled,
         Some(change) if believed => {
-            let times = work.look_ups.saturating_add(1);
+            let ignored = reads.ignored + 1;
             let sentence = format!("Guestly says yes to a change ({}) and does not make it", change.as_str());
             let problem = Problem::new(ErrorClass::Refused, sentence);
-            match times >= IGNORED {
+            match ignored >= IGNORED {
                 true => Next::Failed(problem),
-                false => Next::Differs { due: moment.now, look_ups: times, problem: Some(problem) },
+                false => {
+                    let look_ups = Reads { ignored, ..reads }.packed();
+                    Next::Differs { due: moment.now, look_ups, problem: Some(problem) }
+                }
             }
         }
-        Some(_) => Next::Differs { due: moment.now, look_ups: work.look_ups, problem: None },
+        Some(_) => Next::Differs { due: moment.now, look_ups: reads.packed(), problem: None },
     }
 }
 
@@ -157,7 +184,7 @@ fn of<'a>(known: &Known, hits: &'a [Hit]) -> Option<&'a Hit> {
 fn is_ours(hit: &Hit, known: &Known, wanted: &Reservation) -> bool {
     match hit.origin_id.as_deref() {
         Some(origin) => origin == wanted.origin_id || origin == known.code,
-        None => known.verified || hit.confirmation_code.as_deref().is_some_and(|code| code == wanted.code),
+        None => known.verified || hit.confirmation_code.as_deref().is_some_and(|code| is_code(code, &wanted.code)),
     }
 }
 
@@ -207,4 +234,4 @@ fn recording(recording: Recording, changed: bool) -> Learned {
 
 #[cfg(test)]
 #[path = "update_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -39,6 +39,7 @@ impl Job {
         Kept {
             state: if unsure { "unknown" } else { "waiting" },
             due: None,
+            doubt_since: due.doubt_since,
             look_ups: due.look_ups,
             look_up_first: due.in_doubt,
             held: true,
@@ -73,23 +74,22 @@ impl Job {
                 state: "waiting",
                 attempts: counting(read_back),
                 due: Some(due),
+                doubt_since: None,
                 look_up_first: read_back || self.due.in_doubt,
                 problem: None,
                 ..same
             },
-            Next::Unsure { due, counted, problem } => Kept {
+            Next::Unsure { due, counted, since, look_ups, problem } => Kept {
                 state: "unknown",
                 attempts: counting(counted),
                 due: Some(due),
+                doubt_since: since,
+                look_ups,
                 look_up_first: true,
                 problem: Some(problem),
                 ..same
             },
-            Next::Differs { due, look_ups, problem } => {
-                // Reading back ends a doubt; a list of payments says nothing of the rest.
-                let in_doubt = self.due.in_doubt && self.operation != Operation::ReadBack;
-                Kept { state: "waiting", due: Some(due), look_ups, look_up_first: in_doubt, problem, ..same }
-            }
+            Next::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Next::Settled => {
                 let write = WriteBack::synced(id, &self.reservation_id(), tries);
                 return (None, held, Some(write), None);
@@ -105,6 +105,14 @@ impl Job {
         };
         let problem = kept.problem.clone();
         (Some(kept), held, None, problem)
+    }
+
+    fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> Kept {
+        // Reading back ends a doubt; a list of payments says nothing of the rest.
+        let in_doubt = self.due.in_doubt && self.operation != Operation::ReadBack;
+        let doubt_since = self.due.doubt_since.filter(|_| in_doubt);
+        let same = self.kept_as_it_was();
+        Kept { state: "waiting", due: Some(due), doubt_since, look_ups, look_up_first: in_doubt, problem, ..same }
     }
 
     /// What the guest paid; of a booking that is over, nobody compares it with Guestly's total.

@@ -18,6 +18,8 @@ pub(super) fn said(outcome: &Outcome, kept: &Kept) -> Option<Problem> {
 pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
     match (outcome, next) {
         (_, Next::Synced { adopted: true, .. }) => "adopted",
+        // The answer was not believed.
+        (Outcome::Created { .. }, Next::Doubt { .. }) => "unknown",
         (Outcome::Created { .. }, _) => "created",
         (Outcome::Updated { .. }, _) => "changed",
         (Outcome::Found(_), Next::Settled) => "confirmed",

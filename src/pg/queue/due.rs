@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 
 use super::{Due, seconds, time};
+use crate::domain::breaker::Kind;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Aspects, Known, Party};
 use crate::domain::payment::Recording;
@@ -13,9 +14,19 @@ use crate::pg::statement::{self, Tuple};
 /// The first column of `guestly.reservations` in the answer.
 const KNOWN: usize = 14;
 
-/// Up to `limit` bookings that may go now, nearest arrival first, locked; none of `calling`.
-pub fn due(now: DateTime<Utc>, limit: u32, calling: Vec<String>) -> Result<Vec<Due>> {
-    let args: [DatumWithOid; 3] = [seconds(now).into(), i64::from(limit).into(), calling.into()];
+/// What is passed over.
+#[derive(Clone, Debug, Default)]
+pub struct Skip {
+    /// These bookings.
+    pub bookings: Vec<String>,
+    /// What this kind of call is probably due for, as far as the tables tell before the booking is read.
+    pub kind: Option<Kind>,
+}
+
+/// Up to `limit` bookings that may go now, nearest arrival first, locked; none of those to skip.
+pub fn due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>> {
+    let args: [DatumWithOid; 4] =
+        [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(Kind::as_str).into()];
     statement::rows(include_str!("../../../sql/queries/due.sql"), &args, |row| {
         let class =
             |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));

@@ -31,7 +31,8 @@ impl Worker {
         let mut standing = self.desk.standing.clone();
         let token = self.token_alert(&mut standing, wall);
         let state = self.lane.breaker.state();
-        let began = state == BreakerState::Open && standing.outage.is_none();
+        // One booking's own fault is no outage.
+        let began = self.lane.breaker.is_confirmed() && standing.outage.is_none();
         // What is on its way may bring the answer that decides.
         let quiet = self.in_flight() == 0 && self.unrecorded.is_empty();
         let may_end = state != BreakerState::Open && quiet && standing.outage.is_some();

@@ -13,7 +13,7 @@ use crate::domain::reservation::look_up;
 use crate::pg::{memory, sys, wake};
 
 /// A code that no booking has: the answer is an empty list.
-const NOBODY: &str = "GS-DOCTOR";
+pub(super) const NOBODY: &str = "GS-DOCTOR";
 
 /// For so long the answer to one question answers the next ones too: each look is a call that counts against the quota.
 const FRESH: Duration = Duration::from_secs(10);
@@ -100,7 +100,7 @@ impl Worker {
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
         self.doctor.waiting = None;
         self.lane.quota.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor(question), request);
+        pool.submit(client, Tag::Doctor(Some(question)), request);
     }
 
     /// Writes the answer; without an outcome it says why nothing could be tried.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
 use crate::domain::lane;
-use crate::domain::outcome::{Operation, Reply, classify};
+use crate::domain::outcome::{Operation, Outcome, Reply, classify};
 use crate::domain::price;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
@@ -36,12 +36,18 @@ impl Worker {
         }
         // A refusal that came in meanwhile is known first.
         self.judge_all();
+        if self.is_open() {
+            return self.recall();
+        }
         self.send_claimed();
         while !self.prefetched.is_empty() && self.has_outcomes() && Instant::now() < until {
             if let Some(pool) = &self.pool {
                 pool.wait_for_reply(until);
             }
             self.judge_all();
+            if self.is_open() {
+                return self.recall();
+            }
             self.send_claimed();
         }
     }
@@ -58,7 +64,11 @@ impl Worker {
         for tag in recalled {
             match tag {
                 Tag::Call(job) => self.take_unsent([*job]),
-                Tag::Doctor(question) => self.doctor.ask_again(question),
+                Tag::Doctor(question) => {
+                    if let Some(question) = question {
+                        self.doctor.ask_again(question);
+                    }
+                }
                 // A token request is never recalled.
                 Tag::Token { .. } => {}
             }
@@ -84,6 +94,8 @@ impl Worker {
             wall,
             jitter: jitter(),
             token_call: operation == Operation::Token,
+            status: trace.http_status,
+            booking: if let Tag::Call(job) = &done.tag { Some(job.due.booking_id.clone()) } else { None },
         };
         if let Reply::Answer(answer) = &done.reply {
             let in_flight = self.in_flight();
@@ -96,16 +108,14 @@ impl Worker {
             }
             Tag::Doctor(question) => {
                 self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
-                let attempt = attempt_for_nobody(operation, &outcome, trace);
-                self.in_transaction(|_| queue::log(&[attempt]));
-                self.answer(question, Some(&outcome));
+                self.doctor_came_back(question, &outcome, trace);
             }
             Tag::Call(job) => {
                 let moment = Moment {
                     started: trace.started,
                     now: wall,
                     jitter: jitter(),
-                    outage: self.lane.breaker.is_outage(),
+                    outage: self.lane.is_outage_for(operation, &outcome, &instant),
                     token_is_new: self.lane.token_was_new(operation, job.generation),
                 };
                 let next = job.next(&outcome, &self.settings.policy, &moment);
@@ -150,6 +160,23 @@ impl Worker {
         } else if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()) {
             self.last_error = Some(problem.sentence.clone());
             self.news.error = Some(format!("booking {}: {problem}", change.booking_id));
+        }
+    }
+
+    /// An answer that is about no booking: the doctor's, if it asked, and in any case the breaker's.
+    fn doctor_came_back(&mut self, question: Option<u32>, outcome: &Outcome, trace: Trace) {
+        let attempt = attempt_for_nobody(Operation::LookUp, outcome, trace);
+        let (now, wall) = (self.now(), Utc::now());
+        let kept = self.in_transaction(|worker| {
+            let mark = worker.mark();
+            memory::remember(&mut worker.lane, &worker.news, mark.as_deref(), now, wall)?;
+            queue::log(&[attempt])
+        });
+        if kept.is_some() {
+            self.news = memory::News::default();
+        }
+        if let Some(question) = question {
+            self.answer(question, Some(outcome));
         }
     }
 }

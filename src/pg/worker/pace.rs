@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Worker;
+use crate::domain::breaker::BreakerState;
 use crate::domain::lane::Go;
 use crate::pg::job::Job;
 use crate::pg::record::Change;
@@ -94,6 +95,11 @@ impl Worker {
         }
         let (in_flight, waiting) = (self.in_flight(), u32::try_from(self.prefetched.len()).unwrap_or(u32::MAX));
         self.lane.go_claim(now, wall, in_flight, waiting, self.settings.concurrency)
+    }
+
+    /// The breaker is open: it decides whose call is the next.
+    pub(super) fn is_open(&self) -> bool {
+        self.lane.breaker.state() == BreakerState::Open
     }
 
     pub(super) fn in_flight(&self) -> u32 {

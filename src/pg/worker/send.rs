@@ -2,11 +2,12 @@
 //! that hands something to the sender threads.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::{PgSqlErrorCode, log};
 
+use super::doctor::NOBODY;
 use super::{Tag, Worker};
 use crate::domain::error::ErrorClass;
 use crate::domain::lane::{Blocked, Go};
@@ -14,6 +15,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::plan::TEST_PREFIX;
 use crate::domain::redact::mask_personal;
 use crate::domain::request::Request;
+use crate::domain::reservation::look_up;
 use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::bookings::Bookings;
@@ -101,6 +103,18 @@ impl Worker {
         job.generation = self.lane.generation;
         self.lane.quota.take(1, now);
         pool.submit(client, Tag::Call(Box::new(job)), request);
+    }
+
+    /// A look-up that is about no booking: its answer tells an outage from the fault of one booking.
+    pub(super) fn ask_for_nobody(&mut self) {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+            // The addresses may not be called: `client` has said so.
+            self.not_before = Some(Instant::now() + Duration::from_secs(1));
+            return;
+        };
+        let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
+        self.lane.quota.take(1, self.began.elapsed());
+        pool.submit(client, Tag::Doctor(None), request);
     }
 
     /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.

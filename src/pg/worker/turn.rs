@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::{Worker, pace};
+use crate::domain::breaker::Step;
 use crate::domain::lane::Go;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
 use crate::pg::memory::{self, News};
+use crate::pg::queue::Skip;
 use crate::pg::record::{Access, Change, record_all, record_one};
 use crate::pg::session::{self, Result};
 use crate::pg::{host_code, queue, sys};
@@ -53,6 +55,10 @@ impl Worker {
         self.more |= self.patience.is_over();
         if !self.rescue() || (!self.has_outcomes() && !self.is_something_due()) {
             return;
+        }
+        // Of what is claimed already, nobody knows whether it is what the breaker wants to see tried.
+        if self.is_open() && !self.prefetched.is_empty() {
+            self.recall();
         }
         let (now, wall) = (self.now(), Utc::now());
         let go = self.may_claim(now, wall);
@@ -122,7 +128,8 @@ impl Worker {
         match worked {
             Ok(worked) => {
                 let claimed = worked.claimed.unwrap_or_default();
-                let stuck = !turn.recorded && claimed.jobs.is_empty() && self.token_intent.is_none();
+                let ask = std::mem::take(&mut self.ask);
+                let stuck = !turn.recorded && claimed.jobs.is_empty() && self.token_intent.is_none() && !ask;
                 let may_go = !matches!(turn.go, Go::Wait(_)) && self.is_something_due();
                 // Locked by somebody else: a claim in a tight loop would find the same.
                 let busy = worked.postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
@@ -133,6 +140,9 @@ impl Worker {
                 self.unrecorded.extend(worked.postponed);
                 self.send_token_request();
                 self.send(claimed.jobs);
+                if ask {
+                    self.ask_for_nobody();
+                }
                 let quiet = !self.more && self.in_flight() == 0;
                 sys::report_statistics(quiet);
                 worked.claim_next
@@ -141,6 +151,7 @@ impl Worker {
                 self.keep_calling(&kept);
                 self.unrecorded.extend(kept);
                 self.token_intent = None;
+                self.ask = false;
                 self.more = true;
                 // Of the host's code, which did not end in time: the next turn is careful.
                 if !(error.is_cancel() && host_code::is_careful()) {
@@ -185,9 +196,9 @@ impl Worker {
 
     /// Code of the host may run for other bookings than those of the outcomes.
     fn is_something_to_claim(&mut self, turn: &Turn) -> Result<bool> {
-        let passed_over = self.passed_over(turn.wall);
+        let skip = Skip { bookings: self.passed_over(turn.wall), kind: None };
         let sends = matches!(turn.go, Go::Send(_));
-        Ok(queue::is_changed()? || (sends && !queue::due(turn.wall, 1, passed_over)?.is_empty()))
+        Ok(queue::is_changed()? || (sends && !queue::due(turn.wall, 1, skip)?.is_empty()))
     }
 
     /// What is due and may go, or a request for a token.
@@ -198,18 +209,12 @@ impl Worker {
         let mut claimed = Claimed::default();
         match turn.go {
             Go::Send(calls) => {
-                let claims = &mut self.claims;
-                let fence = || {
-                    *claims += 1;
-                    *claims
-                };
-                let patience = &mut self.patience;
-                claimed = claim::claim(bookings, &self.settings, wall, calls, passed_over, patience, fence)?;
+                claimed = self.claim_in_turn(bookings, calls, passed_over, wall)?;
                 self.more = !claimed.drained;
             }
             // The token's answer sets it again.
             Go::FetchToken => {
-                if !queue::due(wall, 1, passed_over)?.is_empty() {
+                if !queue::due(wall, 1, Skip { bookings: passed_over, kind: None })?.is_empty() {
                     self.intend_token(wall)?;
                 }
                 self.more = false;
@@ -227,5 +232,46 @@ impl Worker {
             self.next_due = queue::next_due()?.into_iter().chain(self.busy.values().copied()).min();
         }
         Ok(claimed)
+    }
+
+    /// What may go; while the breaker is open one call, of whom it wants to hear most, or a harmless one.
+    fn claim_in_turn(
+        &mut self,
+        bookings: &Bookings,
+        calls: u32,
+        passed_over: Vec<String>,
+        wall: DateTime<Utc>,
+    ) -> Result<Claimed> {
+        let anyone = Step::Claim { not_bookings: Vec::new(), not_kind: None };
+        let steps = if self.settings.test_mode { vec![anyone] } else { self.lane.breaker.steps(self.now()) };
+        let mut all = Claimed::default();
+        if !self.settings.test_mode && self.lane.wants_proof() {
+            self.ask = true;
+            return Ok(all);
+        }
+        for step in steps {
+            let Step::Claim { not_bookings, not_kind } = step else {
+                (self.ask, all.drained) = (true, false);
+                return Ok(all);
+            };
+            let narrowed = !not_bookings.is_empty() || not_kind.is_some();
+            let skip = Skip { bookings: passed_over.iter().cloned().chain(not_bookings).collect(), kind: not_kind };
+            let claims = &mut self.claims;
+            let fence = || {
+                *claims += 1;
+                *claims
+            };
+            let patience = &mut self.patience;
+            let claimed = claim::claim(bookings, &self.settings, wall, calls, skip, patience, fence)?;
+            all.busy.extend(claimed.busy);
+            (all.jobs, all.drained) = (claimed.jobs, claimed.drained && !narrowed);
+            if !all.jobs.is_empty() {
+                return Ok(all);
+            }
+        }
+        if self.is_open() {
+            self.lane.breaker.nothing_else();
+        }
+        Ok(all)
     }
 }

@@ -132,6 +132,11 @@ fn bend(effect: &Effect, call: &mut Call, outcome: &mut Outcome) {
             outcome.answer = Answer { status: status.unwrap_or(answer.status), ..answer };
             call.spoiled = spoiled;
         }
+        Effect::Rewrite { field, value } if outcome.answer.status < 300 => {
+            outcome.answer.body = effects::rewritten(field, value, &outcome.answer.body);
+            // Of the id and the code a client may rightly believe nothing.
+            call.spoiled |= matches!(field.as_str(), "reservationId" | "confirmationCode");
+        }
         _ => {}
     }
 }

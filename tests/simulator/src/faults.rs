@@ -124,6 +124,11 @@ pub(crate) enum Effect {
         shape: String,
         status: Option<u16>,
     },
+    /// A success in which one field of the answer says something else.
+    Rewrite {
+        field: String,
+        value: Value,
+    },
     Redirect {
         to: String,
         code: Option<u16>,

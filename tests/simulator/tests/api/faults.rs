@@ -80,6 +80,16 @@ fn garbage() {
 }
 
 #[test]
+fn one_field_says_something_else() {
+    let world = World::new(json!({}));
+    create_fault(&world, json!({"kind": "rewrite", "field": "reservationId", "value": "r1"}));
+    let reply = world.create("GS-1").unwrap();
+    assert_eq!((reply.status, &reply.json()["reservationId"]), (201, &json!("r1")));
+    assert_eq!(reply.json()["confirmationCode"], "GS-1");
+    assert_ne!(world.search("GS-1")[0]["reservationId"], "r1", "what is held is as it was");
+}
+
+#[test]
 fn redirects_conflicts_and_silence() {
     let world = World::new(json!({}));
     create_fault(&world, json!({"kind": "redirect", "to": "http://127.0.0.1:1/trap"}));

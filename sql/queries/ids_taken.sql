@@ -1,0 +1,6 @@
+-- Of these bookings ($1) and the reservations that Guestly named for them ($2), those that are known to be another booking's: the booking and the other.
+-- OFFSET 0 keeps the question a look-up by key: the plan is kept while the table grows.
+SELECT c.id, r.booking_id
+FROM unnest($1::text[], $2::text[]) AS c (id, reservation_id)
+JOIN LATERAL (SELECT k.booking_id FROM guestly.reservations k
+              WHERE k.reservation_id = c.reservation_id AND k.booking_id <> c.id ORDER BY k.recorded_at LIMIT 1) r ON true

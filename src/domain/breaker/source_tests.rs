@@ -1,0 +1,177 @@
+//! Unit tests of `breaker`: whose failures they are. The rest is in `breaker_tests.rs`.
+
+use std::time::Duration;
+
+use super::super::*;
+use super::SURELY;
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn source(booking: &str, kind: Kind) -> Source {
+    Source { booking: Some(booking.to_owned()), kind }
+}
+
+/// A harmless look-up.
+fn nobody() -> Source {
+    Source { booking: None, kind: Kind::LookUp }
+}
+
+fn fail(breaker: &mut Breaker, source: &Source, seconds: u64) {
+    breaker.failed(Some(source), at(seconds), at(seconds), 0.0);
+}
+
+/// Opened at 0 by these, one after the other, until it is open.
+fn opened_by(sources: &[Source]) -> Breaker {
+    let mut breaker = Breaker::new();
+    sources.iter().cycle().take(5).for_each(|source| fail(&mut breaker, source, 0));
+    assert_eq!(breaker.state(), BreakerState::Open);
+    breaker
+}
+
+fn claim(not_booking: Option<&str>, not_kind: Option<Kind>) -> Step {
+    Step::Claim { not_bookings: not_booking.map(str::to_owned).into_iter().collect(), not_kind }
+}
+
+#[test]
+fn after_one_bookings_failures_something_else_goes_at_once() {
+    let follow_up = source("7", Kind::FollowUp);
+    let mut breaker = opened_by(std::slice::from_ref(&follow_up));
+    assert_eq!((breaker.permits(at(0), 0), breaker.permits(at(0), 1)), (1, 0), "one at a time");
+    assert_eq!(breaker.next_probe(at(0)), None);
+    assert!(!breaker.is_confirmed(), "nobody knows yet");
+    let other_kind = claim(Some("7"), Some(Kind::FollowUp));
+    assert_eq!(breaker.steps(at(0)), [other_kind, claim(Some("7"), None), Step::Ask]);
+    breaker.succeeded(Some(&source("8", Kind::Create)), at(0));
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    (0..20).for_each(|second| fail(&mut breaker, &follow_up, second));
+    assert_eq!(breaker.state(), BreakerState::Closed, "its failures do not count any more");
+    breaker.succeeded(Some(&follow_up), at(20));
+    (0..5).for_each(|_| fail(&mut breaker, &follow_up, 21));
+    assert_eq!(breaker.state(), BreakerState::Open, "until it succeeds once");
+}
+
+#[test]
+fn after_one_kinds_failures_another_kind_goes_at_once() {
+    let sources = [source("7", Kind::FollowUp), source("8", Kind::FollowUp)];
+    let mut breaker = opened_by(&sources);
+    assert_eq!((breaker.permits(at(0), 0), breaker.steps(at(0))), (1, vec![claim(None, Some(Kind::FollowUp))]));
+    breaker.nothing_else();
+    assert_eq!((breaker.permits(at(0), 0), breaker.next_probe(at(0))), (0, Some(at(1))), "nothing else: a pause");
+    breaker.something_new();
+    assert_eq!(breaker.permits(at(0), 0), 1);
+    breaker.succeeded(Some(&source("9", Kind::Create)), at(0));
+    for number in 0..20 {
+        fail(&mut breaker, &source(&number.to_string(), Kind::FollowUp), 1);
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    (0..5).for_each(|number| fail(&mut breaker, &source(&number.to_string(), Kind::Create), 2));
+    assert_eq!(breaker.state(), BreakerState::Open, "other kinds count");
+}
+
+#[test]
+fn a_suspicion_of_a_kind_ends_by_itself() {
+    let mut breaker = opened_by(&[source("7", Kind::FollowUp), source("8", Kind::FollowUp)]);
+    breaker.succeeded(Some(&source("9", Kind::Create)), at(0));
+    (0..5).for_each(|_| fail(&mut breaker, &source("8", Kind::FollowUp), 901));
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[test]
+fn if_the_others_fail_too_it_is_an_outage_with_its_pauses() {
+    for (name, other, first_paused) in [
+        ("another booking", source("8", Kind::Create), claim(Some("8"), None)),
+        ("a harmless look-up", nobody(), claim(None, None)),
+    ] {
+        let mut breaker = opened_by(&[source("7", Kind::FollowUp)]);
+        fail(&mut breaker, &other, 0);
+        assert!(breaker.is_confirmed(), "{name}");
+        assert_eq!((breaker.permits(at(0), 0), breaker.next_probe(at(0))), (0, Some(at(1))), "{name}");
+        assert_eq!(breaker.steps(at(1))[0], first_paused, "{name}: not the one that failed last");
+        assert!(breaker.is_outage_for(&source("7", Kind::FollowUp), at(1)), "{name}: no attempt is used up");
+    }
+    let mut kind_left = opened_by(&[source("7", Kind::FollowUp)]);
+    fail(&mut kind_left, &source("8", Kind::FollowUp), 0);
+    assert_eq!(kind_left.steps(at(0)), [claim(None, Some(Kind::FollowUp))], "it may still be the kind");
+}
+
+#[test]
+fn a_probe_goes_to_another_booking_then_to_nobody_and_then_back() {
+    let mut breaker = opened_by(&[source("7", Kind::Create), source("8", Kind::FollowUp)]);
+    let last = "7";
+    assert!(breaker.is_confirmed());
+    assert_eq!(breaker.steps(at(1)), [claim(Some(last), None), Step::Ask, claim(None, None)]);
+    fail(&mut breaker, &nobody(), 1);
+    assert_eq!(breaker.next_probe(at(1)), Some(at(2)));
+    assert_eq!(breaker.steps(at(3)), [claim(None, None)], "whoever is due");
+    fail(&mut breaker, &source("8", Kind::FollowUp), 3);
+    assert_eq!(breaker.steps(at(7))[0], claim(Some("8"), None));
+    assert_eq!(breaker.next_probe(at(3)), Some(at(4)));
+}
+
+#[test]
+fn what_never_arrived_is_nobodys_own_fault() {
+    let mut breaker = Breaker::new();
+    (0..5).for_each(|_| breaker.failed(None, at(0), at(0), 0.0));
+    assert!(breaker.is_confirmed());
+    assert_eq!(breaker.permits(at(0), 0), 0);
+}
+
+#[test]
+fn a_success_after_the_pause_is_a_ramp_since_the_outage_may_have_ended() {
+    let mut breaker = opened_by(&[source("7", Kind::Create)]);
+    breaker.succeeded(Some(&nobody()), at(1));
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert!(breaker.is_outage_for(&source("7", Kind::Create), at(1)));
+}
+
+#[test]
+fn who_fails_three_times_while_others_succeed_is_at_fault() {
+    let culprit = source("7", Kind::FollowUp);
+    let mut breaker = opened_by(&[culprit.clone(), source("8", Kind::Create)]);
+    let mut now = 1;
+    for strike in 1..=3 {
+        breaker.succeeded(Some(&source(&format!("good{strike}"), Kind::FollowUp)), at(now));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen, "{strike}");
+        fail(&mut breaker, &culprit, now + 1);
+        now += 100;
+    }
+    assert_eq!(breaker.state(), BreakerState::HalfOpen, "the third time does not count any more");
+    assert!(!breaker.is_outage_for(&culprit, at(now)), "and it uses up its attempts");
+    assert_eq!(breaker.steps(at(now)), [claim(Some("7"), None), claim(None, None)], "the others go first");
+    assert!(breaker.is_outage_for(&source("9", Kind::Create), at(now)));
+}
+
+#[test]
+fn failures_in_a_row_are_one_strike_and_few_bookings_do_not_accuse_a_kind() {
+    let mut breaker = Breaker::new();
+    for second in 0..30 {
+        fail(&mut breaker, &source("7", Kind::FollowUp), second);
+        fail(&mut breaker, &source("7", Kind::FollowUp), second);
+        breaker.succeeded(Some(&source("9", Kind::Create)), at(second));
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    (0..5).for_each(|number| fail(&mut breaker, &source(&number.to_string(), Kind::FollowUp), 31));
+    assert_eq!(breaker.state(), BreakerState::Open, "other bookings' calls of that kind count");
+}
+
+#[test]
+fn failures_for_long_without_any_success_are_an_outage_whoever_failed() {
+    let culprit = source("7", Kind::FollowUp);
+    let mut breaker = opened_by(std::slice::from_ref(&culprit));
+    for (seconds, confirmed) in [(SURELY.as_secs() - 10, false), (SURELY.as_secs(), true)] {
+        fail(&mut breaker, &culprit, seconds);
+        assert_eq!(breaker.is_confirmed(), confirmed, "after {seconds} s");
+    }
+}
+
+#[test]
+fn memory_of_suspects_is_bounded() {
+    let mut breaker = Breaker::new();
+    for number in 0..10_000 {
+        fail(&mut breaker, &source(&number.to_string(), Kind::Create), number);
+        breaker.succeeded(Some(&source("good", Kind::LookUp)), at(number));
+    }
+    assert!(format!("{breaker:?}").len() < 100_000);
+}

@@ -1,0 +1,129 @@
+//! Unit tests of `transition::reads`: reads that fail, and a reservation that is not found. The fixtures are those of
+//! `update_tests.rs`.
+
+use super::super::tests::*;
+use super::super::update::tests::*;
+use super::*;
+use crate::domain::error::ErrorClass::*;
+use crate::domain::outcome::{Hit, Operation};
+use crate::domain::transition::next_of_held;
+
+fn read(operation: Operation, work: &Work, outcome: &Outcome, moment: &Moment) -> Next {
+    let work = Work { operation, ..work.clone() };
+    next_of_held(&work, &known(), outcome, &paying(), &policy(), moment)
+}
+
+/// A row whose reads failed so often.
+fn failed(times: u32) -> Work {
+    Work { attempts: 1, look_ups: Reads { ignored: 2, failed: times }.packed(), ..create() }
+}
+
+#[test]
+fn a_read_that_always_fails_is_tried_so_often_and_then_the_change_fails_alone() {
+    for operation in [Operation::ReadBack, Operation::ListPayments] {
+        for (class, outcome) in [(UnknownOutcome, lost()), (Unavailable, unavailable())] {
+            for (times, pause) in [(0, 500), (1, 1_000)] {
+                let expected = Next::Unsure {
+                    due: at(9) + chrono::TimeDelta::milliseconds(pause),
+                    counted: false,
+                    since: None,
+                    look_ups: failed(times + 1).look_ups,
+                    problem: problem(class),
+                };
+                assert_eq!(read(operation, &failed(times), &outcome, &moment(9)), expected, "{operation:?} {times}");
+            }
+            let next = read(operation, &failed(2), &outcome, &moment(9));
+            let Next::Failed(problem) = next else { panic!("{operation:?}: {next:?}") };
+            assert_eq!(problem.class, class);
+            for part in ["Guestly holds reservation r1", "3 tries", "to try again: SELECT guestly_sync('7');", "said"] {
+                assert!(problem.sentence.contains(part), "{part}: {problem}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_outage_or_what_never_left_uses_up_no_read() {
+    let outage = Moment { outage: true, ..moment(9) };
+    for operation in [Operation::ReadBack, Operation::ListPayments] {
+        let next = read(operation, &failed(9), &unavailable(), &outage);
+        assert!(matches!(next, Next::Unsure { look_ups, .. } if look_ups == failed(9).look_ups), "{next:?}");
+        for outcome in [not_sent(), throttled()] {
+            let next = read(operation, &failed(9), &outcome, &moment(9));
+            assert!(matches!(next, Next::Wait { counted: false, .. }), "{outcome:?}: {next:?}");
+        }
+    }
+}
+
+#[test]
+fn a_read_that_is_rejected_with_a_good_token_is_the_bookings_affair() {
+    let new = Moment { token_is_new: true, ..moment(9) };
+    let next = read(Operation::ReadBack, &failed(0), &rejected(), &new);
+    assert!(matches!(next, Next::Unsure { look_ups, .. } if look_ups == failed(1).look_ups), "{next:?}");
+    let next = read(Operation::ReadBack, &failed(2), &rejected(), &new);
+    assert!(matches!(&next, Next::Failed(problem) if problem.class == Refused), "{next:?}");
+    let next = read(Operation::ReadBack, &failed(9), &rejected(), &moment(9));
+    assert!(matches!(next, Next::Wait { counted: false, .. }), "a new token first: {next:?}");
+}
+
+#[test]
+fn a_read_that_succeeds_forgets_the_failed_ones_and_keeps_the_ignored_change() {
+    let moved = Hit { check_in: other_day(), ..hit() };
+    let ignored = Work { look_ups: Reads { ignored: 1, failed: 2 }.packed(), ..create() };
+    let next = read(Operation::ReadBack, &ignored, &Outcome::Found(vec![moved]), &moment(9));
+    assert!(matches!(next, Next::Differs { look_ups: 2, .. }), "{next:?}");
+    let next = read(Operation::ListPayments, &ignored, &Outcome::Payments(vec![]), &moment(9));
+    assert!(matches!(next, Next::Differs { look_ups: 1, .. }), "{next:?}");
+}
+
+/// Looked for at second 200 by a read that began then; a write is known to have been made at `changed`.
+fn absent(doubt_since: Option<i64>, changed: Option<i64>, began: i64) -> Next {
+    let work = Work { operation: Operation::ReadBack, doubt_since: doubt_since.map(at), ..create() };
+    let known = Known { changed_at: changed.map(at), ..known() };
+    let moment = Moment { started: at(began), ..moment(200) };
+    next_of_held(&work, &known, &Outcome::Found(vec![]), &wanted(), &policy(), &moment)
+}
+
+#[test]
+fn what_is_not_found_is_not_gone_before_settle_has_passed() {
+    let look = |since: i64, due: i64| Next::Unsure {
+        due: at(due),
+        counted: false,
+        since: Some(at(since)),
+        look_ups: 0,
+        problem: Problem::new(UnknownOutcome, "Guestly does not show reservation r1 yet; it is looked for again"),
+    };
+    for (name, next, expected) in [
+        ("nothing is known of the last write", absent(None, None, 200), look(200, 202)),
+        ("an old write, and another one may be forgotten", absent(None, Some(-9_000), 200), look(200, 202)),
+        ("looked for since a while", absent(Some(150), None, 200), look(150, 210)),
+        ("written after the first look", absent(Some(20), Some(199), 200), look(199, 201)),
+        ("the look began too early", absent(Some(111), None, 200), look(111, 201)),
+        ("the clock went back", absent(Some(5_000), Some(6_000), 200), look(200, 202)),
+    ] {
+        assert_eq!(next, expected, "{name}");
+    }
+    for (name, next) in [
+        ("looked for all the time", absent(Some(110), None, 200)),
+        ("written before that", absent(Some(20), Some(110), 200)),
+    ] {
+        let said = "Guestly does not hold reservation r1 any more";
+        assert_eq!(next, Next::Failed(Problem::new(Refused, said)), "{name}");
+    }
+}
+
+#[test]
+fn looks_for_what_is_not_found_end_with_the_window() {
+    let (mut work, mut now, mut looks) = (Work { operation: Operation::ReadBack, ..create() }, 0, vec![]);
+    loop {
+        match next_of_held(&work, &known(), &Outcome::Found(vec![]), &wanted(), &policy(), &moment(now)) {
+            Next::Unsure { due, since, look_ups, .. } => {
+                (work.doubt_since, work.look_ups, now) = (since, look_ups, (due - at(0)).num_seconds());
+                looks.push(now);
+            }
+            Next::Failed(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(looks, [2, 5, 10, 20, 40, 60, 90]);
+}

@@ -1,0 +1,270 @@
+//! One booking, or one kind of call, that always fails in a way of its own: all other bookings are sent within a bounded time,
+//! and nobody calls it an outage. Against a model of the worker's turns: what is due, what is in flight, what the breaker lets through.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use guestly_sync::domain::breaker::{Kind, Step};
+use guestly_sync::domain::error::ErrorClass;
+use guestly_sync::domain::lane::{Go, Instant, Lane};
+use guestly_sync::domain::outcome::{Operation, Outcome};
+use guestly_sync::domain::quota::Limits;
+use guestly_sync::domain::redact::Secret;
+use guestly_sync::domain::retry::Backoff;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::config;
+
+/// The longest that a call takes.
+const TIME_OUT: Duration = Duration::from_secs(30);
+/// The longest that a booking waits which is served when it is its turn: four times the calls in flight may all have to time
+/// out before it is known whose fault it is, each time with one of the breaker's first pauses.
+const BOUND: Duration = Duration::from_secs(4 * 30 + 30);
+const PLACES: usize = 4;
+const QUICK: Duration = Duration::from_millis(50);
+const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) };
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    ServerError,
+    TimeOut,
+    Unreadable,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Poison {
+    Booking(usize),
+    Kind(Kind),
+}
+
+#[derive(Clone, Debug)]
+struct Job {
+    kind: Kind,
+    arrived: Duration,
+    due: Duration,
+    tries: u32,
+    sent: Option<Duration>,
+}
+
+/// A call on its way: its job, none for the harmless look-up; when it began and when it comes back.
+struct Call {
+    job: Option<usize>,
+    began: Duration,
+    back: Duration,
+}
+
+struct World {
+    lane: Lane,
+    jobs: Vec<Job>,
+    poison: Poison,
+    way: Way,
+    calls: Vec<Call>,
+    now: Duration,
+    /// As it was before bookings and kinds were told apart.
+    blind: bool,
+    outage: bool,
+}
+
+fn wall(now: Duration) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::from_std(now).unwrap_or_default()
+}
+
+fn operation(kind: Kind) -> Operation {
+    match kind {
+        Kind::Create => Operation::Create,
+        Kind::LookUp => Operation::LookUp,
+        Kind::FollowUp => Operation::ReadBack,
+    }
+}
+
+impl World {
+    fn new(jobs: &[(Kind, u64)], poison: Poison, way: Way) -> Self {
+        let limits = Limits { per_second: 0, per_minute: 0, per_hour: 0, share_percent: 100 };
+        let mut lane = Lane::new(limits, Duration::ZERO);
+        let token =
+            Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) };
+        lane.token_requested(wall(Duration::ZERO));
+        let moment = Instant { wall: wall(Duration::ZERO), token_call: true, status: Some(200), ..Instant::default() };
+        lane.came_back(Operation::Token, 0, &token, &moment);
+        let job = |(kind, arrived): &(Kind, u64)| {
+            let arrived = Duration::from_millis(*arrived);
+            Job { kind: *kind, arrived, due: arrived, tries: 0, sent: None }
+        };
+        let jobs = jobs.iter().map(job).collect();
+        Self { lane, jobs, poison, way, calls: vec![], now: Duration::ZERO, blind: false, outage: false }
+    }
+
+    fn is_poisoned(&self, job: Option<usize>) -> bool {
+        match self.poison {
+            Poison::Booking(booking) => job == Some(booking),
+            Poison::Kind(kind) => job.map_or(Kind::LookUp, |job| self.jobs[job].kind) == kind,
+        }
+    }
+
+    fn healthy(&self) -> Vec<usize> {
+        (0..self.jobs.len()).filter(|job| !self.is_poisoned(Some(*job))).collect()
+    }
+
+    /// Due and not in flight, sales first.
+    fn due(&self, not_bookings: &[String], not_kind: Option<Kind>) -> Option<usize> {
+        let free = |job: &usize| {
+            let row = &self.jobs[*job];
+            let calling = self.calls.iter().any(|call| call.job == Some(*job));
+            row.sent.is_none()
+                && row.due <= self.now
+                && !calling
+                && !not_bookings.contains(&job.to_string())
+                && not_kind != Some(row.kind)
+        };
+        (0..self.jobs.len()).filter(free).min_by_key(|job| (self.jobs[*job].kind == Kind::FollowUp, *job))
+    }
+
+    fn send(&mut self, job: Option<usize>) {
+        let slow = self.is_poisoned(job) && self.way == Way::TimeOut;
+        let back = self.now + if slow { TIME_OUT } else { QUICK };
+        self.calls.push(Call { job, began: self.now, back });
+    }
+
+    /// What the worker does in one turn; true if a call left.
+    fn turn(&mut self) -> bool {
+        let in_flight = self.calls.len() as u32;
+        if !matches!(self.lane.go(self.now, wall(self.now), in_flight, PLACES as u32), Go::Send(_)) {
+            return false;
+        }
+        let anyone = vec![Step::Claim { not_bookings: vec![], not_kind: None }];
+        let steps = if self.blind { anyone } else { self.lane.breaker.steps(self.now) };
+        for step in steps {
+            let job = match step {
+                // The worker asks only where something waits for it.
+                Step::Ask if self.due(&[], None).is_none() => return false,
+                Step::Ask => None,
+                Step::Claim { not_bookings, not_kind } => match self.due(&not_bookings, not_kind) {
+                    Some(job) => Some(job),
+                    None => continue,
+                },
+            };
+            self.send(job);
+            return true;
+        }
+        if self.due(&[], None).is_some() {
+            self.lane.breaker.nothing_else();
+        }
+        false
+    }
+
+    fn comes_back(&mut self, call: &Call) {
+        let kind = call.job.map_or(Kind::LookUp, |job| self.jobs[job].kind);
+        let sentence = "said".to_owned();
+        let (outcome, status) = match (self.is_poisoned(call.job), self.way) {
+            (false, _) => (Outcome::Found(vec![]), Some(200)),
+            (true, Way::ServerError) => (Outcome::Unavailable { retry_after: None, sentence }, Some(500)),
+            (true, Way::TimeOut) => (Outcome::Unknown { sentence }, None),
+            (true, Way::Unreadable) => (Outcome::Unknown { sentence }, Some(200)),
+            (true, Way::Refused) => (Outcome::Refused { class: ErrorClass::Refused, sentence }, Some(422)),
+        };
+        let moment = Instant {
+            now: self.now,
+            started: call.began,
+            wall: wall(self.now),
+            jitter: 0.5,
+            status,
+            booking: call.job.map(|job| job.to_string()),
+            ..Instant::default()
+        };
+        match (self.blind, outcome.is_yes()) {
+            (false, _) => self.lane.came_back(operation(kind), self.lane.generation, &outcome, &moment),
+            (true, true) => self.lane.breaker.success(self.now),
+            (true, false) => self.lane.breaker.failure_of(call.began, self.now, 0.5),
+        }
+        let failed = self.is_poisoned(call.job);
+        if let Some(job) = call.job {
+            let row = &mut self.jobs[job];
+            row.tries += 1;
+            row.due = self.now + BACKOFF.delay(row.tries, 0.5, None);
+            row.sent = (!failed).then_some(self.now);
+        }
+    }
+
+    /// Half an hour, or until all that is served is sent.
+    fn run(&mut self) {
+        let mut arrived = 0;
+        while self.now < Duration::from_secs(1_800) && self.healthy().iter().any(|job| self.jobs[*job].sent.is_none()) {
+            let here = self.jobs.iter().filter(|job| job.arrived <= self.now).count();
+            if here != arrived {
+                self.lane.breaker.something_new();
+                arrived = here;
+            }
+            while self.turn() {}
+            self.outage |= self.lane.breaker.is_confirmed();
+            let probe = self.lane.breaker.next_probe(self.now).map(|wait| self.now + wait);
+            let dues = self.jobs.iter().filter(|job| job.sent.is_none()).map(|job| job.due);
+            let events = self.calls.iter().map(|call| call.back).chain(dues).chain(probe);
+            let next = events.filter(|event| *event > self.now).min();
+            self.now = next.unwrap_or(self.now + Duration::from_secs(1));
+            let (back, flying) = std::mem::take(&mut self.calls).into_iter().partition(|call| call.back <= self.now);
+            self.calls = flying;
+            let back: Vec<Call> = back;
+            back.iter().for_each(|call| self.comes_back(call));
+        }
+    }
+
+    /// The longest that a booking waited which is served.
+    fn longest_wait(&self) -> Duration {
+        let waited = |job: usize| self.jobs[job].sent.unwrap_or(Duration::MAX) - self.jobs[job].arrived;
+        self.healthy().into_iter().map(waited).max().unwrap_or_default()
+    }
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    select(vec![Kind::Create, Kind::LookUp, Kind::FollowUp])
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    select(vec![Way::ServerError, Way::TimeOut, Way::Unreadable, Way::Refused])
+}
+
+/// Kinds and times of arrival: now, or in the next minutes.
+fn jobs() -> impl Strategy<Value = Vec<(Kind, u64)>> {
+    vec((kind(), prop_oneof![Just(0), 0_u64..400_000]), 1..30)
+}
+
+proptest! {
+    #![proptest_config(config(1_500))]
+
+    #[test]
+    fn one_booking_that_always_fails_stops_no_other(mut jobs in jobs(), first in kind(), way in way()) {
+        jobs[0] = (first, 0);
+        let mut world = World::new(&jobs, Poison::Booking(0), way);
+        world.run();
+        prop_assert!(world.longest_wait() <= BOUND, "{:?}: {:?}", world.longest_wait(), world.jobs);
+        prop_assert!(!world.outage, "called an outage: {:?}", world.jobs);
+    }
+
+    #[test]
+    fn one_kind_of_call_that_always_fails_stops_no_other(jobs in jobs(), kind in kind(), way in way()) {
+        let mut world = World::new(&jobs, Poison::Kind(kind), way);
+        world.run();
+        prop_assert!(world.longest_wait() <= BOUND, "{:?}: {:?}", world.longest_wait(), world.jobs);
+        // Where all searches fail, the harmless one does as well, and nothing else may be due.
+        prop_assert!(!world.outage || kind == Kind::LookUp, "called an outage: {:?}", world.jobs);
+    }
+}
+
+/// The sale comes when the pauses of the breaker are long.
+#[test]
+fn without_telling_sources_apart_one_booking_stops_the_others() {
+    let waited = |blind| {
+        let jobs = [(Kind::FollowUp, 0), (Kind::Create, 400_000), (Kind::Create, 400_000)];
+        let mut world = World::new(&jobs, Poison::Booking(0), Way::TimeOut);
+        world.blind = blind;
+        world.run();
+        (world.longest_wait(), world.outage)
+    };
+    let (before, outage) = waited(true);
+    assert!(before > BOUND || outage, "the model does not bite: {before:?}");
+    let (now, outage) = waited(false);
+    assert!(now <= BOUND && !outage, "{now:?}");
+}
