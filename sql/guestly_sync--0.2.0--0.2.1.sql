@@ -22,6 +22,10 @@ END $$;
 DROP TRIGGER let_owner_read ON guestly.attachment;
 ALTER TABLE guestly.attachment ADD COLUMN owner name;
 COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
+COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make plus 16 times the failed reads in a row';
+-- Whose reservation it is that Guestly names.
+CREATE INDEX reservations_by_id ON guestly.reservations (reservation_id);
 -- One row that comes back after a TRUNCATE.
 DELETE FROM guestly.worker a USING guestly.worker b WHERE a.ctid > b.ctid;
 ALTER TABLE guestly.worker ADD COLUMN mail_since timestamptz, ADD COLUMN id boolean PRIMARY KEY DEFAULT true CHECK (id);
@@ -719,22 +723,14 @@ CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
-IMMUTABLE STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
-	"bookings" oid 
+CREATE OR REPLACE FUNCTION guestly."define_index"(
+	"bookings" oid, 
+	"name" TEXT, 
+	"keys" TEXT 
 ) RETURNS void
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+AS 'MODULE_PATHNAME', 'define_index_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 	"bookings" oid, 
@@ -745,6 +741,16 @@ CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
+IMMUTABLE STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 	"bookings" oid, 
@@ -757,14 +763,19 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."define_index"(
-	"bookings" oid, 
-	"name" TEXT, 
-	"keys" TEXT 
+CREATE OR REPLACE FUNCTION guestly."define_columns"(
+	"bookings" oid 
 ) RETURNS void
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_index_wrapper';
+AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_comment"(
 	"bookings" oid, 
@@ -773,13 +784,6 @@ CREATE OR REPLACE FUNCTION guestly."define_comment"(
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'define_comment_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_columns"(
-	"bookings" oid 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_columns_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
 STRICT
@@ -884,14 +888,14 @@ BEGIN
         'guestly.has_owner_rights(name)',
         'guestly.detach()',
         'guestly.doctor_of_roles()',
+        'guestly.define_index(oid, TEXT, TEXT)',
+        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
         'guestly.properties_without_listing()',
         'guestly.trigger_names()',
-        'guestly.drop_triggers(oid)',
-        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
         'guestly.named_reservations(oid, TEXT)',
-        'guestly.define_index(oid, TEXT, TEXT)',
-        'guestly.define_comment(oid, TEXT)',
         'guestly.define_columns(oid)',
+        'guestly.drop_triggers(oid)',
+        'guestly.define_comment(oid, TEXT)',
         'guestly.preloaded_libraries()',
         'guestly.host_code()']
     LOOP

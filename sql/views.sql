@@ -38,11 +38,22 @@ $$;
 CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
 COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
 
+-- Code of the host does not end in the worker, or did not a moment ago: the doctor does not run it as well, and can be read.
+CREATE FUNCTION guestly.host_code_hangs() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s')
+        OR EXISTS (SELECT FROM guestly.attempts a WHERE a.started_at > clock_timestamp() - interval '1 hour' AND a.outcome = 'hung')
+$$;
+
 -- Active properties that have no listing; where they cannot be read, why.
 CREATE FUNCTION guestly.listings_missing() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF guestly.host_code_hangs() THEN
+        RETURN 'the properties are not read while code of the bookings table does not end';
+    END IF;
     RETURN (SELECT 'no listing for ' || string_agg(quote_literal(p.slug), ', ')
             FROM unnest(guestly.properties_without_listing()) AS p (slug));
 EXCEPTION WHEN OTHERS THEN
@@ -54,6 +65,9 @@ CREATE FUNCTION guestly.statuses_missing() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF guestly.host_code_hangs() THEN
+        RETURN 'the bookings are not read while code of their table does not end';
+    END IF;
     RETURN (SELECT 'no status of Guestly''s for ' || string_agg(quote_literal(s.name), ', ' ORDER BY s.name)
             FROM unnest(guestly.paid_booking_statuses()) AS s (name)
             WHERE NOT EXISTS (SELECT FROM guestly.status_map m WHERE lower(m.booking_status) = lower(s.name)));
@@ -191,13 +205,15 @@ BEGIN
         missing := guestly.listings_missing();
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
-            CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
+            CASE WHEN missing LIKE 'no listing for %' THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);'
+                 WHEN missing IS NOT NULL THEN 'See the row host code, and the rights of the table''s owner' END;
     END IF;
     RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
     missing := guestly.statuses_missing();
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
-        CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
+        CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
+             WHEN missing IS NOT NULL THEN 'See the row host code, and guestly.field_map' END
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END

@@ -29,7 +29,7 @@ pub fn absorb(bookings: &Bookings, test_mode: bool) -> Result<()> {
     if host_code::is_careful() {
         return Ok(());
     }
-    let locked = bookings.lock(&mended)?.locked;
+    let locked = host_code::for_several(|| bookings.lock(&mended))?.locked;
     match host_code::for_several(|| session::subtransaction(|| bookings.mark_pending(&locked))) {
         Err(error) if !error.is_cancel() => Err(error),
         _ => Ok(()),

@@ -17,6 +17,8 @@ mod functions;
 pub const SHORT: Duration = Duration::from_secs(1);
 /// The limit for several bookings in one statement.
 const TOGETHER: Duration = Duration::from_millis(1500);
+/// The limit for a statement over the whole table.
+const WHOLE_TABLE: Duration = Duration::from_secs(20);
 /// How long the worker is careful after a limit was passed.
 const CAREFUL: Duration = Duration::from_secs(60);
 /// The same after a worker had to be ended.
@@ -52,6 +54,12 @@ pub fn for_one<T>(booking_id: &str, limit: Duration, body: impl FnOnce() -> T) -
 /// Code that runs in `body` is for several bookings.
 pub fn for_several<T>(body: impl FnOnce() -> T) -> T {
     within(Scope { booking_id: None, limit: TOGETHER, optional: false }, body)
+}
+
+/// Statements over the whole table that run in `body`: the sweep, and what was paid before. They may take long where the table
+/// is large and has no index, and must end all the same: planning them already runs code of the host.
+pub fn for_table<T>(body: impl FnOnce() -> T) -> T {
+    within(Scope { booking_id: None, limit: WHOLE_TABLE, optional: false }, body)
 }
 
 fn within<T>(scope: Scope, body: impl FnOnce() -> T) -> T {

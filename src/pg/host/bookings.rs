@@ -12,7 +12,7 @@ use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 use crate::pg::queue::time;
 use crate::pg::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
-use crate::pg::statement;
+use crate::pg::{host_code, statement};
 
 mod mapping;
 mod paid;
@@ -105,7 +105,7 @@ impl Bookings {
             self.by_key()
         );
         let there = format!("SELECT {}::text FROM {} b WHERE {}", self.key(), self.table(), self.by_key());
-        as_owner(&self.owner, || {
+        as_owner_in_time(&self.owner, || {
             let locked = statement::rows(&lock, &[ids.to_vec().into()], |row| text(row, 1))?;
             let exist = if locked.len() == ids.len() {
                 locked.clone()
@@ -146,7 +146,7 @@ impl Bookings {
         let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
         let mut found = Probed::default();
         // guestly_attach() lets the owner read the tables of ours.
-        as_owner(&self.owner, || {
+        let read = || {
             statement::rows(&sql, &args, |row| {
                 match row.get::<String>(1)? {
                     Some(id) => found.open.push((id, row.get(2)?)),
@@ -158,7 +158,8 @@ impl Bookings {
                 }
                 Ok(())
             })
-        })?;
+        };
+        host_code::for_table(|| as_owner_in_time(&self.owner, read))?;
         Ok(found)
     }
 

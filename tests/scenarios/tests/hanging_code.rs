@@ -251,3 +251,42 @@ fn a_locked_table_is_waited_for_once_not_for_each_booking() {
     site.wait_for_status(&ids, "synced");
     site.assert_once_each(&ids);
 }
+
+#[test]
+fn the_doctor_answers_while_the_status_mapping_hangs() {
+    let site = Site::open();
+    site.sql(&format!(
+        "CREATE FUNCTION public.status_of(b public.bookings) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             IF b.guest_company = 'odd' THEN {IGNORE_CANCELS} END IF; RETURN b.status; END $$; \
+         UPDATE guestly.field_map SET expression = 'public.status_of(b)' WHERE field = 'status'"
+    ));
+    let ids = bookings(&site, 1);
+    host::pay(&site, &ids);
+    wait_until_inside(&site);
+    let row = "SELECT status = 'fail', concat_ws('|', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'host code'";
+    site.wait_for("the doctor to say so", SOON, row);
+    let said: String = site.query_one("SELECT detail FROM guestly_doctor() WHERE check_name = 'statuses'");
+    assert_eq!(said, "the bookings are not read while code of their table does not end");
+}
+
+/// Planning a statement already runs code of the table's owner: the sweep of an idle worker meets it.
+#[test]
+fn an_index_that_hangs_while_planning_does_not_stop_the_worker() {
+    let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1s"));
+    let pid = site.worker_pid(&site).expect("a worker");
+    site.sql(
+        "CREATE TABLE public.patience (is_short boolean); INSERT INTO public.patience VALUES (false); \
+         CREATE FUNCTION public.endless() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \
+             IF (SELECT is_short FROM public.patience) THEN PERFORM pg_sleep(3600); END IF; RETURN 1; END $$; \
+         CREATE FUNCTION public.planned(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN public.endless(); END $$; \
+         GRANT SELECT ON public.patience TO PUBLIC; CREATE INDEX ON bookings (created_at) WHERE public.planned(1) = 1",
+    );
+    site.sql("UPDATE public.patience SET is_short = true; ANALYZE public.patience");
+    site.sql("ALTER TABLE bookings SET (fillfactor = 90)");
+    site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
+    site.wait_for("the cancel", SOON, "SELECT count(*) = 0, '' FROM guestly.host_code()");
+    site.sql("UPDATE public.patience SET is_short = false");
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    assert_eq!(site.worker_pid(&site), Some(pid), "the worker was ended");
+}
