@@ -14,7 +14,9 @@ CREATE FUNCTION guestly.column_expression(bookings regclass, fallback text, VARI
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce('b.' || quote_ident(guestly.first_column(bookings, VARIADIC names)), fallback) $$;
 
--- A property is known to the operator by its slug, where the table that property_id references has one.
+-- A property is known to the operator by its slug, where the table that property_id references has one. Not through a table of another
+-- role: the expression runs with the rights of the owner of the bookings, and planning it runs code of the owner of that table. Its slugs are
+-- read apart (src/pg/host/properties.rs), as long as the mapping has no property.
 CREATE FUNCTION guestly.property_expression(bookings regclass, property_column text) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -24,8 +26,13 @@ AS $$
     JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = k.confkey[1]
     WHERE k.conrelid = bookings AND k.contype = 'f' AND cardinality(k.conkey) = 1
       AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL
+      AND guestly.owner_of(k.confrelid) = guestly.owner_of(bookings)
     LIMIT 1
 $$;
+
+CREATE FUNCTION guestly.owner_of(relation oid) RETURNS oid
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT c.relowner FROM pg_class c WHERE c.oid = relation $$;
 
 -- What the columns say; only fields that have no row yet are filled.
 CREATE FUNCTION guestly.fill_field_map(bookings regclass) RETURNS void
@@ -44,10 +51,11 @@ BEGIN
         ('property', coalesce(guestly.column_expression(bookings, NULL, 'property_slug', 'slug', 'property'),
                               guestly.property_expression(bookings, property))),
         ('property_id', 'b.' || quote_ident(property)),
-        ('guest_first_name', guestly.column_expression(bookings, 'split_part(' || full_name || ', '' '', 1)',
+        ('guest_first_name', guestly.column_expression(bookings, 'pg_catalog.split_part(' || full_name || '::text, '' '', 1)',
                                                        'guest_first_name', 'first_name')),
         ('guest_last_name', guestly.column_expression(bookings,
-            'coalesce(nullif(regexp_replace(' || full_name || ', ''^\S+\s*'', ''''), ''''), ' || full_name || ')', 'guest_last_name', 'last_name')),
+            'coalesce(nullif(pg_catalog.regexp_replace(' || full_name || '::text, ''^\S+\s*'', ''''), ''''), ' || full_name || '::text)',
+            'guest_last_name', 'last_name')),
         ('guest_email', guestly.column_expression(bookings, NULL, 'guest_email', 'email', 'customer_email')),
         ('guest_phone', guestly.column_expression(bookings, NULL, 'guest_phone', 'phone', 'customer_phone')),
         ('check_in', guestly.column_expression(bookings, NULL, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date')),
@@ -155,7 +163,7 @@ DECLARE
     since timestamptz;
     former text := (SELECT a.bookings FROM guestly.attachment a);
 BEGIN
-    IF former <> name AND guestly.relation_named(former) IS NOT NULL THEN
+    IF guestly.relation_named(former) <> bookings THEN
         RAISE EXCEPTION 'the table % is attached already', former
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
                   HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
@@ -238,13 +246,8 @@ DECLARE
     waiting text[] := guestly.remembered_waiting(bookings);
     key text := (SELECT a.key_column FROM guestly.attachment a);
 BEGIN
-    -- Whether paid at this moment or not: it may be paid again. No type but these: another's cast would run with our rights.
-    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
-               AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
-        INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
-        SELECT n.booking_id, n.reservation_id, '', true FROM guestly.named_reservations(bookings, key) n
-        ON CONFLICT (booking_id) DO NOTHING;
-    END IF;
+    -- Whether paid at this moment or not: it may be paid again.
+    PERFORM guestly.know_named_reservations(bookings, key);
     -- A change or a cancellation of these waited.
     INSERT INTO guestly.changes (booking_id)
     SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
@@ -260,6 +263,26 @@ BEGIN
     UPDATE guestly.attachment
     SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
 END $$;
+
+-- What Guestly holds as far as the rows of the bookings say it; nothing else is known of it, and it is read back before it is changed.
+CREATE FUNCTION guestly.know_named_reservations(bookings regclass, key_column text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+    SELECT n.booking_id, n.reservation_id, '', true FROM guestly.named_reservations(bookings, key_column) n
+    ON CONFLICT (booking_id) DO NOTHING
+$$;
+
+-- Whoever empties the table has the changes and cancellations of all bookings forgotten, but for what the bookings name.
+CREATE FUNCTION guestly.refill_reservations() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refill_reservations AFTER TRUNCATE ON guestly.reservations FOR EACH STATEMENT
+    EXECUTE FUNCTION guestly.refill_reservations();
 
 CREATE FUNCTION guestly.qualified_name(bookings regclass) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp

@@ -190,6 +190,8 @@ BEGIN
     END IF;
     -- A restored dump may lack the rights that it gives.
     UPDATE guestly.attachment SET bookings = bookings;
+    -- A backup may lack what Guestly holds by now.
+    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
     DELETE FROM guestly.installations;
     INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
     PERFORM guestly.wake_worker();

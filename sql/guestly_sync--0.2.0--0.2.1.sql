@@ -36,6 +36,66 @@ INSERT INTO guestly.worker DEFAULT VALUES ON CONFLICT DO NOTHING;
 DROP FUNCTION guestly.add_columns(regclass);
 DROP FUNCTION guestly.trigger_names();
 
+CREATE OR REPLACE FUNCTION guestly.property_expression(bookings regclass, property_column text) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('(SELECT p.slug FROM %s p WHERE p.%I = b.%I)', k.confrelid::regclass, r.attname, property_column)
+    FROM pg_constraint k
+    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attname = property_column
+    JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = k.confkey[1]
+    WHERE k.conrelid = bookings AND k.contype = 'f' AND cardinality(k.conkey) = 1
+      AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL
+      AND guestly.owner_of(k.confrelid) = guestly.owner_of(bookings)
+    LIMIT 1
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.owner_of(relation oid) RETURNS oid
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT c.relowner FROM pg_class c WHERE c.oid = relation $$;
+
+CREATE OR REPLACE FUNCTION guestly.fill_field_map(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    property text := guestly.first_column(bookings, 'property_id', 'listing_id', 'apartment_id', 'unit_id');
+    -- Null, and so are the expressions made of it, where the table has no such column.
+    full_name text := 'b.' || quote_ident(guestly.first_column(bookings, 'guest_name', 'customer_name', 'name'));
+    pet text := 'b.' || quote_ident(guestly.first_column(bookings, 'has_pet', 'has_pets'));
+BEGIN
+    INSERT INTO guestly.field_map AS m (field, expression)
+    SELECT f.field, f.expression
+    FROM (VALUES
+        ('reference', guestly.column_expression(bookings, NULL, 'booking_reference', 'reference', 'booking_code', 'code')),
+        ('property', coalesce(guestly.column_expression(bookings, NULL, 'property_slug', 'slug', 'property'),
+                              guestly.property_expression(bookings, property))),
+        ('property_id', 'b.' || quote_ident(property)),
+        ('guest_first_name', guestly.column_expression(bookings, 'pg_catalog.split_part(' || full_name || '::text, '' '', 1)',
+                                                       'guest_first_name', 'first_name')),
+        ('guest_last_name', guestly.column_expression(bookings,
+            'coalesce(nullif(pg_catalog.regexp_replace(' || full_name || '::text, ''^\S+\s*'', ''''), ''''), ' || full_name || '::text)',
+            'guest_last_name', 'last_name')),
+        ('guest_email', guestly.column_expression(bookings, NULL, 'guest_email', 'email', 'customer_email')),
+        ('guest_phone', guestly.column_expression(bookings, NULL, 'guest_phone', 'phone', 'customer_phone')),
+        ('check_in', guestly.column_expression(bookings, NULL, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date')),
+        ('check_out', guestly.column_expression(bookings, NULL, 'check_out_date', 'check_out', 'checkout', 'departure', 'end_date')),
+        ('adults', guestly.column_expression(bookings, '1', 'adults', 'guests', 'guests_count', 'num_guests')),
+        ('children', guestly.column_expression(bookings, '0', 'children')),
+        ('infants', guestly.column_expression(bookings, '0', 'infants')),
+        ('pets', guestly.column_expression(bookings, coalesce('CASE WHEN ' || pet || ' THEN 1 ELSE 0 END', '0'), 'pets')),
+        ('total', guestly.column_expression(bookings, NULL, 'total', 'total_price', 'total_amount', 'amount')),
+        ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
+        ('payment_status', 'b.payment_status'),
+        ('payment_reference', guestly.column_expression(bookings, NULL, 'stripe_payment_intent_id', 'payment_intent_id',
+                                                        'payment_reference', 'payment_id')),
+        ('special_requests', guestly.column_expression(bookings, NULL, 'special_requests', 'guest_notes', 'notes')),
+        ('purpose', guestly.column_expression(bookings, NULL, 'purpose_of_stay', 'purpose')),
+        ('company', guestly.column_expression(bookings, NULL, 'guest_company', 'company')),
+        ('country', guestly.column_expression(bookings, NULL, 'guest_country', 'country'))
+    ) AS f (field, expression)
+    WHERE f.expression IS NOT NULL
+    ON CONFLICT (field) DO NOTHING;
+END $$;
+
 CREATE OR REPLACE FUNCTION guestly.attached() RETURNS regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT guestly.relation_named(a.bookings) FROM guestly.attachment a $$;
@@ -107,7 +167,7 @@ DECLARE
     since timestamptz;
     former text := (SELECT a.bookings FROM guestly.attachment a);
 BEGIN
-    IF former <> name AND guestly.relation_named(former) IS NOT NULL THEN
+    IF guestly.relation_named(former) <> bookings THEN
         RAISE EXCEPTION 'the table % is attached already', former
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
                   HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
@@ -187,13 +247,8 @@ DECLARE
     waiting text[] := guestly.remembered_waiting(bookings);
     key text := (SELECT a.key_column FROM guestly.attachment a);
 BEGIN
-    -- Whether paid at this moment or not: it may be paid again. No type but these: another's cast would run with our rights.
-    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_reservation_id'
-               AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
-        INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
-        SELECT n.booking_id, n.reservation_id, '', true FROM guestly.named_reservations(bookings, key) n
-        ON CONFLICT (booking_id) DO NOTHING;
-    END IF;
+    -- Whether paid at this moment or not: it may be paid again.
+    PERFORM guestly.know_named_reservations(bookings, key);
     -- A change or a cancellation of these waited.
     INSERT INTO guestly.changes (booking_id)
     SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
@@ -208,6 +263,22 @@ BEGIN
     ON CONFLICT (booking_id) DO NOTHING;
     UPDATE guestly.attachment
     SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.know_named_reservations(bookings regclass, key_column text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
+    SELECT n.booking_id, n.reservation_id, '', true FROM guestly.named_reservations(bookings, key_column) n
+    ON CONFLICT (booking_id) DO NOTHING
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.refill_reservations() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
+    RETURN NULL;
 END $$;
 
 CREATE OR REPLACE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
@@ -352,12 +423,16 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION guestly.detach() RETURNS void
+CREATE OR REPLACE FUNCTION guestly.detach(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     attached regclass := guestly.attached();
 BEGIN
+    IF attached IS DISTINCT FROM bookings THEN
+        RAISE EXCEPTION 'another table was attached meanwhile'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() again.';
+    END IF;
     IF attached IS NOT NULL THEN
         BEGIN
             INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
@@ -402,6 +477,30 @@ BEGIN
     WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
     RETURN queued;
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_arm() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT guestly.is_armed() THEN
+        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
+        -- No worker of this server made these claims, so none would find them orphaned.
+        UPDATE guestly.queue q
+        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
+            creates = q.creates + (q.operation = 'create')::integer,
+            error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
+        WHERE q.claim IS NOT NULL;
+        DELETE FROM guestly.token;
+    END IF;
+    -- A restored dump may lack the rights that it gives.
+    UPDATE guestly.attachment SET bookings = bookings;
+    -- A backup may lack what Guestly holds by now.
+    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
+    DELETE FROM guestly.installations;
+    INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
+    PERFORM guestly.wake_worker();
 END $$;
 
 CREATE OR REPLACE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
@@ -514,14 +613,38 @@ AS $$
     LEFT JOIN guestly.pause p ON true
 $$;
 
+CREATE OR REPLACE FUNCTION guestly.host_code_hangs() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s')
+        OR EXISTS (SELECT FROM guestly.attempts a WHERE a.started_at > clock_timestamp() - interval '1 hour' AND a.outcome = 'hung')
+$$;
+
 CREATE OR REPLACE FUNCTION guestly.listings_missing() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF guestly.host_code_hangs() THEN
+        RETURN 'the properties are not read while code of the bookings table does not end';
+    END IF;
     RETURN (SELECT 'no listing for ' || string_agg(quote_literal(p.slug), ', ')
             FROM unnest(guestly.properties_without_listing()) AS p (slug));
 EXCEPTION WHEN OTHERS THEN
     RETURN 'the properties cannot be read: ' || SQLERRM;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.statuses_missing() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF guestly.host_code_hangs() THEN
+        RETURN 'the bookings are not read while code of their table does not end';
+    END IF;
+    RETURN (SELECT 'no status of Guestly''s for ' || string_agg(quote_literal(s.name), ', ' ORDER BY s.name)
+            FROM unnest(guestly.paid_booking_statuses()) AS s (name)
+            WHERE NOT EXISTS (SELECT FROM guestly.status_map m WHERE lower(m.booking_status) = lower(s.name)));
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'the bookings cannot be read: ' || SQLERRM;
 END $$;
 
 CREATE OR REPLACE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
@@ -581,6 +704,29 @@ AS $$
           LEFT JOIN pg_auth_members a ON a.roleid = r.oid LEFT JOIN pg_roles m ON m.oid = a.member
           WHERE n.nspname = 'guestly'
           GROUP BY r.oid, r.rolname, r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls) w
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.doctor_of_others(bookings regclass) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH tree AS (
+        SELECT c.oid, c.relowner, guestly.owner_of(bookings) AS wanted, guestly.qualified_name(c.oid) AS name FROM pg_class c
+        WHERE c.oid = bookings OR c.oid IN (SELECT d.relation FROM guestly.children(bookings) AS d (relation))
+    ), found AS (
+        SELECT format('the table %s belongs to %I', t.name, pg_get_userbyid(t.relowner)) AS words,
+               format('ALTER TABLE %s OWNER TO %I;', t.name, pg_get_userbyid(t.wanted)) AS fix
+        FROM tree t WHERE t.relowner <> t.wanted
+        UNION ALL
+        SELECT format('the trigger %I on %s runs a function of %I', g.tgname, t.name, r.rolname),
+               format('ALTER FUNCTION %s OWNER TO %I;', g.tgfoid::regprocedure, pg_get_userbyid(t.wanted))
+        FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgname <> ALL (guestly.trigger_names())
+        JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_roles r ON r.oid = p.proowner
+        WHERE p.proowner <> t.wanted AND NOT r.rolsuper
+    )
+    SELECT 'code of others', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
+           coalesce(string_agg(f.words, '; ') || ': it runs with the rights of the owner of the bookings', 'none on the table'),
+           string_agg(f.fix, ' ')
+    FROM found f
 $$;
 
 CREATE OR REPLACE FUNCTION @extschema@.guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
@@ -652,13 +798,16 @@ BEGIN
         missing := guestly.listings_missing();
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
-            CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);' END;
+            CASE WHEN missing LIKE 'no listing for %' THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);'
+                 WHEN missing IS NOT NULL THEN 'See the row host code, and the rights of the table''s owner' END;
     END IF;
     RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
+    RETURN QUERY SELECT * FROM guestly.doctor_of_others(attached) WHERE attached IS NOT NULL;
     missing := guestly.statuses_missing();
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
-        CASE WHEN missing IS NOT NULL THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);' END
+        CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
+             WHEN missing IS NOT NULL THEN 'See the row host code, and guestly.field_map' END
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
@@ -723,34 +872,19 @@ CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."define_index"(
-	"bookings" oid, 
-	"name" TEXT, 
-	"keys" TEXT 
-) RETURNS void
+CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_index_wrapper';
+AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."define_triggers"(
-	"bookings" oid, 
-	"arguments" TEXT[], 
-	"changed" TEXT, 
-	"columns" TEXT[] 
-) RETURNS void
+CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
+	"pid" INT,  
+	"since" timestamp with time zone,  
+	"booking_id" TEXT  
+)
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
-IMMUTABLE STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+AS 'MODULE_PATHNAME', 'host_code_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 	"bookings" oid, 
@@ -763,12 +897,20 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."define_columns"(
-	"bookings" oid 
+CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
+IMMUTABLE STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_triggers"(
+	"bookings" oid, 
+	"arguments" TEXT[], 
+	"changed" TEXT, 
+	"columns" TEXT[] 
 ) RETURNS void
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."drop_triggers"(
 	"bookings" oid 
@@ -785,23 +927,32 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'define_comment_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
-	"pid" INT,  
-	"since" timestamp with time zone,  
-	"booking_id" TEXT  
-)
+CREATE OR REPLACE FUNCTION guestly."define_columns"(
+	"bookings" oid 
+) RETURNS void
 STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'host_code_wrapper';
+AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_index"(
+	"bookings" oid, 
+	"name" TEXT, 
+	"keys" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_index_wrapper';
 
 COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
 COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
 
+CREATE TRIGGER refill_reservations AFTER TRUNCATE ON guestly.reservations FOR EACH STATEMENT
+    EXECUTE FUNCTION guestly.refill_reservations();
 CREATE TRIGGER let_owner_read AFTER INSERT OR DELETE OR UPDATE ON guestly.attachment FOR EACH ROW
     EXECUTE FUNCTION guestly.let_owner_read();
 
@@ -877,27 +1028,32 @@ DECLARE
     name text; grantee record;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
+        'guestly.owner_of(oid)',
         'guestly.attached()',
         'guestly.relation_named(text)',
         'guestly.children(regclass)',
         'guestly.candidates(name[])',
         'guestly.attach(regclass)',
         'guestly.must_be_table(regclass)',
+        'guestly.know_named_reservations(regclass, text)',
+        'guestly.refill_reservations()',
         'guestly.ignore_comment(regclass, text, text)',
         'guestly.give_owner_rights(name)',
         'guestly.has_owner_rights(name)',
-        'guestly.detach()',
+        'guestly.detach(regclass)',
+        'guestly.host_code_hangs()',
         'guestly.doctor_of_roles()',
-        'guestly.define_index(oid, TEXT, TEXT)',
-        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
-        'guestly.properties_without_listing()',
-        'guestly.trigger_names()',
+        'guestly.doctor_of_others(regclass)',
+        'guestly.preloaded_libraries()',
+        'guestly.host_code()',
         'guestly.named_reservations(oid, TEXT)',
-        'guestly.define_columns(oid)',
+        'guestly.trigger_names()',
+        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
         'guestly.drop_triggers(oid)',
         'guestly.define_comment(oid, TEXT)',
-        'guestly.preloaded_libraries()',
-        'guestly.host_code()']
+        'guestly.properties_without_listing()',
+        'guestly.define_columns(oid)',
+        'guestly.define_index(oid, TEXT, TEXT)']
     LOOP
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
@@ -909,6 +1065,19 @@ BEGIN
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', name);
     END LOOP;
 END $$;
+
+-- Mapping expressions that 0.2.0 wrote: functions are named with their schema now, since they run under the path of the host's code; and
+-- a table of properties of another role is not read with the rights of the owner of the bookings any more.
+UPDATE guestly.field_map SET expression = regexp_replace(expression, '^split_part\((b\.[^,]+), '' '', 1\)$', 'pg_catalog.split_part(\1::text, '' '', 1)')
+WHERE field = 'guest_first_name' AND expression ~ '^split_part\(b\.[^,]+, '' '', 1\)$';
+UPDATE guestly.field_map
+SET expression = regexp_replace(expression, '^coalesce\(nullif\(regexp_replace\((b\.[^,]+), ''\^\\S\+\\s\*'', \), \), b\.[^,]+\)$',
+                                'coalesce(nullif(pg_catalog.regexp_replace(\1::text, ''^\\S+\\s*'', ), ), \1::text)')
+WHERE field = 'guest_last_name' AND expression ~ '^coalesce\(nullif\(regexp_replace\(b\.';
+DELETE FROM guestly.field_map m
+WHERE m.field = 'property' AND m.expression ~ '^\(SELECT p\.slug FROM .+ p WHERE p\..+ = b\..+\)$'
+  AND EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = guestly.attached() AND k.contype = 'f' AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL
+              AND m.expression LIKE '(SELECT p.slug FROM ' || k.confrelid::regclass || ' p %' AND guestly.owner_of(k.confrelid) <> guestly.owner_of(guestly.attached()));
 
 -- The owner of the attached table gets the rights that the new functions need.
 UPDATE guestly.attachment SET bookings = bookings;

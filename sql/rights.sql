@@ -167,7 +167,7 @@ BEGIN
             USING HINT = pg_catalog.format('If it is the table of your bookings: SELECT %s.guestly_attach(%L);', '@extschema@', found.name);
     ELSIF found.tables > 1 THEN
         RAISE NOTICE 'guestly_sync: no table was attached, because there are several tables bookings on the search path: %', found.names
-            USING HINT = pg_catalog.format('Attach the one that holds your bookings: SELECT %s.guestly_attach(%L);', '@extschema@', found.name);
+            USING HINT = 'Attach the one that holds your bookings: SELECT @extschema@.guestly_attach(''<schema>.bookings'');';
     ELSE
         RAISE NOTICE 'guestly_sync: no table bookings on the search path; attach one later with SELECT guestly_attach(''your_table'')';
     END IF;

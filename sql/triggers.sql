@@ -80,12 +80,16 @@ CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field
     FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();
 
 -- What no trigger queued is queued now: once the table is attached again, it would count as paid before.
-CREATE FUNCTION guestly.detach() RETURNS void
+CREATE FUNCTION guestly.detach(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     attached regclass := guestly.attached();
 BEGIN
+    IF attached IS DISTINCT FROM bookings THEN
+        RAISE EXCEPTION 'another table was attached meanwhile'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() again.';
+    END IF;
     IF attached IS NOT NULL THEN
         BEGIN
             INSERT INTO guestly.queue (booking_id, arrival, look_up_first)

@@ -136,6 +136,31 @@ AS $$
           GROUP BY r.oid, r.rolname, r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls) w
 $$;
 
+-- The doctor's row about code of other roles on the table, which runs with the rights of the table's owner: functions of triggers,
+-- and whatever hangs on parts of the table that belong to others.
+CREATE FUNCTION guestly.doctor_of_others(bookings regclass) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH tree AS (
+        SELECT c.oid, c.relowner, guestly.owner_of(bookings) AS wanted, guestly.qualified_name(c.oid) AS name FROM pg_class c
+        WHERE c.oid = bookings OR c.oid IN (SELECT d.relation FROM guestly.children(bookings) AS d (relation))
+    ), found AS (
+        SELECT format('the table %s belongs to %I', t.name, pg_get_userbyid(t.relowner)) AS words,
+               format('ALTER TABLE %s OWNER TO %I;', t.name, pg_get_userbyid(t.wanted)) AS fix
+        FROM tree t WHERE t.relowner <> t.wanted
+        UNION ALL
+        SELECT format('the trigger %I on %s runs a function of %I', g.tgname, t.name, r.rolname),
+               format('ALTER FUNCTION %s OWNER TO %I;', g.tgfoid::regprocedure, pg_get_userbyid(t.wanted))
+        FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgname <> ALL (guestly.trigger_names())
+        JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_roles r ON r.oid = p.proowner
+        WHERE p.proowner <> t.wanted AND NOT r.rolsuper
+    )
+    SELECT 'code of others', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
+           coalesce(string_agg(f.words, '; ') || ': it runs with the rights of the owner of the bookings', 'none on the table'),
+           string_agg(f.fix, ' ')
+    FROM found f
+$$;
+
 CREATE FUNCTION guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -209,6 +234,7 @@ BEGIN
                  WHEN missing IS NOT NULL THEN 'See the row host code, and the rights of the table''s owner' END;
     END IF;
     RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
+    RETURN QUERY SELECT * FROM guestly.doctor_of_others(attached) WHERE attached IS NOT NULL;
     missing := guestly.statuses_missing();
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),

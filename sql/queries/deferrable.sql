@@ -1,6 +1,11 @@
 -- The constraints of the attached table ($1), those of its partitions too, whose triggers may wait for the commit; as SET CONSTRAINTS
--- takes them, null without any.
+-- takes them, null without any. Not a name that another table of the schema has too: SET CONSTRAINTS would fire that one's triggers as well.
+WITH tree AS (
+    SELECT $1::pg_catalog.oid AS relid UNION SELECT t.relid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid) t
+)
 SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', s.nspname, k.conname), ', ')
-FROM (SELECT $1::pg_catalog.oid AS relid UNION SELECT t.relid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid) t) p
+FROM tree p
 JOIN pg_catalog.pg_constraint k ON k.conrelid = p.relid JOIN pg_catalog.pg_namespace s ON s.oid = k.connamespace
 WHERE k.condeferrable
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.connamespace = k.connamespace AND o.conname = k.conname
+                  AND o.conrelid NOT IN (SELECT t.relid FROM tree t))

@@ -1,2 +1,2 @@
--- Detaches the table whose owner has called guestly_detach().
-SELECT guestly.detach()
+-- Detaches the table ($1) whose owner has called guestly_detach(); null: it is gone.
+SELECT guestly.detach($1::pg_catalog.regclass)

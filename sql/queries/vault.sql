@@ -1,2 +1,3 @@
 -- Credentials in Supabase Vault.
-SELECT name, decrypted_secret FROM vault.decrypted_secrets WHERE name IN ('guestly_client_id', 'guestly_client_secret')
+SELECT v.name::text, v.decrypted_secret::text FROM vault.decrypted_secrets v
+WHERE v.name::text = ANY (ARRAY['guestly_client_id', 'guestly_client_secret'])

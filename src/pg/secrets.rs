@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 
 use super::session::{self, Owner, Result};
-use super::{settings, statement};
+use super::{settings, statement, sys};
 use crate::domain::redact::Secret;
 use crate::domain::reference::fingerprint;
 
@@ -36,6 +36,8 @@ fn from_vault() -> Option<Credentials> {
     let there = include_str!("../../sql/queries/vault_owner.sql");
     let view = statement::row(there, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?)).ok().flatten().flatten()?;
     let read = || -> Result<Vec<(Option<String>, Option<String>)>> {
+        // What the view needs is named in it.
+        sys::set_locally(c"search_path", "pg_catalog, pg_temp");
         statement::rows(include_str!("../../sql/queries/vault.sql"), &[], |row| Ok((row.get(1)?, row.get(2)?)))
     };
     // What the view calls runs with its owner's rights, not with ours.

@@ -167,6 +167,8 @@ pub struct Owner {
     pub relation: pg_sys::Oid,
     /// Its name, schema-qualified and quoted, as the statements say it.
     pub name: String,
+    /// Schema and name as the catalogs have them.
+    identity: (String, String),
     /// Its owner when it was looked at.
     pub role: pg_sys::Oid,
 }
@@ -175,14 +177,20 @@ impl Owner {
     /// The relation as it is now; none if it does not exist.
     pub fn of(relation: pg_sys::Oid) -> Option<Self> {
         let held = relation::hold(relation)?;
-        Some(Self { relation, name: held.name, role: held.owner })
+        Some(Self { relation, name: held.name, identity: held.identity, role: held.owner })
+    }
+
+    /// The same without a lock: using it finds out whether it is still so.
+    pub fn seen(relation: pg_sys::Oid) -> Option<Self> {
+        let seen = relation::look_at(relation)?;
+        Some(Self { relation, name: seen.name, identity: seen.identity, role: seen.owner })
     }
 
     /// Holds the relation, which must still have this name and this owner: planning a statement on it already runs code
     /// of its owner, and of nobody else's table.
     fn hold(&self) -> Result<relation::Held> {
         let error = |code, message: String| Err(SqlError::new(code, message));
-        let Some(held) = relation::hold(self.relation).filter(|held| held.name == self.name) else {
+        let Some(held) = relation::hold(self.relation).filter(|held| held.identity == self.identity) else {
             let message = format!("the table {} was dropped, renamed or replaced", self.name);
             return error(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message);
         };
@@ -192,6 +200,15 @@ impl Owner {
         }
         Ok(held)
     }
+}
+
+/// The path that the host's code expects: the table's schema, and the usual ones where nobody could have planted them.
+fn search_path(held: &relation::Held) -> String {
+    let usual = [(c"public", "public"), (c"extensions", "extensions")];
+    let trusted = usual.into_iter().filter(|(name, _)| relation::is_trusted_schema(name, held.owner));
+    let mut path = held.schema.clone();
+    trusted.for_each(|(_, name)| path.extend([", ", name]));
+    path + ", pg_temp"
 }
 
 /// For tests of the second barrier: with `GUESTLY_TEST_ESCAPE=owner` in the environment of the server, code of the host runs in the worker
@@ -208,7 +225,7 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
         let held = owner.hold()?;
         let (user, context) = sys::current_user();
         let level = sys::GucLevel::open();
-        sys::set_locally(c"search_path", &format!("{}, public, extensions, pg_temp", held.schema));
+        sys::set_locally(c"search_path", &search_path(&held));
         sys::set_locally(c"datestyle", "ISO, YMD");
         sys::set_locally(c"row_security", "off");
         let role = if sys::is_background_worker() && escapes_for_test() { user } else { held.owner };

@@ -27,8 +27,12 @@ fn before(planned: &pg_sys::PlannedStmt) {
 }
 
 fn prepare_drop() {
-    let remembered = session::subtransaction(|| match sys::is_installed() {
-        true => statements::run(include_str!("../../sql/queries/prepare_drop.sql"), &[]),
+    // Of whoever may not drop it, the server will say so. With the rights of the extension's owner, not of the caller, who is a
+    // superuser as a rule: the function belongs to that owner.
+    let remembered = session::subtransaction(|| match sys::relation::is_own_extension() {
+        true => {
+            session::as_extension_owner(|| statements::run(include_str!("../../sql/queries/prepare_drop.sql"), &[]))
+        }
         false => Ok(()),
     });
     if let Err(error) = remembered {

@@ -42,18 +42,31 @@ AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
 "#)]
 fn guestly_detach() {
-    let attached = as_extension_owner(|| attached_relation()).unwrap_or_else(|error| raise_again(&error));
-    // A table that is gone is nobody's: what is left of its attachment may be removed by whoever may call this.
-    if let Some(bookings) = attached {
-        must_own(bookings, "detach");
+    let (attached, owner) = as_extension_owner(attached_relation).unwrap_or_else(|error| raise_again(&error));
+    match attached {
+        Some(bookings) => must_own(bookings, "detach"),
+        // The table is gone, or has another name for a moment.
+        None => must_be_former_owner(owner.as_deref().unwrap_or_default()),
     }
-    as_extension_owner(|| statement::run(include_str!("../../../sql/queries/detach.sql"), &[]))
-        .unwrap_or_else(|error| raise_again(&error));
+    let sql = include_str!("../../../sql/queries/detach.sql");
+    as_extension_owner(|| statement::run(sql, &[attached.into()])).unwrap_or_else(|error| raise_again(&error));
 }
 
-fn attached_relation() -> Result<Option<pg_sys::Oid>> {
+fn attached_relation() -> Result<(Option<pg_sys::Oid>, Option<String>)> {
     let sql = include_str!("../../../sql/queries/attached_relation.sql");
-    Ok(statement::row(sql, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?))?.flatten())
+    Ok(statement::row(sql, &[], |row| Ok((row.get(1)?, row.get(2)?)))?.unwrap_or_default())
+}
+
+fn must_be_former_owner(owner: &str) {
+    let name = std::ffi::CString::new(owner).unwrap_or_default();
+    if !sys::relation::is_member_of(&name) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "must be owner of the attached table to detach it",
+            Some(&format!("The table does not exist under the name that was attached; it belonged to {owner}.")),
+            &format!("Call this as {owner}, as a member of {owner}, or as a superuser."),
+        )
+    }
 }
 
 /// Raises unless the current user owns the table, is a member of its owner, or is a superuser. Nothing is locked before
@@ -75,7 +88,7 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
         PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("must be owner of table {} to {verb} it", table.name),
         Some(&format!("It belongs to {role}.")),
-        &format!("Call this as {role}, as a member of {role}, or as a superuser."),
+        &format!("Call this as a superuser, or as {role} or a member of it: GRANT guestly_admin TO {role}."),
     )
 }
 

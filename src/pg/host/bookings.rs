@@ -8,6 +8,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
+use super::properties;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
 use crate::pg::queue::time;
@@ -38,25 +39,23 @@ impl Bookings {
     /// without it, a row of `guestly.attachment` does not say that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
         let found = statement::row(include_str!("../../../sql/queries/attachment.sql"), &[], |row| {
-            let oid = |column| Ok::<_, SqlError>(row.get::<pg_sys::Oid>(column)?.unwrap_or(pg_sys::InvalidOid));
+            let Some(owner) = row.get::<pg_sys::Oid>(6)?.and_then(Owner::seen) else {
+                let message = format!(
+                    "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
+                    text(row, 1)?
+                );
+                return Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message));
+            };
             Ok(Self {
-                owner: Owner { relation: oid(6)?, name: text(row, 1)?, role: oid(7)? },
+                owner,
                 key: text(row, 2)?,
                 key_type: text(row, 3)?,
                 payment: text(row, 4)?,
                 arrival: row.get::<String>(5)?,
-                expressions: mapped(&words(row, 8)?, &words(row, 9)?),
+                expressions: mapped(&words(row, 7)?, &words(row, 8)?),
             })
-        })?;
-        let Some(bookings) = found else { return Ok(None) };
-        if bookings.owner.role == pg_sys::InvalidOid {
-            let message = format!(
-                "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
-                bookings.table()
-            );
-            return Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message));
-        }
-        Ok(Some(bookings))
+        });
+        found
     }
 
     /// How messages call the host's columns.
@@ -75,7 +74,7 @@ impl Bookings {
             self.table(),
             self.by_key()
         );
-        as_owner_in_time(&self.owner, || {
+        let mut rows = as_owner_in_time(&self.owner, || {
             statement::rows(&sql, &[ids.to_vec().into()], |row| {
                 let values = (0..Field::ALL.len())
                     .map(|index| row.get::<String>(index + 2))
@@ -83,7 +82,11 @@ impl Bookings {
                 let reservation_id = row.get::<String>(Field::ALL.len() + 2)?;
                 Ok(Row { booking_id: text(row, 1)?, values, reservation_id })
             })
-        })
+        })?;
+        if self.expressions.get(Field::Property as usize).is_none_or(Option::is_none) {
+            properties::name_by_slug(self, &mut rows)?;
+        }
+        Ok(rows)
     }
 
     /// Like [`Bookings::read`], but a row that raises takes no other down: its error comes back beside its id.
@@ -126,7 +129,7 @@ impl Bookings {
             .iter()
             .map(|ours| {
                 format!(
-                    " AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id = {}::text OFFSET 0)",
+                    " AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id OPERATOR (pg_catalog.=) {}::text OFFSET 0)",
                     self.key()
                 )
             })
@@ -134,14 +137,16 @@ impl Bookings {
         let sql = format!(
             "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8, false FROM {table} b \
               WHERE b.guestly_reservation_id IS NULL AND {paid} \
-              AND b.guestly_sync_status IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
-             UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE q.state = 'ready') OR EXISTS (SELECT FROM guestly.changes), \
-              (SELECT extract(epoch FROM min(q.due_at))::float8 FROM guestly.queue q WHERE q.state IN ('waiting', 'unknown')), \
-              (SELECT extract(epoch FROM min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state <> 'failed'), \
-              EXISTS (SELECT FROM guestly.queue q WHERE q.claim IS NOT NULL AND q.booking_id <> ALL ($3))",
+              AND b.guestly_sync_status::text IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
+             UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE {ready}) OR EXISTS (SELECT FROM guestly.changes), \
+              (SELECT extract(epoch FROM pg_catalog.min(q.due_at))::float8 FROM guestly.queue q WHERE {timed}), \
+              (SELECT extract(epoch FROM pg_catalog.min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state::text OPERATOR (pg_catalog.<>) 'failed'), \
+              EXISTS (SELECT FROM guestly.queue q WHERE q.claim IS NOT NULL AND q.booking_id OPERATOR (pg_catalog.<>) ALL ($3))",
             key = self.key(),
             table = self.table(),
             paid = self.is_paid(),
+            ready = "q.state::text OPERATOR (pg_catalog.=) 'ready'",
+            timed = "q.state::text OPERATOR (pg_catalog.=) ANY (ARRAY['waiting', 'unknown'])",
         );
         let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
         let mut found = Probed::default();
@@ -175,6 +180,11 @@ impl Bookings {
         self.owner.relation
     }
 
+    /// The role that owns the table.
+    pub fn role(&self) -> pg_sys::Oid {
+        self.owner.role
+    }
+
     /// The table, as SQL names it.
     fn table(&self) -> &str {
         &self.owner.name
@@ -184,8 +194,13 @@ impl Bookings {
         format!("b.{}", quote_identifier(&self.key))
     }
 
+    /// "The row is one of `$1`". Like every operator and function of these statements it is named with its schema: they run
+    /// under the path that the host's code expects, on which others may have put operators that match a call better.
     fn by_key(&self) -> String {
-        format!("{} = ANY ($1::text[]::{}[])", self.key(), self.key_type)
+        match self.key_type.as_str() {
+            "character varying" => format!("{}::text OPERATOR (pg_catalog.=) ANY ($1::text[])", self.key()),
+            other => format!("{} OPERATOR (pg_catalog.=) ANY ($1::text[]::{other}[])", self.key()),
+        }
     }
 
     fn column(&self, field: Field) -> String {

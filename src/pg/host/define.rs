@@ -149,7 +149,8 @@ impl Table {
     /// Writes the comment that outlives DROP EXTENSION.
     pub fn comment(&self, words: &str) -> Result<()> {
         let words = quote_literal(words);
-        self.run(&[format!("COMMENT ON COLUMN {}.guestly_sync_attempts IS {words}", self.0.name)])
+        // Its lock blocks no sale, and conflicts with VACUUM: it is waited for as long as the caller would.
+        self.run_as_owner(&[format!("COMMENT ON COLUMN {}.guestly_sync_attempts IS {words}", self.0.name)])
     }
 
     /// Bookings whose rows name a reservation: (booking, reservation). Only of columns of built-in text types.
@@ -170,11 +171,7 @@ impl Table {
     fn run(&self, statements: &[String]) -> Result<()> {
         let level = sys::GucLevel::open();
         sys::set_locally(c"lock_timeout", LOCK_TIMEOUT);
-        let done = as_owner(&self.0, || {
-            // All names are qualified: operators and functions are the server's own.
-            sys::set_locally(c"search_path", "pg_catalog, pg_temp");
-            statements.iter().try_for_each(|sql| statement::execute(sql))
-        });
+        let done = self.run_as_owner(statements);
         level.close();
         match done {
             // Behind us every sale would wait as well.
@@ -186,10 +183,18 @@ impl Table {
         }
     }
 
+    fn run_as_owner(&self, statements: &[String]) -> Result<()> {
+        as_owner(&self.0, || {
+            // All names are qualified: operators and functions are the server's own.
+            sys::set_locally(c"search_path", "pg_catalog, pg_temp");
+            statements.iter().try_for_each(|sql| statement::execute(sql))
+        })
+    }
+
     fn locked(&self) -> String {
         let sql = include_str!("../../../sql/queries/lock_holders.sql");
         let holders = statement::row(sql, &[self.0.relation.into()], |row| Ok(row.get::<String>(1)?)).ok().flatten();
-        let holders = holders.flatten().unwrap_or_else(|| "none is left".to_owned());
+        let holders = holders.flatten().unwrap_or_else(|| "unknown: it has ended since".to_owned());
         format!("could not lock table {} within 2 seconds (locked by process {holders})", self.0.name)
     }
 }

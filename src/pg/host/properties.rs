@@ -1,35 +1,77 @@
 //! The table that the bookings' property column references: which of its active rows have no listing. It may belong to
-//! another role than the bookings, and is read with that role's rights. Main thread of a session.
+//! another role than the bookings, and is read with that role's rights. Main thread.
 
+use std::collections::HashMap;
+
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 use super::bookings::Bookings;
-use crate::pg::session::{Owner, Result, as_owner};
+use crate::domain::booking::{Field, Row};
+use crate::pg::session::{Owner, Result, as_owner_in_time};
 use crate::pg::statement;
 
 /// Properties that one look reads.
 const LIMIT: usize = 10_000;
 
+/// A table that the bookings reference, and its key.
+struct Properties {
+    owner: Owner,
+    key: String,
+    /// It has a column `is_active`.
+    has_active: bool,
+}
+
+impl Properties {
+    fn of(bookings: &Bookings) -> Result<Option<Self>> {
+        let sql = include_str!("../../../sql/queries/properties.sql");
+        let found = statement::row(sql, &[bookings.relation().into()], |row| {
+            let table = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
+            Ok((table, row.get::<String>(2)?.unwrap_or_default(), row.get::<bool>(3)?.unwrap_or_default()))
+        })?;
+        Ok(found.and_then(|(table, key, has_active)| Some(Self { owner: Owner::of(table)?, key, has_active })))
+    }
+
+    /// Slug and key, both as text, of the rows for which `condition` holds.
+    fn read(&self, condition: &str, args: &[DatumWithOid]) -> Result<Vec<(Option<String>, Option<String>)>> {
+        let key = quote_identifier(&self.key);
+        let sql =
+            format!("SELECT p.slug::text, p.{key}::text FROM {} p WHERE {condition} LIMIT {LIMIT}", self.owner.name);
+        as_owner_in_time(&self.owner, || statement::rows(&sql, args, |row| Ok((row.get(1)?, row.get(2)?))))
+    }
+}
+
 /// Active properties without a row of `guestly.listings`, each by its slug; none where the bookings reference no table with
 /// a slug.
 pub fn without_listing(bookings: &Bookings) -> Result<Vec<String>> {
-    let found =
-        statement::row(include_str!("../../../sql/queries/properties.sql"), &[bookings.relation().into()], |row| {
-            Ok((row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid), row.get::<String>(2)?.unwrap_or_default()))
-        })?;
-    let Some((owner, key)) = found.and_then(|(table, key)| Some((Owner::of(table)?, key))) else {
+    let Some(properties) = Properties::of(bookings)?.filter(|properties| properties.has_active) else {
         return Ok(Vec::new());
     };
-    let sql = format!(
-        "SELECT p.slug::text, p.{}::text FROM {} p WHERE p.is_active ORDER BY 1 LIMIT {LIMIT}",
-        quote_identifier(&key),
-        owner.name
-    );
-    let active: Vec<(Option<String>, Option<String>)> =
-        as_owner(&owner, || statement::rows(&sql, &[], |row| Ok((row.get(1)?, row.get(2)?))))?;
-    let (slugs, keys): (Vec<Option<String>>, Vec<Option<String>>) = active.into_iter().unzip();
+    let (slugs, keys): (Vec<Option<String>>, Vec<Option<String>>) =
+        properties.read("p.is_active", &[])?.into_iter().unzip();
     statement::rows(include_str!("../../../sql/queries/listings_missing.sql"), &[slugs.into(), keys.into()], |row| {
         Ok(row.get::<String>(1)?.unwrap_or_default())
     })
+}
+
+/// Fills in the slugs of the properties of these bookings, where the table of properties belongs to another role than the
+/// bookings: an expression of the mapping would run code of that role with the rights of the owner of the bookings.
+pub fn name_by_slug(bookings: &Bookings, rows: &mut [Row]) -> Result<()> {
+    let apart = |properties: &Properties| properties.owner.role != bookings.role();
+    let Some(properties) = Properties::of(bookings)?.filter(apart) else { return Ok(()) };
+    let wanted: Vec<String> = rows.iter().filter_map(|row| row.get(Field::PropertyId)).map(str::to_owned).collect();
+    let condition = format!("p.{}::text OPERATOR (pg_catalog.=) ANY ($1)", quote_identifier(&properties.key));
+    let slugs: HashMap<String, String> = properties
+        .read(&condition, &[wanted.into()])?
+        .into_iter()
+        .filter_map(|(slug, key)| Some((key?, slug?)))
+        .collect();
+    for row in rows {
+        let slug = row.get(Field::PropertyId).and_then(|key| slugs.get(key)).cloned();
+        if let Some(value) = row.values.get_mut(Field::Property as usize) {
+            *value = slug;
+        }
+    }
+    Ok(())
 }

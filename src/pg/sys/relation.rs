@@ -10,10 +10,12 @@ use pgrx::pg_sys;
 pub struct Held {
     /// The owner.
     pub owner: pg_sys::Oid,
-    /// Schema-qualified and quoted, as SQL names it.
+    /// Schema-qualified and quoted, as SQL names it; how much is quoted depends on `quote_all_identifiers`.
     pub name: String,
     /// The schema, quoted.
     pub schema: String,
+    /// Schema and name as the catalogs have them.
+    pub identity: (String, String),
 }
 
 /// Locks a relation against changes of its definition and reads who owns it; none if it does not exist. Waits for the lock
@@ -45,9 +47,11 @@ pub fn look_at(relation: pg_sys::Oid) -> Option<Held> {
 fn described(form: &pg_sys::FormData_pg_class) -> Held {
     // SAFETY: names of the catalogs end with NUL and are copied; a schema that is gone gives null.
     unsafe {
-        let schema = quoted(pg_sys::get_namespace_name(form.relnamespace));
-        let name = format!("{schema}.{}", quoted((&raw const form.relname.data).cast()));
-        Held { owner: form.relowner, name, schema }
+        let (in_schema, called) =
+            (pg_sys::get_namespace_name(form.relnamespace), (&raw const form.relname.data).cast());
+        let schema = quoted(in_schema);
+        let name = format!("{schema}.{}", quoted(called));
+        Held { owner: form.relowner, name, schema, identity: (copied(in_schema), copied(called)) }
     }
 }
 
@@ -66,12 +70,57 @@ pub fn has_column(relation: pg_sys::Oid, name: &CStr) -> bool {
 /// The role that the extension's objects belong to: the owner of the schema `guestly`. None without that schema, and in a
 /// process that is connected to no database.
 pub fn extension_owner() -> Option<pg_sys::Oid> {
-    // SAFETY: catalog look-ups inside a transaction, main thread; the cached tuple is released after its field was read.
+    // SAFETY: catalog look-ups inside a transaction, main thread.
     unsafe {
         if pg_sys::MyDatabaseId == pg_sys::InvalidOid {
             return None;
         }
-        let schema = pg_sys::get_namespace_oid(c"guestly".as_ptr(), true);
+        namespace_owner(pg_sys::get_namespace_oid(c"guestly".as_ptr(), true))
+    }
+}
+
+/// The name of a role, quoted.
+pub fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: a catalog look-up that gives null where the role is gone; main thread.
+    unsafe { quoted(pg_sys::GetUserNameFromId(role, true)) }
+}
+
+/// True if the schema exists and belongs to a superuser, to the owner of this database, or to `role`: code of that role may
+/// well find its functions there. Whoever may create schemas in the database could have made one of that name.
+pub fn is_trusted_schema(name: &CStr, role: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-ups inside a transaction, main thread; what is missing gives zero or null.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(name.as_ptr(), true);
+        let Some(owner) = namespace_owner(schema) else { return false };
+        owner == role || pg_sys::superuser_arg(owner) || pg_sys::pg_database_ownercheck(pg_sys::MyDatabaseId, owner)
+    }
+}
+
+/// True if the current user is a member of that role with inherited rights, or a superuser; false if the role is gone.
+pub fn is_member_of(role: &CStr) -> bool {
+    // SAFETY: catalog look-ups inside a transaction, main thread.
+    unsafe {
+        let role = pg_sys::get_role_oid(role.as_ptr(), true);
+        let user = pg_sys::GetUserId();
+        pg_sys::superuser_arg(user) || (role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(user, role))
+    }
+}
+
+/// True if the extension is installed here and the current user may drop it.
+pub fn is_own_extension() -> bool {
+    // SAFETY: catalog look-ups inside a transaction, main thread; a missing extension gives zero.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(c"guestly_sync".as_ptr(), true);
+        extension != pg_sys::InvalidOid && pg_sys::pg_extension_ownercheck(extension, pg_sys::GetUserId())
+    }
+}
+
+/// # Safety
+///
+/// Inside a transaction, main thread.
+unsafe fn namespace_owner(schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: the caller's promise; the cached tuple is released after its field was read.
+    unsafe {
         let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
         let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(schema));
         let header = tuple.as_ref()?.t_data;
@@ -82,10 +131,12 @@ pub fn extension_owner() -> Option<pg_sys::Oid> {
     }
 }
 
-/// The name of a role, quoted.
-pub fn role_name(role: pg_sys::Oid) -> String {
-    // SAFETY: a catalog look-up that gives null where the role is gone; main thread.
-    unsafe { quoted(pg_sys::GetUserNameFromId(role, true)) }
+/// # Safety
+///
+/// `text` is null or a string that ends with NUL.
+unsafe fn copied(text: *const c_char) -> String {
+    // SAFETY: the caller's promise.
+    if text.is_null() { String::new() } else { unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned() }
 }
 
 /// A name as SQL writes it.

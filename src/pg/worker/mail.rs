@@ -27,8 +27,8 @@ const LOG_CODE: &str = "GUESTLY-ALERT";
 pub(super) enum Tag {
     /// Alerts.
     Alerts(Batch),
-    /// `guestly_test_alert()`.
-    Test(u32),
+    /// `guestly_test_alert()`: the question, and the settings that the mail left with.
+    Test(u32, Box<MailSettings>),
 }
 
 /// What to do about the alerts that wait.
@@ -73,7 +73,7 @@ impl Worker {
         for delivered in self.desk.office.delivered() {
             match delivered.tag {
                 Tag::Alerts(batch) => self.desk.ended = Some((batch, delivered.outcome)),
-                Tag::Test(question) => self.test_ended(question, &delivered.outcome),
+                Tag::Test(question, used) => self.test_ended(question, &used, &delivered.outcome),
             }
         }
         if self.desk.ended.is_some() && self.desk.not_before.is_none_or(|then| then <= Instant::now()) {
@@ -207,16 +207,21 @@ impl Worker {
         let asked = wake::slot(sys::my_database()).mail_asked;
         if asked != self.desk.asked {
             self.desk.asked = asked;
-            let wall = Utc::now();
-            self.post(
-                Tag::Test(asked),
-                test_mail(wall, site().as_deref()),
-                format!("test-{}", wall.timestamp_micros()),
-            );
+            self.send_test_mail(asked);
         }
     }
 
-    fn test_ended(&mut self, question: u32, outcome: &MailOutcome) {
+    fn send_test_mail(&mut self, question: u32) {
+        let wall = Utc::now();
+        let tag = Tag::Test(question, Box::new(self.mail_settings()));
+        self.post(tag, test_mail(wall, site().as_deref()), format!("test-{}", wall.timestamp_micros()));
+    }
+
+    fn test_ended(&mut self, question: u32, used: &MailSettings, outcome: &MailOutcome) {
+        // The reload that brought other settings came after the question: those are the ones that are asked about.
+        if !matches!(outcome, MailOutcome::Accepted { .. }) && *used != self.mail_settings() {
+            return self.send_test_mail(question);
+        }
         let words = match outcome {
             MailOutcome::Accepted { answer } => format!("accepted: {answer}"),
             MailOutcome::Refused { answer, .. } => format!("refused: {answer}"),

@@ -4,6 +4,7 @@
 use crate::cluster::Cluster;
 use crate::database::Database;
 use crate::folder::must_run;
+use crate::process::memory_of;
 use crate::site::SOON;
 use crate::wait::wait_until;
 use std::collections::HashSet;
@@ -61,6 +62,15 @@ impl Cluster {
                      WHERE a.datname = current_database()";
         let rows = database.try_client().ok()?.query(query, &[]).ok()?;
         rows.first()?.try_get(0).ok()
+    }
+
+    /// The worker's private memory stays under 40 MB, whatever was done to it.
+    #[track_caller]
+    pub fn assert_worker_is_small(&self, database: &Database) {
+        wait_until("the worker to be small", SOON, || {
+            let memory = self.worker_pid(database).map_or(u64::MAX, memory_of);
+            (memory < 40_000, format!("{memory} kB"))
+        });
     }
 
     /// Waits for the worker of a database, and gives its process id.

@@ -48,6 +48,15 @@ fn what_planning_evaluates_runs_as_an_owner_only() {
     Siege::of(site).parts(&["bookings_other"]).run().assert_held(&OWNERS, places, READ);
 }
 
+#[test]
+fn what_planning_evaluates_after_an_update_runs_as_an_owner_only() {
+    let site = site();
+    site.sql("CREATE EXTENSION guestly_sync VERSION '0.2.0'; ALTER EXTENSION guestly_sync UPDATE");
+    plant_planning(&site, "site_owner", "bookings", [CHILDREN[0], CHILDREN[1], CHILDREN[2], "bookings: check"]);
+    plant_planning(&site, "mallory", "properties", [CHILDREN[3], CHILDREN[4], CHILDREN[5], "properties: check"]);
+    Siege::of(site).run().assert_held(&OWNERS, &CHILDREN[..6], READ);
+}
+
 const PARTS: [&str; 10] = [
     "partition of bookings: index expression",
     "partition of bookings: index predicate",

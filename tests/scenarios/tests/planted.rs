@@ -5,7 +5,7 @@
 mod attack;
 
 use attack::{ATTACK, assert_no_loot, site};
-use guestly_scenarios::Site;
+use guestly_scenarios::{SOON, Site};
 
 /// Functions and operators that suit a call better than those of pg_catalog, as mallory could make them in any schema where
 /// he may create. Each of them does what it should, after the attack.
@@ -109,4 +109,43 @@ fn whoever_may_edit_the_mapping_gets_no_further() {
     let refused = site.try_sql("SELECT guestly_attach()").unwrap_err();
     assert!(refused.contains("the expression for 'company' is wrong: more than one statement"), "{refused}");
     assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
+}
+
+/// A role that may create schemas makes the schema `extensions`, which a plain server does not have, and puts operators there
+/// that match a comparison of the host's varchar key better than the server's own.
+#[test]
+fn operators_in_a_planted_extensions_schema_are_not_used() {
+    let site = Site::empty_on(guestly_scenarios::Sim::quick().without_limits(), |options| {
+        options.setting("guestly_sync.poll_interval", "300ms")
+    });
+    site.sql(
+        "CREATE ROLE dev LOGIN; DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO dev', current_database()); END $$; \
+         CREATE ROLE site LOGIN; GRANT CREATE ON SCHEMA public TO site",
+    );
+    site.as_user("dev").sql(
+        "CREATE SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO PUBLIC; CREATE TABLE extensions.loot (who text); \
+         GRANT INSERT ON extensions.loot TO PUBLIC; \
+         CREATE FUNCTION extensions.same(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO extensions.loot VALUES (current_user); RETURN $1::text OPERATOR (pg_catalog.=) $2::text; END $$; \
+         CREATE OPERATOR extensions.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = extensions.same); \
+         CREATE FUNCTION extensions.split_part(varchar, text, integer) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO extensions.loot VALUES (current_user); RETURN 'Eve'; END $$; \
+         CREATE FUNCTION extensions.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO extensions.loot VALUES (current_user); RETURN QUERY SELECT pg_catalog.unnest($1); END $$",
+    );
+    site.as_user("site").sql(
+        "CREATE TABLE public.bookings (id varchar(20) PRIMARY KEY, payment_status varchar(20), status varchar(20) DEFAULT 'confirmed', \
+         check_in date, check_out date, property varchar(40), guest_name varchar(80), email varchar(80), total numeric)",
+    );
+    site.sql(
+        "CREATE EXTENSION guestly_sync; INSERT INTO guestly.listings VALUES ('canal-loft', '64b1f0aa11bb22cc33dd4401')",
+    );
+    site.sql(
+        "INSERT INTO bookings VALUES ('b1', 'unpaid', 'confirmed', current_date + 40, current_date + 42, 'canal-loft', 'Ada Example', \
+         'ada@example.com', 100)",
+    );
+    site.sql("UPDATE bookings SET payment_status = 'paid' WHERE id::text = 'b1'");
+    site.wait_for("the booking", SOON, "SELECT guestly_sync_status::text = 'synced', guestly_sync_error FROM bookings");
+    site.sql("SELECT guestly_sync('b1'); SELECT guestly_preview('b1'); SELECT * FROM guestly_backfill(); SELECT * FROM guestly_doctor()");
+    assert_eq!(site.query_all::<String>("SELECT who FROM extensions.loot"), Vec::<String>::new());
 }

@@ -39,6 +39,7 @@ fn a_locked_table_at_the_start_costs_no_token() {
         assert_eq!(tokens(&site), 1, "{table}");
     }
     site.assert_once_each(&ids);
+    site.assert_worker_is_small(&site);
 }
 
 /// The worker's process; nothing is read that the test may have locked.
@@ -76,6 +77,7 @@ fn a_token_that_cannot_be_stored_is_stored_later() {
     }
     assert_eq!(tokens(&site), 1);
     site.assert_once_each(&ids);
+    site.assert_worker_is_small(&site);
 }
 
 #[test]
@@ -112,6 +114,7 @@ fn the_worker_s_row_comes_back() {
     site.wait_all_synced(SOON);
     assert_eq!(tokens(&site), 1);
     site.assert_once_each(&ids);
+    site.assert_worker_is_small(&site);
 }
 
 #[test]
@@ -135,6 +138,7 @@ fn a_lock_does_not_postpone_the_next_sweep() {
     site.wait_for_status(&missed, "synced");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     site.assert_once_each(&[ids, missed].concat());
+    site.assert_worker_is_small(&site);
 }
 
 #[test]
@@ -165,4 +169,5 @@ fn fifty_questions_in_a_row_make_two_calls_at_most() {
     };
     wait_until("the new credentials to be tried", SOON, refused);
     site.assert_once_each(&[id]);
+    site.assert_worker_is_small(&site);
 }

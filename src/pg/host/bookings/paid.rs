@@ -13,7 +13,8 @@ impl Bookings {
     pub fn paid(&self, words: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
         let sql = format!(
             "SELECT {}::text, b.guestly_reservation_id, {}, {}, {}, b.{}::text FROM {} b WHERE {} \
-             AND ($2::float8 IS NULL OR coalesce((to_jsonb(b) ->> 'created_at')::timestamptz >= to_timestamp($2), true))",
+             AND ($2::float8 IS NULL OR coalesce((pg_catalog.to_jsonb(b) OPERATOR (pg_catalog.->>) 'created_at')::timestamptz \
+             OPERATOR (pg_catalog.>=) pg_catalog.to_timestamp($2), true))",
             self.key(),
             self.column(Field::CheckIn),
             self.column(Field::CheckOut),
@@ -74,6 +75,8 @@ impl Bookings {
     /// index for the sweep has the same expression.
     pub(super) fn is_paid(&self) -> String {
         let payment = quote_identifier(&self.payment);
-        format!("lower(btrim(b.{payment}::text, E' \\t\\n\\r\\f') COLLATE \"C\") = ANY ($1)")
+        format!(
+            "pg_catalog.lower(pg_catalog.btrim(b.{payment}::text, E' \\t\\n\\r\\f') COLLATE \"C\") OPERATOR (pg_catalog.=) ANY ($1)"
+        )
     }
 }

@@ -1,10 +1,8 @@
 //! Writing outcomes back to the host's table. Part of `pg::bookings`: main thread only.
 
-use pgrx::spi::quote_identifier;
-
 use super::{Bookings, WriteBack};
 use crate::pg::session::{Result, as_owner_in_time};
-use crate::pg::{report, statement, trigger};
+use crate::pg::{report, statement, sys, trigger};
 
 const STILL_QUEUED: &str =
     "They are sent all the same. A trigger on the bookings table refuses the change of their rows.";
@@ -18,17 +16,18 @@ impl Bookings {
             "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
              guestly_sync_error = w.error, guestly_sync_attempts = w.attempts, \
              guestly_synced_at = CASE w.status WHEN 'synced' THEN pg_catalog.clock_timestamp() ELSE b.guestly_synced_at END \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[]) \
-             AS w(id, status, reservation_id, error, attempts, idle) WHERE b.{} = w.id::{} AND {} AND NOT (w.idle \
-             AND (b.guestly_sync_status, b.guestly_reservation_id, b.guestly_sync_error) \
+             FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]), \
+             pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::integer[]), pg_catalog.unnest($6::boolean[])) \
+             AS w(id, status, reservation_id, error, attempts, idle) \
+             WHERE {}::text OPERATOR (pg_catalog.=) w.id AND {} AND NOT (w.idle \
+             AND (b.guestly_sync_status::text, b.guestly_reservation_id::text, b.guestly_sync_error::text) \
              IS NOT DISTINCT FROM (w.status, w.reservation_id, w.error))",
             self.table(),
-            quote_identifier(&self.key),
-            self.key_type,
+            self.key(),
             // By key, however large the table has become since it was planned.
             self.by_key()
         );
-        let deferrable = self.deferrable()?;
+        let deferrable = self.immediate()?;
         let write = |writes: &[&WriteBack]| self.write_as_owner(&sql, deferrable.as_deref(), writes);
         let (synced, others): (Vec<&WriteBack>, Vec<&WriteBack>) =
             writes.iter().partition(|write| write.status == "synced");
@@ -70,8 +69,7 @@ impl Bookings {
         let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
         let idle: Vec<bool> = writes.iter().map(|write| write.idle).collect();
         as_owner_in_time(&self.owner, || {
-            // A deferred trigger would fire at commit, with the rights of whoever commits. Those of other tables are none of
-            // our business: fired here, they would run with the rights of this table's owner.
+            // What is deferred would fire at commit, with the rights of whoever commits: the server refuses that here.
             if let Some(names) = deferrable {
                 statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
             }
@@ -80,11 +78,15 @@ impl Bookings {
         })
     }
 
-    /// Names of its deferrable constraints, as SET CONSTRAINTS takes them.
-    fn deferrable(&self) -> Result<Option<String>> {
+    /// The constraints whose triggers fire with the write, as SET CONSTRAINTS takes them. In the worker all of them: nothing
+    /// else is pending in its transactions. In a session those of the table, and none whose name a table outside has too: the
+    /// caller's own deferred triggers must not fire with the rights of the owner.
+    fn immediate(&self) -> Result<Option<String>> {
+        if sys::is_background_worker() {
+            return Ok(Some("ALL".to_owned()));
+        }
         let table = [self.owner.relation.into()];
-        let names =
-            statement::row(include_str!("../../../../sql/queries/deferrable.sql"), &table, |row| Ok(row.get(1)?))?;
-        Ok(names.flatten())
+        let sql = include_str!("../../../../sql/queries/deferrable.sql");
+        Ok(statement::row(sql, &table, |row| Ok(row.get(1)?))?.flatten())
     }
 }
