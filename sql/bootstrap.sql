@@ -59,6 +59,7 @@ CREATE TABLE guestly.queue (
 ALTER TABLE guestly.queue ADD COLUMN follow_up boolean NOT NULL DEFAULT false;
 -- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
 ALTER TABLE guestly.queue ADD COLUMN home oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
+ALTER TABLE guestly.queue ADD COLUMN failed_reads integer NOT NULL DEFAULT 0;
 -- No more indexes than these, since each sale pays for each: since when the oldest waits, once in a poll_interval, and what failed, at a
 -- person's wish, is found by reading the queue.
 -- Both questions of a claim (what may go now, new sales and the nearest arrival first; what is due again) and the sleep until the next due time.
@@ -75,7 +76,8 @@ COMMENT ON COLUMN guestly.queue.look_up_first IS 'Guestly may hold it already (a
 COMMENT ON COLUMN guestly.queue.claim IS 'the fence: an outcome is written only while this is still the claim of its call';
 COMMENT ON COLUMN guestly.queue.code IS 'the confirmation code of the first create; every later call uses it, whatever becomes of the booking''s reference';
 COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
-COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make plus 16 times the failed reads in a row';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make';
+COMMENT ON COLUMN guestly.queue.failed_reads IS 'look-ups or read-backs in a row that brought no readable answer; not counted during an outage';
 COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
 COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
 COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';

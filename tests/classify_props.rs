@@ -60,6 +60,7 @@ fn sentence(outcome: &Outcome) -> Option<&str> {
         | Outcome::TokenRejected { sentence, .. }
         | Outcome::Throttled { sentence, .. }
         | Outcome::NotSent { sentence }
+        | Outcome::Unsendable { sentence }
         | Outcome::Unavailable { sentence, .. }
         | Outcome::Unknown { sentence } => Some(sentence),
         other => panic!("{other:?}"),
@@ -99,7 +100,7 @@ proptest! {
             Outcome::Throttled { .. } => status == 429 || operation == Operation::Token,
             Outcome::Unavailable { .. } => matches!(status, 408 | 425 | 500..600),
             Outcome::Unknown { .. } => !(300..600).contains(&status),
-            Outcome::NotSent { .. } => false,
+            Outcome::NotSent { .. } | Outcome::Unsendable { .. } => false,
         };
         prop_assert!(fits, "{operation:?} {status}: {outcome:?}");
     }

@@ -40,7 +40,7 @@ fn work(operation: Operation) -> impl Strategy<Value = Work> {
     let problem = option::of(class().prop_map(|class| Problem::new(class, "before")));
     (0_u32..12, doubt, problem, option::of(verdict)).prop_map(move |(attempts, doubt, problem, verdict)| {
         let (doubt_since, look_ups, creates) = doubt;
-        Work { operation, attempts, doubt_since, look_ups, creates, problem, verdict }
+        Work { operation, attempts, doubt_since, look_ups, failed_reads: 0, creates, problem, verdict, absent: None }
     })
 }
 
@@ -61,6 +61,7 @@ fn due(next: &Next) -> Option<chrono::DateTime<chrono::Utc>> {
         | Next::Doubt { due, .. }
         | Next::Changed { due, .. }
         | Next::Unsure { due, .. }
+        | Next::LookUp { due, .. }
         | Next::Differs { due, .. } => Some(*due),
         Next::Synced { .. } | Next::Ready(_) | Next::CreateAgain | Next::Settled | Next::Failed(_) => None,
     }
@@ -194,9 +195,11 @@ fn held(remembered: bool) -> (Work, Known) {
         attempts: 1,
         doubt_since: None,
         look_ups: 0,
+        failed_reads: 0,
         creates: 0,
         problem: None,
         verdict: None,
+        absent: None,
     };
     (work, known)
 }
@@ -217,8 +220,8 @@ proptest! {
             };
             let hits = if now >= millis(lag) { vec![our_hit("r1".to_owned())] } else { vec![] };
             match next_of_held(&work, &known, &Outcome::Found(hits), &wanted(), &policy, &moment) {
-                Next::Unsure { due, since, look_ups, .. } => {
-                    (work.doubt_since, work.look_ups, now) = (since, look_ups, due.max(moment.now));
+                Next::Unsure { due, since, .. } => {
+                    (work.doubt_since, now) = (since, due.max(moment.now));
                 }
                 Next::Settled => return Ok(()),
                 other => prop_assert!(false, "{other:?}"),
@@ -239,9 +242,9 @@ proptest! {
             let own = matches!(outcome, Outcome::Unknown { .. } | Outcome::Unavailable { .. } | Outcome::Created { .. } | Outcome::Token { .. });
             reads += u32::from(own);
             match next_of_held(&work, &known, &outcome, &wanted(), &policy, &moment) {
-                Next::Unsure { counted, look_ups, .. } => {
+                Next::Unsure { counted, failed_reads, .. } => {
                     prop_assert!(own && !counted && reads < policy.max_attempts, "{reads} reads");
-                    work.look_ups = look_ups;
+                    work.failed_reads = failed_reads;
                 }
                 Next::Wait { counted, .. } => prop_assert!(!own && !counted),
                 Next::Failed(_) => {

@@ -27,7 +27,8 @@ SELECT d.booking_id, d.attempts, d.force,
        CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
        d.code, d.claim, d.state = 'waiting' AND NOT d.restored,
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
-       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment
+       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment,
+       CASE WHEN d.restored THEN 0 ELSE d.failed_reads END
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
 LEFT JOIN LATERAL (SELECT * FROM guestly.reservations k WHERE k.booking_id = d.booking_id OFFSET 0) r ON true
 LEFT JOIN LATERAL (

@@ -3,8 +3,8 @@
 -- stand there again and again so that the plan, which is kept while the queue grows, looks them up by key.
 WITH c AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
-                         $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[])
-         AS c (id, claim, state, attempts, due, doubt_since, look_ups, creates, verdict, look_up_first, error_class, error, held)
+                         $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[], $14::integer[])
+         AS c (id, claim, state, attempts, due, doubt_since, look_ups, creates, verdict, look_up_first, error_class, error, held, failed_reads)
 ), mine AS (
     SELECT q.booking_id FROM guestly.queue q JOIN c ON q.booking_id = c.id
     WHERE q.booking_id = ANY ($1)
@@ -14,7 +14,7 @@ WITH c AS (
 )
 UPDATE guestly.queue q
 SET state = c.state, attempts = c.attempts, due_at = coalesce(pg_catalog.to_timestamp(c.due), q.due_at),
-    doubt_since = pg_catalog.to_timestamp(c.doubt_since), look_ups = c.look_ups, creates = c.creates, verdict = c.verdict,
+    doubt_since = pg_catalog.to_timestamp(c.doubt_since), look_ups = c.look_ups, failed_reads = c.failed_reads, creates = c.creates, verdict = c.verdict,
     look_up_first = c.look_up_first, error_class = c.error_class, error = c.error, claim = NULL, operation = NULL,
     code = CASE WHEN c.held THEN NULL ELSE q.code END
 FROM c JOIN mine ON mine.booking_id = c.id

@@ -9,6 +9,7 @@ WITH orphans AS (
         error = CASE o.operation WHEN 'create' THEN 'the worker ended during the call' ELSE q.error END,
         doubt_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.doubt_since END,
         look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
+        failed_reads = CASE o.operation WHEN 'create' THEN 0 ELSE q.failed_reads END,
         creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
         due_at = CASE WHEN o.operation IN ('create', 'look_up', 'read_back', 'list_payments') THEN pg_catalog.to_timestamp($2)
                       ELSE pg_catalog.to_timestamp($3) END

@@ -157,6 +157,8 @@ pub struct AlertBooking {
     pub conflict: Option<String>,
     /// Guestly holds it, as far as is known here.
     pub placed: bool,
+    /// A call may have placed it, and it is not known whether it did.
+    pub in_doubt: bool,
     /// Its row was deleted.
     pub gone: bool,
 }
@@ -212,7 +214,17 @@ pub struct Alert {
     pub arrivals: Vec<AlertBooking>,
 }
 
+/// The sentence of an outage of creates alone begins with this.
+pub const NO_CREATES: &str = "Guestly accepts no new reservations";
+/// That of any other outage.
+pub const UNREACHABLE: &str = "Guestly cannot be reached";
+
 impl Alert {
+    /// The kind of outage in a few words.
+    fn outage_words(&self) -> &'static str {
+        if self.sentence.starts_with(NO_CREATES) { NO_CREATES } else { UNREACHABLE }
+    }
+
     /// A failure of a change, or of a cancellation: Guestly holds the booking as it was.
     fn is_about_a_change(&self) -> bool {
         self.kind.is_failure() && self.booking.as_ref().is_some_and(|booking| booking.placed)

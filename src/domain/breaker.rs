@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Calls at once from which on the ramp is over.
 const FULL_WINDOW: u32 = 16;
 
-/// What the status view shows.
+/// The state, as the status view shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BreakerState {
     /// The API answers.
@@ -50,13 +50,13 @@ impl BreakerState {
 /// the next step after as many successes; then it is closed. A failure on the way opens it again with the
 /// pause doubled.
 ///
-/// What counts as a failure is the caller's decision: what never arrived, time-outs and 5xx, nothing else.
+/// The caller decides which failures count: requests that never arrived, time-outs and 5xx, nothing else.
 ///
 /// One booking, or one kind of call, may fail for a reason of its own. If all failures in a row come from
 /// one booking, something else is tried at once, without a pause; if all come from one kind of call, a call
 /// of another kind is. If that succeeds, the breaker closes, and the failures of the culprit do not count
-/// any more until it succeeds once, at most for a quarter of an hour. A culprit also is who fails three
-/// times while others succeed in between. During an outage each probe goes to another booking than the last.
+/// any more until it succeeds once, at most for a quarter of an hour. A source that fails three times while
+/// others succeed is a culprit too. During an outage each probe goes to another booking than the last.
 ///
 /// ```
 /// use guestly_sync::domain::breaker::{Breaker, BreakerState};
@@ -90,7 +90,7 @@ pub struct Breaker {
     /// Of the failures since the last success.
     blame: Blame,
     suspects: Suspects,
-    /// Whose the last failure was that counted.
+    /// Whose call was the last that did not succeed.
     last: Option<Source>,
     /// One source alone opened it, and nothing else has failed since.
     alone: bool,
@@ -149,6 +149,17 @@ impl Breaker {
                 self.confirm(source);
             }
         }
+    }
+
+    /// A call of `source` never arrived: a sign of an outage, and certainly not the source's own fault.
+    pub fn not_sent(&mut self, source: Option<&Source>, started: Duration, now: Duration, jitter: f64) {
+        self.failed(None, started, now, jitter);
+        self.tells_nothing(source);
+    }
+
+    /// A call of `source` told nothing about the API: something else is tried next.
+    pub fn tells_nothing(&mut self, source: Option<&Source>) {
+        self.last = source.cloned().or_else(|| self.last.take());
     }
 
     /// A call was answered: the API is there, whatever it said. Also calls begun long ago prove that.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::booking::Row;
-use super::outcome::{Hit, Operation};
+use super::error::{ErrorClass, Problem};
+use super::outcome::{Hit, Operation, is_usable_id};
 use super::payment::Recording;
 use super::plan::TEST_PREFIX;
 use super::reservation::{Reservation, is_active_status};
@@ -109,17 +110,31 @@ impl Known {
 
 /// The reservation that is known; where our own tables know none, the one that the booking's row names, of which nothing
 /// else is known: it is read back before anything is created or changed.
-#[must_use]
-pub fn known_or_named(known: Option<Known>, row: &Row) -> Option<Known> {
+///
+/// # Errors
+/// An id that Guestly cannot have given. Guestly may hold the booking under another one, so it must not be created either.
+pub fn known_or_named(known: Option<Known>, row: &Row) -> Result<Option<Known>, Problem> {
     let is_real = |known: &Known| !known.reservation_id.is_empty() && !known.is_test();
     let named = || {
         let reservation_id = row.reservation_id.as_deref()?.trim().to_owned();
         Some(Known { reservation_id, ..Known::default() }).filter(is_real)
     };
-    match known {
-        Some(known) if is_real(&known) => Some(known),
-        known => named().or(known),
+    let (found, place) = match known {
+        Some(known) if is_real(&known) => (Some(known), "guestly.reservations.reservation_id"),
+        known => (named().or(known), "guestly_reservation_id"),
+    };
+    match found {
+        Some(known) if is_real(&known) && !is_usable_id(&known.reservation_id) => Err(unusable(place)),
+        found => Ok(found),
     }
+}
+
+fn unusable(place: &str) -> Problem {
+    let sentence = format!(
+        "the column {place} holds no valid reservation id; set it to the id that Guestly shows for this booking, or to NULL if Guestly \
+         holds none"
+    );
+    Problem::new(ErrorClass::InvalidBooking, sentence)
 }
 
 /// What to change in Guestly next, if the booking says something else than is held. A cancellation goes first and alone.

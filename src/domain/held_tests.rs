@@ -146,13 +146,27 @@ fn a_payment_is_listed_before_it_is_recorded_and_comes_last() {
 fn a_row_that_names_a_reservation_is_believed_where_the_tables_know_none() {
     let named = |id: &str| Row { reservation_id: Some(id.to_owned()), ..Row::default() };
     let known = |id: &str| Some(Known { reservation_id: id.to_owned(), verified: true, ..Known::default() });
-    let found = known_or_named(None, &named(" 64c0 ")).unwrap();
+    let found = known_or_named(None, &named(" 64c0 ")).unwrap().unwrap();
     assert_eq!((found.reservation_id.as_str(), found.verified), ("64c0", false));
-    assert_eq!(known_or_named(known("64c1"), &named("64c0")), known("64c1"), "our own tables know more");
-    assert_eq!(known_or_named(known("test-7"), &named("64c0")).unwrap().reservation_id, "64c0");
+    assert_eq!(known_or_named(known("64c1"), &named("64c0")), Ok(known("64c1")), "our own tables know more");
+    assert_eq!(known_or_named(known("test-7"), &named("64c0")).unwrap().unwrap().reservation_id, "64c0");
     for nothing in ["", "  ", "test-7"] {
-        assert_eq!(known_or_named(None, &named(nothing)), None, "{nothing:?}");
-        assert_eq!(known_or_named(known("test-7"), &named(nothing)), known("test-7"), "{nothing:?}");
+        assert_eq!(known_or_named(None, &named(nothing)), Ok(None), "{nothing:?}");
+        assert_eq!(known_or_named(known("test-7"), &named(nothing)), Ok(known("test-7")), "{nothing:?}");
     }
-    assert_eq!(known_or_named(None, &Row::default()), None);
+    assert_eq!(known_or_named(None, &Row::default()), Ok(None));
+}
+
+#[test]
+fn an_id_that_guestly_cannot_have_given_fails_the_booking() {
+    let named = |id: &str| Row { reservation_id: Some(id.to_owned()), ..Row::default() };
+    for unusable in ["x".repeat(13_000), "64c0 64c1".to_owned(), "64c0\u{1}".to_owned(), "r\u{e9}s".to_owned()] {
+        let problem = known_or_named(None, &named(&unusable)).unwrap_err();
+        assert_eq!(problem.class, ErrorClass::InvalidBooking);
+        assert!(problem.sentence.contains("the column guestly_reservation_id") && problem.sentence.contains("NULL"));
+        assert!(!problem.sentence.contains(&unusable), "never quoted");
+        let known = Known { reservation_id: unusable, ..Known::default() };
+        let problem = known_or_named(Some(known), &Row::default()).unwrap_err();
+        assert!(problem.sentence.contains("guestly.reservations.reservation_id"), "{problem}");
+    }
 }

@@ -33,7 +33,7 @@ use super::redact::Secret;
 use super::token::{LONGEST_TOKEN, is_sendable};
 
 pub use error_text::error_text;
-pub use hits::Hit;
+pub use hits::{Hit, is_usable_id};
 pub use refusal::speaks_of_code;
 pub use reply::{Answer, Operation, QuotaHeaders, Reply, Window};
 pub use retry_after::parse_retry_after;
@@ -101,6 +101,11 @@ pub enum Outcome {
         /// Why not.
         sentence: String,
     },
+    /// Nothing was sent because the request itself cannot be sent: the booking's own fault, whatever the API does.
+    Unsendable {
+        /// Why not.
+        sentence: String,
+    },
     /// 408 or 5xx: it reached the API and may have taken effect.
     Unavailable {
         /// The wait asked for, at most 3600 s.
@@ -130,6 +135,7 @@ impl Outcome {
 pub fn classify(operation: Operation, reply: &Reply, now: DateTime<Utc>) -> Outcome {
     match reply {
         Reply::NotSent { reason } => Outcome::NotSent { sentence: sentence(reason, None) },
+        Reply::Unsendable { reason } => Outcome::Unsendable { sentence: sentence(reason, None) },
         Reply::Lost { reason } => Outcome::Unknown { sentence: sentence(reason, None) },
         Reply::Answer(answer) => answered(operation, answer, now),
     }

@@ -40,7 +40,7 @@ impl Terms {
             charges.then(|| format!("payment_method_name {method} can charge a card again: {SAFE_METHOD} is used")),
             (!shaped).then(|| {
                 format!(
-                    "payment_path must begin with /, contain {{id}} and be fit for an address: {LEGACY_PATH} is used"
+                    "payment_path must begin with /, contain {{id}} and contain only characters that are valid in a URL path: {LEGACY_PATH} is used"
                 )
             }),
         ];

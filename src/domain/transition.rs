@@ -15,7 +15,6 @@ mod look_up;
 mod reads;
 mod update;
 
-pub use reads::Reads;
 pub use update::{Learned, learned, next_of_held};
 
 /// The queue row of a call, as it was when the call was claimed.
@@ -27,14 +26,18 @@ pub struct Work {
     pub attempts: u32,
     /// Since when a create of unknown outcome may be taking effect.
     pub doubt_since: Option<DateTime<Utc>>,
-    /// Look-ups since then that found nothing. Of what is held: see [`Reads`].
+    /// Look-ups since then that found nothing. Of what is held: changes that Guestly said yes to and did not make.
     pub look_ups: u32,
+    /// Look-ups or read-backs in a row that brought no answer that can be read.
+    pub failed_reads: u32,
     /// Creates of this booking whose outcome was never known.
     pub creates: u32,
     /// Why the row is where it is.
     pub problem: Option<Problem>,
     /// The class the booking fails with when a look-up finds nothing: a refusal that waits to be confirmed.
     pub verdict: Option<ErrorClass>,
+    /// The reservation that the booking's row names and Guestly does not hold.
+    pub absent: Option<String>,
 }
 
 /// The operator's settings for retries.
@@ -104,6 +107,8 @@ pub enum Next {
         since: Option<DateTime<Utc>>,
         /// Look-ups that found nothing.
         look_ups: u32,
+        /// Look-ups in a row that brought no answer that can be read.
+        failed_reads: u32,
         /// Creates of unknown outcome.
         creates: u32,
         /// Whether the call used an attempt.
@@ -128,8 +133,15 @@ pub enum Next {
         counted: bool,
         /// Since when it was not found, if it was not.
         since: Option<DateTime<Utc>>,
-        /// What was counted so far, see [`Reads`].
-        look_ups: u32,
+        /// Reads in a row that brought no answer that can be read.
+        failed_reads: u32,
+        /// Why.
+        problem: Problem,
+    },
+    /// The reservation is not there, and nothing but the booking's row said that it was: looked up by our code at `due`.
+    LookUp {
+        /// When to look.
+        due: DateTime<Utc>,
         /// Why.
         problem: Problem,
     },
@@ -137,7 +149,7 @@ pub enum Next {
     Differs {
         /// When to go on.
         due: DateTime<Utc>,
-        /// What was counted so far, see [`Reads`].
+        /// Changes that Guestly said yes to and did not make.
         look_ups: u32,
         /// What is wrong, if it is not just a new change of the booking.
         problem: Option<Problem>,
@@ -164,7 +176,7 @@ fn after_create(work: &Work, outcome: &Outcome, wanted: &Reservation, policy: &P
     let problem = |class: ErrorClass, sentence: &str| Problem::new(class, sentence);
     match outcome {
         Outcome::Created { confirmation_code: Some(code), .. } if !is_code(code, &wanted.code) => {
-            let sentence = "Guestly confirmed the create with a confirmation code that is not ours";
+            let sentence = "Guestly answered the create with another confirmation code";
             doubt(work, problem(ErrorClass::UnknownOutcome, sentence), true, policy, moment)
         }
         Outcome::Created { reservation_id, .. } => {
@@ -181,11 +193,16 @@ fn after_create(work: &Work, outcome: &Outcome, wanted: &Reservation, policy: &P
         Outcome::TokenRejected { sentence, .. } => Next::Ready(problem(ErrorClass::Credentials, sentence)),
         Outcome::Throttled { sentence, .. } => Next::Ready(problem(ErrorClass::Throttled, sentence)),
         Outcome::NotSent { sentence } => not_sent(work, problem(ErrorClass::Unavailable, sentence), policy, moment),
+        // The breaker knows nothing of it, and the same request cannot be sent later either.
+        Outcome::Unsendable { sentence } => {
+            let own = Moment { outage: false, ..*moment };
+            not_sent(work, problem(ErrorClass::InvalidBooking, sentence), policy, &own)
+        }
         Outcome::Unavailable { sentence, .. } => {
             doubt(work, problem(ErrorClass::Unavailable, sentence), !moment.outage, policy, moment)
         }
         Outcome::Unknown { sentence } => {
-            doubt(work, problem(ErrorClass::UnknownOutcome, sentence), true, policy, moment)
+            doubt(work, problem(ErrorClass::UnknownOutcome, sentence), !moment.outage, policy, moment)
         }
         Outcome::Updated { .. } | Outcome::Found(_) | Outcome::Payments(_) | Outcome::Token { .. } => {
             doubt(work, problem(ErrorClass::Internal, "an answer of another kind of call"), true, policy, moment)
@@ -215,11 +232,16 @@ fn not_sent(work: &Work, problem: Problem, policy: &Policy, moment: &Moment) -> 
 }
 
 fn doubt(work: &Work, problem: Problem, counted: bool, policy: &Policy, moment: &Moment) -> Next {
+    let creates = work.creates.saturating_add(1);
+    let look = look_up_at(moment.now, 0, policy.settle);
+    // During an outage the attempts do not grow, so the pauses grow with the creates.
+    let pause = if moment.outage { policy.backoff.delay(creates, moment.jitter, None) } else { Duration::ZERO };
     Next::Doubt {
-        due: look_up_at(moment.now, 0, policy.settle),
+        due: look.max(later(moment.now, pause)),
         since: Some(moment.now),
         look_ups: 0,
-        creates: work.creates.saturating_add(1),
+        failed_reads: 0,
+        creates,
         counted,
         problem,
         verdict: None,
@@ -233,6 +255,7 @@ fn confirm(work: &Work, verdict: ErrorClass, problem: Problem, policy: &Policy, 
         due: if earlier { look_up_at(moment.now, 0, policy.settle) } else { moment.now },
         since: earlier.then_some(moment.now),
         look_ups: 0,
+        failed_reads: 0,
         creates: work.creates,
         counted: true,
         problem,

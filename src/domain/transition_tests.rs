@@ -33,9 +33,11 @@ pub(super) fn create() -> Work {
         attempts: 1,
         doubt_since: None,
         look_ups: 0,
+        failed_reads: 0,
         creates: 0,
         problem: None,
         verdict: None,
+        absent: None,
     }
 }
 
@@ -100,6 +102,7 @@ fn in_doubt(class: ErrorClass, sentence: &str, creates: u32, counted: bool) -> N
         due: at(102),
         since: Some(at(100)),
         look_ups: 0,
+        failed_reads: 0,
         creates,
         counted,
         problem: Problem::new(class, sentence),
@@ -113,6 +116,7 @@ fn to_be_confirmed(verdict: ErrorClass, class: ErrorClass, creates: u32) -> Next
         due: if creates > 0 { at(102) } else { at(100) },
         since: (creates > 0).then(|| at(100)),
         look_ups: 0,
+        failed_reads: 0,
         creates,
         counted: true,
         problem: problem(class),
@@ -168,8 +172,26 @@ fn an_outage_uses_no_attempt() {
     assert_eq!(decide(&work, &not_sent(), outage), Next::Ready(problem(ErrorClass::Unavailable)), "never left");
     let doubt = in_doubt(ErrorClass::Unavailable, "said", 1, false);
     assert_eq!(decide(&work, &unavailable(), outage), doubt, "5xx: still to be looked up");
-    let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 1, true);
-    assert_eq!(decide(&work, &lost(), outage), doubt, "an answer lost on the way is no 5xx");
+    let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 1, false);
+    assert_eq!(decide(&work, &lost(), outage), doubt, "its answer was lost: likewise");
+    let pauses = [1, 4, 7, 20].map(|creates| {
+        let next = decide(&Work { creates, ..work.clone() }, &unavailable(), outage);
+        let Next::Doubt { due, .. } = next else { panic!("{next:?}") };
+        (due - at(100)).num_seconds()
+    });
+    assert_eq!(pauses, [2, 8, 64, 150], "pauses grow with the creates");
+}
+
+#[test]
+fn a_create_that_cannot_be_sent_fails_after_the_usual_tries() {
+    let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
+    for outage in [false, true] {
+        let moment = Moment { outage, ..moment(100) };
+        let next = decide(&Work { attempts: 2, ..create() }, &outcome, moment);
+        assert!(matches!(next, Next::Wait { counted: true, .. }), "{next:?}");
+        let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment);
+        assert_eq!(next, Next::Failed(problem(ErrorClass::InvalidBooking)));
+    }
 }
 
 #[test]
@@ -254,7 +276,7 @@ fn a_create_that_was_confirmed_with_another_code_is_in_doubt() {
         assert!(matches!(decide(&create(), &created(code), moment(100)), Next::Synced { .. }), "{code:?}");
     }
     for code in ["BK-0000124", "BK-000012", "HM-1"] {
-        let said = "Guestly confirmed the create with a confirmation code that is not ours";
+        let said = "Guestly answered the create with another confirmation code";
         let expected = in_doubt(ErrorClass::UnknownOutcome, said, 1, true);
         assert_eq!(decide(&create(), &created(Some(code)), moment(100)), expected, "{code}");
     }

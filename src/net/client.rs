@@ -22,6 +22,7 @@ use super::words::words;
 use crate::domain::outcome::{Answer, Reply};
 use crate::domain::redact::{Secret, clean, mask};
 use crate::domain::request::{ApiRequest, Method, Request};
+use crate::domain::token::LONGEST_TOKEN;
 
 /// Idle connections kept open: one for each call that may be in flight, so none is thrown away.
 const IDLE: usize = 64;
@@ -93,6 +94,9 @@ impl Client {
         };
         let why = clean(&mask(&words(&error), &[secret.reveal()]), 200);
         match touched() {
+            false if is_own_fault(request, &error) => {
+                Reply::Unsendable { reason: format!("Nothing was sent to Guestly: {why}") }
+            }
             false => Reply::NotSent { reason: format!("Nothing was sent to Guestly: {why}") },
             true => Reply::Lost { reason: format!("Sent to Guestly, no whole answer: {why}") },
         }
@@ -121,10 +125,10 @@ impl Client {
         let url = format!("{}{}", self.base_url, request.path);
         // The head leaves in pieces as large as the buffer, and a line that is longer is found out after the first.
         if url.len() + token.reveal().len() > LONGEST_HEAD {
-            return Err(Error::BadUri("the address and the access token are too long to be sent".to_owned()));
+            return Err(Error::BadUri("the request address is too long".to_owned()));
         }
         let mut bearer =
-            HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|e| Error::Http(e.into()))?;
+            HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|e| Error::Other(e.into()))?;
         bearer.set_sensitive(true);
         let sending = match request.method {
             Method::Get => return self.agent.get(url).header(AUTHORIZATION, bearer).call(),
@@ -137,6 +141,13 @@ impl Client {
             Some(body) => sending.content_type("application/json").send(json(body)?),
         }
     }
+}
+
+/// Only this request cannot be sent. The addresses of the settings were checked when the client was made; a token that cannot be
+/// sent is no booking's fault.
+fn is_own_fault(request: &Request, error: &Error) -> bool {
+    let token_fits = matches!(request, Request::Call { token, .. } if token.reveal().len() <= LONGEST_TOKEN);
+    token_fits && matches!(error, Error::BadUri(_) | Error::Http(_))
 }
 
 /// An error page may echo what was sent, and error texts are stored.

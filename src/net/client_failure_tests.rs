@@ -184,3 +184,15 @@ fn what_is_too_long_for_a_head_never_leaves() {
     let token = Secret::new("t".repeat(crate::domain::token::LONGEST_TOKEN));
     assert_eq!(answer(client.send(&Request::Call { token, request })).status, 200, "the longest that is kept");
 }
+
+#[test]
+fn an_address_that_is_too_long_is_the_requests_own_fault() {
+    let server = Server::start(|connection| drop(connection.request()));
+    let client = client(&format!("http://{}", server.address));
+    let Request::Call { request, token } = post() else { panic!("a call") };
+    let request = ApiRequest { path: format!("/reservations/{}", "x".repeat(13_000)), ..request };
+    let reply = client.send(&Request::Call { token, request });
+    let said = "the request address is too long";
+    assert!(matches!(&reply, Reply::Unsendable { reason } if reason.contains(said)), "{reply:?}");
+    assert!(server.seen().is_empty());
+}

@@ -74,7 +74,17 @@ pub fn claim(
         let Some(row) = read.rows.remove(&due.booking_id) else { continue };
         let gone = matches!(row, Ok(None));
         if let Ok(Some(row)) = &row {
-            due.known = known_or_named(due.known, row);
+            match known_or_named(due.known.take(), row) {
+                Ok(known) => due.known = known,
+                Err(problem) => {
+                    let reference = row.get(Field::Reference).map(str::to_owned);
+                    settled.push(Change { reference, ..failed(&due, problem, now) });
+                    continue;
+                }
+            }
+        }
+        if !settings.test_mode && row.as_ref().is_ok_and(Option::is_some) {
+            due.look_up_by_code();
         }
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
@@ -94,6 +104,16 @@ pub fn claim(
     let postponed = record_all(Some(bookings), settled, patience)?.into_iter().map(|change| change.booking_id);
     claimed.busy.extend(postponed.filter(|id| !patience.is_resting(id)));
     Ok(claimed)
+}
+
+impl Due {
+    /// Guestly does not hold the reservation that the booking's row names: what it is asked for now is our code.
+    fn look_up_by_code(&mut self) {
+        let named = |known: &mut Known| !known.verified && !known.ended && !known.is_test();
+        if self.verdict.is_some() {
+            self.absent = self.known.take_if(named).map(|known| known.reservation_id);
+        }
+    }
 }
 
 enum Decision {

@@ -96,9 +96,11 @@ impl Job {
             attempts: self.attempts(),
             doubt_since: self.due.doubt_since,
             look_ups: self.due.look_ups,
+            failed_reads: self.due.failed_reads,
             creates: self.due.creates,
             problem: self.due.problem.clone(),
             verdict: self.due.verdict,
+            absent: self.due.absent.clone(),
         }
     }
 
@@ -158,6 +160,7 @@ impl Job {
             due: None,
             doubt_since: due.doubt_since,
             look_ups: due.look_ups,
+            failed_reads: due.failed_reads,
             creates: due.creates,
             verdict: due.verdict,
             look_up_first: self.operation == Operation::LookUp && !known,
@@ -180,6 +183,7 @@ impl Job {
             withdrawn: false,
             deleted: None,
             price: None,
+            mismatch: false,
         }
     }
 
@@ -193,6 +197,7 @@ impl Job {
             due: None,
             doubt_since: due.doubt_since,
             look_ups: due.look_ups,
+            failed_reads: due.failed_reads,
             creates: due.creates,
             verdict: None,
             look_up_first: self.operation == Operation::LookUp && due.doubt_since.is_none() && due.verdict.is_none(),
@@ -208,27 +213,31 @@ impl Job {
                 problem: Some(problem),
                 ..same
             },
-            Next::Doubt { due, since, look_ups, creates, counted, problem, verdict } => Kept {
+            Next::Doubt { due, since, look_ups, failed_reads, creates, counted, problem, verdict } => Kept {
                 state: "unknown",
                 attempts: if counted { tries } else { uncounted },
                 due: Some(due),
                 doubt_since: since,
                 look_ups,
+                failed_reads,
                 creates,
                 verdict,
                 problem: Some(problem),
                 ..same
             },
-            Next::CreateAgain => Kept { doubt_since: None, look_ups: 0, look_up_first: false, ..same },
+            Next::CreateAgain => Kept { doubt_since: None, look_ups: 0, failed_reads: 0, look_up_first: false, ..same },
             Next::Failed(problem) => {
                 // Where Guestly may hold it, it is asked again before anything is created.
                 let look_up_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
                 Kept { creates: due.creates, look_up_first, problem: Some(problem), ..Kept::failed(tries) }
             }
             // Handled by the caller.
-            Next::Synced { .. } | Next::Changed { .. } | Next::Unsure { .. } | Next::Differs { .. } | Next::Settled => {
-                same
-            }
+            Next::Synced { .. }
+            | Next::Changed { .. }
+            | Next::Unsure { .. }
+            | Next::LookUp { .. }
+            | Next::Differs { .. }
+            | Next::Settled => same,
         }
     }
 }
@@ -263,5 +272,6 @@ pub fn without_call(
         withdrawn: false,
         deleted: None,
         price: None,
+        mismatch: false,
     }
 }

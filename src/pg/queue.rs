@@ -118,7 +118,7 @@ pub fn follow_timeline(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()> {
 /// Writes what stays in the queue; gives the bookings whose claim was still ours.
 pub fn record(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
     let seconds_of = |at: &Option<DateTime<Utc>>| at.map(seconds);
-    let args: [DatumWithOid; 13] = [
+    let args: [DatumWithOid; 14] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1).into(),
         column(rows, |row| row.2.state).into(),
@@ -132,6 +132,7 @@ pub fn record(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.class.as_str())).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
         column(rows, |row| row.2.held).into(),
+        column(rows, |row| signed(row.2.failed_reads)).into(),
     ];
     statement::rows(include_str!("../../sql/queries/record.sql"), &args, |row| Ok(row.get(1)?.unwrap_or_default()))
 }

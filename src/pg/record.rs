@@ -21,6 +21,16 @@ mod patience;
 pub use each::{record_all, record_one};
 pub use patience::{Access, Patience};
 
+thread_local! {
+    // Only here it is known whether a reservation belongs to its booking; the worker asks afterwards.
+    static SUCCEEDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// True once after a call that told about a reservation of its booking was recorded in this process.
+pub fn take_succeeded() -> bool {
+    SUCCEEDED.take()
+}
+
 /// What of the host's row cannot be done.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Refused {
@@ -56,6 +66,8 @@ pub struct Change {
     pub deleted: Option<Deleted>,
     /// The total that Guestly reports differs from what was paid, in words.
     pub price: Option<String>,
+    /// Guestly answered with another booking's reservation: the owner hears of it although the booking goes on.
+    pub mismatch: bool,
 }
 
 /// What Guestly holds of a booking that was deleted.
@@ -98,6 +110,9 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<Refu
         postponed.extend(now.extract_if(.., |change| locked.contains(&change.booking_id)));
     }
     queue::keep(&now.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
+    if now.iter().any(|change| change.held.is_some()) {
+        SUCCEEDED.set(true);
+    }
     // A late answer whose claim was taken over changes the row only if it brings a reservation.
     let counts = |change: &&Change| ours.contains(&change.booking_id) || change.held.is_some();
     let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
@@ -135,7 +150,11 @@ fn alert(change: &Change) -> Option<Raised> {
             ..Raised::about_lane(AlertKind::Deleted, sentence)
         });
     }
-    let failed = change.kept.as_ref().filter(|kept| kept.state == "failed").and_then(|kept| kept.problem.as_ref());
+    let failed = change
+        .kept
+        .as_ref()
+        .filter(|kept| kept.state == "failed" || change.mismatch)
+        .and_then(|kept| kept.problem.as_ref());
     let adopted = change.held.as_ref().is_some_and(|held| held.adopted);
     let doubled = change.attempt.as_ref().filter(|_| adopted).and_then(|attempt| attempt.problem.as_ref());
     let (kind, problem) = match (failed, doubled) {
@@ -211,6 +230,7 @@ impl Kept {
             due: None,
             doubt_since: None,
             look_ups: 0,
+            failed_reads: 0,
             creates: 0,
             verdict: None,
             look_up_first: false,
@@ -224,6 +244,7 @@ impl Kept {
         Self {
             doubt_since: due.doubt_since,
             look_ups: due.look_ups,
+            failed_reads: due.failed_reads,
             creates: due.creates,
             look_up_first: due.in_doubt,
             ..Self::failed(attempts)

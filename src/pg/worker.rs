@@ -45,8 +45,13 @@ enum Tag {
         mark: String,
     },
     Call(Box<Job>),
-    /// The doctor's question, or the worker's own: a look-up that is about no booking.
-    Doctor(Option<u32>),
+    /// A look-up that is about no booking.
+    Doctor {
+        /// The question of `guestly_doctor()`; none for the worker's own.
+        question: Option<u32>,
+        /// The token's generation it is sent with.
+        generation: u64,
+    },
 }
 
 struct Worker {

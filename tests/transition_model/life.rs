@@ -65,9 +65,11 @@ impl Life {
             attempts: 0,
             doubt_since: None,
             look_ups: 0,
+            failed_reads: 0,
             creates: 0,
             problem: None,
             verdict: None,
+            absent: None,
         };
         let (now, clock) = (at(0), TimeDelta::zero());
         Self {
@@ -170,14 +172,15 @@ impl Life {
                 (self.due, row.problem, row.verdict) = (due, Some(problem), None);
                 self.in_doubt = row.doubt_since.is_some();
             }
-            Next::Doubt { due, since, look_ups, creates, counted, problem, verdict } => {
+            Next::Doubt { due, since, look_ups, failed_reads, creates, counted, problem, verdict } => {
                 row.attempts = if counted { row.attempts } else { uncounted };
                 (self.due, row.problem, row.verdict) = (due, Some(problem), verdict);
                 (row.doubt_since, row.look_ups, row.creates) = (since, look_ups, creates);
+                row.failed_reads = failed_reads;
                 self.in_doubt = true;
             }
             Next::CreateAgain => {
-                (row.doubt_since, row.look_ups, row.verdict) = (None, 0, None);
+                (row.doubt_since, row.look_ups, row.failed_reads, row.verdict) = (None, 0, 0, None);
                 self.in_doubt = false;
             }
             _ => self.end = Some(decided),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::page::Page;
 use super::section::{LINE, booking, line, moment, outage, problem};
 use super::subject::{section, subject};
-use super::{Alert, AlertBooking, AlertKind, Mail};
+use super::{Alert, AlertBooking, AlertKind, Mail, UNREACHABLE};
 use crate::domain::redact::clean;
 
 /// Bookings told in full.
@@ -86,7 +86,7 @@ fn heading(kind: AlertKind, same: &[&Alert]) -> &'static str {
         (AlertKind::Deleted, 1) => "A booking was deleted that Guestly holds or may hold",
         (AlertKind::Deleted, _) => "Bookings were deleted that Guestly holds or may hold",
         (AlertKind::PriceDiffers, _) => "The price in Guestly is not what was paid",
-        (AlertKind::Outage, _) => "Guestly cannot be reached",
+        (AlertKind::Outage, _) => same.first().map_or(UNREACHABLE, |alert| alert.outage_words()),
         (AlertKind::Recovered, _) => "Guestly is back",
         (AlertKind::Credentials, _) => "Guestly does not accept the credentials",
         (AlertKind::TokenCap, _) => "Guestly gives no more tokens today",

@@ -1,4 +1,4 @@
-//! What a mail says about a booking, an outage and the credentials. Called by `digest`; pure, any thread.
+//! The sections of a mail: a booking, an outage, the credentials. Called by `digest`; pure, any thread.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -101,7 +101,7 @@ fn guests(booking: &AlertBooking) -> String {
     format!("{all} ({})", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
-/// What a person can do about it.
+/// The next step for a person. Entering it by hand is named only where Guestly certainly does not hold it.
 const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
     match kind {
         AlertKind::TwoReservations => {
@@ -116,6 +116,13 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         _ if booking.gone => return "The booking was deleted meanwhile: nothing is sent for it any more.",
         _ => {}
     }
+    let about_guestly = matches!(
+        booking.class,
+        None | Some(ErrorClass::Refused | ErrorClass::UnknownOutcome | ErrorClass::Throttled | ErrorClass::Unavailable)
+    );
+    if booking.placed && about_guestly {
+        return "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
+    }
     match booking.class {
         Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent by itself.",
         Some(ErrorClass::UnknownListing) => "Check the flat's row in guestly.listings, then send the booking again.",
@@ -126,10 +133,13 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
         Some(ErrorClass::Credentials) => "Correct the credentials; the booking then goes by itself.",
         Some(ErrorClass::Internal) => {
-            "Mend what the sentence names, for example a trigger of yours, then send it again. Guestly may hold it already: do not enter it by hand."
+            "Correct what the sentence names, for example a trigger of yours, then send it again. Guestly may hold it already: do not enter it again."
         }
         Some(ErrorClass::UnknownOutcome) => {
-            "Look in Guestly for this reference. Enter it by hand only if it is not there and is needed now."
+            "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
+        }
+        Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None if booking.in_doubt => {
+            "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
         }
         Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None => {
             "Enter the booking in Guestly by hand if it is needed now, or send it again."
@@ -153,3 +163,7 @@ fn line_to_type(kind: AlertKind, booking: &AlertBooking) -> String {
         _ => format!("To send it again, type: SELECT guestly_sync('{key}');"),
     }
 }
+
+#[cfg(test)]
+#[path = "section_tests.rs"]
+mod tests;

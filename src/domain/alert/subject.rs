@@ -50,9 +50,9 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
         AlertKind::Outage => match first.outage {
             Some(outage) => {
                 let since = moment(outage.since);
-                format!("Guestly cannot be reached, {} waiting, since {since}", bookings(outage.waiting))
+                format!("{}, {} waiting, since {since}", first.outage_words(), bookings(outage.waiting))
             }
-            None => "Guestly cannot be reached".to_owned(),
+            None => first.outage_words().to_owned(),
         },
         AlertKind::Recovered => match first.outage.filter(|outage| outage.waiting > 0) {
             Some(outage) => format!("Guestly is back, {} could not be placed", bookings(outage.waiting)),

@@ -1,5 +1,5 @@
-//! Whose fault failures are: what those since the last success have in common, and which bookings or kinds of call fail
-//! although the others are served. Part of `domain::breaker`, which see; pure.
+//! Blames failures: on the source that all of them since the last success share, or on the bookings and kinds of call that
+//! fail while the others succeed. Part of `domain::breaker`, which see; pure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,10 @@ const MEMORY: usize = 256;
 /// A source that failed so often, with a success of others between any two failures, is at fault itself.
 const STRIKES: u32 = 3;
 
-/// How long a suspicion lasts without a success of the source. Then it has to be shown again.
+/// How long a failure that is no suspicion yet lets others go first.
+const STRIKE_FOR: Duration = Duration::from_secs(60);
+
+/// How long strikes and suspicions last without a success of the source.
 const SUSPECT_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Kinds of call that may fail for a reason of their own.
@@ -49,7 +52,7 @@ impl Kind {
     }
 }
 
-/// What a call was about.
+/// The subject of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The booking; none for a harmless look-up that is about no booking.
@@ -74,7 +77,7 @@ impl Culprit {
     }
 }
 
-/// What failures have in common.
+/// The one value that all failures share, if they do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Shared<T> {
     #[default]
@@ -101,7 +104,7 @@ pub(super) struct Blame {
 }
 
 impl Blame {
-    /// One more failure; without a source it may be anybody's.
+    /// One more failure; without a source any booking or kind may have caused it.
     pub(super) fn add(&mut self, source: Option<&Source>) {
         match source {
             Some(source) => {
@@ -127,7 +130,7 @@ impl Blame {
         self.booking().is_some() || self.kind().is_some()
     }
 
-    /// Who must be at fault, now that a call of `source` succeeded. The booking rather than the kind: it excuses less.
+    /// The source that must be at fault, now that a call of `source` succeeded. The booking rather than the kind: it excuses less.
     pub(super) fn other_than(&self, source: &Source) -> Option<Culprit> {
         let booking = self.booking().filter(|booking| source.booking.as_ref() != Some(booking));
         let kind = self.kind().filter(|kind| source.kind != *kind);
@@ -142,6 +145,8 @@ struct Record {
     strikes: u32,
     /// The successes that had been counted at the last one, and its booking.
     seen: (u64, Option<String>),
+    /// The last failure.
+    last: Duration,
     suspect_since: Option<Duration>,
 }
 
@@ -166,6 +171,9 @@ impl Suspects {
             // A kind is at fault if several bookings fail with it.
             let again = matches!(culprit, Culprit::Kind(_));
             let record = self.record(culprit);
+            if now.saturating_sub(std::mem::replace(&mut record.last, now)) >= SUSPECT_FOR {
+                record.strikes = 0;
+            }
             let seen = (successes, source.booking.clone());
             if record.strikes > 0 && (record.seen.0 == seen.0 || again && record.seen.1 == seen.1) {
                 continue;
@@ -193,10 +201,23 @@ impl Suspects {
         self.records.iter().any(|record| record.culprit.is(source) && record.is_suspect(now))
     }
 
+    /// True while all calls of this kind are at fault, as opposed to those of single bookings.
+    pub(super) fn has_kind(&self, kind: Kind, now: Duration) -> bool {
+        self.records.iter().any(|record| record.culprit == Culprit::Kind(kind) && record.is_suspect(now))
+    }
+
+    /// True from the first suspicion of this kind until one of its calls succeeds, however long that takes.
+    pub(super) fn awaits(&self, kind: Kind) -> bool {
+        self.records.iter().any(|record| record.culprit == Culprit::Kind(kind) && record.suspect_since.is_some())
+    }
+
     /// The bookings, and the kind if it is one, of which that is so, or nearly so.
     pub(super) fn doubtful(&self, now: Duration) -> (Vec<String>, Option<Kind>) {
         let (mut bookings, mut kinds) = (Vec::new(), Vec::new());
-        let doubtful = |record: &&Record| record.strikes + 1 >= STRIKES || record.is_suspect(now);
+        let doubtful = |record: &&Record| {
+            let recent = now.saturating_sub(record.last) < STRIKE_FOR;
+            recent && record.strikes.saturating_add(1) >= STRIKES || record.is_suspect(now)
+        };
         for record in self.records.iter().filter(doubtful) {
             match &record.culprit {
                 Culprit::Booking(booking) => bookings.push(booking.clone()),
@@ -210,9 +231,12 @@ impl Suspects {
     fn record(&mut self, culprit: Culprit) -> &mut Record {
         let place = self.records.iter().position(|record| record.culprit == culprit).unwrap_or_else(|| {
             if self.records.len() >= MEMORY {
-                self.records.pop_front();
+                // Never one of the few kinds.
+                let oldest = self.records.iter().position(|record| matches!(record.culprit, Culprit::Booking(_)));
+                self.records.remove(oldest.unwrap_or_default());
             }
-            self.records.push_back(Record { culprit, strikes: 0, seen: (0, None), suspect_since: None });
+            let last = Duration::ZERO;
+            self.records.push_back(Record { culprit, strikes: 0, seen: (0, None), last, suspect_since: None });
             self.records.len() - 1
         });
         &mut self.records[place]

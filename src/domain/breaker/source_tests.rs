@@ -175,3 +175,69 @@ fn memory_of_suspects_is_bounded() {
     }
     assert!(format!("{breaker:?}").len() < 100_000);
 }
+
+#[test]
+fn creates_that_fail_never_go_behind_the_other_calls() {
+    let mut breaker = Breaker::new();
+    for number in 0..9 {
+        fail(&mut breaker, &source(&number.to_string(), Kind::Create), 0);
+        breaker.succeeded(Some(&source("77", Kind::FollowUp)), at(0));
+        let steps = breaker.steps(at(0));
+        let never = |step: &Step| !matches!(step, Step::Claim { not_kind: Some(Kind::Create), .. });
+        assert!(breaker.state() == BreakerState::Closed && steps.iter().all(never), "{number}: {steps:?}");
+    }
+}
+
+#[test]
+fn two_failures_let_others_go_first_for_a_minute_only() {
+    let mut breaker = Breaker::new();
+    for second in [0, 1] {
+        fail(&mut breaker, &source(&second.to_string(), Kind::FollowUp), second);
+        breaker.succeeded(Some(&source("77", Kind::Create)), at(second));
+    }
+    assert_eq!(breaker.steps(at(60)), [claim(None, Some(Kind::FollowUp)), claim(None, None)]);
+    assert_eq!(breaker.steps(at(61)), [claim(None, None)]);
+}
+
+#[test]
+fn creates_that_fail_alone_are_an_outage_of_creates_until_one_succeeds() {
+    let mut breaker = Breaker::new();
+    let create = |number: u64| source(&number.to_string(), Kind::Create);
+    for number in 0..3 {
+        assert!(!breaker.refuses_creates(at(number)), "{number}");
+        fail(&mut breaker, &create(number), number);
+        breaker.succeeded(Some(&source("77", Kind::FollowUp)), at(number));
+    }
+    assert!(breaker.refuses_creates(at(3)) && breaker.is_outage_for(&create(9), at(3)));
+    assert!(!breaker.is_outage_for(&source("9", Kind::FollowUp), at(3)), "only creates");
+    assert!(!breaker.refuses_creates(at(2_000)) && breaker.awaits_create(), "its end is a success, not time");
+    breaker.succeeded(Some(&create(9)), at(2_001));
+    assert!(!breaker.awaits_create());
+}
+
+#[test]
+fn strikes_of_long_ago_make_no_suspicion() {
+    let mut breaker = Breaker::new();
+    for number in 0..9 {
+        fail(&mut breaker, &source(&number.to_string(), Kind::Create), number * 900);
+        breaker.succeeded(Some(&source("77", Kind::FollowUp)), at(number * 900));
+        assert!(!breaker.refuses_creates(at(number * 900)), "{number}");
+    }
+}
+
+#[test]
+fn what_never_arrived_is_no_bookings_fault_and_another_one_is_the_next_probe() {
+    let mut breaker = Breaker::new();
+    let follow_up = source("7", Kind::FollowUp);
+    (0..5).for_each(|_| breaker.not_sent(Some(&follow_up), at(0), at(0), 0.0));
+    assert_eq!((breaker.state(), breaker.may_try()), (BreakerState::Open, false));
+    assert_eq!(breaker.steps(at(1)), [claim(Some("7"), None), Step::Ask, claim(None, None)]);
+}
+
+#[test]
+fn a_call_that_told_nothing_is_not_the_next_probe_again() {
+    let mut breaker = Breaker::new();
+    (0..5).for_each(|_| breaker.failure(at(0), 0.0));
+    breaker.tells_nothing(Some(&source("7", Kind::FollowUp)));
+    assert_eq!(breaker.steps(at(1)), [claim(Some("7"), None), Step::Ask, claim(None, None)]);
+}

@@ -1,5 +1,5 @@
-//! What an open breaker lets through next, and whose failures it takes for an outage. Part of `domain::breaker`, which see;
-//! pure.
+//! The calls that the breaker lets through next, and the failures that it counts as an outage. Part of `domain::breaker`,
+//! which see; pure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const SURELY: Duration = Duration::from_secs(120);
 /// One thing to try, in the order of [`Breaker::steps`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// What is due, but not of these bookings, and not of this kind.
+    /// A call that is due, but not of these bookings, and not of this kind.
     Claim {
         /// Passed over.
         not_bookings: Vec<String>,
@@ -23,7 +23,8 @@ pub enum Step {
 }
 
 impl Breaker {
-    /// What to try for the next call, the first that is there: what does not fit is passed over, not lost.
+    /// The steps for the next calls, in order; later ones fill the places that earlier ones leave. Calls that are passed over are
+    /// not lost.
     #[must_use]
     pub fn steps(&self, now: Duration) -> Vec<Step> {
         let claim = |not_booking: Option<&String>, not_kind| Step::Claim {
@@ -32,8 +33,9 @@ impl Breaker {
         };
         let (booking, kind) = (self.blame.booking(), self.blame.kind());
         if self.state != BreakerState::Open {
-            // Who is probably at fault must not take the few places that there are.
+            // Probable culprits must not take the few places that there are. Where there is room, sales are always first.
             let (not_bookings, not_kind) = self.suspects.doubtful(now);
+            let not_kind = not_kind.filter(|kind| *kind != Kind::Create || self.state == BreakerState::HalfOpen);
             let mut steps = vec![Step::Claim { not_bookings, not_kind }, claim(None, None)];
             steps.dedup();
             return steps;
@@ -68,14 +70,28 @@ impl Breaker {
         self.exhausted = false;
     }
 
-    /// Whether a failure of this source is the API's and uses up no attempt: not where the others are served.
+    /// Whether a failure of this source is the API's and uses up no attempt: an outage of all calls, or of all creates; not a
+    /// booking that fails while the others succeed. Reads and changes that fail alone end after their own tries.
     #[must_use]
     pub fn is_outage_for(&self, source: &Source, now: Duration) -> bool {
         match self.state {
+            _ if source.kind == Kind::Create && self.refuses_creates(now) => true,
             BreakerState::Closed => false,
             BreakerState::Open => true,
             BreakerState::HalfOpen => !self.suspects.has(source, now),
         }
+    }
+
+    /// True while creates fail and the other calls succeed: Guestly accepts no new reservations.
+    #[must_use]
+    pub fn refuses_creates(&self, now: Duration) -> bool {
+        self.suspects.has_kind(Kind::Create, now)
+    }
+
+    /// True from then on until a create succeeds.
+    #[must_use]
+    pub fn awaits_create(&self) -> bool {
+        self.suspects.awaits(Kind::Create)
     }
 
     /// True if it is open and not just one booking's or one kind's fault, as far as can be told by now.

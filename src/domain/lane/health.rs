@@ -1,4 +1,4 @@
-//! What an outcome says about the API as a whole: the breaker and the pauses that were asked for. Part of `domain::lane`, which
+//! The effect of an outcome on the lane as a whole: the breaker and the pauses that were asked for. Part of `domain::lane`, which
 //! see; pure.
 
 use std::time::Duration;
@@ -19,17 +19,19 @@ impl Lane {
     /// error never is one.
     #[must_use]
     pub fn is_outage_for(&self, operation: Operation, outcome: &Outcome, moment: &Instant) -> bool {
-        let source = source(operation, moment);
+        // A request that never arrived is no sign that calls of its kind fail.
+        let source = source(operation, moment).filter(|_| !matches!(outcome, Outcome::NotSent { .. }));
         let outage = source.map_or(self.breaker.is_outage(), |source| self.breaker.is_outage_for(&source, moment.now));
         outage && is_failure(outcome, moment.status)
     }
 
     pub(super) fn health(&mut self, operation: Operation, outcome: &Outcome, moment: &Instant) {
         let now = moment.now;
-        // Nobody waits for a token that is renewed, and its address may be another one.
+        // No call waits for a token that is renewed, and its address may be another one.
         let idle = operation == Operation::Token && self.has_token(moment.wall) && !outcome.is_yes();
         match outcome {
             _ if idle => return,
+            Outcome::Unsendable { .. } => return self.breaker.tells_nothing(source(operation, moment).as_ref()),
             // The token's own cap holds the token, not the calls that a good token may make.
             Outcome::Throttled { .. } if moment.token_call => return,
             Outcome::Throttled { retry_after, .. } => {
@@ -40,9 +42,10 @@ impl Lane {
         }
         let source = source(operation, moment);
         if is_failure(outcome, moment.status) {
-            // What never arrived is not the booking's fault.
-            let own = source.filter(|_| !matches!(outcome, Outcome::NotSent { .. }));
-            self.breaker.failed(own.as_ref(), moment.started, now, moment.jitter);
+            match outcome {
+                Outcome::NotSent { .. } => self.breaker.not_sent(source.as_ref(), moment.started, now, moment.jitter),
+                _ => self.breaker.failed(source.as_ref(), moment.started, now, moment.jitter),
+            }
         } else {
             self.breaker.succeeded(source.as_ref(), now);
         }

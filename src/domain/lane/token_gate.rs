@@ -1,4 +1,4 @@
-//! The lane's token: when one may be asked for, and what an answer or a rejection means for it. Part of `domain::lane`,
+//! The lane's token: when one may be asked for, and the effect of answers and rejections on it. Part of `domain::lane`,
 //! which see; lives on the worker's main thread. Imports no clock, no `pg`, no `net`.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Lane {
         Some((until - wall).to_std().unwrap_or_default())
     }
 
-    /// What keeps calls from being made, as far as it is the credentials or the day's tokens.
+    /// The reason why no call is made, as far as it is the credentials or the day's tokens.
     #[must_use]
     pub fn token_trouble(&self, wall: DateTime<Utc>) -> Option<Blocked> {
         if let Some(blocked) = self.blocked.as_ref().filter(|blocked| blocked.until > wall) {
@@ -59,7 +59,7 @@ impl Lane {
             Outcome::Token { access_token, expires_in } => {
                 let lifetime = TimeDelta::from_std(*expires_in).unwrap_or(TimeDelta::days(1));
                 let expires_at = moment.wall.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC);
-                // A renewal replaces a token that nobody rejected.
+                // A renewal replaces a token that was not rejected.
                 self.after_rejection &= self.token.is_none();
                 self.forget_token();
                 self.token = Some(Token { value: access_token.clone(), fetched_at: moment.wall, expires_at });
@@ -76,7 +76,7 @@ impl Lane {
                 self.block(ErrorClass::Throttled, sentence, moment.wall, pause);
             }
             // Certainly no token was issued, so it was not counted against the cap.
-            Outcome::NotSent { .. } | Outcome::Unavailable { .. } => {
+            Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. } => {
                 self.history.pop();
                 self.rest(moment.wall, LONGEST_REST.min(1 << self.token_failures.min(10)));
             }
@@ -113,7 +113,7 @@ impl Lane {
         self.after_rejection = true;
     }
 
-    /// True, once, if a new token was rejected for a read about one reservation, and nobody knows yet whether it is good: a
+    /// True, once, if a new token was rejected for a read about one reservation, and it is not known yet whether it is good: a
     /// look-up that is about no booking tells.
     pub fn wants_proof(&mut self) -> bool {
         std::mem::take(&mut self.read_rejected) && self.token.is_some() && !self.proven

@@ -89,8 +89,14 @@ pub(super) fn reservation_id(row: &Value) -> Option<String> {
         .iter()
         .find_map(|name| row.get(name).filter(|id| !id.is_null() && **id != ""))?;
     let text = named.as_str()?;
-    let usable = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    (usable && !text.starts_with(TEST_PREFIX)).then(|| text.to_owned())
+    is_usable_id(text).then(|| text.to_owned())
+}
+
+/// True for an id that a reservation of Guestly can have: 1 to 200 visible ASCII characters, not made up by test mode.
+#[must_use]
+pub fn is_usable_id(text: &str) -> bool {
+    let shaped = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    shaped && !text.starts_with(TEST_PREFIX)
 }
 
 /// The id of a listing is 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path

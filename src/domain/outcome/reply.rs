@@ -123,6 +123,11 @@ pub enum Reply {
         /// Plain words, no secret.
         reason: String,
     },
+    /// Certainly nothing reached the API, and nothing ever will: this request has no valid address or no valid head.
+    Unsendable {
+        /// Plain words, no secret.
+        reason: String,
+    },
     /// Sent or maybe sent, without a whole answer: time-out, reset, short body, interrupted.
     Lost {
         /// Plain words, no secret.

@@ -17,6 +17,9 @@ const EARLIER_LOOKS: u32 = 3;
 /// A doubt that could not be looked into for so long is left to a person.
 const GIVE_UP: TimeDelta = TimeDelta::hours(24);
 
+/// Look-ups in a row that must have failed by then: after a long pause of this server, one failure must not end a doubt.
+const FAILED_LOOKS: u32 = 20;
+
 /// Failed look-ups are not counted; without a doubt, whose age stands for their number, the pause is that of the fourth.
 const USUAL_TRY: u32 = 4;
 
@@ -28,20 +31,30 @@ pub(super) fn after_look_up(
     moment: &Moment,
 ) -> Next {
     let again = |class, sentence: &str, tries| look_again(work, Problem::new(class, sentence), tries, policy, moment);
-    let unread = |class, sentence: &str, tries| match give_up(work, sentence, wanted, moment) {
-        Some(problem) => Next::Failed(problem),
-        None => look_again(&doubted(work, moment), Problem::new(class, sentence), tries, policy, moment),
+    let unread = |class, sentence: &str, tries| {
+        let work = doubted(work, moment);
+        match give_up(&work, FAILED_LOOKS, sentence, wanted, moment) {
+            Some(problem) => Next::Failed(problem),
+            None => look_again(&work, Problem::new(class, sentence), tries, policy, moment),
+        }
     };
     let tries = tries(work, policy, moment);
     match outcome {
         Outcome::Found(hits) => {
             let ours = |hit: &&Hit| hit.confirmation_code.as_ref().is_none_or(|code| is_code(code, &wanted.code));
             let ours: Vec<&Hit> = hits.iter().filter(ours).collect();
-            adopt(&ours, wanted).unwrap_or_else(|| nothing_found(work, policy, moment))
+            adopt(&ours, wanted).unwrap_or_else(|| nothing_found(work, wanted, policy, moment))
         }
         Outcome::TokenRejected { sentence, .. } => again(ErrorClass::Credentials, sentence, tries),
         Outcome::Throttled { sentence, .. } => again(ErrorClass::Throttled, sentence, tries),
         Outcome::NotSent { sentence } => again(ErrorClass::Unavailable, sentence, tries),
+        Outcome::Unsendable { sentence } => {
+            let work = doubted(work, moment);
+            match work.failed_reads >= policy.max_attempts {
+                true => Next::Failed(gave_up(&work, sentence, wanted, moment)),
+                false => look_again(&work, Problem::new(ErrorClass::InvalidBooking, sentence), tries, policy, moment),
+            }
+        }
         Outcome::Unavailable { sentence, .. } => unread(ErrorClass::Unavailable, sentence, tries),
         Outcome::Unknown { sentence } => unread(ErrorClass::UnknownOutcome, sentence, tries),
         // It will be refused again, and no breaker opens for it: as seldom as the settings know.
@@ -80,13 +93,14 @@ fn oldest<'a>(hits: &[&'a Hit]) -> Option<&'a Hit> {
     hits.iter().copied().min_by_key(|hit| (hit.created_at.filter(|_| dated), &hit.reservation_id))
 }
 
-fn nothing_found(work: &Work, policy: &Policy, moment: &Moment) -> Next {
+fn nothing_found(work: &Work, wanted: &Reservation, policy: &Policy, moment: &Moment) -> Next {
     let since = doubt_since(work, moment);
     let late = since.is_some_and(|since| settled(since, moment.started, policy.settle));
     let over = since.is_none() || late && work.look_ups >= EARLIER_LOOKS;
     // A token that was not rejected for a create, say one fetched since, proves nothing about the one that was.
     let verdict = work.verdict.filter(|_| !is_about_token(work) || moment.token_is_new);
     match (over, verdict) {
+        (true, Some(class)) if work.absent.is_some() => Next::Failed(neither(class, work, wanted)),
         (true, Some(class)) => Next::Failed(Problem::new(class, still_unknown(work).sentence)),
         (true, None) if work.attempts >= policy.max_attempts => Next::Failed(exhausted(work)),
         (true, None) => Next::CreateAgain,
@@ -99,6 +113,7 @@ fn nothing_found(work: &Work, policy: &Policy, moment: &Moment) -> Next {
                 due: due.max(moment.now),
                 since,
                 look_ups,
+                failed_reads: 0,
                 creates: work.creates,
                 counted: true,
                 problem: still_unknown(work),
@@ -118,6 +133,17 @@ fn is_about_token(work: &Work) -> bool {
     work.verdict.is_some() && work.problem.as_ref().is_some_and(|problem| problem.class == ErrorClass::Credentials)
 }
 
+/// Of a reservation that only the booking's row names: it is never created on the strength of a wrong id alone.
+fn neither(class: ErrorClass, work: &Work, wanted: &Reservation) -> Problem {
+    let (id, code) = (work.absent.as_deref().unwrap_or_default(), &wanted.code);
+    let sentence = format!(
+        "Guestly holds neither reservation {id}, which the booking names, nor one with the confirmation code {code}. Set \
+         guestly_reservation_id to the right id, or to NULL to create the reservation; then: SELECT guestly_sync({})",
+        quoted(wanted)
+    );
+    Problem::new(class, sentence)
+}
+
 fn still_unknown(work: &Work) -> Problem {
     let unsaid = || Problem::new(ErrorClass::UnknownOutcome, "no answer came to the create; Guestly is asked for it");
     work.problem.clone().unwrap_or_else(unsaid)
@@ -130,22 +156,30 @@ fn exhausted(work: &Work) -> Problem {
     Problem::new(last.class, sentence)
 }
 
-/// An answer that cannot be read, again and again: for ever is too long. Not during an outage, which ends by itself.
-fn give_up(work: &Work, last: &str, wanted: &Reservation, moment: &Moment) -> Option<Problem> {
-    let since = doubt_since(work, moment).filter(|since| !moment.outage && moment.now - *since >= GIVE_UP)?;
-    let (code, hours) = (&wanted.code, (moment.now - since).num_hours());
-    let sentence = format!(
-        "Guestly may hold this booking and could not be asked for it in {hours} hours; do not enter it by hand, but search Guestly \
-         for the confirmation code {code}; to ask again: SELECT guestly_sync({}); the last answer: {last}",
-        quoted(wanted)
-    );
-    Some(Problem::new(ErrorClass::UnknownOutcome, sentence))
+/// Answers that cannot be read, again and again: for ever is too long. Not during an outage, which ends by itself.
+fn give_up(work: &Work, least: u32, last: &str, wanted: &Reservation, moment: &Moment) -> Option<Problem> {
+    let since = doubt_since(work, moment).filter(|_| !moment.outage && work.failed_reads >= least)?;
+    (moment.now - since >= GIVE_UP).then(|| gave_up(work, last, wanted, moment))
 }
 
-/// The doubt is as old as the first look that told nothing.
+fn gave_up(work: &Work, last: &str, wanted: &Reservation, moment: &Moment) -> Problem {
+    let hours = doubt_since(work, moment).map_or(0, |since| (moment.now - since).num_hours());
+    let (code, id) = (&wanted.code, quoted(wanted));
+    let sentence = format!(
+        "Guestly may hold this booking, but no look-up has worked for {hours} hours. Do not enter it by hand; search Guestly for the \
+         confirmation code {code}. To look again: SELECT guestly_sync({id}); last answer: {last}"
+    );
+    Problem::new(ErrorClass::UnknownOutcome, sentence)
+}
+
+/// The doubt is as old as the first look that told nothing; each is counted, except during an outage.
 fn doubted(work: &Work, moment: &Moment) -> Work {
-    let since = work.doubt_since.or((!moment.outage).then_some(moment.now));
-    Work { doubt_since: since, ..work.clone() }
+    let counted = !moment.outage;
+    Work {
+        doubt_since: work.doubt_since.or(counted.then_some(moment.now)),
+        failed_reads: work.failed_reads.saturating_add(u32::from(counted)),
+        ..work.clone()
+    }
 }
 
 /// The look-up itself did not work: the doubt stays as it is, and a verdict keeps its words. Only a verdict about the
@@ -158,6 +192,7 @@ fn look_again(work: &Work, problem: Problem, tries: u32, policy: &Policy, moment
         due: later(moment.now, policy.backoff.delay(tries, moment.jitter, None)),
         since: doubt_since(work, moment),
         look_ups: work.look_ups,
+        failed_reads: work.failed_reads,
         creates: work.creates,
         counted: true,
         problem: kept.unwrap_or(problem),

@@ -69,10 +69,15 @@ fn adopted(hit: &Hit, warning: Option<&str>) -> Next {
 
 /// `work` goes on being looked up, changed by nothing but this.
 fn doubt(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Next {
+    doubt_after(work, due, look_ups, 0)
+}
+
+fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32) -> Next {
     Next::Doubt {
         due,
         since: work.doubt_since,
         look_ups,
+        failed_reads,
         creates: work.creates,
         counted: true,
         problem: work.problem.clone().unwrap(),
@@ -183,7 +188,7 @@ fn a_clock_that_went_back_is_not_waited_out() {
     let now = Work { doubt_since: Some(at(0)), ..ahead.clone() };
     assert_eq!(nothing(&ahead, 0), doubt(&now, at(20), 3));
     let next = decide(&ahead, &lost(), &moment(0));
-    assert_eq!(next, doubt(&now, at(0) + TimeDelta::milliseconds(500), 2), "the first of the pauses");
+    assert_eq!(next, doubt_after(&now, at(0) + TimeDelta::milliseconds(500), 2, 1), "the first of the pauses");
 }
 
 #[test]
@@ -207,6 +212,7 @@ fn a_token_verdict_holds_only_for_the_token_that_was_rejected() {
         due: at(0) + TimeDelta::seconds(4),
         since: None,
         look_ups: 0,
+        failed_reads: 0,
         creates: 0,
         counted: true,
         problem: problem(Credentials),
@@ -233,10 +239,11 @@ fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
         // In doubt for 64 s, which is base * 2^6; a refusal is repeated as late as may be.
         let due = at(64) + TimeDelta::seconds(if name == "refused" { 150 } else { 32 });
         let work = Work { attempts: 9, ..last_look() };
-        let expected = doubt(&Work { problem: Some(said), ..work.clone() }, due, 6);
+        let failed = u32::from(["5xx", "refused", "answer lost"].contains(&name));
+        let expected = doubt_after(&Work { problem: Some(said), ..work.clone() }, due, 6, failed);
         assert_eq!(decide(&work, &outcome, &moment(64)), expected, "{name}");
         let verdict = Work { verdict: Some(DatesTaken), problem: taken.clone(), ..work };
-        let expected = doubt(&verdict, due, 6);
+        let expected = doubt_after(&verdict, due, 6, failed);
         assert_eq!(decide(&verdict, &outcome, &moment(64)), expected, "{name}: a verdict keeps its words");
     }
 }
@@ -245,7 +252,7 @@ fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
 fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
     for (age, millis) in [(0, 500), (1, 500), (2, 1_000), (255, 64_000), (256, 128_000), (86_399, 150_000)] {
         let due = at(age) + TimeDelta::milliseconds(millis);
-        let expected = doubt(&Work { problem: Some(problem(Unavailable)), ..last_look() }, due, 6);
+        let expected = doubt_after(&Work { problem: Some(problem(Unavailable)), ..last_look() }, due, 6, 1);
         assert_eq!(decide(&last_look(), &unavailable(), &moment(age)), expected, "after {age} s");
     }
     let hasty =
@@ -253,7 +260,7 @@ fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
     let next = next(&last_look(), &unavailable(), &wanted(), &hasty, &moment(9));
     assert_eq!(
         next,
-        doubt(&Work { problem: Some(problem(Unavailable)), ..last_look() }, at(9), 6),
+        doubt_after(&Work { problem: Some(problem(Unavailable)), ..last_look() }, at(9), 6, 1),
         "no base, no pause"
     );
 }
@@ -277,6 +284,7 @@ fn tries_are_given_up_only_when_the_window_is_over() {
 #[test]
 fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
     let day = 24 * 3_600;
+    let often = Work { failed_reads: 19, ..last_look() };
     for (name, outcome, fails) in [
         ("5xx", unavailable(), true),
         ("answer lost or unreadable", lost(), true),
@@ -285,16 +293,21 @@ fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
         ("429", throttled(), false),
         ("token rejected", rejected(), false),
     ] {
-        assert!(matches!(decide(&last_look(), &outcome, &moment(day - 1)), Next::Doubt { .. }), "{name}: not yet");
+        assert!(matches!(decide(&often, &outcome, &moment(day - 1)), Next::Doubt { .. }), "{name}: not yet");
         let outage = Moment { outage: true, ..moment(day) };
-        assert!(matches!(decide(&last_look(), &outcome, &outage), Next::Doubt { .. }), "{name}: an outage");
-        let next = decide(&last_look(), &outcome, &moment(day));
+        assert!(matches!(decide(&often, &outcome, &outage), Next::Doubt { .. }), "{name}: an outage");
+        let next = decide(&often, &outcome, &moment(day));
         let Next::Failed(problem) = next else {
             assert!(!fails, "{name}: {next:?}");
             continue;
         };
+        let seldom = Work { failed_reads: 18, ..last_look() };
+        assert!(
+            matches!(decide(&seldom, &outcome, &moment(day)), Next::Doubt { failed_reads: 19, .. }),
+            "{name}: too few"
+        );
         assert!(fails && problem.class == UnknownOutcome, "{name}: {problem}");
-        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "do not enter it by hand"] {
+        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not enter it by hand"] {
             assert!(problem.sentence.contains(part), "{part}: {problem}");
         }
     }
@@ -317,4 +330,36 @@ fn the_first_look_that_tells_nothing_begins_the_doubt() {
 fn a_code_in_another_case_is_ours() {
     let lower = Hit { confirmation_code: Some(" bk-0000123".to_owned()), ..ours() };
     assert_eq!(decide(&look_up(), &Outcome::Found(vec![lower.clone()]), &moment(0)), adopted(&lower, None));
+}
+
+#[test]
+fn one_failed_look_after_a_long_pause_ends_no_doubt() {
+    let next = decide(&last_look(), &unavailable(), &moment(30 * 24 * 3_600));
+    assert!(matches!(next, Next::Doubt { failed_reads: 1, .. }), "{next:?}");
+    let outage = Moment { outage: true, ..moment(9) };
+    let often = Work { failed_reads: 7, ..last_look() };
+    let next = decide(&often, &unavailable(), &outage);
+    assert!(matches!(next, Next::Doubt { failed_reads: 7, .. }), "an outage: {next:?}");
+    let next = nothing(&often, 9);
+    assert!(matches!(next, Next::Doubt { failed_reads: 0, .. }), "in a row: {next:?}");
+}
+
+#[test]
+fn a_look_up_that_cannot_be_sent_ends_after_the_usual_tries() {
+    let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
+    let next = decide(&Work { failed_reads: 1, ..last_look() }, &outcome, &moment(9));
+    assert!(matches!(next, Next::Doubt { failed_reads: 2, .. }), "{next:?}");
+    let next = decide(&Work { failed_reads: 2, ..last_look() }, &outcome, &moment(9));
+    assert!(matches!(&next, Next::Failed(problem) if problem.class == UnknownOutcome), "{next:?}");
+}
+
+#[test]
+fn a_named_reservation_that_is_nowhere_fails_and_is_never_created() {
+    let work = Work { verdict: Some(Refused), absent: Some("r9".to_owned()), ..look_up() };
+    assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(0)), adopted(&ours(), None), "under our code");
+    let Next::Failed(problem) = nothing(&work, 0) else { panic!("not failed") };
+    assert_eq!(problem.class, Refused);
+    for part in ["neither reservation r9", "BK-0000123", "guestly_reservation_id", "SELECT guestly_sync('7')"] {
+        assert!(problem.sentence.contains(part), "{part}: {problem}");
+    }
 }

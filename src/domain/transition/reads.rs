@@ -11,53 +11,6 @@ use crate::domain::outcome::Outcome;
 use crate::domain::reservation::Reservation;
 use crate::domain::retry::{look_up_at, settled};
 
-/// One number in the queue (`look_ups` of a row whose reservation Guestly holds) for two counts that have different limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reads {
-    /// How often a change was not made that Guestly had said yes to.
-    pub ignored: u32,
-    /// Reads in a row that brought no answer that can be read.
-    pub failed: u32,
-}
-
-impl Reads {
-    /// More than the limit of ignored changes.
-    const UNIT: u32 = 16;
-
-    /// From the number in the queue.
-    ///
-    /// ```
-    /// use guestly_sync::domain::transition::Reads;
-    ///
-    /// let reads = Reads { ignored: 2, failed: 7 };
-    /// assert_eq!(Reads::of(reads.packed()), reads);
-    /// assert_eq!(Reads::of(2), Reads { ignored: 2, failed: 0 });
-    /// ```
-    #[must_use]
-    pub const fn of(packed: u32) -> Self {
-        Self { ignored: packed % Self::UNIT, failed: packed / Self::UNIT }
-    }
-
-    /// The number for the queue.
-    #[must_use]
-    pub const fn packed(self) -> u32 {
-        let ignored = if self.ignored < Self::UNIT { self.ignored } else { Self::UNIT - 1 };
-        self.failed.saturating_mul(Self::UNIT).saturating_add(ignored)
-    }
-
-    /// One more read that failed.
-    #[must_use]
-    pub const fn one_failed(self) -> Self {
-        Self { ignored: self.ignored, failed: self.failed.saturating_add(1) }
-    }
-
-    /// A read succeeded.
-    #[must_use]
-    pub const fn read(self) -> Self {
-        Self { ignored: self.ignored, failed: 0 }
-    }
-}
-
 /// A call that only asks may always be repeated and uses up no attempt of the booking. One that is never answered in words that
 /// can be read ends all the same: then the change alone fails, and what Guestly holds stays as it is.
 pub(super) fn after_failed_read(
@@ -68,19 +21,18 @@ pub(super) fn after_failed_read(
     policy: &Policy,
     moment: &Moment,
 ) -> Next {
-    let reads = Reads::of(work.look_ups).one_failed();
+    let failed = work.failed_reads.saturating_add(1);
     let problem = |class, sentence: &str| Problem::new(class, sentence);
     let wait = |due, problem| Next::Wait { due, counted: false, problem };
     let again = |class, sentence: &str| {
         let problem = problem(class, sentence);
         if moment.outage {
-            return unsure(work, pause(reads.failed, policy, moment), false, problem);
+            return unsure(work, pause(failed, policy, moment), false, problem);
         }
-        if reads.failed >= policy.max_attempts {
-            return Next::Failed(unreadable(work, known, wanted, reads.failed, &problem));
+        if failed >= policy.max_attempts {
+            return Next::Failed(unreadable(work, known, wanted, failed, &problem));
         }
-        let due = pause(reads.failed, policy, moment);
-        unsure(&Work { look_ups: reads.packed(), ..work.clone() }, due, false, problem)
+        unsure(&Work { failed_reads: failed, ..work.clone() }, pause(failed, policy, moment), false, problem)
     };
     match outcome {
         Outcome::Refused { class, sentence } => Next::Failed(refusal(work, *class, sentence)),
@@ -92,6 +44,7 @@ pub(super) fn after_failed_read(
             let due = if moment.outage { moment.now } else { pause(work.attempts, policy, moment) };
             wait(due, problem(ErrorClass::Unavailable, sentence))
         }
+        Outcome::Unsendable { sentence } => again(ErrorClass::InvalidBooking, sentence),
         Outcome::Unavailable { sentence, .. } => again(ErrorClass::Unavailable, sentence),
         Outcome::Unknown { sentence } => again(ErrorClass::UnknownOutcome, sentence),
         _ => again(ErrorClass::Internal, OTHER_KIND),
@@ -118,6 +71,11 @@ pub(super) fn not_found(work: &Work, known: &Known, policy: &Policy, moment: &Mo
     let since =
         work.doubt_since.filter(past).unwrap_or(moment.now).max(known.changed_at.filter(past).unwrap_or_default());
     if settled(since, moment.started, policy.settle) && work.doubt_since.is_some() {
+        if !known.verified || known.code.is_empty() {
+            let sentence =
+                format!("Guestly does not hold reservation {id}; a look-up by the confirmation code decides");
+            return Next::LookUp { due: moment.now, problem: Problem::new(ErrorClass::UnknownOutcome, sentence) };
+        }
         let sentence = format!("Guestly does not hold reservation {id} any more");
         return Next::Failed(Problem::new(ErrorClass::Refused, sentence));
     }
@@ -125,8 +83,7 @@ pub(super) fn not_found(work: &Work, known: &Known, policy: &Policy, moment: &Mo
     let problem = Problem::new(ErrorClass::UnknownOutcome, sentence);
     let look = (0..16).map(|looks| look_up_at(since, looks, policy.settle)).find(|at| *at > moment.now);
     let due = look.unwrap_or_else(|| later(moment.now, policy.settle));
-    let look_ups = Reads::of(work.look_ups).read().packed();
-    Next::Unsure { due, counted: false, since: Some(since), look_ups, problem }
+    Next::Unsure { due, counted: false, since: Some(since), failed_reads: 0, problem }
 }
 
 #[cfg(test)]

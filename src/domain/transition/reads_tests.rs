@@ -15,7 +15,7 @@ fn read(operation: Operation, work: &Work, outcome: &Outcome, moment: &Moment) -
 
 /// A row whose reads failed so often.
 fn failed(times: u32) -> Work {
-    Work { attempts: 1, look_ups: Reads { ignored: 2, failed: times }.packed(), ..create() }
+    Work { attempts: 1, look_ups: 2, failed_reads: times, ..create() }
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_read_that_always_fails_is_tried_so_often_and_then_the_change_fails_alone() 
                     due: at(9) + chrono::TimeDelta::milliseconds(pause),
                     counted: false,
                     since: None,
-                    look_ups: failed(times + 1).look_ups,
+                    failed_reads: times + 1,
                     problem: problem(class),
                 };
                 assert_eq!(read(operation, &failed(times), &outcome, &moment(9)), expected, "{operation:?} {times}");
@@ -47,7 +47,7 @@ fn an_outage_or_what_never_left_uses_up_no_read() {
     let outage = Moment { outage: true, ..moment(9) };
     for operation in [Operation::ReadBack, Operation::ListPayments] {
         let next = read(operation, &failed(9), &unavailable(), &outage);
-        assert!(matches!(next, Next::Unsure { look_ups, .. } if look_ups == failed(9).look_ups), "{next:?}");
+        assert!(matches!(next, Next::Unsure { failed_reads: 9, .. }), "{next:?}");
         for outcome in [not_sent(), throttled()] {
             let next = read(operation, &failed(9), &outcome, &moment(9));
             assert!(matches!(next, Next::Wait { counted: false, .. }), "{outcome:?}: {next:?}");
@@ -59,7 +59,7 @@ fn an_outage_or_what_never_left_uses_up_no_read() {
 fn a_read_that_is_rejected_with_a_good_token_is_the_bookings_affair() {
     let new = Moment { token_is_new: true, ..moment(9) };
     let next = read(Operation::ReadBack, &failed(0), &rejected(), &new);
-    assert!(matches!(next, Next::Unsure { look_ups, .. } if look_ups == failed(1).look_ups), "{next:?}");
+    assert!(matches!(next, Next::Unsure { failed_reads: 1, .. }), "{next:?}");
     let next = read(Operation::ReadBack, &failed(2), &rejected(), &new);
     assert!(matches!(&next, Next::Failed(problem) if problem.class == Refused), "{next:?}");
     let next = read(Operation::ReadBack, &failed(9), &rejected(), &moment(9));
@@ -69,7 +69,7 @@ fn a_read_that_is_rejected_with_a_good_token_is_the_bookings_affair() {
 #[test]
 fn a_read_that_succeeds_forgets_the_failed_ones_and_keeps_the_ignored_change() {
     let moved = Hit { check_in: other_day(), ..hit() };
-    let ignored = Work { look_ups: Reads { ignored: 1, failed: 2 }.packed(), ..create() };
+    let ignored = Work { look_ups: 1, failed_reads: 2, ..create() };
     let next = read(Operation::ReadBack, &ignored, &Outcome::Found(vec![moved]), &moment(9));
     assert!(matches!(next, Next::Differs { look_ups: 2, .. }), "{next:?}");
     let next = read(Operation::ListPayments, &ignored, &Outcome::Payments(vec![]), &moment(9));
@@ -90,7 +90,7 @@ fn what_is_not_found_is_not_gone_before_settle_has_passed() {
         due: at(due),
         counted: false,
         since: Some(at(since)),
-        look_ups: 0,
+        failed_reads: 0,
         problem: Problem::new(UnknownOutcome, "Guestly does not show reservation r1 yet; it is looked for again"),
     };
     for (name, next, expected) in [
@@ -117,8 +117,8 @@ fn looks_for_what_is_not_found_end_with_the_window() {
     let (mut work, mut now, mut looks) = (Work { operation: Operation::ReadBack, ..create() }, 0, vec![]);
     loop {
         match next_of_held(&work, &known(), &Outcome::Found(vec![]), &wanted(), &policy(), &moment(now)) {
-            Next::Unsure { due, since, look_ups, .. } => {
-                (work.doubt_since, work.look_ups, now) = (since, look_ups, (due - at(0)).num_seconds());
+            Next::Unsure { due, since, .. } => {
+                (work.doubt_since, now) = (since, (due - at(0)).num_seconds());
                 looks.push(now);
             }
             Next::Failed(_) => break,
@@ -126,4 +126,29 @@ fn looks_for_what_is_not_found_end_with_the_window() {
         }
     }
     assert_eq!(looks, [2, 5, 10, 20, 40, 60, 90]);
+}
+
+#[test]
+fn what_only_the_row_names_is_looked_up_by_code_before_it_fails() {
+    let work = Work { operation: Operation::ReadBack, doubt_since: Some(at(0)), ..create() };
+    let named = Known { reservation_id: "r1".to_owned(), ..Known::default() };
+    for (name, known, looks) in [
+        ("named by the row", named, true),
+        ("never seen to be ours", Known { verified: false, ..known() }, true),
+        ("made by us", known(), false),
+    ] {
+        let next = next_of_held(&work, &known, &Outcome::Found(vec![]), &wanted(), &policy(), &moment(100));
+        let looked =
+            matches!(&next, Next::LookUp { due, problem } if *due == at(100) && problem.class == UnknownOutcome);
+        assert_eq!((looked, matches!(next, Next::Failed(_))), (looks, !looks), "{name}: {next:?}");
+    }
+}
+
+#[test]
+fn a_read_that_cannot_be_sent_fails_after_the_usual_tries() {
+    let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
+    let next = read(Operation::ReadBack, &failed(1), &outcome, &moment(9));
+    assert!(matches!(next, Next::Unsure { failed_reads: 2, counted: false, .. }), "{next:?}");
+    let next = read(Operation::ReadBack, &failed(2), &outcome, &moment(9));
+    assert!(matches!(&next, Next::Failed(problem) if problem.class == InvalidBooking), "{next:?}");
 }

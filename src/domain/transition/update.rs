@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 
 use super::reads::{after_failed_read, not_found};
-use super::{Moment, Next, Policy, Reads, Work, is_code, later};
+use super::{Moment, Next, Policy, Work, is_code, later};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Aspects, Known, changed, difference, read};
 use crate::domain::outcome::{Hit, Operation, Outcome};
@@ -80,6 +80,9 @@ fn after_change(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
             let due = if moment.outage { moment.now } else { pause(work.attempts, policy, moment) };
             wait(due, !moment.outage, problem(ErrorClass::Unavailable, sentence))
         }
+        Outcome::Unsendable { sentence } => {
+            wait(pause(work.attempts, policy, moment), true, problem(ErrorClass::InvalidBooking, sentence))
+        }
         Outcome::Unavailable { sentence, .. } => {
             unsure(after, !moment.outage, problem(ErrorClass::Unavailable, sentence))
         }
@@ -93,7 +96,7 @@ fn after_change(work: &Work, outcome: &Outcome, policy: &Policy, moment: &Moment
 pub(super) const OTHER_KIND: &str = "an answer of another kind of call";
 
 pub(super) fn unsure(work: &Work, due: DateTime<Utc>, counted: bool, problem: Problem) -> Next {
-    Next::Unsure { due, counted, since: work.doubt_since, look_ups: work.look_ups, problem }
+    Next::Unsure { due, counted, since: work.doubt_since, failed_reads: work.failed_reads, problem }
 }
 
 pub(super) fn pause(tries: u32, policy: &Policy, moment: &Moment) -> DateTime<Utc> {
@@ -122,9 +125,7 @@ fn after_payments(work: &Work, notes: &[String], wanted: &Reservation, policy: &
     match (listed, work.operation.is_read()) {
         (true, true) => Next::Changed { due: moment.now, read_back: false },
         (true, false) => Next::Changed { due: later(moment.now, policy.settle), read_back: false },
-        (false, true) => {
-            Next::Differs { due: moment.now, look_ups: Reads::of(work.look_ups).read().packed(), problem: None }
-        }
+        (false, true) => Next::Differs { due: moment.now, look_ups: work.look_ups, problem: None },
         (false, false) => {
             let sentence = "Guestly says yes to the record of the payment and does not list it".to_owned();
             after_change(work, &Outcome::Unknown { sentence }, policy, moment)
@@ -156,23 +157,19 @@ fn after_read_back(
         return Next::Failed(over_there(&seen));
     }
     let believed = difference(wanted, &known.aspects).is_none();
-    let reads = Reads::of(work.look_ups).read();
     match left {
         None if over && alive => Next::Differs { due: moment.now, look_ups: 0, problem: None },
         None => Next::Settled,
         Some(change) if believed => {
-            let ignored = reads.ignored + 1;
+            let ignored = work.look_ups.saturating_add(1);
             let sentence = format!("Guestly says yes to a change ({}) and does not make it", change.as_str());
             let problem = Problem::new(ErrorClass::Refused, sentence);
             match ignored >= IGNORED {
                 true => Next::Failed(problem),
-                false => {
-                    let look_ups = Reads { ignored, ..reads }.packed();
-                    Next::Differs { due: moment.now, look_ups, problem: Some(problem) }
-                }
+                false => Next::Differs { due: moment.now, look_ups: ignored, problem: Some(problem) },
             }
         }
-        Some(_) => Next::Differs { due: moment.now, look_ups: reads.packed(), problem: None },
+        Some(_) => Next::Differs { due: moment.now, look_ups: work.look_ups, problem: None },
     }
 }
 
@@ -180,7 +177,7 @@ fn of<'a>(known: &Known, hits: &'a [Hit]) -> Option<&'a Hit> {
     hits.iter().find(|hit| hit.reservation_id == known.reservation_id)
 }
 
-/// By its origin; where Guestly shows none, by its code, which nobody else has.
+/// By its origin; where Guestly shows none, by its code, which no other booking has.
 fn is_ours(hit: &Hit, known: &Known, wanted: &Reservation) -> bool {
     match hit.origin_id.as_deref() {
         Some(origin) => origin == wanted.origin_id || origin == known.code,
@@ -200,7 +197,9 @@ pub fn learned(operation: Operation, known: &Known, outcome: &Outcome, wanted: &
         }
         Outcome::Payments(notes) => learned_of_payment(operation, notes, wanted),
         // It certainly was not recorded: no need to ask again.
-        Outcome::NotSent { .. } | Outcome::Throttled { .. } if operation == Operation::RecordPayment => {
+        Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Throttled { .. }
+            if operation == Operation::RecordPayment =>
+        {
             recording(Recording::Absent, false)
         }
         Outcome::Unavailable { .. } | Outcome::Unknown { .. } if operation.is_update() => {

@@ -64,7 +64,7 @@ fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
             Next::Changed { due: at(90), read_back: true }
         );
         let unsure =
-            Next::Unsure { due: at(90), counted: true, since: None, look_ups: 0, problem: problem(UnknownOutcome) };
+            Next::Unsure { due: at(90), counted: true, since: None, failed_reads: 0, problem: problem(UnknownOutcome) };
         assert_eq!(call(operation, 1, &Outcome::Unknown { sentence: said() }), unsure, "never created, never blind");
         assert_eq!(call(operation, 1, &refused(DatesTaken)), Next::Failed(problem(DatesTaken)));
     }

@@ -226,7 +226,7 @@ impl<T: Send + 'static> Crew<T> {
 fn brakes(reply: &Reply) -> bool {
     match reply {
         Reply::Answer(answer) => matches!(answer.status, 401 | 403 | 408 | 429 | 500..),
-        Reply::NotSent { .. } | Reply::Lost { .. } => true,
+        Reply::NotSent { .. } | Reply::Unsendable { .. } | Reply::Lost { .. } => true,
     }
 }
 

@@ -83,6 +83,7 @@ impl Found {
                 booking.class = row.get::<String>(4)?.and_then(|name| ErrorClass::parse(&name));
                 booking.problem = row.get(5)?;
                 booking.placed = row.get(6)?.unwrap_or_default();
+                booking.in_doubt = row.get(7)?.unwrap_or_default();
             }
             Ok(())
         })?;
@@ -127,6 +128,7 @@ impl Found {
             booking_id: id.to_owned(),
             reference: row.reference.clone(),
             check_in: row.pending.arrival,
+            in_doubt: true,
             gone: self.gone.contains(id),
             ..AlertBooking::default()
         })

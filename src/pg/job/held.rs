@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Job;
-use crate::domain::error::Problem;
+use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Aspects, difference, read};
 use crate::domain::outcome::{Hit, Operation, Outcome};
 use crate::domain::payment::Recording;
@@ -41,6 +41,7 @@ impl Job {
             due: None,
             doubt_since: due.doubt_since,
             look_ups: due.look_ups,
+            failed_reads: due.failed_reads,
             look_up_first: due.in_doubt,
             held: true,
             problem: due.problem.clone(),
@@ -79,15 +80,24 @@ impl Job {
                 problem: None,
                 ..same
             },
-            Next::Unsure { due, counted, since, look_ups, problem } => Kept {
+            Next::Unsure { due, counted, since, failed_reads, problem } => Kept {
                 state: "unknown",
                 attempts: counting(counted),
                 due: Some(due),
                 doubt_since: since,
-                look_ups,
+                failed_reads,
                 look_up_first: true,
                 problem: Some(problem),
                 ..same
+            },
+            // The verdict says that a look-up by the code is next; the code of an earlier create stays.
+            Next::LookUp { due, problem } => Kept {
+                state: "unknown",
+                due: Some(due),
+                verdict: Some(ErrorClass::Refused),
+                look_up_first: true,
+                problem: Some(problem),
+                ..Kept::failed(self.due.attempts)
             },
             Next::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Next::Settled => {
@@ -112,7 +122,16 @@ impl Job {
         let in_doubt = self.due.in_doubt && self.operation != Operation::ReadBack;
         let doubt_since = self.due.doubt_since.filter(|_| in_doubt);
         let same = self.kept_as_it_was();
-        Kept { state: "waiting", due: Some(due), doubt_since, look_ups, look_up_first: in_doubt, problem, ..same }
+        Kept {
+            state: "waiting",
+            due: Some(due),
+            doubt_since,
+            look_ups,
+            failed_reads: 0,
+            look_up_first: in_doubt,
+            problem,
+            ..same
+        }
     }
 
     /// What the guest paid; of a booking that is over, nobody compares it with Guestly's total.

@@ -33,7 +33,7 @@ pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
         (Outcome::Refused { .. }, _) => "refused",
         (Outcome::TokenRejected { .. }, _) => "rejected",
         (Outcome::Throttled { .. }, _) => "throttled",
-        (Outcome::NotSent { .. }, _) => "not_sent",
+        (Outcome::NotSent { .. } | Outcome::Unsendable { .. }, _) => "not_sent",
         (Outcome::Unavailable { .. }, _) => "unavailable",
         (Outcome::Unknown { .. }, _) => "unknown",
     }
@@ -47,6 +47,7 @@ pub fn attempt_for_nobody(operation: Operation, outcome: &Outcome, trace: Trace)
             Some((ErrorClass::Credentials, sentence))
         }
         Outcome::Throttled { sentence, .. } => Some((ErrorClass::Throttled, sentence)),
+        Outcome::Unsendable { sentence } => Some((ErrorClass::InvalidBooking, sentence)),
         Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } => {
             Some((ErrorClass::Unavailable, sentence))
         }

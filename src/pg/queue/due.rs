@@ -14,6 +14,9 @@ use crate::pg::statement::{self, Tuple};
 /// The first column of `guestly.reservations` in the answer.
 const KNOWN: usize = 14;
 
+/// The column after those.
+const FAILED_READS: usize = KNOWN + 15;
+
 /// What is passed over.
 #[derive(Clone, Debug, Default)]
 pub struct Skip {
@@ -38,12 +41,14 @@ pub fn due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>> {
             in_doubt: row.get(4)?.unwrap_or_default(),
             doubt_since: row.get::<f64>(5)?.map(time),
             look_ups: natural(row, 6)?,
+            failed_reads: natural(row, FAILED_READS)?,
             creates: natural(row, 7)?,
             verdict: class(8)?,
             problem: class(9)?.map(|class| Problem::new(class, sentence)),
             code: row.get(11)?,
             claim: row.get(12)?,
             settled: row.get(13)?.unwrap_or_default(),
+            absent: None,
             known: known(row)?,
         })
     })

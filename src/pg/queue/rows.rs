@@ -22,6 +22,8 @@ pub struct Due {
     pub doubt_since: Option<DateTime<Utc>>,
     /// Look-ups since then that found nothing.
     pub look_ups: u32,
+    /// Reads in a row that brought no answer that can be read.
+    pub failed_reads: u32,
     /// Creates of unknown outcome.
     pub creates: u32,
     /// A refusal that waits to be confirmed.
@@ -30,6 +32,8 @@ pub struct Due {
     pub problem: Option<Problem>,
     /// The confirmation code of the first create.
     pub code: Option<String>,
+    /// The reservation that the booking's row names and Guestly does not hold: looked up by the code instead.
+    pub absent: Option<String>,
     /// The row of `guestly.reservations`.
     pub known: Option<Known>,
     /// It waited for a time of its own, with nothing unclear about what Guestly holds.
@@ -51,6 +55,8 @@ pub struct Kept {
     pub doubt_since: Option<DateTime<Utc>>,
     /// See [`Due`].
     pub look_ups: u32,
+    /// See [`Due`].
+    pub failed_reads: u32,
     /// See [`Due`].
     pub creates: u32,
     /// See [`Due`].

@@ -62,12 +62,12 @@ fn without(change: Change, id: &str, other: &str) -> Change {
     let code = change.held.as_ref().map(|held| held.code.clone()).unwrap_or_default();
     let (state, outcome, problem) = if created {
         let sentence = format!(
-            "Guestly confirmed the create with reservation {id}, which booking {other} has; it is asked for the code {code}"
+            "Guestly answered the create with reservation {id}, which belongs to booking {other}; the booking is looked up by its code {code}"
         );
         ("unknown", "unknown", Problem::new(ErrorClass::UnknownOutcome, sentence))
     } else {
         let sentence = format!(
-            "Guestly names reservation {id} for booking {booking}, but booking {other} has it; search Guestly for the confirmation code {code}"
+            "Guestly returned reservation {id}, which belongs to booking {other}; search Guestly for the confirmation code {code}"
         );
         ("failed", "refused", Problem::new(ErrorClass::Refused, sentence))
     };
@@ -83,7 +83,7 @@ fn without(change: Change, id: &str, other: &str) -> Change {
     let status = if created { "pending" } else { "failed" };
     let write = change.write.as_ref().map(|_| WriteBack::unsynced(&booking, status, Some(&problem), tries));
     let attempt = change.attempt.map(|attempt| Attempt { outcome, problem: Some(problem), ..attempt });
-    Change { kept: Some(kept), held: None, write, attempt, price: None, ..change }
+    Change { kept: Some(kept), held: None, write, attempt, price: None, mismatch: true, ..change }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the state of the lane as a whole means for the owner: outages, refused or missing credentials, the day's last token.
+//! Alerts about the lane as a whole: outages, refused or missing credentials, the day's last token.
 //! Looked at in every turn of the loop, so that nothing depends on which event changed it. Part of the worker, main thread.
 
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::Worker;
-use crate::domain::alert::AlertKind;
+use crate::domain::alert::{AlertKind, NO_CREATES, UNREACHABLE};
 use crate::domain::breaker::BreakerState;
 use crate::domain::error::ErrorClass;
 use crate::pg::alerts::{self, Raised};
@@ -17,6 +17,8 @@ use crate::pg::session::Result;
 pub(super) struct Standing {
     /// Since when Guestly is out of reach.
     outage: Option<DateTime<Utc>>,
+    /// That outage is one of creates alone: it ends when a create succeeds.
+    creates: bool,
     /// Why no token can be had.
     token: Option<String>,
 }
@@ -32,10 +34,12 @@ impl Worker {
         let token = self.token_alert(&mut standing, wall);
         let state = self.lane.breaker.state();
         // One booking's own fault is no outage.
-        let began = self.lane.breaker.is_confirmed() && standing.outage.is_none();
+        let refuses_creates = self.lane.breaker.refuses_creates(self.now());
+        let began = (self.lane.breaker.is_confirmed() || refuses_creates) && standing.outage.is_none();
         // What is on its way may bring the answer that decides.
         let quiet = self.in_flight() == 0 && self.unrecorded.is_empty();
-        let may_end = state != BreakerState::Open && quiet && standing.outage.is_some();
+        let creates_fail = refuses_creates || standing.creates && self.lane.breaker.awaits_create();
+        let may_end = state != BreakerState::Open && !creates_fail && quiet && standing.outage.is_some();
         if token.is_none() && !began && !may_end {
             self.desk.standing = standing;
             return;
@@ -43,7 +47,8 @@ impl Worker {
         let written = self.in_transaction(|worker| {
             let mut raised: Vec<Raised> = token.into_iter().collect();
             if began {
-                raised.push(worker.outage_alert(wall)?);
+                standing.creates = !worker.lane.breaker.is_confirmed();
+                raised.push(worker.outage_alert(standing.creates, wall)?);
                 standing.outage = Some(wall);
             } else if let Some(since) = standing.outage.filter(|_| may_end)
                 && let Some(failed) = alerts::caught_up(since)?
@@ -59,9 +64,10 @@ impl Worker {
         }
     }
 
-    fn outage_alert(&self, wall: DateTime<Utc>) -> Result<Raised> {
+    fn outage_alert(&self, creates: bool, wall: DateTime<Utc>) -> Result<Raised> {
         let last = self.last_error.as_deref().unwrap_or("no answer came");
-        let alert = Raised::about_lane(AlertKind::Outage, format!("Guestly cannot be reached: {last}"));
+        let lead = if creates { NO_CREATES } else { UNREACHABLE };
+        let alert = Raised::about_lane(AlertKind::Outage, format!("{lead}: {last}"));
         let class = Some(ErrorClass::Unavailable);
         Ok(Raised { class, since: Some(wall), waiting: Some(alerts::waiting()?), ..alert })
     }

@@ -100,7 +100,7 @@ impl Worker {
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
         self.doctor.waiting = None;
         self.lane.quota.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor(Some(question)), request);
+        pool.submit(client, Tag::Doctor { question: Some(question), generation: self.lane.generation }, request);
     }
 
     /// Writes the answer; without an outcome it says why nothing could be tried.
@@ -112,7 +112,10 @@ impl Worker {
             }
             Some(Outcome::Throttled { sentence, .. }) => ("warn", sentence.clone()),
             Some(
-                Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } | Outcome::Unknown { sentence },
+                Outcome::NotSent { sentence }
+                | Outcome::Unsendable { sentence }
+                | Outcome::Unavailable { sentence, .. }
+                | Outcome::Unknown { sentence },
             ) => ("fail", sentence.clone()),
             Some(_) => ("fail", "an answer of another kind of call".to_owned()),
             None => self.why_not(),

@@ -64,7 +64,7 @@ impl Worker {
         for tag in recalled {
             match tag {
                 Tag::Call(job) => self.take_unsent([*job]),
-                Tag::Doctor(question) => {
+                Tag::Doctor { question, .. } => {
                     if let Some(question) = question {
                         self.doctor.ask_again(question);
                     }
@@ -83,7 +83,7 @@ impl Worker {
         let operation = match &done.tag {
             Tag::Token { .. } => Operation::Token,
             Tag::Call(job) => job.operation,
-            Tag::Doctor(_) => Operation::LookUp,
+            Tag::Doctor { .. } => Operation::LookUp,
         };
         let outcome = classify(operation, &done.reply, wall);
         let trace = self.trace(&done);
@@ -106,8 +106,8 @@ impl Worker {
                 self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
                 self.token_came_back(&outcome, requested, &mark, trace);
             }
-            Tag::Doctor(question) => {
-                self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
+            Tag::Doctor { question, generation } => {
+                self.lane.came_back(operation, generation, &outcome, &instant);
                 self.doctor_came_back(question, &outcome, trace);
             }
             Tag::Call(job) => {
@@ -126,7 +126,7 @@ impl Worker {
                 }
                 let mut change = job.change(&outcome, next, trace);
                 change.price = self.price_difference(&change);
-                self.note(&change, wall);
+                self.note(&change);
                 self.unrecorded.push(change);
             }
         }
@@ -154,10 +154,11 @@ impl Worker {
         price::apart(held.learned.total.as_deref()?, held.paid?, self.settings.money.price_tolerance)
     }
 
-    fn note(&mut self, change: &Change, wall: DateTime<Utc>) {
-        if change.held.is_some() {
-            self.news.success = Some(wall);
-        } else if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()) {
+    fn note(&mut self, change: &Change) {
+        // Whether it is a success is known once it is recorded.
+        if let Some(problem) =
+            change.kept.as_ref().and_then(|kept| kept.problem.as_ref()).filter(|_| change.held.is_none())
+        {
             self.last_error = Some(problem.sentence.clone());
             self.news.error = Some(format!("booking {}: {problem}", change.booking_id));
         }

@@ -114,7 +114,7 @@ impl Worker {
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
         self.lane.quota.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor(None), request);
+        pool.submit(client, Tag::Doctor { question: None, generation: self.lane.generation }, request);
     }
 
     /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.

@@ -58,7 +58,8 @@ impl Worker {
         let current = matches!(outcome, Outcome::Token { .. }) && self.mark().as_deref() == Some(mark);
         let token = self.lane.token.clone().filter(|_| current);
         // Neither counts against the five of a day.
-        let unsent = matches!(outcome, Outcome::NotSent { .. } | Outcome::Unavailable { .. });
+        let unsent =
+            matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
         let attempt = attempt_for_nobody(Operation::Token, outcome, trace);
         if let Some(problem) = &attempt.problem {
             self.last_error = Some(problem.sentence.clone());

@@ -13,7 +13,7 @@ use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
 use crate::pg::memory::{self, News};
 use crate::pg::queue::Skip;
-use crate::pg::record::{Access, Change, record_all, record_one};
+use crate::pg::record::{Access, Change, record_all, record_one, take_succeeded};
 use crate::pg::session::{self, Result};
 use crate::pg::{host_code, queue, sys};
 
@@ -172,6 +172,9 @@ impl Worker {
         let mut worked =
             Worked { postponed: record_all(bookings.as_ref(), changes, &mut self.patience)?, ..Worked::default() };
         self.keep_calling(&worked.postponed);
+        if take_succeeded() {
+            self.news.success = Some(turn.wall);
+        }
         match (&bookings, self.may_send()?) {
             (Some(_), true) if any && self.is_something_to_claim(turn)? => {
                 worked.claim_next = true;
@@ -234,12 +237,12 @@ impl Worker {
         Ok(claimed)
     }
 
-    /// What may go; while the breaker is open one call, of whom it wants to hear most, or a harmless one.
+    /// Up to `calls` jobs in the order of the breaker's steps; while it is open one call of its choice, or a harmless one.
     fn claim_in_turn(
         &mut self,
         bookings: &Bookings,
         calls: u32,
-        passed_over: Vec<String>,
+        mut passed_over: Vec<String>,
         wall: DateTime<Utc>,
     ) -> Result<Claimed> {
         let anyone = Step::Claim { not_bookings: Vec::new(), not_kind: None };
@@ -250,6 +253,10 @@ impl Worker {
             return Ok(all);
         }
         for step in steps {
+            let left = calls.saturating_sub(u32::try_from(all.jobs.len()).unwrap_or(u32::MAX));
+            if left == 0 || (self.is_open() && !all.jobs.is_empty()) {
+                return Ok(all);
+            }
             let Step::Claim { not_bookings, not_kind } = step else {
                 (self.ask, all.drained) = (true, false);
                 return Ok(all);
@@ -262,14 +269,13 @@ impl Worker {
                 *claims
             };
             let patience = &mut self.patience;
-            let claimed = claim::claim(bookings, &self.settings, wall, calls, skip, patience, fence)?;
+            let claimed = claim::claim(bookings, &self.settings, wall, left, skip, patience, fence)?;
+            passed_over.extend(claimed.busy.iter().cloned().chain(self.patience.resting()));
             all.busy.extend(claimed.busy);
-            (all.jobs, all.drained) = (claimed.jobs, claimed.drained && !narrowed);
-            if !all.jobs.is_empty() {
-                return Ok(all);
-            }
+            all.jobs.extend(claimed.jobs);
+            all.drained = claimed.drained && !narrowed;
         }
-        if self.is_open() {
+        if self.is_open() && all.jobs.is_empty() {
             self.lane.breaker.nothing_else();
         }
         Ok(all)

@@ -117,6 +117,9 @@ fn a_create_confirmed_with_anothers_reservation_is_asked_for() {
     assert_ne!(reservation_of(&site, &second), theirs);
     assert_eq!(site.log_of(&second).first().map(String::as_str), Some("create:unknown"));
     assert_eq!(site.log_of(&second).last().map(String::as_str), Some("look_up:adopted"));
+    let sentence: String =
+        site.query_one(&format!("SELECT sentence FROM guestly.alerts WHERE booking_id = '{second}'"));
+    assert!(sentence.starts_with("Guestly answered the create with reservation "), "{sentence}");
     site.assert_once_each(&[first, second]);
 }
 
@@ -128,17 +131,20 @@ fn a_reservation_that_two_bookings_are_said_to_have_is_refused() {
     let wrong = json!({"kind": "rewrite", "field": "reservationId", "value": theirs});
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": wrong}));
     let row = json!({"results": [{"reservationId": theirs}]}).to_string();
+    let success = || site.query_one::<String>("SELECT last_success_at::text FROM guestly.worker");
+    let before = success();
     site.sim.fault(json!({"match": {"operation": "search"}, "effect": {"kind": "status", "code": 200, "body": row}}));
     let second = site.paid_booking();
     let said = site.wait_failed(&second);
-    for part in ["refused: ", &theirs, &first, &second] {
+    for part in ["refused: ", &theirs, &first, &site.code(&second)] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(site.row(&second)["guestly_reservation_id"], json!(null));
     let alerts: i64 = site.query_one(&format!(
         "SELECT count(*) FROM guestly.alerts WHERE kind = 'booking_failed' AND booking_id = '{second}'"
     ));
-    assert_eq!(alerts, 1);
+    assert_eq!(alerts, 2, "one for the create, one for the end");
+    assert_eq!(success(), before, "neither answer is a success");
     assert_eq!(reservation_of(&site, &first), theirs);
 }
 
@@ -194,4 +200,74 @@ fn what_is_not_found_within_the_delay_of_reads_is_not_gone() {
     assert!(log.contains(&"read_back:not_found".to_owned()), "nothing was too early: {log:?}");
     let alerts: Vec<String> = site.query_all("SELECT kind FROM guestly.alerts");
     assert!(alerts.is_empty(), "{alerts:?}");
+}
+
+#[test]
+fn a_row_that_names_an_unusable_reservation_fails_alone() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 3);
+    for (id, named) in ids.iter().zip(["repeat('x', 13000)", "'64b1 f0aa'", "E'64b1\\x01'"]) {
+        site.update(id, &format!("guestly_reservation_id = {named}"));
+    }
+    host::pay(&site, &ids);
+    let sales = site.paid_bookings(3);
+    let waited = site.wait_for_status(&sales, "synced");
+    assert!(waited < AT_ONCE, "{waited:?}");
+    for id in &ids {
+        let said = site.wait_failed(id);
+        assert!(said.starts_with("invalid_booking: ") && said.contains("the column guestly_reservation_id"), "{said}");
+    }
+    assert_eq!((site.sim.calls("create"), site.sim.calls("get")), (3, 0));
+    assert_no_outage(&site);
+    site.update(&ids[0], "guestly_reservation_id = NULL");
+    site.sql(&format!("SELECT guestly_sync('{}'::uuid)", ids[0]));
+    site.wait_synced(&ids[0]);
+}
+
+#[test]
+fn a_named_reservation_that_is_nowhere_is_looked_up_and_never_created() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 2);
+    let row = site.row(&ids[1]);
+    let listing = host::LISTINGS.iter().find(|(slug, _)| row["slug"] == *slug).unwrap().1;
+    let answer = site.sim.post(
+        "foreign-reservation",
+        &json!({"confirmationCode": row["booking_reference"], "listingId": listing, "originId": ids[1],
+                "checkInDateLocalized": row["check_in_date"], "checkOutDateLocalized": row["check_out_date"]}),
+    );
+    for id in &ids {
+        site.update(id, "guestly_reservation_id = '64b1f0aa11bb22cc33dd44ee'");
+    }
+    host::pay(&site, &ids);
+    let said = site.wait_failed(&ids[0]);
+    for part in ["neither reservation 64b1f0aa11bb22cc33dd44ee", "confirmation code", "guestly_reservation_id", "NULL"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    site.wait_synced(&ids[1]);
+    assert_eq!(site.row(&ids[1])["guestly_reservation_id"], answer["reservationId"]);
+    assert_eq!(site.sim.calls("create"), 0);
+    site.sql(&format!("SELECT guestly_sync('{}'::uuid)", ids[0]));
+    site.wait_for_state(&ids[0], "failed", SOON);
+    assert_eq!(site.sim.calls("create"), 0, "nor when a person asks again");
+}
+
+#[test]
+fn an_outage_of_creates_alone_is_told_and_uses_up_no_sale() {
+    let limits = |options: guestly_scenarios::Options| {
+        options.setting("guestly_sync.max_attempts", "4").setting("guestly_sync.backoff_max", "1s")
+    };
+    let site = Site::open_with(limits);
+    site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 503}}));
+    let ids = site.paid_bookings(4);
+    let tries = "SELECT min(tries) >= 7, min(tries)::text FROM (SELECT count(*) AS tries FROM guestly.attempts \
+                 WHERE operation = 'create' GROUP BY booking_id) AS t";
+    site.wait_for("more creates than attempts", SOON, tries);
+    let told = "SELECT count(*) FROM guestly.alerts WHERE kind = 'outage' AND sentence LIKE 'Guestly accepts no new reservations: %'";
+    assert_eq!(site.query_one::<i64>(told), 1);
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.alerts WHERE kind <> 'outage'"), 0);
+    site.sim.clear_faults();
+    site.wait_for_status(&ids, "synced");
+    site.wait_for("its end", SOON, "SELECT count(*) = 1, '-' FROM guestly.alerts WHERE kind = 'recovered'");
+    site.assert_once_each(&ids);
 }

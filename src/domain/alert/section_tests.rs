@@ -1,0 +1,41 @@
+//! Unit tests of `alert::section`: the advice of a mail.
+
+use super::*;
+
+fn booking(class: Option<ErrorClass>, placed: bool, in_doubt: bool) -> AlertBooking {
+    AlertBooking { class, placed, in_doubt, ..AlertBooking::default() }
+}
+
+#[test]
+fn by_hand_is_named_only_where_guestly_certainly_has_nothing() {
+    let classes: Vec<Option<ErrorClass>> = ErrorClass::ALL.into_iter().map(Some).chain([None]).collect();
+    let mut named = 0;
+    for kind in AlertKind::ALL {
+        for class in &classes {
+            for (placed, in_doubt) in [(false, false), (true, false), (false, true), (true, true)] {
+                let text = advice(kind, &booking(*class, placed, in_doubt)).to_lowercase();
+                let by_hand = text.contains("by hand") || text.contains("manually");
+                let certain = !placed && !in_doubt && !matches!(class, Some(ErrorClass::UnknownOutcome));
+                assert!(!by_hand || certain, "{kind:?} {class:?} {placed} {in_doubt}: {text}");
+                named += u32::from(by_hand);
+            }
+        }
+    }
+    assert!(named > 0, "a booking that Guestly certainly does not hold may be entered by hand");
+}
+
+#[test]
+fn a_problem_of_a_held_reservation_says_that_guestly_holds_it() {
+    let held = "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
+    let doubt = "Guestly may hold this booking: do not enter it again. Search Guestly for this reference.";
+    for kind in [AlertKind::BookingFailed, AlertKind::Stale] {
+        for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome, ErrorClass::Refused] {
+            assert_eq!(advice(kind, &booking(Some(class), true, false)), held, "{kind:?} {class:?}");
+        }
+        for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome] {
+            assert_eq!(advice(kind, &booking(Some(class), false, true)), doubt, "{kind:?} {class:?}");
+        }
+        assert_eq!(advice(kind, &booking(None, true, false)), held);
+        assert_eq!(advice(kind, &booking(None, false, true)), doubt);
+    }
+}
