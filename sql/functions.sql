@@ -34,7 +34,7 @@ BEGIN
         ON CONFLICT (booking_id) DO UPDATE
         SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
             force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
-            look_ups = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
+            look_ups = 0, failed_reads = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
             error_class = NULL, error = NULL
         WHERE q.state IN ('ready', 'waiting', 'failed')
         RETURNING q.booking_id
@@ -179,7 +179,7 @@ AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
         -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
-        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
         SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
@@ -254,12 +254,14 @@ AS $$
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
             WHEN 'throttled' THEN 'Guestly asked us to slow down'
-            WHEN 'not_sent' THEN 'Guestly could not be reached; nothing was sent'
-            WHEN 'unavailable' THEN 'Guestly answered with a server error; it will be asked whether it took effect'
-            WHEN 'unknown' THEN 'no answer came; Guestly will be asked whether it took effect'
+            WHEN 'not_sent' THEN 'nothing was sent'
+            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
+                                         ELSE 'Guestly answered with a server error; it will be asked whether it took effect' END
+            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
+                                     ELSE 'no answer came; Guestly will be asked whether it took effect' END
             WHEN 'withdrawn' THEN 'taken out of the queue'
             WHEN 'gone' THEN 'taken out of the queue'
-            WHEN 'hung' THEN 'put off, the others go first'
+            WHEN 'hung' THEN 'postponed; other bookings go first'
             WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
             ELSE a.outcome END,
         CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
@@ -343,15 +345,19 @@ BEGIN
         UNION ALL
         SELECT clock_timestamp(), 'now', CASE q.state
             WHEN 'ready' THEN 'in line'
-            WHEN 'sending' THEN 'claimed: its call is in flight, or among the next to go'
+            WHEN 'sending' THEN CASE WHEN EXISTS (SELECT FROM guestly.host_code() h WHERE h.booking_id = id)
+                                     THEN 'Guestly has answered; the booking''s row is being written'
+                                     ELSE 'claimed: its call is in flight, or among the next to go' END
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
             || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
-        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for it since %s: see guestly_doctor()', h.pid, h.since)
-        FROM guestly.host_code() h WHERE h.booking_id = id AND h.since < clock_timestamp() - interval '5 seconds'
+        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for %s since %s: see guestly_doctor()', h.pid,
+               CASE WHEN h.booking_id = id THEN 'it' ELSE 'several bookings' END, h.since)
+        FROM guestly.host_code() h WHERE (h.booking_id = id OR h.booking_id IS NULL AND EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id))
+        AND h.since < clock_timestamp() - interval '2 seconds'
         UNION ALL
         SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
         UNION ALL

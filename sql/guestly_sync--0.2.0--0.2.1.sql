@@ -23,7 +23,9 @@ DROP TRIGGER let_owner_read ON guestly.attachment;
 ALTER TABLE guestly.attachment ADD COLUMN owner name;
 COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
 COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
-COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make plus 16 times the failed reads in a row';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make';
+ALTER TABLE guestly.queue ADD COLUMN failed_reads integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN guestly.queue.failed_reads IS 'look-ups or read-backs in a row that brought no readable answer; not counted during an outage';
 -- Whose reservation it is that Guestly names.
 CREATE INDEX reservations_by_id ON guestly.reservations (reservation_id);
 -- One row that comes back after a TRUNCATE.
@@ -466,7 +468,7 @@ BEGIN
         ON CONFLICT (booking_id) DO UPDATE
         SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
             force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
-            look_ups = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
+            look_ups = 0, failed_reads = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
             error_class = NULL, error = NULL
         WHERE q.state IN ('ready', 'waiting', 'failed')
         RETURNING q.booking_id
@@ -485,7 +487,7 @@ AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
         -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
-        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0;
+        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
         SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
@@ -520,12 +522,14 @@ AS $$
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
             WHEN 'throttled' THEN 'Guestly asked us to slow down'
-            WHEN 'not_sent' THEN 'Guestly could not be reached; nothing was sent'
-            WHEN 'unavailable' THEN 'Guestly answered with a server error; it will be asked whether it took effect'
-            WHEN 'unknown' THEN 'no answer came; Guestly will be asked whether it took effect'
+            WHEN 'not_sent' THEN 'nothing was sent'
+            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
+                                         ELSE 'Guestly answered with a server error; it will be asked whether it took effect' END
+            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
+                                     ELSE 'no answer came; Guestly will be asked whether it took effect' END
             WHEN 'withdrawn' THEN 'taken out of the queue'
             WHEN 'gone' THEN 'taken out of the queue'
-            WHEN 'hung' THEN 'put off, the others go first'
+            WHEN 'hung' THEN 'postponed; other bookings go first'
             WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
             ELSE a.outcome END,
         CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
@@ -568,15 +572,19 @@ BEGIN
         UNION ALL
         SELECT clock_timestamp(), 'now', CASE q.state
             WHEN 'ready' THEN 'in line'
-            WHEN 'sending' THEN 'claimed: its call is in flight, or among the next to go'
+            WHEN 'sending' THEN CASE WHEN EXISTS (SELECT FROM guestly.host_code() h WHERE h.booking_id = id)
+                                     THEN 'Guestly has answered; the booking''s row is being written'
+                                     ELSE 'claimed: its call is in flight, or among the next to go' END
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
             || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
-        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for it since %s: see guestly_doctor()', h.pid, h.since)
-        FROM guestly.host_code() h WHERE h.booking_id = id AND h.since < clock_timestamp() - interval '5 seconds'
+        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for %s since %s: see guestly_doctor()', h.pid,
+               CASE WHEN h.booking_id = id THEN 'it' ELSE 'several bookings' END, h.since)
+        FROM guestly.host_code() h WHERE (h.booking_id = id OR h.booking_id IS NULL AND EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id))
+        AND h.since < clock_timestamp() - interval '2 seconds'
         UNION ALL
         SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
         UNION ALL
@@ -614,10 +622,57 @@ AS $$
 $$;
 
 CREATE OR REPLACE FUNCTION guestly.host_code_hangs() RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM guestly.queue q WHERE q.error_class = 'internal' AND q.error LIKE '%code of the table%did not end within %')
+                     OR guestly.sweep_stopped_at() IS NOT NULL THEN true
+                WHEN NOT EXISTS (SELECT FROM guestly.host_code()) THEN false
+                WHEN (SELECT h.since < clock_timestamp() - interval '1 s' FROM guestly.host_code() h) THEN true
+                ELSE (SELECT true FROM pg_sleep(1.1)) AND EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s') END
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.doctor_of_host_code(attached regclass) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    code CONSTANT text := format('SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass AND NOT tgisinternal AND tgname NOT LIKE ''guestly\_%%''; SELECT field, expression FROM guestly.field_map;', attached);
+BEGIN
+    RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting + q.failed > 0 THEN 'warn' ELSE 'ok' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
+             WHEN q.waiting + q.failed > 0
+                 THEN concat_ws('; ', CASE WHEN q.waiting > 0 THEN format('bookings postponed because code of table %s did not end in time: %s', attached, q.waiting) END,
+                                CASE WHEN q.failed > 0 THEN format('bookings failed because code of table %s did not end in time: %s', attached, q.failed) END)
+             ELSE 'triggers and mapping expressions end in time' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN format('SELECT pg_terminate_backend(%s); %s -- correct the trigger or the mapping that does not end', h.pid, code)
+             WHEN q.waiting + q.failed > 0
+                 THEN format('SELECT booking_id, state, due_at, error FROM guestly.queue WHERE error_class = ''internal''; %s -- correct what does not end; to retry one booking at once: SELECT guestly_sync(%L);', code, q.one) END
+    FROM (SELECT count(*) FILTER (WHERE w.state <> 'failed') AS waiting, count(*) FILTER (WHERE w.state = 'failed') AS failed, min(w.booking_id) AS one
+          FROM guestly.queue w WHERE w.error_class = 'internal' AND w.error LIKE '%code of the table%did not end within %') q
+    LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '2 seconds';
+    RETURN QUERY SELECT 'sweep', CASE WHEN s.at IS NULL THEN 'ok' ELSE 'warn' END,
+        CASE WHEN s.at IS NULL THEN 'the search for paid bookings that no trigger queued ends in time'
+             ELSE format('the search for paid bookings that no trigger queued did not end within 20 s (at %s): such bookings are not found', s.at) END,
+        CASE WHEN s.at IS NOT NULL THEN guestly.sweep_fix(attached) END
+    FROM guestly.sweep_stopped_at() AS s (at) WHERE attached IS NOT NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.sweep_fix(attached regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s')
-        OR EXISTS (SELECT FROM guestly.attempts a WHERE a.started_at > clock_timestamp() - interval '1 hour' AND a.outcome = 'hung')
+    SELECT CASE WHEN i.indisvalid
+                    THEN format('ANALYZE %s; SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass AND NOT tgisinternal; -- its index exists: check functions in other indexes and in policies of the table', attached, attached)
+                ELSE concat('DROP INDEX CONCURRENTLY ' || i.indexrelid::regclass || '; ',
+                            format('CREATE INDEX CONCURRENTLY %I ON %s %s WHERE guestly_reservation_id IS NULL;', n.name, attached,
+                                   format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, p.attname))) END
+    FROM guestly.attachment a
+    JOIN pg_class c ON c.oid = attached
+    JOIN pg_attribute p ON p.attrelid = attached AND p.attname = a.payment_column
+    JOIN pg_type t ON t.oid = p.atttypid
+    CROSS JOIN LATERAL (SELECT left(c.relname, 38) || '_guestly_open_idx' AS name) n
+    LEFT JOIN (pg_index i JOIN pg_class x ON x.oid = i.indexrelid) ON i.indrelid = attached AND x.relname = n.name
 $$;
 
 CREATE OR REPLACE FUNCTION guestly.listings_missing() RETURNS text
@@ -748,16 +803,7 @@ BEGIN
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
         CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
-    RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting > 0 THEN 'warn' ELSE 'ok' END,
-        CASE WHEN h.pid IS NOT NULL
-                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
-             WHEN q.waiting > 0 THEN format('%s bookings wait because code of table %s did not end in time', q.waiting, attached)
-             ELSE 'triggers and mapping expressions end in time' END,
-        CASE WHEN h.pid IS NOT NULL
-                 THEN format('SELECT pg_terminate_backend(%s); and correct the trigger or the mapping that does not end: SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass; SELECT * FROM guestly.field_map;', h.pid, attached)
-             WHEN q.waiting > 0 THEN 'SELECT booking_id, due_at, error FROM guestly.queue WHERE error_class = ''internal''; correct what the sentence names; SELECT guestly_sync(''…''); tries one at once' END
-    FROM (SELECT count(*) AS waiting FROM guestly.queue w WHERE w.state IN ('waiting', 'unknown') AND w.error LIKE 'code of the table % did not end within %') q
-    LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '5 seconds';
+    RETURN QUERY SELECT * FROM guestly.doctor_of_host_code(attached);
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
         CASE WHEN sql_version = guestly.library_version() THEN NULL
@@ -799,7 +845,7 @@ BEGIN
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing LIKE 'no listing for %' THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);'
-                 WHEN missing IS NOT NULL THEN 'See the row host code, and the rights of the table''s owner' END;
+                 WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and the rights of the table''s owner' END;
     END IF;
     RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
     RETURN QUERY SELECT * FROM guestly.doctor_of_others(attached) WHERE attached IS NOT NULL;
@@ -807,7 +853,7 @@ BEGIN
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
         CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
-             WHEN missing IS NOT NULL THEN 'See the row host code, and guestly.field_map' END
+             WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and guestly.field_map' END
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
@@ -872,20 +918,6 @@ CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
-	"pid" INT,  
-	"since" timestamp with time zone,  
-	"booking_id" TEXT  
-)
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'host_code_wrapper';
-
 CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 	"bookings" oid, 
 	"key_column" TEXT 
@@ -897,10 +929,18 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
-IMMUTABLE STRICT
+CREATE OR REPLACE FUNCTION guestly."define_comment"(
+	"bookings" oid, 
+	"words" TEXT 
+) RETURNS void
+STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 	"bookings" oid, 
@@ -919,25 +959,10 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly."define_comment"(
-	"bookings" oid, 
-	"words" TEXT 
-) RETURNS void
-STRICT
+CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
+IMMUTABLE STRICT
 LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_comment_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_columns"(
-	"bookings" oid 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_index"(
 	"bookings" oid, 
@@ -947,6 +972,32 @@ CREATE OR REPLACE FUNCTION guestly."define_index"(
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'define_index_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_columns"(
+	"bookings" oid 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
+	"pid" INT,  
+	"since" timestamp with time zone,  
+	"booking_id" TEXT  
+)
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'host_code_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."sweep_stopped_at"() RETURNS timestamp with time zone 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'sweep_stopped_at_wrapper';
 
 COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
 COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
@@ -1042,18 +1093,21 @@ BEGIN
         'guestly.has_owner_rights(name)',
         'guestly.detach(regclass)',
         'guestly.host_code_hangs()',
+        'guestly.doctor_of_host_code(regclass)',
+        'guestly.sweep_fix(regclass)',
         'guestly.doctor_of_roles()',
         'guestly.doctor_of_others(regclass)',
-        'guestly.preloaded_libraries()',
-        'guestly.host_code()',
         'guestly.named_reservations(oid, TEXT)',
-        'guestly.trigger_names()',
-        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
-        'guestly.drop_triggers(oid)',
         'guestly.define_comment(oid, TEXT)',
         'guestly.properties_without_listing()',
+        'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
+        'guestly.drop_triggers(oid)',
+        'guestly.trigger_names()',
+        'guestly.define_index(oid, TEXT, TEXT)',
         'guestly.define_columns(oid)',
-        'guestly.define_index(oid, TEXT, TEXT)']
+        'guestly.preloaded_libraries()',
+        'guestly.host_code()',
+        'guestly.sweep_stopped_at()']
     LOOP
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name

@@ -38,12 +38,62 @@ $$;
 CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
 COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
 
--- Code of the host does not end in the worker, or did not a moment ago: the doctor does not run it as well, and can be read.
+-- Code of the host does not end in the worker, or a booking or the sweep waits because it did not: the doctor does not run it as well, and
+-- can be read. Code that has just begun is given a second.
 CREATE FUNCTION guestly.host_code_hangs() RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM guestly.queue q WHERE q.error_class = 'internal' AND q.error LIKE '%code of the table%did not end within %')
+                     OR guestly.sweep_stopped_at() IS NOT NULL THEN true
+                WHEN NOT EXISTS (SELECT FROM guestly.host_code()) THEN false
+                WHEN (SELECT h.since < clock_timestamp() - interval '1 s' FROM guestly.host_code() h) THEN true
+                ELSE (SELECT true FROM pg_sleep(1.1)) AND EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s') END
+$$;
+
+-- The doctor's rows about code of the host that runs in the worker: triggers and mapping expressions, and the sweep.
+CREATE FUNCTION guestly.doctor_of_host_code(attached regclass) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    code CONSTANT text := format('SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass AND NOT tgisinternal AND tgname NOT LIKE ''guestly\_%%''; SELECT field, expression FROM guestly.field_map;', attached);
+BEGIN
+    RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting + q.failed > 0 THEN 'warn' ELSE 'ok' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
+             WHEN q.waiting + q.failed > 0
+                 THEN concat_ws('; ', CASE WHEN q.waiting > 0 THEN format('bookings postponed because code of table %s did not end in time: %s', attached, q.waiting) END,
+                                CASE WHEN q.failed > 0 THEN format('bookings failed because code of table %s did not end in time: %s', attached, q.failed) END)
+             ELSE 'triggers and mapping expressions end in time' END,
+        CASE WHEN h.pid IS NOT NULL
+                 THEN format('SELECT pg_terminate_backend(%s); %s -- correct the trigger or the mapping that does not end', h.pid, code)
+             WHEN q.waiting + q.failed > 0
+                 THEN format('SELECT booking_id, state, due_at, error FROM guestly.queue WHERE error_class = ''internal''; %s -- correct what does not end; to retry one booking at once: SELECT guestly_sync(%L);', code, q.one) END
+    FROM (SELECT count(*) FILTER (WHERE w.state <> 'failed') AS waiting, count(*) FILTER (WHERE w.state = 'failed') AS failed, min(w.booking_id) AS one
+          FROM guestly.queue w WHERE w.error_class = 'internal' AND w.error LIKE '%code of the table%did not end within %') q
+    LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '2 seconds';
+    RETURN QUERY SELECT 'sweep', CASE WHEN s.at IS NULL THEN 'ok' ELSE 'warn' END,
+        CASE WHEN s.at IS NULL THEN 'the search for paid bookings that no trigger queued ends in time'
+             ELSE format('the search for paid bookings that no trigger queued did not end within 20 s (at %s): such bookings are not found', s.at) END,
+        CASE WHEN s.at IS NOT NULL THEN guestly.sweep_fix(attached) END
+    FROM guestly.sweep_stopped_at() AS s (at) WHERE attached IS NOT NULL;
+END $$;
+
+-- The index that the sweep needs, as guestly_attach() makes it but without blocking the table; where it is there, the code to look at.
+CREATE FUNCTION guestly.sweep_fix(attached regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s')
-        OR EXISTS (SELECT FROM guestly.attempts a WHERE a.started_at > clock_timestamp() - interval '1 hour' AND a.outcome = 'hung')
+    SELECT CASE WHEN i.indisvalid
+                    THEN format('ANALYZE %s; SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass AND NOT tgisinternal; -- its index exists: check functions in other indexes and in policies of the table', attached, attached)
+                ELSE concat('DROP INDEX CONCURRENTLY ' || i.indexrelid::regclass || '; ',
+                            format('CREATE INDEX CONCURRENTLY %I ON %s %s WHERE guestly_reservation_id IS NULL;', n.name, attached,
+                                   format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, p.attname))) END
+    FROM guestly.attachment a
+    JOIN pg_class c ON c.oid = attached
+    JOIN pg_attribute p ON p.attrelid = attached AND p.attname = a.payment_column
+    JOIN pg_type t ON t.oid = p.atttypid
+    CROSS JOIN LATERAL (SELECT left(c.relname, 38) || '_guestly_open_idx' AS name) n
+    LEFT JOIN (pg_index i JOIN pg_class x ON x.oid = i.indexrelid) ON i.indrelid = attached AND x.relname = n.name
 $$;
 
 -- Active properties that have no listing; where they cannot be read, why.
@@ -180,16 +230,7 @@ BEGIN
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
         CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
-    RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting > 0 THEN 'warn' ELSE 'ok' END,
-        CASE WHEN h.pid IS NOT NULL
-                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
-             WHEN q.waiting > 0 THEN format('%s bookings wait because code of table %s did not end in time', q.waiting, attached)
-             ELSE 'triggers and mapping expressions end in time' END,
-        CASE WHEN h.pid IS NOT NULL
-                 THEN format('SELECT pg_terminate_backend(%s); and correct the trigger or the mapping that does not end: SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = %L::regclass; SELECT * FROM guestly.field_map;', h.pid, attached)
-             WHEN q.waiting > 0 THEN 'SELECT booking_id, due_at, error FROM guestly.queue WHERE error_class = ''internal''; correct what the sentence names; SELECT guestly_sync(''…''); tries one at once' END
-    FROM (SELECT count(*) AS waiting FROM guestly.queue w WHERE w.state IN ('waiting', 'unknown') AND w.error LIKE 'code of the table % did not end within %') q
-    LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '5 seconds';
+    RETURN QUERY SELECT * FROM guestly.doctor_of_host_code(attached);
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
         CASE WHEN sql_version = guestly.library_version() THEN NULL
@@ -231,7 +272,7 @@ BEGIN
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing LIKE 'no listing for %' THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);'
-                 WHEN missing IS NOT NULL THEN 'See the row host code, and the rights of the table''s owner' END;
+                 WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and the rights of the table''s owner' END;
     END IF;
     RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
     RETURN QUERY SELECT * FROM guestly.doctor_of_others(attached) WHERE attached IS NOT NULL;
@@ -239,7 +280,7 @@ BEGIN
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
         CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
-             WHEN missing IS NOT NULL THEN 'See the row host code, and guestly.field_map' END
+             WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and guestly.field_map' END
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END

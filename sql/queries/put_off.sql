@@ -1,20 +1,34 @@
 -- The worker was ended because code of the host's table did not end for this booking ($1): it waits, longer each time ($2 now, $3 after how
--- many seconds it was ended), so that the others go first. Its state says what it said: what is in doubt stays in doubt.
+-- many seconds it was ended), so that the others go first. Its state says what it said: what is in doubt stays in doubt. After the fifth
+-- time it has failed: a person corrects the code. Gives the sentence then.
 WITH hangs AS (
     SELECT count(*) AS before FROM guestly.attempts a
     WHERE a.booking_id = $1 AND a.outcome = 'hung' AND a.started_at >= (SELECT q.queued_at FROM guestly.queue q WHERE q.booking_id = $1)
 ), words AS (
-    SELECT format('code of the table %s did not end within %s s: see its triggers and guestly.field_map',
-                  (SELECT a.bookings FROM guestly.attachment a), $3) AS sentence
+    SELECT h.before, h.before >= 4 AS parked,
+           format('code of the table %s did not end within %s s', (SELECT a.bookings FROM guestly.attachment a), $3)
+           || CASE WHEN h.before < 4 THEN ': check its triggers and guestly.field_map'
+                   ELSE format(', %s times: %s; correct the trigger or the mapping, then SELECT guestly_sync(%L)', h.before + 1,
+                               CASE WHEN r.reservation_id IS NOT NULL
+                                        THEN format('Guestly holds reservation %s, do not enter it by hand', r.reservation_id)
+                                    WHEN q.look_up_first OR q.doubt_since IS NOT NULL OR q.creates > 0 OR q.state = 'unknown'
+                                        THEN format('Guestly may hold it, search there for the confirmation code %s before you enter it by hand', q.code)
+                                    ELSE 'Guestly does not hold it' END, $1) END AS sentence
+    FROM hangs h LEFT JOIN guestly.queue q ON q.booking_id = $1
+    LEFT JOIN guestly.reservations r ON r.booking_id = $1
 ), off AS (
     UPDATE guestly.queue q
-    SET state = CASE WHEN q.state <> 'ready' THEN q.state
+    SET state = CASE WHEN w.parked THEN 'failed' WHEN q.state <> 'ready' THEN q.state
                      WHEN q.look_up_first OR q.doubt_since IS NOT NULL OR q.home <> q.tableoid THEN 'unknown' ELSE 'waiting' END,
+        look_up_first = q.look_up_first OR w.parked AND (q.state = 'unknown' OR q.doubt_since IS NOT NULL),
         due_at = pg_catalog.to_timestamp($2)
-                 + ((ARRAY[1, 2, 5, 10, 20, 30])[least(h.before, 5) + 1]) * interval '1 minute',
+                 + ((ARRAY[1, 2, 5, 10, 20, 30])[least(w.before, 5) + 1]) * interval '1 minute',
         error_class = 'internal', error = w.sentence
-    FROM hangs h, words w WHERE q.booking_id = $1 AND q.state IN ('ready', 'waiting', 'unknown')
+    FROM words w WHERE q.booking_id = $1 AND q.state IN ('ready', 'waiting', 'unknown')
+    RETURNING w.parked
+), logged AS (
+    INSERT INTO guestly.attempts (booking_id, attempt, operation, started_at, outcome, error_class, error)
+    SELECT $1, coalesce((SELECT q.attempts FROM guestly.queue q WHERE q.booking_id = $1), 0), 'plan', pg_catalog.to_timestamp($2), 'hung', 'internal', w.sentence
+    FROM words w
 )
-INSERT INTO guestly.attempts (booking_id, attempt, operation, started_at, outcome, error_class, error)
-SELECT $1, coalesce((SELECT q.attempts FROM guestly.queue q WHERE q.booking_id = $1), 0), 'plan', pg_catalog.to_timestamp($2), 'hung', 'internal', w.sentence
-FROM words w
+SELECT w.sentence FROM words w JOIN off o ON o.parked

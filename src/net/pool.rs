@@ -35,6 +35,18 @@ pub struct Pool<T> {
     crew: Arc<Crew<T>>,
 }
 
+/// Takes replies without the pool. It keeps no thread alive.
+pub struct Replies<T> {
+    crew: Arc<Crew<T>>,
+}
+
+impl<T> Replies<T> {
+    /// The replies that have come in and were not taken yet, in the order in which they came.
+    pub fn take(&self) -> Vec<Done<T>> {
+        std::mem::take(&mut self.crew.lock().finished)
+    }
+}
+
 impl<T: Send + 'static> Pool<T> {
     /// Starts the threads (1 to 64), as many as jobs may run at once. `wake` is called from a sender thread when replies have
     /// become available after there were none; it must be quick and must not call back into the
@@ -108,6 +120,11 @@ impl<T: Send + 'static> Pool<T> {
     pub fn finished(&self) -> Vec<Done<T>> {
         let _ = Crew::staff(&self.crew);
         std::mem::take(&mut self.crew.lock().finished)
+    }
+
+    /// A handle that takes the replies that have come in, at any later time.
+    pub fn replies(&self) -> Replies<T> {
+        Replies { crew: Arc::clone(&self.crew) }
     }
 
     /// Jobs submitted and not yet returned by [`Pool::finished`] or [`Pool::recalled`].

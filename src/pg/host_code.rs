@@ -24,42 +24,59 @@ const CAREFUL: Duration = Duration::from_secs(60);
 /// The same after a worker had to be ended.
 const AFTER_HANG: Duration = Duration::from_secs(600);
 /// The longest that a worker stays in code that ignores every cancel; then it ends, and the next one goes on.
-const LONGEST: Duration = Duration::from_secs(60);
-/// The same where the former worker was ended in such code: it is not given a minute again and again.
-const LONGEST_AFTER_HANG: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(5);
+/// The same for one booking, at the first hang: there is time to read the doctor.
+const LONGEST_FOR_ONE: Duration = Duration::from_secs(15);
+/// Code gets at least this long to end after its first cancel.
+const GRACE: Duration = Duration::from_secs(3);
+/// After a statement over the whole table did not end in time, the next one waits at least so long.
+const TABLE_REST: Duration = Duration::from_secs(180);
+/// The same after a worker had to be ended in something else: the sales come first.
+const TABLE_REST_AFTER_HANG: Duration = Duration::from_secs(60);
 
-/// What the code that runs next is for.
+/// The purpose of the code that runs next, and its limits.
 #[derive(Clone)]
 struct Scope {
     booking_id: Option<String>,
     limit: Duration,
+    /// A statement over the whole table.
+    table: bool,
     /// Reading for a mail or a comparison: nothing that is sent waits for it.
     optional: bool,
 }
 
-const OPTIONAL: Scope = Scope { booking_id: None, limit: TOGETHER, optional: true };
+const OPTIONAL: Scope = Scope { booking_id: None, limit: TOGETHER, table: false, optional: true };
 
 thread_local! {
     static SCOPE: RefCell<Scope> = const { RefCell::new(OPTIONAL) };
     static RUNNING: Cell<bool> = const { Cell::new(false) };
-    static LONGEST_NOW: Cell<Duration> = const { Cell::new(LONGEST) };
+    static HUNG_BEFORE: Cell<bool> = const { Cell::new(false) };
     static CAREFUL_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+    static TABLE_RESTS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Code that runs in `body` is for this booking alone, and each piece of it may take `limit`.
 pub fn for_one<T>(booking_id: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
-    within(Scope { booking_id: Some(booking_id.to_owned()), limit, optional: false }, body)
+    within(Scope { booking_id: Some(booking_id.to_owned()), limit, table: false, optional: false }, body)
 }
 
 /// Code that runs in `body` is for several bookings.
 pub fn for_several<T>(body: impl FnOnce() -> T) -> T {
-    within(Scope { booking_id: None, limit: TOGETHER, optional: false }, body)
+    within(Scope { booking_id: None, limit: TOGETHER, table: false, optional: false }, body)
 }
 
 /// Statements over the whole table that run in `body`: the sweep, and what was paid before. They may take long where the table
 /// is large and has no index, and must end all the same: planning them already runs code of the host.
 pub fn for_table<T>(body: impl FnOnce() -> T) -> T {
-    within(Scope { booking_id: None, limit: WHOLE_TABLE, optional: false }, body)
+    within(Scope { booking_id: None, limit: WHOLE_TABLE, table: true, optional: false }, body)
+}
+
+impl Scope {
+    /// When the process ends; always some seconds after the limit, so that a cancel comes first.
+    fn longest(&self) -> Duration {
+        let first = self.booking_id.is_some() && !HUNG_BEFORE.get();
+        (if first { LONGEST_FOR_ONE } else { LONGEST }).max(self.limit + GRACE)
+    }
 }
 
 fn within<T>(scope: Scope, body: impl FnOnce() -> T) -> T {
@@ -89,7 +106,11 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if !visit.end() {
         return result;
     }
-    be_careful();
+    if scope.table {
+        TABLE_RESTS_UNTIL.set(Some(Instant::now() + TABLE_REST));
+    } else {
+        be_careful();
+    }
     result.map_err(|error| {
         let sentence = format!("code of the table did not end within {} s", scope.limit.as_secs_f32());
         // It may have caught the cancel and raised something else.
@@ -103,8 +124,8 @@ struct Visit(Option<sys::TimeLimit>);
 impl Visit {
     fn begin(scope: &Scope) -> Self {
         RUNNING.set(true);
-        wake::enter_host_code(Utc::now().timestamp_micros(), scope.booking_id.as_deref());
-        Self(Some(sys::TimeLimit::start(scope.limit, LONGEST_NOW.get())))
+        wake::enter_host_code(Utc::now().timestamp_micros(), scope.booking_id.as_deref(), scope.table);
+        Self(Some(sys::TimeLimit::start(scope.limit, scope.longest())))
     }
 
     /// True if the limit was passed.
@@ -129,8 +150,9 @@ fn canceled(message: String) -> SqlError {
 
 /// The booking's row cannot be `done` ("read", "written") at the moment, and is tried again.
 pub fn warn(booking_id: &str, done: &str, error: &SqlError) {
-    let message = format!("guestly_sync: booking {booking_id} waits: its row cannot be {done}: {}", error.words());
-    let hint = "It is tried again, the others go first. See the triggers of the table and guestly.field_map.";
+    let message =
+        format!("guestly_sync: booking {booking_id} is postponed: its row cannot be {done}: {}", error.words());
+    let hint = "It is retried; other bookings go first. Check the triggers of the table and guestly.field_map.";
     report::warn(PgSqlErrorCode::ERRCODE_WARNING, message, hint);
 }
 
@@ -144,13 +166,53 @@ pub fn be_careful() {
     be_careful_for(CAREFUL);
 }
 
-/// The former worker had to be ended in such code.
-pub fn be_careful_after_hang() {
-    LONGEST_NOW.set(LONGEST_AFTER_HANG);
+/// The former worker had to be ended in such code; `table`: in a statement over the whole table.
+pub fn be_careful_after_hang(table: bool) {
+    let rest = if table { TABLE_REST } else { TABLE_REST_AFTER_HANG };
+    TABLE_RESTS_UNTIL.set(Some(Instant::now() + rest));
+    HUNG_BEFORE.set(true);
     be_careful_for(AFTER_HANG);
+}
+
+/// The code that was cancelled is slow, not endless: it ended within a longer limit. After a hang this changes nothing.
+pub fn be_calm() {
+    if !HUNG_BEFORE.get() {
+        CAREFUL_UNTIL.set(None);
+    }
+}
+
+/// False for some minutes after a statement over the whole table did not end in time, and for one after a hang.
+pub fn may_read_table() -> bool {
+    TABLE_RESTS_UNTIL.get().is_none_or(|until| until <= Instant::now())
 }
 
 fn be_careful_for(time: Duration) {
     let until = Instant::now() + time;
     CAREFUL_UNTIL.set(CAREFUL_UNTIL.get().max(Some(until)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(booking_id: Option<&str>, limit: Duration, table: bool) -> Scope {
+        Scope { booking_id: booking_id.map(str::to_owned), limit, table, optional: false }
+    }
+
+    #[test]
+    fn a_cancel_always_comes_some_seconds_before_the_end() {
+        let all = [
+            scope(None, TOGETHER, false),
+            scope(None, WHOLE_TABLE, true),
+            scope(Some("1"), SHORT, false),
+            scope(Some("1"), 5 * SHORT, false),
+        ];
+        for hung in [false, true] {
+            HUNG_BEFORE.set(hung);
+            for scope in &all {
+                assert!(scope.longest() >= scope.limit + GRACE, "{:?} after {:?}", scope.longest(), scope.limit);
+            }
+            assert_eq!(scope(None, TOGETHER, false).longest(), LONGEST);
+        }
+    }
 }

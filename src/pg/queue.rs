@@ -179,10 +179,11 @@ pub fn rescue(now: DateTime<Utc>, look: DateTime<Utc>, settled: DateTime<Utc>, o
     statement::run(include_str!("../../sql/queries/rescue.sql"), &args)
 }
 
-/// A worker was ended after so many seconds because code of the host did not end for this booking: it waits for a while.
-pub fn put_off(booking_id: &str, now: DateTime<Utc>, after_seconds: u32) -> Result<()> {
+/// A worker was ended after so many seconds because code of the host did not end for this booking: it waits for a while. After
+/// five times it has failed; then this gives the sentence for a person.
+pub fn put_off(booking_id: &str, now: DateTime<Utc>, after_seconds: u32) -> Result<Option<String>> {
     let args: [DatumWithOid; 3] = [booking_id.into(), seconds(now).into(), signed(after_seconds).into()];
-    statement::run(include_str!("../../sql/queries/put_off.sql"), &args)
+    statement::row(include_str!("../../sql/queries/put_off.sql"), &args, |row| Ok(row.get(1)?)).map(Option::flatten)
 }
 
 /// Nothing waits longer than until `latest`, and no doubt began later than `now`.

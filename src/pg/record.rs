@@ -14,6 +14,7 @@ use super::session::{Result, SqlError};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
 
+pub mod at_exit;
 mod each;
 mod ids;
 mod patience;
@@ -31,7 +32,7 @@ pub fn take_succeeded() -> bool {
     SUCCEEDED.take()
 }
 
-/// What of the host's row cannot be done.
+/// The part of the work on the host's row that cannot be done.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Refused {
     /// It is not the host's row.

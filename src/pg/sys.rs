@@ -8,6 +8,7 @@ use std::time::Duration;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker};
 use pgrx::{PgMemoryContexts, pg_sys};
 
+mod at_exit;
 mod limit;
 pub mod query;
 pub mod relation;
@@ -16,6 +17,7 @@ pub mod transaction;
 mod trigger_row;
 pub mod utility;
 
+pub use at_exit::before_exit;
 pub use limit::{TimeLimit, is_background_worker};
 pub use scope::*;
 pub use trigger_row::TriggerRow;

@@ -14,7 +14,7 @@ use super::sys;
 
 mod host_code;
 
-pub use host_code::{Hang, HostCode, enter_host_code, host_code, leave_host_code, note_death, take_hang};
+pub use host_code::*;
 
 /// Databases with a worker, or looked at for one, in one server.
 const SLOTS: usize = 256;

@@ -5,6 +5,7 @@
 mod announce;
 mod doctor;
 mod judge;
+mod late;
 mod level;
 mod mail;
 mod pace;
@@ -26,7 +27,7 @@ use super::alarm::Alarm;
 use super::bookings::Bookings;
 use super::job::Job;
 use super::memory::News;
-use super::record::{Change, Patience};
+use super::record::{Change, Patience, at_exit};
 use super::secrets::Credentials;
 use super::session;
 use super::settings::Settings;
@@ -146,8 +147,8 @@ impl Worker {
         let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
         let began = Instant::now();
         let hang = wake::take_hang();
-        if hang.is_some() {
-            host_code::be_careful_after_hang();
+        if let Some(hang) = &hang {
+            host_code::be_careful_after_hang(hang.table);
         }
         Ok(Self {
             lane: Lane::new(settings.limits, Duration::ZERO),
@@ -190,6 +191,7 @@ impl Worker {
     }
 
     fn run(mut self) -> ! {
+        at_exit::register();
         self.reload();
         while !sys::take_stop_request() {
             sys::ignore_cancel();

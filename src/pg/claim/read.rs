@@ -12,7 +12,7 @@ use crate::pg::host_code;
 use crate::pg::record::{Access, Patience};
 use crate::pg::session::{Result, SqlError};
 
-/// What reading gave.
+/// The result of reading.
 #[derive(Default)]
 pub struct Reading {
     /// Rows by booking; none: it does not exist. Errors: the row cannot be read, and that does not pass.
@@ -27,7 +27,7 @@ pub struct Reading {
 pub fn read(bookings: &Bookings, ids: &[String], patience: &mut Patience) -> Reading {
     let mut reading = Reading::default();
     let mut locked = false;
-    if ids.len() > 1 && !host_code::is_careful() {
+    if ids.len() > 1 && !host_code::is_careful() && !patience.is_slow(Access::Read) {
         match host_code::for_several(|| bookings.read(ids)) {
             Ok(rows) => {
                 let mut found: HashMap<String, Row> =
@@ -63,6 +63,7 @@ pub fn read(bookings: &Bookings, ids: &[String], patience: &mut Patience) -> Rea
 /// Gives the error of one that is tried again.
 fn read_one(bookings: &Bookings, id: &String, patience: &mut Patience, reading: &mut Reading) -> Option<SqlError> {
     let limit = patience.limit(Access::Read, id);
+    let began = Instant::now();
     match host_code::for_one(id, limit, || bookings.read(std::slice::from_ref(id))) {
         Err(error) if is_lock(&error) => {
             reading.busy.push(id.clone());
@@ -75,6 +76,9 @@ fn read_one(bookings: &Bookings, id: &String, patience: &mut Patience, reading: 
             Some(error)
         }
         result => {
+            if result.is_ok() {
+                patience.passed(Access::Read, id, began.elapsed());
+            }
             patience.over(Access::Read, id);
             reading.rows.insert(id.clone(), result.map(|rows| rows.into_iter().next()));
             None

@@ -21,4 +21,11 @@ mod guestly {
         let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
         TableIterator::new(wake::host_code().map(|(pid, code)| (pid, epoch(code.since), code.booking_id())))
     }
+
+    /// When the last sweep (the search for paid bookings that no trigger queued) was cancelled because it did not end in time;
+    /// null if it ended.
+    #[pg_extern]
+    fn sweep_stopped_at() -> Option<TimestampWithTimeZone> {
+        wake::sweep_stopped().map(|micros| pgrx::datum::to_timestamp(micros as f64 / 1e6))
+    }
 }

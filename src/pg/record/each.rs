@@ -11,12 +11,12 @@ use crate::pg::bookings::Bookings;
 use crate::pg::host_code;
 use crate::pg::session::{self, Result, SqlError};
 
-/// Writes `changes` inside the caller's transaction; gives back those that must wait, because somebody holds the booking or
+/// Writes `changes` inside the caller's transaction; gives back those that must wait, because another session holds the booking or
 /// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
 /// raises for longer than `patience` bears is parked. Errors: code of the host did not end in time. The worker is careful
 /// from then on; the caller gives its transaction up and writes each outcome in one of its own (`record_one`).
 pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Result<Vec<Change>> {
-    if changes.len() <= 1 || host_code::is_careful() {
+    if changes.len() <= 1 || host_code::is_careful() || patience.is_slow(Access::Write) {
         return Ok(one_by_one(bookings, changes, patience));
     }
     let refused = Cell::default();
@@ -53,15 +53,19 @@ pub fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Pa
     let id = &change.booking_id;
     let refused = Cell::default();
     let limit = patience.limit(Access::Write, id);
+    let began = Instant::now();
     let tried = attempt(bookings, &change, limit, &refused);
     let error = match tried {
         Ok(postponed) => {
+            if postponed.is_none() {
+                patience.passed(Access::Write, id, began.elapsed());
+            }
             patience.over(Access::Write, id);
             return postponed;
         }
         Err(error) => error,
     };
-    // Not the host's row: our own tables are broken, and it stays in memory until they are mended.
+    // Not the host's row: our own tables are broken, and it stays in memory until they work again.
     if refused.get() == Refused::Nothing {
         return Some(change);
     }

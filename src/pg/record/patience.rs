@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use crate::domain::retry::Backoff;
 use crate::pg::host_code;
 
-/// What nobody came back to for so long was settled in another way.
+/// A booking that was not tried again for so long was settled in another way.
 const FORGET: Duration = Duration::from_secs(3600);
+/// For so long after a slow try, new bookings begin with the limit that it needed.
+const SLOW: Duration = Duration::from_secs(600);
 /// After code that did not end, a booking rests at least so long: the others get this much of the worker's time.
 const BREATH: Duration = Duration::from_secs(2);
 
-/// What the worker does with a booking's row.
+/// The worker's two uses of a booking's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Writes it; triggers run.
@@ -32,12 +34,21 @@ pub struct Patience {
     backoff: Backoff,
     written: HashMap<String, Rest>,
     read: HashMap<String, Rest>,
+    slow_write: Option<Slow>,
+    slow_read: Option<Slow>,
+}
+
+/// Code that ended, but not within the short limit.
+#[derive(Clone, Copy)]
+struct Slow {
+    limit: Duration,
+    seen: Instant,
 }
 
 impl Patience {
     /// Nothing has raised yet.
     pub fn new(backoff: Backoff) -> Self {
-        Self { backoff, written: HashMap::new(), read: HashMap::new() }
+        Self { backoff, written: HashMap::new(), read: HashMap::new(), slow_write: None, slow_read: None }
     }
 
     /// Follows changed settings.
@@ -87,8 +98,33 @@ impl Patience {
     }
 
     /// How long the host's code may take for this booking: the worker does nothing else meanwhile, so the long limit comes last.
+    /// Where the code was slow a moment ago, it begins with the limit that was enough then.
     pub fn limit(&self, access: Access, booking_id: &str) -> Duration {
-        host_code::SHORT * [1, 1, 2, 2, 3, 3].get(self.tries(access, booking_id) as usize).copied().unwrap_or(5)
+        let factor = [1, 2, 2, 3, 3, 4].get(self.tries(access, booking_id) as usize).copied().unwrap_or(5);
+        (host_code::SHORT * factor).max(self.slow(access).map_or(Duration::ZERO, |slow| slow.limit))
+    }
+
+    /// A try ended after `elapsed`. If that is more than the short limit, the code is slow, not endless.
+    pub fn passed(&mut self, access: Access, booking_id: &str, elapsed: Duration) {
+        if elapsed <= host_code::SHORT {
+            return;
+        }
+        let slow = Slow { limit: self.limit(access, booking_id), seen: Instant::now() };
+        match access {
+            Access::Write => self.slow_write = Some(slow),
+            Access::Read => self.slow_read = Some(slow),
+        }
+        host_code::be_calm();
+    }
+
+    /// True where the code took longer than the short limit a moment ago, and ended: rows are best taken one by one.
+    pub fn is_slow(&self, access: Access) -> bool {
+        self.slow(access).is_some()
+    }
+
+    fn slow(&self, access: Access) -> Option<Slow> {
+        let slow = if access == Access::Write { self.slow_write } else { self.slow_read };
+        slow.filter(|slow| slow.seen.elapsed() < SLOW)
     }
 
     /// True while this booking is left alone.
@@ -123,5 +159,42 @@ impl Patience {
             Access::Write => &mut self.written,
             Access::Read => &mut self.read,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patience() -> Patience {
+        Patience::new(Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) })
+    }
+
+    #[test]
+    fn the_long_limit_comes_last() {
+        let mut patience = patience();
+        let mut limits = vec![patience.limit(Access::Write, "1")];
+        while patience.bears(Access::Write, "1", true) {
+            limits.push(patience.limit(Access::Write, "1"));
+        }
+        assert_eq!(limits, [1, 2, 2, 3, 3, 4, 5].map(Duration::from_secs));
+    }
+
+    #[test]
+    fn a_slow_booking_begins_with_the_limit_that_was_enough() {
+        let mut patience = patience();
+        assert!(patience.bears(Access::Write, "1", true));
+        patience.passed(Access::Write, "1", Duration::from_millis(1500));
+        patience.over(Access::Write, "1");
+        assert_eq!(patience.limit(Access::Write, "2"), Duration::from_secs(2));
+        assert_eq!(patience.limit(Access::Read, "2"), Duration::from_secs(1));
+        assert!(patience.is_slow(Access::Write) && !patience.is_slow(Access::Read));
+    }
+
+    #[test]
+    fn a_quick_booking_changes_no_limit() {
+        let mut patience = patience();
+        patience.passed(Access::Write, "1", Duration::from_millis(900));
+        assert_eq!(patience.limit(Access::Write, "1"), Duration::from_secs(1));
     }
 }

@@ -73,6 +73,15 @@ impl TimeLimit {
     }
 }
 
+/// Stops the clock as the process ends.
+pub(super) fn stop() {
+    let id = ID.load(Ordering::Relaxed);
+    if id != 0 {
+        // SAFETY: it is registered; no handler of it runs after this.
+        unsafe { disable_timeout(id, false) }
+    }
+}
+
 /// The limit was passed, or a second more. The server's own handler of the alarm has set the latch.
 unsafe extern "C-unwind" fn on_limit() {
     let ends = CANCELS.fetch_add(1, Ordering::Relaxed) >= LAST.load(Ordering::Relaxed);

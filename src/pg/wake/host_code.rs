@@ -1,5 +1,5 @@
 //! Shared memory: since when each worker runs code of the host application (triggers, rules, mapping expressions), and for
-//! which booking. A session reads it while the worker hangs; the next worker learns from it what its predecessor hung in.
+//! which booking. A session reads it while the worker hangs; the next worker learns from it where its predecessor hung.
 //! Part of `pg::wake`.
 
 use std::time::Duration;
@@ -11,35 +11,45 @@ use crate::pg::sys;
 
 /// Bytes of a booking's id that are kept; a longer id counts as several bookings.
 const ID_BYTES: usize = 200;
-/// A worker that dies in such code after this long was hung there; a shorter stay is a coincidence.
-const HUNG: Duration = Duration::from_secs(5);
+/// A worker that dies in such code after this long was hung there; a shorter stay is a coincidence. Less than the shortest
+/// time after which `pg::host_code` ends the process.
+const HUNG: Duration = Duration::from_secs(4);
 
-/// What the worker of one database runs.
+/// The code that the worker of one database runs.
 #[derive(Clone, Copy)]
 pub struct HostCode {
     /// Since when, microseconds since the Unix epoch; 0: it runs none.
     pub since: i64,
     /// How many seconds it had run when its process ended; 0: the process lives, or did not end because of it.
     hung: u32,
+    /// It is a statement over the whole table.
+    table: bool,
+    /// When a sweep was last cancelled, microseconds since the Unix epoch; 0: the last one ended in time.
+    sweep_stopped: i64,
     length: u8,
     id: [u8; ID_BYTES],
 }
 
 impl Default for HostCode {
     fn default() -> Self {
-        Self { since: 0, hung: 0, length: 0, id: [0; ID_BYTES] }
+        Self { since: 0, hung: 0, table: false, sweep_stopped: 0, length: 0, id: [0; ID_BYTES] }
     }
 }
 
 impl HostCode {
-    fn begun(since: i64, booking_id: Option<&str>) -> Self {
-        let mut begun = Self { since, ..Self::default() };
+    fn begun(since: i64, booking_id: Option<&str>, table: bool) -> Self {
+        let mut begun = Self { since, table, ..Self::default() };
         let bytes = booking_id.map(str::as_bytes).unwrap_or_default();
         if let (Some(place), Ok(length)) = (begun.id.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
             place.copy_from_slice(bytes);
             begun.length = length;
         }
         begun
+    }
+
+    /// No code runs; the end of the last sweep stays known.
+    fn ended(&self) -> Self {
+        Self { sweep_stopped: self.sweep_stopped, ..Self::default() }
     }
 
     /// The booking, if it runs for one alone.
@@ -49,26 +59,43 @@ impl HostCode {
     }
 }
 
-/// This worker begins to run such code: for one booking, or for several.
-pub fn enter_host_code(now_micros: i64, booking_id: Option<&str>) {
-    set(HostCode::begun(now_micros, booking_id));
+/// This worker begins to run such code: for one booking, for several, or over the whole table.
+pub fn enter_host_code(now_micros: i64, booking_id: Option<&str>, table: bool) {
+    set(|code| {
+        *code = HostCode { sweep_stopped: code.sweep_stopped, ..HostCode::begun(now_micros, booking_id, table) }
+    });
 }
 
 /// It has ended.
 pub fn leave_host_code() {
-    set(HostCode::default());
+    set(|code| *code = code.ended());
 }
 
-fn set(code: HostCode) {
+/// The sweep was cancelled at that time, microseconds since the Unix epoch; 0: it has ended in time.
+pub fn note_sweep(stopped_micros: i64) {
+    set(|code| code.sweep_stopped = stopped_micros);
+}
+
+/// When the last sweep of this database was cancelled, microseconds since the Unix epoch; none if it ended in time.
+pub fn sweep_stopped() -> Option<i64> {
+    if !is_preloaded() {
+        return None;
+    }
+    let shared = SHARED.share();
+    let code = shared.host_code.get(index_of(&shared, sys::my_database())?)?;
+    (code.sweep_stopped != 0).then_some(code.sweep_stopped)
+}
+
+fn set(change: impl FnOnce(&mut HostCode)) {
     let mut shared = SHARED.exclusive();
     let (database, worker) = (sys::my_database().to_u32(), sys::my_pid());
     let mine = shared.slots.iter().position(|slot| slot.database == database && slot.worker == worker);
     if let Some(place) = mine.and_then(|index| shared.host_code.get_mut(index)) {
-        *place = code;
+        change(place);
     }
 }
 
-/// What the live worker of this database runs: its process id, and the code.
+/// The code that the live worker of this database runs, with its process id.
 pub fn host_code() -> Option<(i32, HostCode)> {
     if !is_preloaded() {
         return None;
@@ -88,7 +115,7 @@ pub fn note_death(database: pg_sys::Oid, now_micros: i64) {
     if age >= HUNG {
         code.hung = u32::try_from(age.as_secs()).unwrap_or(u32::MAX);
     } else {
-        *code = HostCode::default();
+        *code = code.ended();
     }
 }
 
@@ -97,16 +124,19 @@ pub fn note_death(database: pg_sys::Oid, now_micros: i64) {
 pub struct Hang {
     /// The booking it ran for; none: several.
     pub booking_id: Option<String>,
+    /// It was a statement over the whole table.
+    pub table: bool,
     /// How long it had run.
     pub seconds: u32,
 }
 
-/// What the former worker of this database hung in, if it did.
+/// The code that the former worker of this database hung in, if it did.
 pub fn take_hang() -> Option<Hang> {
     let mut shared = SHARED.exclusive();
     let index = index_of(&shared, sys::my_database())?;
-    let code = std::mem::take(shared.host_code.get_mut(index)?);
-    (code.hung > 0).then(|| Hang { booking_id: code.booking_id(), seconds: code.hung })
+    let place = shared.host_code.get_mut(index)?;
+    let code = std::mem::replace(place, place.ended());
+    (code.hung > 0).then(|| Hang { booking_id: code.booking_id(), table: code.table, seconds: code.hung })
 }
 
 fn index_of(shared: &Shared, database: pg_sys::Oid) -> Option<usize> {

@@ -10,7 +10,7 @@ use super::Worker;
 use crate::pg::bookings::{Bookings, Probed};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::paid_statuses;
-use crate::pg::{alerts, queue, sys};
+use crate::pg::{alerts, host_code, queue, sys, wake};
 use crate::sys::thread_time;
 
 /// Bookings that one sweep queues.
@@ -36,8 +36,10 @@ impl Worker {
             self.more |= found.ready || found.sending || !found.open.is_empty();
             self.next_due = found.next_due;
         }
-        if let Some((_, Some(error))) = &found {
-            self.trouble(error);
+        match &found {
+            Some((_, Some(error))) if error.is_cancel() => self.report_slow_sweep(),
+            Some((_, Some(error))) => self.trouble(error),
+            _ => {}
         }
         if !matches!(found, Some((_, None))) {
             // The table may have been renamed or attached anew, and its stock is not written.
@@ -90,11 +92,14 @@ impl Worker {
         bookings.probe(swept, SWEEP_BATCH, calling.to_vec()).map(Some)
     }
 
-    /// None where no table is attached.
+    /// None where no table is attached, or the last such statement took too long a moment ago.
     fn probe_bookings(&mut self) -> Result<Option<Probed>> {
+        if !host_code::may_read_table() {
+            return Ok(None);
+        }
         let words = paid_statuses();
         let calling: Vec<String> = self.calling.iter().cloned().collect();
-        session::subtransaction(|| {
+        let swept = session::subtransaction(|| {
             if self.bookings.is_none() {
                 self.bookings = Bookings::load()?;
             }
@@ -107,7 +112,20 @@ impl Worker {
                 }
                 found => found,
             }
-        })
+        });
+        if swept.is_ok() {
+            wake::note_sweep(0);
+        }
+        swept
+    }
+
+    /// The sweep was cancelled; the sales go on. `pg::host_code` gives it a rest of some minutes.
+    fn report_slow_sweep(&mut self) {
+        wake::note_sweep(Utc::now().timestamp_micros());
+        self.report(
+            "the sweep did not end within 20 s: paid bookings that no trigger queued are not found",
+            "It needs its index: see the row \"sweep\" of SELECT * FROM guestly_doctor().",
+        );
     }
 
     fn prune(&mut self, now: Instant) {

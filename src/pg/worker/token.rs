@@ -12,7 +12,7 @@ use crate::pg::memory;
 use crate::pg::queue::{self, Attempt};
 use crate::pg::session::{Result, SqlError};
 
-/// What a token request came to.
+/// The outcome of a token request.
 pub(super) struct Fetched {
     /// The token, and the credentials it belongs to.
     token: Option<(Token, String)>,

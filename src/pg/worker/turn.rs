@@ -13,25 +13,25 @@ use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
 use crate::pg::memory::{self, News};
 use crate::pg::queue::Skip;
-use crate::pg::record::{Access, Change, record_all, record_one, take_succeeded};
+use crate::pg::record::{Access, Change, at_exit, record_all, record_one, take_succeeded};
 use crate::pg::session::{self, Result};
 use crate::pg::{host_code, queue, sys};
 
 /// How soon an outcome that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-/// What one turn knows.
+/// The state that one turn begins with.
 struct Turn {
     go: Go,
     now: Duration,
     wall: DateTime<Utc>,
     /// Outcomes are written in it.
     recorded: bool,
-    /// What a successor should know is written, or has not changed.
+    /// The successor's knowledge is written, or has not changed.
     remembered: bool,
 }
 
-/// What one transaction gave.
+/// The results of one transaction.
 #[derive(Default)]
 struct Worked {
     claimed: Option<Claimed>,
@@ -42,8 +42,9 @@ struct Worked {
 }
 
 impl Worker {
-    /// What has come in is recorded, what is due is claimed. Then the calls leave.
+    /// Records the outcomes that have come in, claims what is due; then the calls leave.
     pub(super) fn turn(&mut self) {
+        at_exit::hold(&self.unrecorded);
         self.look_around();
         if self.not_before.is_some_and(|then| then > Instant::now()) {
             return;
@@ -56,7 +57,7 @@ impl Worker {
         if !self.rescue() || (!self.has_outcomes() && !self.is_something_due()) {
             return;
         }
-        // Of what is claimed already, nobody knows whether it is what the breaker wants to see tried.
+        // The calls that are claimed already may not be those that the breaker wants to see tried.
         if self.is_open() && !self.prefetched.is_empty() {
             self.recall();
         }
@@ -66,7 +67,7 @@ impl Worker {
             return;
         }
         let began = Instant::now();
-        let careful = host_code::is_careful();
+        let careful = host_code::is_careful() || self.patience.is_slow(Access::Write);
         let apart = careful && self.has_outcomes();
         if apart && !self.record_apart() {
             return;
@@ -87,6 +88,7 @@ impl Worker {
     fn record_apart(&mut self) -> bool {
         let (began, mut changes) = (Instant::now(), VecDeque::from(self.take_outcomes()));
         changes.make_contiguous().sort_by_key(|change| self.patience.tries(Access::Write, &change.booking_id));
+        at_exit::hold(changes.iter().chain(&self.unrecorded));
         let mut error = None;
         while began.elapsed() < host_code::SHORT
             && error.is_none()
@@ -98,7 +100,10 @@ impl Worker {
                 Ok(record_one(bookings.as_ref(), change.clone(), patience))
             });
             match written {
-                Ok(None) => drop(self.calling.remove(&change.booking_id)),
+                Ok(None) => {
+                    self.calling.remove(&change.booking_id);
+                    at_exit::written(&change.booking_id);
+                }
                 Ok(Some(postponed)) => {
                     if !self.patience.is_resting(&postponed.booking_id) {
                         self.not_before = Some(Instant::now() + TRY_AGAIN);
@@ -124,6 +129,7 @@ impl Worker {
     /// One transaction and what follows from it; true if the claim is to be made in another one.
     fn transact(&mut self, turn: &Turn, changes: Vec<Change>) -> bool {
         let kept = changes.clone();
+        at_exit::hold(kept.iter().chain(&self.unrecorded));
         let worked = session::transaction(c"guestly_sync: recording and claiming", || self.work(turn, changes));
         match worked {
             Ok(worked) => {
@@ -131,13 +137,14 @@ impl Worker {
                 let ask = std::mem::take(&mut self.ask);
                 let stuck = !turn.recorded && claimed.jobs.is_empty() && self.token_intent.is_none() && !ask;
                 let may_go = !matches!(turn.go, Go::Wait(_)) && self.is_something_due();
-                // Locked by somebody else: a claim in a tight loop would find the same.
+                // Locked by another session: a claim in a tight loop would find the same.
                 let busy = worked.postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
                 if busy || (stuck && may_go && claimed.busy.is_empty()) {
                     self.not_before = Some(Instant::now() + TRY_AGAIN);
                 }
                 // What was recalled meanwhile stands there already.
                 self.unrecorded.extend(worked.postponed);
+                at_exit::hold(&self.unrecorded);
                 self.send_token_request();
                 self.send(claimed.jobs);
                 if ask {
@@ -204,7 +211,7 @@ impl Worker {
         Ok(queue::is_changed()? || (sends && !queue::due(turn.wall, 1, skip)?.is_empty()))
     }
 
-    /// What is due and may go, or a request for a token.
+    /// Claims what is due and may go, or a request for a token.
     fn claim(&mut self, bookings: &Bookings, turn: &Turn) -> Result<Claimed> {
         self.absorb(bookings);
         let wall = turn.wall;

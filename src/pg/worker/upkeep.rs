@@ -8,9 +8,12 @@ use pgrx::prelude::*;
 
 use super::version::FIRST_PROBE;
 use super::{Worker, leave_if_absent};
+use crate::domain::alert::AlertKind;
+use crate::domain::error::ErrorClass;
 use crate::domain::retry::{later, look_up_at};
+use crate::pg::alerts::{self, Raised};
 use crate::pg::bookings::Bookings;
-use crate::pg::record::{Change, record_all};
+use crate::pg::record::{Change, at_exit, record_all};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::Settings;
 use crate::pg::{claim, memory, queue, report, sys, wake};
@@ -50,19 +53,23 @@ impl Worker {
     /// The former worker was ended in code of the host that did not end.
     fn put_off_what_hung(&mut self) {
         let Some(hang) = self.hang.take() else { return };
-        let what = hang.booking_id.as_ref().map_or("several bookings".to_owned(), |id| format!("booking {id}"));
+        let what = match &hang.booking_id {
+            Some(id) => format!("booking {id}"),
+            None if hang.table => "the sweep".to_owned(),
+            None => "several bookings".to_owned(),
+        };
         if let Some(id) = &hang.booking_id
-            && self.in_transaction(|_| queue::put_off(id, Utc::now(), hang.seconds)).is_none()
+            && self.in_transaction(|_| put_off(id, hang.seconds)).is_none()
         {
             self.hang = Some(hang);
             return;
         }
+        if hang.table {
+            wake::note_sweep(Utc::now().timestamp_micros());
+        }
         self.report(
-            &format!(
-                "the worker was ended: code of the bookings table did not end within {} s for {what}",
-                hang.seconds
-            ),
-            "The others go first. See the triggers of the table and guestly.field_map.",
+            &format!("the worker was restarted: code on the bookings table ran for {} s ({what})", hang.seconds),
+            "Other bookings go first. Check the triggers of the table and guestly.field_map.",
         );
     }
 
@@ -113,6 +120,7 @@ impl Worker {
         if let Some(pool) = &mut self.pool {
             pool.resize(self.settings.concurrency as usize);
         }
+        self.watch_late_answers();
         self.recall();
         self.reported.clear();
         self.fits = None;
@@ -201,6 +209,7 @@ impl Worker {
         self.keep_token();
         let changes = std::mem::take(&mut self.unrecorded);
         if !changes.is_empty() {
+            at_exit::hold(&changes);
             let written = session::transaction(c"guestly_sync: stopping", || {
                 let bookings = Bookings::load()?;
                 let patience = &mut self.patience;
@@ -209,7 +218,7 @@ impl Worker {
                     Err(error) if error.is_cancel() => changes,
                     together => together?,
                 };
-                // Somebody holds the booking, or its triggers do not end. What Guestly holds is written without it; the rest is looked up.
+                // Another session holds the booking, or its triggers do not end. What Guestly holds is written without it; the rest is looked up.
                 queue::keep(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
                 Ok(postponed.len())
             });
@@ -223,6 +232,7 @@ impl Worker {
                 }
             }
         }
+        at_exit::hold([]);
         self.remember_at_the_end();
         wake::leave(false);
         sys::exit(1)
@@ -242,4 +252,15 @@ impl Worker {
             warning!("guestly_sync: the use of the quota could not be written at the end: {error}");
         }
     }
+}
+
+/// The booking waits for a while, or, after several hangs, for a person, who gets an alert.
+fn put_off(booking_id: &str, seconds: u32) -> Result<()> {
+    let Some(sentence) = queue::put_off(booking_id, Utc::now(), seconds)? else { return Ok(()) };
+    let kind = AlertKind::of_failure(ErrorClass::Internal);
+    alerts::raise(&[Raised {
+        booking_id: Some(booking_id.to_owned()),
+        class: Some(ErrorClass::Internal),
+        ..Raised::about_lane(kind, sentence)
+    }])
 }

@@ -8,8 +8,12 @@ use guestly_scenarios::{SOON, Site, host, wait_until};
 
 /// Another sale reaches Guestly within this time, whatever the host's code does for one booking.
 const PROMPT: Duration = Duration::from_secs(5);
-/// A worker is ended after a minute in code that ignores every cancel.
-const ENDED: Duration = Duration::from_secs(90);
+/// Its row is written within this time: one other piece of code may use up its longest limit before.
+const WRITTEN: Duration = Duration::from_secs(10);
+/// A worker is ended within 15 s in code that ignores every cancel, and another one begins.
+const ENDED: Duration = Duration::from_secs(25);
+/// A batch waits for its odd one: 5 s together, and 5 s for that one alone.
+const BATCH: Duration = Duration::from_secs(20);
 /// The longest that the first put-off booking waits, with its next try.
 const BY_ITSELF: Duration = Duration::from_secs(150);
 
@@ -51,7 +55,7 @@ fn wait_until_inside(site: &Site) {
     site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
 }
 
-/// A sale of this moment reaches Guestly at once.
+/// A sale of this moment reaches Guestly at once, and its row is written soon.
 #[track_caller]
 fn assert_prompt(site: &Site, id: &str) {
     let code = site.code(id);
@@ -59,6 +63,14 @@ fn assert_prompt(site: &Site, id: &str) {
     host::pay(site, &[id.to_owned()]);
     wait_until("the other sale at Guestly", SOON, || (!site.sim.reservations_of(&code).is_empty(), String::new()));
     assert!(began.elapsed() < PROMPT, "the other sale took {:?}", began.elapsed());
+    site.wait_for_status_within(&[id.to_owned()], "synced", WRITTEN);
+}
+
+/// The doctor's fix works as it stands, up to what a comment says.
+#[track_caller]
+fn assert_runs(site: &Site, fix: &str) {
+    assert!(fix.contains("; -- "), "{fix}");
+    site.client().batch_execute(fix).unwrap_or_else(|error| panic!("{fix}: {error}"));
 }
 
 #[track_caller]
@@ -90,7 +102,7 @@ fn a_trigger_that_sleeps_delays_no_other_sale() {
     assert_prompt(&site, &ids[4]);
     assert_prompt(&site, &ids[5]);
     assert_small(&site);
-    let warning = format!("booking {} waits: its row cannot be written: code of the table did not end", ids[0]);
+    let warning = format!("booking {} is postponed: its row cannot be written: code of the table did not end", ids[0]);
     assert_eq!(site.log().matches(&warning).count(), 1, "{}", site.log());
     site.sql("DROP TRIGGER on_sync ON bookings");
     site.wait_all_synced(SOON);
@@ -116,15 +128,89 @@ fn a_trigger_that_ignores_cancels_ends_the_worker() {
     wait_until_ended(&site, pid);
     site.wait_synced(&ids[1]);
     let queued = "SELECT state || ' ' || error_class || ': ' || error FROM guestly.queue";
-    let sentence = "unknown internal: code of the table public.bookings did not end within 60 s: see its triggers and guestly.field_map";
+    let sentence = "waiting internal: code of the table public.bookings did not end within 15 s: check its triggers and guestly.field_map";
     assert_eq!(site.query_one::<String>(queued), sentence);
-    assert_eq!(site.doctor("host code")[0], "warn");
+    assert_eq!(site.log_of(&ids[0]), ["create:created", "plan:hung"], "what Guestly said is kept");
+    let [status, detail, fix] = site.doctor("host code");
+    assert_eq!(status, "warn");
+    assert_eq!(detail, "bookings postponed because code of table public.bookings did not end in time: 1");
+    assert_runs(&site, &fix);
+    assert!(
+        site.log().contains("the worker was restarted: code on the bookings table ran for 15 s (booking "),
+        "{}",
+        site.log()
+    );
     assert_small(&site);
     site.sql("DROP TRIGGER on_sync ON bookings");
     site.wait_for_status_within(&ids, "synced", BY_ITSELF);
     assert_eq!(site.sim.calls("create"), 2);
     site.assert_once_each(&ids);
-    assert_eq!(site.doctor("host code")[0], "ok");
+    for check in ["host code", "listings", "statuses"] {
+        assert_eq!(site.doctor(check)[0], "ok", "{check}");
+    }
+}
+
+#[test]
+fn a_batch_with_a_trigger_that_ignores_cancels_loses_no_outcome() {
+    let site = with_trigger(IGNORE_CANCELS);
+    let ids = bookings(&site, 3);
+    site.sim.hold("create", "after");
+    host::pay(&site, &ids);
+    site.sim.wait_for_calls("create", 3, SOON);
+    site.sim.release();
+    wait_until_inside(&site);
+    site.wait_for_status_within(&ids[1..], "synced", BATCH);
+    assert_eq!(site.row(&ids[0])["guestly_sync_status"], "pending");
+    site.wait_for_state(&ids[0], "waiting", BATCH);
+    for id in &ids {
+        let outcomes = site.log_of(id);
+        assert_eq!(outcomes[0], "create:created", "{outcomes:?}");
+        assert!(!outcomes.iter().any(|outcome| outcome.contains("unknown")), "{outcomes:?}");
+    }
+    assert_eq!((site.sim.calls("create"), site.sim.calls("look_up")), (3, 0));
+}
+
+#[test]
+fn a_booking_fails_after_five_hangs_and_is_synced_once_corrected() {
+    let site = with_trigger(IGNORE_CANCELS);
+    let ids = bookings(&site, 1);
+    // As if four workers had been ended for it before.
+    host::pay(&site, &ids);
+    wait_until_inside(&site);
+    site.sql(&format!(
+        "INSERT INTO guestly.attempts (booking_id, attempt, operation, started_at, outcome) \
+         SELECT '{}', 1, 'plan', clock_timestamp(), 'hung' FROM generate_series(1, 4)",
+        ids[0]
+    ));
+    site.wait_for_state(&ids[0], "failed", ENDED);
+    let error: String = site.query_one("SELECT error FROM guestly.queue");
+    let reservation: String = site.query_one("SELECT reservation_id FROM guestly.reservations");
+    let held = format!(
+        "5 times: Guestly holds reservation {reservation}, do not enter it by hand; \
+         correct the trigger or the mapping, then SELECT guestly_sync('{}')",
+        ids[0]
+    );
+    assert!(error.ends_with(&held), "{error}");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.alerts WHERE kind = 'booking_failed'"), 1);
+    site.sql("DROP TRIGGER on_sync ON bookings");
+    site.sql(&format!("SELECT guestly_sync('{}')", ids[0]));
+    site.wait_synced(&ids[0]);
+    site.assert_once_each(&ids);
+    assert_eq!(site.sim.calls("create"), 1);
+}
+
+#[test]
+fn a_slow_trigger_is_cancelled_once_for_the_first_sale_only() {
+    let site = with_trigger("PERFORM pg_sleep(1.5);");
+    let ids = bookings(&site, 3);
+    ids.iter().for_each(|id| site.update(id, "guest_company = 'odd'"));
+    host::pay(&site, &ids[..1]);
+    site.wait_synced(&ids[0]);
+    for id in &ids[1..] {
+        host::pay(&site, std::slice::from_ref(id));
+        site.wait_synced(id);
+    }
+    assert_eq!(site.log().matches("is postponed: its row cannot be written").count(), 1, "{}", site.log());
 }
 
 #[test]
@@ -155,7 +241,7 @@ fn a_worker_ended_by_hand_in_host_code_puts_the_booking_off() {
     let row = "SELECT status = 'fail', detail FROM guestly_doctor() WHERE check_name = 'host code'";
     site.wait_for("the doctor to say so", SOON, row);
     let fix: String = site.query_one("SELECT fix FROM guestly_doctor() WHERE check_name = 'host code'");
-    site.sql(&fix[..=fix.find(';').expect("a statement")]);
+    assert_runs(&site, &fix);
     let put_off =
         "SELECT count(*) = 1, '' FROM guestly.queue WHERE error LIKE 'code of the table public.bookings did not end%'";
     site.wait_for("the booking to be put off", SOON, put_off);
@@ -284,9 +370,28 @@ fn an_index_that_hangs_while_planning_does_not_stop_the_worker() {
     site.sql("UPDATE public.patience SET is_short = true; ANALYZE public.patience");
     site.sql("ALTER TABLE bookings SET (fillfactor = 90)");
     site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
-    site.wait_for("the cancel", SOON, "SELECT count(*) = 0, '' FROM guestly.host_code()");
+    let stopped = "SELECT guestly.sweep_stopped_at() IS NOT NULL, ''";
+    site.wait_for("the sweep to be cancelled and reported", SOON, stopped);
+    let [_, detail, _] = site.doctor("sweep");
+    assert!(detail.contains("did not end within 20 s"), "{detail}");
+    assert_eq!(site.doctor("statuses")[0], "warn", "the doctor runs the code as well");
+    assert!(site.log().contains("the sweep did not end within 20 s"), "{}", site.log());
     site.sql("UPDATE public.patience SET is_short = false");
     let id = site.paid_booking();
     site.wait_synced(&id);
     assert_eq!(site.worker_pid(&site), Some(pid), "the worker was ended");
+}
+
+#[test]
+fn the_fix_of_a_slow_sweep_makes_the_index_of_the_attachment() {
+    let site = Site::open();
+    let index = "SELECT pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname = 'bookings_guestly_open_idx'";
+    let attached: String = site.query_one(index);
+    site.sql("DROP INDEX bookings_guestly_open_idx");
+    let fix: String = site.query_one("SELECT guestly.sweep_fix('bookings')");
+    assert!(fix.starts_with("CREATE INDEX CONCURRENTLY "), "{fix}");
+    site.sql(&fix);
+    assert_eq!(site.query_one::<String>(index), attached);
+    let fix: String = site.query_one("SELECT guestly.sweep_fix('bookings')");
+    assert!(fix.starts_with("ANALYZE public.bookings; "), "{fix}");
 }
