@@ -918,6 +918,34 @@ CREATE OR REPLACE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
 
+CREATE OR REPLACE FUNCTION guestly."sweep_stopped_at"() RETURNS timestamp with time zone 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'sweep_stopped_at_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
+	"pid" INT,  
+	"since" timestamp with time zone,  
+	"booking_id" TEXT  
+)
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'host_code_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."define_index"(
+	"bookings" oid, 
+	"name" TEXT, 
+	"keys" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_index_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
 CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 	"bookings" oid, 
 	"key_column" TEXT 
@@ -928,19 +956,6 @@ CREATE OR REPLACE FUNCTION guestly."named_reservations"(
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_comment"(
-	"bookings" oid, 
-	"words" TEXT 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_comment_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."properties_without_listing"() RETURNS TEXT[] 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_triggers"(
 	"bookings" oid, 
@@ -959,19 +974,18 @@ STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
 
+CREATE OR REPLACE FUNCTION guestly."define_comment"(
+	"bookings" oid, 
+	"words" TEXT 
+) RETURNS void
+STRICT
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
 CREATE OR REPLACE FUNCTION guestly."trigger_names"() RETURNS TEXT[] 
 IMMUTABLE STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."define_index"(
-	"bookings" oid, 
-	"name" TEXT, 
-	"keys" TEXT 
-) RETURNS void
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'define_index_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly."define_columns"(
 	"bookings" oid 
@@ -984,20 +998,6 @@ CREATE OR REPLACE FUNCTION guestly."preloaded_libraries"() RETURNS TEXT
 STRICT
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."host_code"() RETURNS TABLE (
-	"pid" INT,  
-	"since" timestamp with time zone,  
-	"booking_id" TEXT  
-)
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'host_code_wrapper';
-
-CREATE OR REPLACE FUNCTION guestly."sweep_stopped_at"() RETURNS timestamp with time zone 
-STRICT
-LANGUAGE c 
-AS 'MODULE_PATHNAME', 'sweep_stopped_at_wrapper';
 
 COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
 COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
@@ -1097,17 +1097,17 @@ BEGIN
         'guestly.sweep_fix(regclass)',
         'guestly.doctor_of_roles()',
         'guestly.doctor_of_others(regclass)',
-        'guestly.named_reservations(oid, TEXT)',
-        'guestly.define_comment(oid, TEXT)',
+        'guestly.sweep_stopped_at()',
+        'guestly.host_code()',
+        'guestly.define_index(oid, TEXT, TEXT)',
         'guestly.properties_without_listing()',
+        'guestly.named_reservations(oid, TEXT)',
         'guestly.define_triggers(oid, TEXT[], TEXT, TEXT[])',
         'guestly.drop_triggers(oid)',
+        'guestly.define_comment(oid, TEXT)',
         'guestly.trigger_names()',
-        'guestly.define_index(oid, TEXT, TEXT)',
         'guestly.define_columns(oid)',
-        'guestly.preloaded_libraries()',
-        'guestly.host_code()',
-        'guestly.sweep_stopped_at()']
+        'guestly.preloaded_libraries()']
     LOOP
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
@@ -1122,12 +1122,13 @@ END $$;
 
 -- Mapping expressions that 0.2.0 wrote: functions are named with their schema now, since they run under the path of the host's code; and
 -- a table of properties of another role is not read with the rights of the owner of the bookings any more.
-UPDATE guestly.field_map SET expression = regexp_replace(expression, '^split_part\((b\.[^,]+), '' '', 1\)$', 'pg_catalog.split_part(\1::text, '' '', 1)')
-WHERE field = 'guest_first_name' AND expression ~ '^split_part\(b\.[^,]+, '' '', 1\)$';
-UPDATE guestly.field_map
-SET expression = regexp_replace(expression, '^coalesce\(nullif\(regexp_replace\((b\.[^,]+), ''\^\\S\+\\s\*'', \), \), b\.[^,]+\)$',
-                                'coalesce(nullif(pg_catalog.regexp_replace(\1::text, ''^\\S+\\s*'', ), ), \1::text)')
-WHERE field = 'guest_last_name' AND expression ~ '^coalesce\(nullif\(regexp_replace\(b\.';
+UPDATE guestly.field_map m SET expression = 'pg_catalog.split_part(' || o.name || '::text, '' '', 1)'
+FROM (SELECT substring(f.expression FROM '^split_part\((b\..+), '' '', 1\)$') AS name FROM guestly.field_map f WHERE f.field = 'guest_first_name') o
+WHERE m.field = 'guest_first_name' AND o.name IS NOT NULL;
+UPDATE guestly.field_map m
+SET expression = 'coalesce(nullif(pg_catalog.regexp_replace(' || o.name || '::text, ''^\S+\s*'', ''''), ''''), ' || o.name || '::text)'
+FROM (SELECT substring(f.expression FROM '^coalesce\(nullif\(regexp_replace\((b\.[^,]+), ') AS name FROM guestly.field_map f WHERE f.field = 'guest_last_name') o
+WHERE m.field = 'guest_last_name' AND m.expression = 'coalesce(nullif(regexp_replace(' || o.name || ', ''^\S+\s*'', ''''), ''''), ' || o.name || ')';
 DELETE FROM guestly.field_map m
 WHERE m.field = 'property' AND m.expression ~ '^\(SELECT p\.slug FROM .+ p WHERE p\..+ = b\..+\)$'
   AND EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = guestly.attached() AND k.contype = 'f' AND guestly.first_column(k.confrelid, 'slug') IS NOT NULL

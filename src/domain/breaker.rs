@@ -90,6 +90,8 @@ pub struct Breaker {
     /// Of the failures since the last success.
     blame: Blame,
     suspects: Suspects,
+    /// When a create failed last.
+    create_failed: Option<Duration>,
     /// Whose call was the last that did not succeed.
     last: Option<Source>,
     /// One source alone opened it, and nothing else has failed since.
@@ -127,6 +129,7 @@ impl Breaker {
         let excused = source.is_some_and(|source| self.suspects.has(source, now));
         if let Some(source) = source {
             self.suspects.failed(source, now);
+            self.create_failed = if source.kind == Kind::Create { Some(now) } else { self.create_failed };
         }
         let late = self.state != BreakerState::Closed && started < self.until;
         match self.state {
@@ -247,7 +250,8 @@ impl Breaker {
     }
 
     fn close(&mut self) {
-        *self = Self { suspects: std::mem::take(&mut self.suspects), ..Self::default() };
+        let (suspects, create_failed) = (std::mem::take(&mut self.suspects), self.create_failed);
+        *self = Self { suspects, create_failed, ..Self::default() };
     }
 
     fn accuse(&mut self, source: Option<&Source>) {

@@ -258,10 +258,9 @@ proptest! {
     fn one_kind_of_call_that_always_fails_stops_no_other(jobs in jobs(), kind in kind(), way in way()) {
         let mut world = World::new(&jobs, Poison::Kind(kind), way);
         world.run();
-        // Sales go first, also those that fail slowly: the other calls use the places that the pauses between their tries leave.
-        let sales_hang = kind == Kind::Create && way == Way::TimeOut;
-        let bound = if sales_hang { BOUND * 4 } else { BOUND };
-        prop_assert!(world.longest_wait() <= bound, "{:?}: {:?}", world.longest_wait(), world.jobs);
+        // Several bookings have to fail before it is known which kind fails, and where all searches do, so does the harmless one:
+        // the others wait through some of the breaker's pauses.
+        prop_assert!(world.longest_wait() <= BOUND * 4, "{:?}: {:?}", world.longest_wait(), world.jobs);
         // Where all searches fail, the harmless one does as well, and nothing else may be due.
         prop_assert!(!world.outage || kind == Kind::LookUp, "called an outage: {:?}", world.jobs);
     }

@@ -177,15 +177,21 @@ fn memory_of_suspects_is_bounded() {
 }
 
 #[test]
-fn creates_that_fail_never_go_behind_the_other_calls() {
+fn creates_go_behind_the_other_calls_only_while_they_are_refused() {
     let mut breaker = Breaker::new();
+    let behind = |breaker: &Breaker, second| {
+        let is_behind = |step: &Step| matches!(step, Step::Claim { not_kind: Some(Kind::Create), .. });
+        breaker.steps(at(second)).iter().any(is_behind)
+    };
     for number in 0..9 {
         fail(&mut breaker, &source(&number.to_string(), Kind::Create), 0);
         breaker.succeeded(Some(&source("77", Kind::FollowUp)), at(0));
-        let steps = breaker.steps(at(0));
-        let never = |step: &Step| !matches!(step, Step::Claim { not_kind: Some(Kind::Create), .. });
-        assert!(breaker.state() == BreakerState::Closed && steps.iter().all(never), "{number}: {steps:?}");
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(behind(&breaker, 0), breaker.refuses_creates(at(0)), "{number}");
     }
+    assert!(behind(&breaker, 9) && !behind(&breaker, 10), "a create has its turn once in a while");
+    breaker.succeeded(Some(&source("78", Kind::Create)), at(10));
+    assert!(!behind(&breaker, 10), "none is refused any more");
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::{Breaker, BreakerState, Kind, Source};
 /// Failures for so long without a single success are an outage, whoever's calls failed.
 const SURELY: Duration = Duration::from_secs(120);
 
+/// So long after a create has failed other calls go first, while creates are refused.
+const CREATE_TURN: Duration = Duration::from_secs(10);
+
 /// One thing to try, in the order of [`Breaker::steps`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -35,7 +38,9 @@ impl Breaker {
         if self.state != BreakerState::Open {
             // Probable culprits must not take the few places that there are. Where there is room, sales are always first.
             let (not_bookings, not_kind) = self.suspects.doubtful(now);
-            let not_kind = not_kind.filter(|kind| *kind != Kind::Create || self.state == BreakerState::HalfOpen);
+            let last = if self.others_before_creates(now) { Some(Kind::Create) } else { None };
+            let not_kind =
+                not_kind.filter(|kind| *kind != Kind::Create || self.state == BreakerState::HalfOpen).or(last);
             let mut steps = vec![Step::Claim { not_bookings, not_kind }, claim(None, None)];
             steps.dedup();
             return steps;
@@ -86,6 +91,13 @@ impl Breaker {
     #[must_use]
     pub fn refuses_creates(&self, now: Duration) -> bool {
         self.suspects.has_kind(Kind::Create, now)
+    }
+
+    /// While creates fail and a create has just failed, other calls go first: creates that run into their time-out would take every
+    /// place. After a moment a create has its turn again, which may find that the outage is over.
+    fn others_before_creates(&self, now: Duration) -> bool {
+        let recently = self.create_failed.is_some_and(|at| now.saturating_sub(at) < CREATE_TURN);
+        recently && self.refuses_creates(now)
     }
 
     /// True from then on until a create succeeds.

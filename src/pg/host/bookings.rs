@@ -38,7 +38,7 @@ impl Bookings {
     /// The attached table, if any. Errors: the table is gone, or lacks the column that only its owner can have let us add:
     /// without it, a row of `guestly.attachment` does not say that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
-        let found = statement::row(include_str!("../../../sql/queries/attachment.sql"), &[], |row| {
+        statement::row(include_str!("../../../sql/queries/attachment.sql"), &[], |row| {
             let Some(owner) = row.get::<pg_sys::Oid>(6)?.and_then(Owner::seen) else {
                 let message = format!(
                     "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
@@ -54,8 +54,7 @@ impl Bookings {
                 arrival: row.get::<String>(5)?,
                 expressions: mapped(&words(row, 7)?, &words(row, 8)?),
             })
-        });
-        found
+        })
     }
 
     /// How messages call the host's columns.

@@ -160,3 +160,20 @@ fn the_doctor_names_code_of_other_roles_on_the_table() {
     site.sql(&fix);
     assert_eq!(says(&site), "ok|none on the table");
 }
+
+/// What 0.2.0 wrote into the mapping found its functions on the path of the host's code, and read the properties of others with the
+/// rights of the owner of the bookings.
+#[test]
+fn an_update_corrects_the_mapping_that_the_former_version_wrote() {
+    let site = site();
+    site.sql("DROP EXTENSION guestly_sync; ALTER TABLE app.properties OWNER TO mallory; GRANT SELECT ON app.properties TO site");
+    site.sql("CREATE EXTENSION guestly_sync VERSION '0.2.0'; SELECT guestly_attach('app.bookings')");
+    let mapping = "SELECT field || ' ' || expression FROM guestly.field_map WHERE field IN ('guest_first_name', 'guest_last_name', \
+                   'property') ORDER BY 1";
+    assert_eq!(site.query_all::<String>(mapping).len(), 3);
+    site.sql("ALTER EXTENSION guestly_sync UPDATE");
+    let updated: Vec<String> = site.query_all(mapping);
+    site.sql("DROP EXTENSION guestly_sync; CREATE EXTENSION guestly_sync; SELECT guestly_attach('app.bookings')");
+    assert_eq!(updated, site.query_all::<String>(mapping), "it is what a fresh installation writes");
+    assert!(updated.len() == 2 && updated.iter().all(|line| line.contains("pg_catalog.")), "{updated:?}");
+}
