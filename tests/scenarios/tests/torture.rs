@@ -155,15 +155,18 @@ fn judge(site: &Site, ids: &[String]) {
         panic!("{}\nGuestly saw: {}\nour log: {}", json!(fatal), json!(site.calls_of(code)), log_of_code(site, code));
     }
     assert!(metrics["tokens_issued"].as_u64().is_some_and(|tokens| tokens <= 5), "{}", metrics["tokens_issued"]);
-    let odd = "SELECT count(*) FROM bookings b JOIN guestly.reservations r ON r.booking_id = b.id::text \
+    // A worker that was ended may have kept the answer without the host's row, which its successor wrote without a call.
+    let odd = "SELECT b.booking_reference FROM bookings b JOIN guestly.reservations r ON r.booking_id = b.id::text \
                CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE outcome IN ('created', 'adopted')) AS ends, \
                    count(*) FILTER (WHERE operation = 'create') AS creates, \
                    bool_or(outcome = 'adopted') AS adopted, \
-                   (array_agg(outcome ORDER BY started_at DESC))[1] AS last \
+                   (array_agg(outcome ORDER BY started_at DESC) FILTER (WHERE operation <> 'plan'))[1] AS last \
                    FROM guestly.attempts a WHERE a.booking_id = r.booking_id) a \
                WHERE a.ends <> 1 OR a.creates < 1 OR b.guestly_sync_attempts > a.creates OR a.adopted <> r.adopted \
                   OR a.last NOT IN ('created', 'adopted')";
-    assert_eq!(site.query_one::<i64>(odd), 0, "bookings whose log tells another story");
+    for code in site.query_all::<String>(odd) {
+        panic!("the log of {code} tells another story: {}", log_of_code(site, &code));
+    }
     assert_each_call_is_logged(site);
 }
 
