@@ -164,8 +164,8 @@ fn judge(site: &Site, ids: &[String]) {
                    FROM guestly.attempts a WHERE a.booking_id = r.booking_id) a \
                WHERE a.ends <> 1 OR a.creates < 1 OR b.guestly_sync_attempts > a.creates OR a.adopted <> r.adopted \
                   OR a.last NOT IN ('created', 'adopted')";
-    for code in site.query_all::<String>(odd) {
-        panic!("the log of {code} tells another story: {}", log_of_code(site, &code));
+    if let Some(code) = site.query_all::<String>(odd).first() {
+        panic!("the log of {code} tells another story: {}", log_of_code(site, code));
     }
     assert_each_call_is_logged(site);
 }
