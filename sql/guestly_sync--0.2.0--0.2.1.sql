@@ -414,7 +414,7 @@ BEGIN
         PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
         columns := guestly.watched_columns(attached.bookings, attached.payment_column);
     EXCEPTION WHEN OTHERS THEN
-        -- Another expression is broken, say for a column that is gone: they are mended one by one.
+        -- Another expression is broken, for example because a column was dropped. The operator corrects them one at a time.
         RAISE WARNING 'the triggers on % go on watching what they did: %', attached.bookings, SQLERRM
             USING HINT = 'An expression in guestly.field_map is wrong: correct it too.';
         RETURN NULL;
@@ -739,7 +739,7 @@ BEGIN
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
         CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
-             WHEN tried > 0 OR slow IS NOT NULL THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+             WHEN tried > 0 OR slow IS NOT NULL THEN 'Repair the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
 CREATE OR REPLACE FUNCTION guestly.doctor_of_roles() RETURNS TABLE (check_name text, status text, detail text, fix text)

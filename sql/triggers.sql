@@ -66,7 +66,7 @@ BEGIN
         PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
         columns := guestly.watched_columns(attached.bookings, attached.payment_column);
     EXCEPTION WHEN OTHERS THEN
-        -- Another expression is broken, say for a column that is gone: they are mended one by one.
+        -- Another expression is broken, for example because a column was dropped. The operator corrects them one at a time.
         RAISE WARNING 'the triggers on % go on watching what they did: %', attached.bookings, SQLERRM
             USING HINT = 'An expression in guestly.field_map is wrong: correct it too.';
         RETURN NULL;

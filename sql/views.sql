@@ -163,7 +163,7 @@ BEGIN
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
         CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
-             WHEN tried > 0 OR slow IS NOT NULL THEN 'Mend the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+             WHEN tried > 0 OR slow IS NOT NULL THEN 'Repair the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
 -- The doctor's row about the role that owns everything here: it must stay without login, attributes and members.

@@ -1,4 +1,4 @@
-//! guestly_sync: a paid booking appears in Guestly (the Guesty Open API), once, soon, whatever breaks.
+//! guestly_sync: a paid booking appears in Guestly once, soon, whatever breaks.
 //!
 //! A map of the crate; three folders, three laws (`tests/architecture.rs` holds them):
 //!

@@ -1,5 +1,5 @@
--- What may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written. Not the bookings
--- that the worker has in hand ($3), whatever somebody made of their rows meanwhile, nor those whose next call is of a kind that is passed over
+-- What may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written. Excludes the
+-- bookings in flight ($3), even if their rows were changed by hand meanwhile, and those whose next call is of a kind that is passed over
 -- ($4, or null), as far as can be told before the booking is read. A create of unknown outcome that the
 -- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt. So is what a dump
 -- brought here: it may have been sent since. OFFSET 0 keeps both questions look-ups by key: the plan is kept while the tables grow.

@@ -31,7 +31,7 @@ pub struct SqlError {
 }
 
 impl SqlError {
-    /// An error of ours.
+    /// An error that the extension raises itself.
     pub fn new(code: PgSqlErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), detail: None, hint: None }
     }
@@ -186,8 +186,8 @@ impl Owner {
         Some(Self { relation, name: seen.name, identity: seen.identity, role: seen.owner })
     }
 
-    /// Holds the relation, which must still have this name and this owner: planning a statement on it already runs code
-    /// of its owner, and of nobody else's table.
+    /// Holds the relation, which must still have this name and this owner: planning a statement on it already runs
+    /// code of its owner, and must run no code of another role's table.
     fn hold(&self) -> Result<relation::Held> {
         let error = |code, message: String| Err(SqlError::new(code, message));
         let Some(held) = relation::hold(self.relation).filter(|held| held.identity == self.identity) else {

@@ -133,7 +133,7 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
         Some(ErrorClass::Credentials) => "Correct the credentials; the booking then goes by itself.",
         Some(ErrorClass::Internal) => {
-            "Correct what the sentence names, for example a trigger of yours, then send it again. Guestly may hold it already: do not enter it again."
+            "Correct what the sentence names, for example your trigger, then send it again. Guestly may hold it already: do not enter it again."
         }
         Some(ErrorClass::UnknownOutcome) => {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."

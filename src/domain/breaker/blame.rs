@@ -9,7 +9,7 @@ use crate::domain::outcome::Operation;
 /// Bookings and kinds that are remembered; the oldest is forgotten.
 const MEMORY: usize = 256;
 
-/// A source that failed so often, with a success of others between any two failures, is at fault itself.
+/// Failures, with a success elsewhere between any two, after which the source itself is blamed.
 const STRIKES: u32 = 3;
 
 /// How long a failure that is no suspicion yet lets others go first.

@@ -171,7 +171,7 @@ impl Worker {
         }
     }
 
-    /// Our own tables are broken or gone: say so once a minute, back off, and go on when they are mended.
+    /// Our own tables are broken or gone: say so once a minute, back off, and resume when they are repaired.
     pub(super) fn trouble(&mut self, error: &SqlError) {
         leave_if_absent();
         self.not_before = Some(Instant::now() + Duration::from_secs(1));

@@ -203,12 +203,6 @@ fn row_security_policies_run_as_an_owner_only() {
 fn an_update_runs_what_planning_evaluates_as_an_owner_only() {
     for version in ["0.1.0", "0.2.0"] {
         let site = site();
-        let updatable = "SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'guestly_sync' AND version = $1) \
-                         AND (SELECT default_version <> $1 FROM pg_available_extensions WHERE name = 'guestly_sync')";
-        if !site.query(updatable, &[&version])[0].get::<_, bool>(0) {
-            println!("skipped: there is no installation of {version} to update");
-            continue;
-        }
         site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'"));
         plant_planning(&site, "site_owner", "bookings", [CHILDREN[0], CHILDREN[1], CHILDREN[2], "bookings: check"]);
         plant_planning(&site, "mallory", "properties", [CHILDREN[3], CHILDREN[4], CHILDREN[5], "properties: check"]);

@@ -46,12 +46,6 @@ fn everything_belongs_to_a_role_without_special_rights() {
 fn everything_belongs_to_that_role_after_an_update_too() {
     for version in ["0.1.0", "0.2.0"] {
         let site = Site::bare_with(|options| options);
-        let updatable = "SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'guestly_sync' AND version = $1) \
-                         AND (SELECT default_version <> $1 FROM pg_available_extensions WHERE name = 'guestly_sync')";
-        if !site.query(updatable, &[&version])[0].get::<_, bool>(0) {
-            println!("skipped: there is no installation of {version} to update");
-            continue;
-        }
         site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'"));
         site.sql("ALTER EXTENSION guestly_sync UPDATE");
         assert_eq!(wrong(&site), Vec::<String>::new(), "updated from {version}");

@@ -21,6 +21,7 @@ pub fn measure(plan: &Plan) -> Vec<Row> {
     for _ in 0..plan.rounds() {
         site.sql("SELECT pg_stat_statements_reset()");
         let before = (wake_ups(worker), cpu_millis(worker));
+        // The measured interval itself: what an idle worker does in it is the figure.
         thread::sleep(Duration::from_secs(seconds));
         let statements: Option<i64> = looker.query_one(
             "SELECT sum(calls)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements_reset%' \

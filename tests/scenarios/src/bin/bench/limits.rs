@@ -71,6 +71,7 @@ fn round(windows: Windows) -> (f64, f64) {
         let windows = [(second, 1.0), (minute, 60.0), (hour, 3600.0)].into_iter().filter(|(size, _)| *size > 0);
         windows.map(|(size, window)| f64::from(size) * (1.0 + seconds / window)).fold(f64::MAX, f64::min).floor()
     };
+    // The measured interval itself: the calls that come in it are compared with what the limits allow.
     thread::sleep(Duration::from_secs(windows.seconds.into()));
     let (until, calls) = (micros(), site.sim.ledger(None));
     let first = calls.iter().filter_map(|call| call["wall_us"].as_f64()).fold(began, f64::min);
