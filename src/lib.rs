@@ -23,12 +23,12 @@ use pgrx::prelude::*;
 #[cfg(not(panic = "unwind"))]
 compile_error!("a panic in a sender thread must not take the server down: build with panic = \"unwind\"");
 
-extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
-extension_sql_file!("../sql/attach.sql", name = "attach", requires = ["bootstrap"]);
-extension_sql_file!("../sql/triggers.sql", name = "triggers", requires = ["attach"]);
-extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["triggers"]);
-extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
-extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
+extension_sql_file!("../sql/schema/1_tables.sql", name = "tables", bootstrap);
+extension_sql_file!("../sql/schema/2_attach.sql", name = "attach", requires = ["tables"]);
+extension_sql_file!("../sql/schema/3_triggers.sql", name = "triggers", requires = ["attach"]);
+extension_sql_file!("../sql/schema/4_functions.sql", name = "functions", requires = ["triggers"]);
+extension_sql_file!("../sql/schema/5_status_and_doctor.sql", name = "status_and_doctor", requires = ["functions"]);
+extension_sql_file!("../sql/schema/6_rights.sql", name = "rights", finalize);
 
 /// Called by the server when it loads the library: in the postmaster, or later in a session that uses a function.
 #[pg_guard]
@@ -39,8 +39,8 @@ pub extern "C-unwind" fn _PG_init() {
     pg::settings::init();
     pg::sys::reserve_prefix(c"guestly_sync");
     if pg::sys::is_preloading() {
-        pg::wake::init();
-        pg::utility::init();
+        pg::shm::init();
+        pg::utility_hook::init();
         pg::launcher::register();
     }
 }

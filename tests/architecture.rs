@@ -162,7 +162,7 @@ fn the_law_of_unsafe_bites() {
     for place in ["src/pg/trigger.rs", "src/lib.rs", "src/domain/x_tests.rs", "src/pg/system.rs"] {
         assert_eq!(lines(unsafe_has_its_places, place, bad), [4, 5], "{place}");
     }
-    for place in ["src/sys.rs", "src/pg/sys.rs", "src/pg/sys/transaction.rs", "src/pg/wake.rs"] {
+    for place in ["src/sys.rs", "src/pg/sys.rs", "src/pg/sys/transaction.rs", "src/pg/shm/memory.rs"] {
         assert!(lines(unsafe_has_its_places, place, bad).is_empty(), "{place}");
     }
 }
@@ -171,7 +171,7 @@ fn the_law_of_unsafe_bites() {
 fn the_laws_of_sql_bite() {
     let bad = "const A: &str = \"SELECT 1\";\nconst B: &str = r#\"\n  WITH a AS\"#;\n// \"DELETE FROM a\"\nconst C: &str = \"See SELECT\";\nlet d = c\"UPDATE a\";\n\
                const E: &str = \"delete from a\";\nconst F: &str = \"With care\";\nlet g = \"INSERT\\n INTO a\";\n";
-    assert_eq!(lines(statements_are_files, "src/pg/queue.rs", bad), [1, 2, 6, 7, 9]);
+    assert_eq!(lines(statements_are_files, "src/pg/store/queue.rs", bad), [1, 2, 6, 7, 9]);
     assert!(lines(statements_are_files, "src/pg/host/bookings.rs", bad).is_empty());
     let use_of =
         |name: &str, file: &str| source(name, &format!("fn f() {{ run(include_str!(\"../../sql/queries/{file}\")) }}"));

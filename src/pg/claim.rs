@@ -3,25 +3,25 @@
 
 use chrono::{DateTime, Utc};
 
-use super::bookings::{Bookings, WriteBack};
+use super::db::session::{self, Result, SqlError};
+use super::host::bookings::{Bookings, WriteBack};
+use super::host_code;
 use super::job::{Job, without_call};
-use super::queue::{self, Due, Intent, Kept, Skip};
-use super::record::{Change, Deleted, Patience, record_all};
-use super::session::{self, Result, SqlError};
-use super::settings::{Settings, paid_statuses};
-use super::{host_code, statement};
+use super::record_outcomes::{Change, Deleted, Patience, record_all};
+use super::settings::Settings;
+use super::store;
+use super::store::queue::{Due, Intent, Kept, Skip};
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Known, known_or_named};
 use crate::domain::outcome::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
-use crate::domain::reservation::Tables;
 
 mod read;
 
 /// Takes bookings whose data changed into the queue; the rows of those that had failed say so.
-pub fn absorb(bookings: &Bookings, test_mode: bool) -> Result<()> {
-    let mended = queue::absorb(test_mode)?;
+pub fn drain_changes(bookings: &Bookings, test_mode: bool) -> Result<()> {
+    let mended = store::changes::drain(test_mode)?;
     if mended.is_empty() {
         return Ok(());
     }
@@ -49,7 +49,7 @@ pub struct Claimed {
 
 /// Claims up to `limit` bookings, none of those `passed_over`. What cannot be written is a matter of `patience`.
 /// `claim` gives a new fence for each.
-pub fn claim(
+pub fn claim_and_plan(
     bookings: &Bookings,
     settings: &Settings,
     now: DateTime<Utc>,
@@ -58,14 +58,14 @@ pub fn claim(
     patience: &mut Patience,
     mut claim: impl FnMut() -> i64,
 ) -> Result<Claimed> {
-    let due = queue::due(now, limit, passed_over)?;
+    let due = store::queue::claim_due(now, limit, passed_over)?;
     let drained = due.len() < limit as usize;
     let ids: Vec<String> = due.iter().map(|due| due.booking_id.clone()).collect();
     let mut claimed = Claimed { drained, ..Claimed::default() };
     if ids.is_empty() {
         return Ok(claimed);
     }
-    let rules = rules(bookings, settings)?;
+    let rules = store::rules::load(bookings, settings)?;
     let mut settled = Vec::new();
     let mut read = read::read(bookings, &ids, patience);
     claimed.drained &= !read.left;
@@ -96,9 +96,11 @@ pub fn claim(
     }
     let intents: Vec<Intent> = claimed.jobs.iter().map(Job::intent).collect();
     if !intents.is_empty() {
-        queue::begin(&intents)?;
+        store::queue::mark_sending(&intents)?;
         let records = |job: &&Job| job.operation == Operation::RecordPayment;
-        queue::payments_sent(claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect())?;
+        store::reservations::mark_payments_sent(
+            claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect(),
+        )?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
     let postponed = record_all(Some(bookings), settled, patience)?.into_iter().map(|change| change.booking_id);
@@ -196,27 +198,4 @@ fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
 fn unreadable(error: &SqlError) -> Problem {
     let sentence = format!("the booking cannot be read: {}; see guestly.field_map", error.words());
     Problem::new(if read::passes(error) { ErrorClass::Internal } else { ErrorClass::InvalidBooking }, sentence)
-}
-
-/// Listings, statuses and the words for messages.
-pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
-    let mut tables = Tables::default();
-    statement::rows(include_str!("../../sql/queries/rules.sql"), &[], |row| {
-        let (from, to) = (row.get::<String>(2)?.unwrap_or_default(), row.get::<String>(3)?.unwrap_or_default());
-        match row.get::<i32>(1)? {
-            Some(1) => tables.listings.insert(from, to),
-            _ => tables.statuses.insert(from.to_lowercase(), to),
-        };
-        Ok(())
-    })?;
-    Ok(Rules {
-        tables,
-        labels: bookings.labels(),
-        source: settings.source.clone(),
-        test_mode: settings.test_mode,
-        paid: paid_statuses(),
-        settle: settings.policy.settle,
-        cancel_on_delete: settings.cancel_on_delete,
-        payments: settings.money.payments.clone(),
-    })
 }

@@ -1,11 +1,11 @@
-//! SQL functions written in Rust, in the schema `guestly`: what SQL cannot do, for the functions of `sql/functions.sql` that
+//! SQL functions written in Rust, in the schema `guestly`: what SQL cannot do, for the functions of `sql/schema/4_functions.sql` that
 //! people call. Nobody but the extension's owner may execute them. Main thread of a session.
 
 use pgrx::prelude::*;
 
 mod attach;
 
-/// The schema of the extension; made by `sql/bootstrap.sql`.
+/// The schema of the extension; made by `sql/schema/1_tables.sql`.
 #[pg_schema]
 mod guestly {
     use std::time::{Duration, Instant};
@@ -19,9 +19,9 @@ mod guestly {
     use crate::domain::booking::{Field, Row};
     use crate::domain::plan;
     use crate::domain::redact::clean;
-    use crate::pg::bookings::Bookings;
-    use crate::pg::report::{raise, raise_problem, raise_sql};
-    use crate::pg::{claim, queue, secrets, session, settings, sys, trigger, wake, worker};
+    use crate::pg::db::report::{raise, raise_problem, raise_sql};
+    use crate::pg::host::bookings::Bookings;
+    use crate::pg::{credentials, db::session, settings, shm, store, sys, trigger, worker};
 
     /// What the worker may need beside its calls: the end of its turn, and the write of its answer.
     const MARGIN: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ mod guestly {
     fn preview(booking_id: &str) -> Option<JsonB> {
         let bookings = attached();
         let row = read(&bookings, booking_id)?;
-        let rules = claim::rules(&bookings, &settings::Settings::load())
+        let rules = store::rules::load(&bookings, &settings::Settings::load())
             .unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
         let reservation = plan::map(&row, &rules).unwrap_or_else(|problem| raise_problem(&problem, booking_id));
         let request = reservation.create();
@@ -160,24 +160,24 @@ mod guestly {
     /// Wakes this database's worker when the transaction commits.
     #[pg_extern]
     fn wake_worker() {
-        wake::wake_at_commit();
+        shm::wake_at_commit();
     }
 
     /// The live worker of this database; no row if there is none.
     #[pg_extern]
     fn live_worker() -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone))> {
         let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
-        TableIterator::new(wake::live_worker().map(|(pid, since)| (pid, epoch(since))))
+        TableIterator::new(shm::live_worker().map(|(pid, since)| (pid, epoch(since))))
     }
 
     /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time:
     /// that of a token request and a look-up.
     #[pg_extern]
     fn ask_worker() -> bool {
-        if wake::live_worker().is_none() {
+        if shm::live_worker().is_none() {
             return false;
         }
-        let Some(question) = wake::ask() else { return false };
+        let Some(question) = shm::ask() else { return false };
         let patience = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
         wait_for(patience, |slot| is_reached(slot.answered, question))
     }
@@ -185,10 +185,10 @@ mod guestly {
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
     #[pg_extern]
     fn ask_for_mail() -> bool {
-        if wake::live_worker().is_none() {
+        if shm::live_worker().is_none() {
             return false;
         }
-        let Some(question) = wake::ask_for_mail() else { return false };
+        let Some(question) = shm::ask_for_mail() else { return false };
         // A mail that hangs may be before it; each takes 30 s at most.
         wait_for(Duration::from_secs(70), |slot| is_reached(slot.mail_answered, question))
     }
@@ -199,10 +199,10 @@ mod guestly {
     }
 
     /// Waits for the worker's answer.
-    fn wait_for(patience: Duration, answered: impl Fn(&wake::Slot) -> bool) -> bool {
+    fn wait_for(patience: Duration, answered: impl Fn(&shm::Slot) -> bool) -> bool {
         let deadline = Instant::now() + patience;
-        while !answered(&wake::slot(sys::my_database())) {
-            if Instant::now() > deadline || wake::live_worker().is_none() {
+        while !answered(&shm::slot(sys::my_database())) {
+            if Instant::now() > deadline || shm::live_worker().is_none() {
                 return false;
             }
             pgrx::check_for_interrupts!();
@@ -214,7 +214,7 @@ mod guestly {
     /// True when the library was loaded through shared_preload_libraries.
     #[pg_extern]
     fn is_preloaded() -> bool {
-        wake::is_preloaded()
+        shm::is_preloaded()
     }
 
     /// The setting shared_preload_libraries, which else only members of pg_read_all_settings may read.
@@ -232,14 +232,14 @@ mod guestly {
     /// The search path of the session at its last CREATE EXTENSION: inside the script it is another one.
     #[pg_extern]
     fn caller_search_path() -> Option<String> {
-        wake::caller_search_path()
+        shm::caller_search_path()
     }
 
     /// The settings in force, whether set, from the environment or built in; no secret.
     #[pg_extern]
     fn setting_values() -> JsonB {
         let settings = settings::Settings::load();
-        let credentials = session::subtransaction(|| Ok(secrets::credentials())).ok().flatten();
+        let credentials = session::subtransaction(|| Ok(credentials::load())).ok().flatten();
         JsonB(json!({
             "enabled": settings.enabled,
             "test_mode": settings.test_mode,
@@ -260,6 +260,6 @@ mod guestly {
         'static,
         (name!(system_identifier, String), name!(database_oid, pg_sys::Oid), name!(environment, String)),
     > {
-        TableIterator::once(queue::installation())
+        TableIterator::once(store::switches::installation())
     }
 }

@@ -9,6 +9,7 @@
 //! | `define.rs` | columns, indexes, triggers and the comment on the attached table |
 //! | `properties.rs` | the table of properties, which may have another owner |
 
+pub mod alert_details;
 pub mod bookings;
 pub mod define;
 pub mod properties;

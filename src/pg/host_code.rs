@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use pgrx::prelude::*;
 
-use super::session::{Result, SqlError};
-use super::{report, sys, wake};
+use super::db::report;
+use super::db::session::{self, Owner, Result, SqlError};
+use super::{shm, sys};
 
 mod functions;
 
@@ -118,13 +119,18 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
+/// Like [`session::as_owner`], for what runs mapping expressions and the host's triggers: in the worker it has a time limit.
+pub fn as_owner_in_time<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    run(|| session::as_owner(owner, body))
+}
+
 /// From the begin of a piece of the host's code to its end, which is also where something panics.
 struct Visit(Option<sys::TimeLimit>);
 
 impl Visit {
     fn begin(scope: &Scope) -> Self {
         RUNNING.set(true);
-        wake::enter_host_code(Utc::now().timestamp_micros(), scope.booking_id.as_deref(), scope.table);
+        shm::enter_host_code(Utc::now().timestamp_micros(), scope.booking_id.as_deref(), scope.table);
         Self(Some(sys::TimeLimit::start(scope.limit, scope.longest())))
     }
 
@@ -139,7 +145,7 @@ impl Drop for Visit {
         if let Some(limit) = self.0.take() {
             limit.end();
         }
-        wake::leave_host_code();
+        shm::leave_host_code();
         RUNNING.set(false);
     }
 }

@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::bookings::WriteBack;
-use super::queue::{Attempt, Due, Intent, Kept};
-use super::record::Change;
+use super::host::bookings::WriteBack;
+use super::record_outcomes::Change;
+use super::store::attempts::Attempt;
+use super::store::queue::{Due, Intent, Kept};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::held::{Known, difference};
 use crate::domain::outcome::{Operation, Outcome};
@@ -14,11 +15,11 @@ use crate::domain::reservation::{Reservation, look_up};
 use crate::domain::transition::{Moment, Next, Policy, Work, next, next_of_held};
 use crate::domain::update;
 
-mod held;
-mod log;
+mod attempt_log;
+mod update_rows;
 
-pub use log::attempt_for_nobody;
-use log::{said, word};
+pub use attempt_log::attempt_for_nobody;
+use attempt_log::{said, word};
 
 /// A claimed booking.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::{session, sys, wake};
+use super::{db::session, shm, sys};
 
 /// New databases (and copies of databases, which no commit announces) are noticed within this time.
 const LOOK_AROUND: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ struct Entry {
 pub extern "C-unwind" fn guestly_launcher_main(_arg: pg_sys::Datum) {
     sys::attach_signals();
     sys::connect(None);
-    wake::publish_launcher();
+    shm::publish_launcher();
     let mut entries: HashMap<u32, Entry> = HashMap::new();
     loop {
         pgrx::check_for_interrupts!();
@@ -60,7 +60,7 @@ pub extern "C-unwind" fn guestly_launcher_main(_arg: pg_sys::Datum) {
 /// Starts what is missing; says when to look again.
 fn look_around(entries: &mut HashMap<u32, Entry>) -> Duration {
     let databases = sys::databases();
-    wake::forget_others(&databases);
+    shm::forget_others(&databases);
     entries.retain(|oid, _| databases.iter().any(|database| database.to_u32() == *oid));
     let now = Instant::now();
     let waits = databases.iter().filter_map(|oid| see_to(*oid, entries.entry(oid.to_u32()).or_default(), now));
@@ -69,7 +69,7 @@ fn look_around(entries: &mut HashMap<u32, Entry>) -> Duration {
 
 /// Sees to one database; says how long it may be left alone, none if until something changes.
 fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Duration> {
-    let slot = wake::slot(database);
+    let slot = shm::slot(database);
     if slot.changes != entry.changes {
         *entry = Entry { changes: slot.changes, worker: entry.worker.take(), ..Entry::default() };
     }
@@ -80,7 +80,7 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
     if sys::is_alive(slot.worker) {
         return Some(FOSTER);
     }
-    wake::note_death(database, chrono::Utc::now().timestamp_micros());
+    shm::note_death(database, chrono::Utc::now().timestamp_micros());
     if slot.absent && entry.started.is_some() {
         return None;
     }
@@ -91,7 +91,7 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
     if let Some(wait) = entry.pause(&slot, now) {
         return Some(wait);
     }
-    wake::expect_worker(database);
+    shm::expect_worker(database);
     entry.worker = sys::start_worker("guestly_worker_main", "guestly_sync worker", database);
     if entry.worker.is_some() {
         entry.started = Some(now);
@@ -111,7 +111,7 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
 
 impl Entry {
     /// The pause before the next start; none if it may start now.
-    fn pause(&mut self, slot: &wake::Slot, now: Instant) -> Option<Duration> {
+    fn pause(&mut self, slot: &shm::Slot, now: Instant) -> Option<Duration> {
         if let Some(wait) = self.not_before.map(|then| then.saturating_duration_since(now)) {
             return (!wait.is_zero()).then_some(wait);
         }

@@ -13,9 +13,9 @@ use std::time::Duration;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
 
-use super::session::{self, SqlError};
+use super::db::session::{self, SqlError};
 use super::sys::{self, transaction::Sub, transaction::Watcher};
-use super::{report, settings, statement, wake};
+use super::{db::report, db::statement, settings, shm};
 
 /// The longest that a sale waits for a lock that somebody holds on the queue.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
@@ -140,7 +140,7 @@ fn flush(notes: Notes) {
             // Known already: whatever changed with the payment counts.
             let again = notes.paid.into_iter().zip(known).filter_map(|(noted, known)| known.then_some(noted));
             NOTES.with_borrow_mut(|notes| notes.changed.extend(again));
-            wake::wake_at_commit();
+            shm::wake_at_commit();
         }
         Err(error) if error.is_cancel() => {
             report::raise_sql(&error, "The payment was cancelled together with its queueing.")
@@ -182,7 +182,7 @@ fn queue(notes: &Notes) -> session::Result<Vec<bool>> {
         }
     }
     for changed in notes.changed.chunks(BATCH) {
-        write(include_str!("../../sql/queries/note_changes.sql"), latest(changed).into_iter())?;
+        write(include_str!("../../sql/queries/changes/add_known.sql"), latest(changed).into_iter())?;
     }
     Ok(known)
 }
@@ -192,9 +192,9 @@ fn enqueue(paid: &[Noted]) -> session::Result<Vec<String>> {
     match paid {
         [one] => {
             let args = [one.booking_id.as_str().into(), one.arrival.as_deref().into()];
-            statement::rows(include_str!("../../sql/queries/enqueue_one.sql"), &args, booking_id)
+            statement::rows(include_str!("../../sql/queries/queue/enqueue_paid_one.sql"), &args, booking_id)
         }
-        many => write(include_str!("../../sql/queries/enqueue.sql"), many.iter()),
+        many => write(include_str!("../../sql/queries/queue/enqueue_paid.sql"), many.iter()),
     }
 }
 

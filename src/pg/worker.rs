@@ -24,14 +24,14 @@ use pgrx::prelude::*;
 use pgrx::{pg_sys, warning};
 
 use super::alarm::Alarm;
-use super::bookings::Bookings;
+use super::credentials::Credentials;
+use super::db::session;
+use super::host::bookings::Bookings;
 use super::job::Job;
-use super::memory::News;
-use super::record::{Change, Patience, at_exit};
-use super::secrets::Credentials;
-use super::session;
+use super::record_outcomes::{Change, Patience, at_exit};
 use super::settings::Settings;
-use super::{host_code, sys, wake};
+use super::store;
+use super::{host_code, shm, sys};
 use crate::domain::lane::Lane;
 use crate::net::client::Client;
 use crate::net::pool::Pool;
@@ -78,7 +78,7 @@ struct Worker {
     calling: HashSet<String>,
     /// Bookings that somebody held, and until when they are passed over.
     busy: HashMap<String, DateTime<Utc>>,
-    news: News,
+    news: store::worker_state::StatusUpdate,
     last_error: Option<String>,
     desk: mail::Desk,
     /// The attached table, as it was last seen.
@@ -98,7 +98,7 @@ struct Worker {
     /// Whether the SQL objects are of this library's version; none until it was looked at.
     fits: Option<bool>,
     /// What commits and people had asked for when it was last looked at.
-    slot: wake::Slot,
+    slot: shm::Slot,
     /// Claims of the former worker are dealt with.
     rescued: bool,
     /// What the former worker remembered was read, for the credentials in force.
@@ -107,7 +107,7 @@ struct Worker {
     fetched: Vec<token::Fetched>,
     doctor: doctor::Desk,
     /// What the former worker was ended in, until that is written.
-    hang: Option<wake::Hang>,
+    hang: Option<shm::Hang>,
 }
 
 /// The worker's main function; the argument is the database's oid.
@@ -118,7 +118,7 @@ pub extern "C-unwind" fn guestly_worker_main(arg: pg_sys::Datum) {
     sys::connect(Some(sys::worker_argument(arg)));
     // A reload may have come before the handler was there.
     sys::reload_configuration();
-    if !wake::claim_worker(Utc::now().timestamp_micros()) {
+    if !shm::claim_worker(Utc::now().timestamp_micros()) {
         sys::exit(0);
     }
     leave_if_absent();
@@ -133,7 +133,7 @@ pub extern "C-unwind" fn guestly_worker_main(arg: pg_sys::Datum) {
 fn leave_if_absent() {
     let installed = session::transaction(c"guestly_sync: looking for the extension", || Ok(sys::is_installed()));
     if installed == Ok(false) {
-        wake::leave(true);
+        shm::leave(true);
         sys::exit(0);
     }
 }
@@ -146,7 +146,7 @@ impl Worker {
         let bell = alarm.bell().map_err(no_pipe)?;
         let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
         let began = Instant::now();
-        let hang = wake::take_hang();
+        let hang = shm::take_hang();
         if let Some(hang) = &hang {
             host_code::be_careful_after_hang(hang.table);
         }
@@ -168,7 +168,7 @@ impl Worker {
             ask: false,
             calling: HashSet::new(),
             busy: HashMap::new(),
-            news: News::default(),
+            news: store::worker_state::StatusUpdate::default(),
             last_error: None,
             desk: mail::Desk::new(),
             bookings: None,
@@ -181,11 +181,11 @@ impl Worker {
             gathering: Duration::ZERO,
             reported: HashMap::new(),
             fits: None,
-            slot: wake::slot(sys::my_database()),
+            slot: shm::slot(sys::my_database()),
             rescued: false,
             recalled: false,
             fetched: Vec::new(),
-            doctor: doctor::Desk::new(wake::slot(sys::my_database()).asked),
+            doctor: doctor::Desk::new(shm::slot(sys::my_database()).asked),
             hang,
         })
     }
@@ -205,7 +205,7 @@ impl Worker {
             self.turn();
             self.mail();
             // A wait inside a transaction may have used up the latch of what came meanwhile.
-            let news = sys::has_request() || self.slot != wake::slot(sys::my_database());
+            let news = sys::has_request() || self.slot != shm::slot(sys::my_database());
             let pause = if news { Some(Duration::ZERO) } else { self.pause() };
             if sys::wait(Some(self.alarm.fd()), pause) {
                 self.alarm.silence();
@@ -216,7 +216,7 @@ impl Worker {
 
     /// What commits and people asked for since.
     fn look_at_slot(&mut self) {
-        let slot = wake::slot(sys::my_database());
+        let slot = shm::slot(sys::my_database());
         if slot.wakes != self.slot.wakes {
             self.more = true;
             self.lane.breaker.something_new();

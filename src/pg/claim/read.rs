@@ -7,10 +7,10 @@ use std::time::Instant;
 use pgrx::PgSqlErrorCode;
 
 use crate::domain::booking::Row;
-use crate::pg::bookings::Bookings;
+use crate::pg::db::session::{Result, SqlError};
+use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
-use crate::pg::record::{Access, Patience};
-use crate::pg::session::{Result, SqlError};
+use crate::pg::record_outcomes::{Access, Patience};
 
 /// The result of reading.
 #[derive(Default)]

@@ -4,11 +4,11 @@
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::pg::db::report::{raise, raise_sql};
+use crate::pg::db::session::{Result, as_extension_owner};
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host::define;
-use crate::pg::report::{raise, raise_sql};
-use crate::pg::session::{Result, as_extension_owner};
-use crate::pg::{statement, sys};
+use crate::pg::{db::statement, sys};
 
 /// Adds columns, indexes and triggers to the table of bookings. Runs with the rights of the caller until it is known that
 /// the table is the caller's; the rest runs with those of the extension's owner and of the table's owner.
@@ -29,7 +29,9 @@ fn guestly_attach(bookings: Option<pg_sys::Oid>) {
     };
     must_own(bookings, "attach");
     let attached = define::with_consent_to(bookings, || {
-        as_extension_owner(|| statement::run(include_str!("../../../sql/queries/attach.sql"), &[bookings.into()]))
+        as_extension_owner(|| {
+            statement::run(include_str!("../../../sql/queries/source_table/attach.sql"), &[bookings.into()])
+        })
     });
     attached.unwrap_or_else(|error| raise_again(&error));
 }
@@ -48,12 +50,12 @@ fn guestly_detach() {
         // The table is gone, or has another name for a moment.
         None => must_be_former_owner(owner.as_deref().unwrap_or_default()),
     }
-    let sql = include_str!("../../../sql/queries/detach.sql");
+    let sql = include_str!("../../../sql/queries/source_table/detach.sql");
     as_extension_owner(|| statement::run(sql, &[attached.into()])).unwrap_or_else(|error| raise_again(&error));
 }
 
 fn attached_relation() -> Result<(Option<pg_sys::Oid>, Option<String>)> {
-    let sql = include_str!("../../../sql/queries/attached_relation.sql");
+    let sql = include_str!("../../../sql/queries/source_table/relation_and_owner.sql");
     Ok(statement::row(sql, &[], |row| Ok((row.get(1)?, row.get(2)?)))?.unwrap_or_default())
 }
 
@@ -93,7 +95,7 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
 }
 
 /// Raises what an inner function raised, with its own words: they are for the person who attaches.
-fn raise_again(error: &crate::pg::session::SqlError) -> ! {
+fn raise_again(error: &crate::pg::db::session::SqlError) -> ! {
     match &error.hint {
         Some(hint) => raise(error.code, error.message.clone(), error.detail.as_deref(), hint),
         None => raise_sql(error, "See SELECT * FROM guestly_doctor()."),

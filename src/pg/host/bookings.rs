@@ -11,9 +11,9 @@ use pgrx::spi::quote_identifier;
 use super::properties;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
-use crate::pg::queue::time;
-use crate::pg::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
-use crate::pg::{host_code, statement};
+use crate::pg::db::convert::time;
+use crate::pg::db::session::{Owner, Result, SqlError, as_owner};
+use crate::pg::{db::statement, host_code};
 
 mod mapping;
 mod paid;
@@ -38,7 +38,7 @@ impl Bookings {
     /// The attached table, if any. Errors: the table is gone, or lacks the column that only its owner can have let us add:
     /// without it, a row of `guestly.attachment` does not say that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
-        statement::row(include_str!("../../../sql/queries/attachment.sql"), &[], |row| {
+        statement::row(include_str!("../../../sql/queries/source_table/load.sql"), &[], |row| {
             let Some(owner) = row.get::<pg_sys::Oid>(6)?.and_then(Owner::seen) else {
                 let message = format!(
                     "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
@@ -73,7 +73,7 @@ impl Bookings {
             self.table(),
             self.by_key()
         );
-        let mut rows = as_owner_in_time(&self.owner, || {
+        let mut rows = host_code::as_owner_in_time(&self.owner, || {
             statement::rows(&sql, &[ids.to_vec().into()], |row| {
                 let values = (0..Field::ALL.len())
                     .map(|index| row.get::<String>(index + 2))
@@ -107,7 +107,7 @@ impl Bookings {
             self.by_key()
         );
         let there = format!("SELECT {}::text FROM {} b WHERE {}", self.key(), self.table(), self.by_key());
-        as_owner_in_time(&self.owner, || {
+        host_code::as_owner_in_time(&self.owner, || {
             let locked = statement::rows(&lock, &[ids.to_vec().into()], |row| text(row, 1))?;
             let exist = if locked.len() == ids.len() {
                 locked.clone()
@@ -163,7 +163,7 @@ impl Bookings {
                 Ok(())
             })
         };
-        host_code::for_table(|| as_owner_in_time(&self.owner, read))?;
+        host_code::for_table(|| host_code::as_owner_in_time(&self.owner, read))?;
         Ok(found)
     }
 

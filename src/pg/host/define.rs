@@ -7,8 +7,8 @@ use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_literal};
 
-use crate::pg::session::{Owner, Result, SqlError, as_owner};
-use crate::pg::{report, statement, sys};
+use crate::pg::db::session::{Owner, Result, SqlError, as_owner};
+use crate::pg::{db::report, db::statement, sys};
 
 /// The longest that a definition waits for a lock on the host's table.
 const LOCK_TIMEOUT: &str = "2s";
@@ -139,7 +139,7 @@ impl Table {
 
     fn drop_statements(&self) -> Result<Vec<String>> {
         let names: Vec<String> = TRIGGERS.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let sql = include_str!("../../../sql/queries/triggers_of.sql");
+        let sql = include_str!("../../../sql/queries/host/triggers_of.sql");
         let there: Vec<String> = statement::rows(sql, &[self.0.relation.into(), names.into()], |row| {
             Ok(row.get::<String>(1)?.unwrap_or_default())
         })?;
@@ -192,7 +192,7 @@ impl Table {
     }
 
     fn locked(&self) -> String {
-        let sql = include_str!("../../../sql/queries/lock_holders.sql");
+        let sql = include_str!("../../../sql/queries/host/lock_holders.sql");
         let holders = statement::row(sql, &[self.0.relation.into()], |row| Ok(row.get::<String>(1)?)).ok().flatten();
         let holders = holders.flatten().unwrap_or_else(|| "unknown: it has ended since".to_owned());
         format!("could not lock table {} within 2 seconds (locked by process {holders})", self.0.name)
@@ -201,7 +201,7 @@ impl Table {
 
 /// The schema of the functions that people call, quoted.
 fn extension_schema() -> Result<String> {
-    let sql = include_str!("../../../sql/queries/extension_schema.sql");
+    let sql = include_str!("../../../sql/queries/host/extension_schema.sql");
     let schema = statement::row(sql, &[], |row| Ok(row.get::<String>(1)?))?;
     Ok(schema.flatten().unwrap_or_else(|| "public".to_owned()))
 }

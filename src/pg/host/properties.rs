@@ -9,8 +9,9 @@ use pgrx::spi::quote_identifier;
 
 use super::bookings::Bookings;
 use crate::domain::booking::{Field, Row};
-use crate::pg::session::{Owner, Result, as_owner_in_time};
-use crate::pg::statement;
+use crate::pg::db::session::{Owner, Result};
+use crate::pg::db::statement;
+use crate::pg::host_code;
 
 /// Properties that one look reads.
 const LIMIT: usize = 10_000;
@@ -25,7 +26,7 @@ struct Properties {
 
 impl Properties {
     fn of(bookings: &Bookings) -> Result<Option<Self>> {
-        let sql = include_str!("../../../sql/queries/properties.sql");
+        let sql = include_str!("../../../sql/queries/host/properties_table.sql");
         let found = statement::row(sql, &[bookings.relation().into()], |row| {
             let table = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
             Ok((table, row.get::<String>(2)?.unwrap_or_default(), row.get::<bool>(3)?.unwrap_or_default()))
@@ -38,7 +39,7 @@ impl Properties {
         let key = quote_identifier(&self.key);
         let sql =
             format!("SELECT p.slug::text, p.{key}::text FROM {} p WHERE {condition} LIMIT {LIMIT}", self.owner.name);
-        as_owner_in_time(&self.owner, || statement::rows(&sql, args, |row| Ok((row.get(1)?, row.get(2)?))))
+        host_code::as_owner_in_time(&self.owner, || statement::rows(&sql, args, |row| Ok((row.get(1)?, row.get(2)?))))
     }
 }
 
@@ -50,9 +51,11 @@ pub fn without_listing(bookings: &Bookings) -> Result<Vec<String>> {
     };
     let (slugs, keys): (Vec<Option<String>>, Vec<Option<String>>) =
         properties.read("p.is_active", &[])?.into_iter().unzip();
-    statement::rows(include_str!("../../../sql/queries/listings_missing.sql"), &[slugs.into(), keys.into()], |row| {
-        Ok(row.get::<String>(1)?.unwrap_or_default())
-    })
+    statement::rows(
+        include_str!("../../../sql/queries/host/properties_without_listing.sql"),
+        &[slugs.into(), keys.into()],
+        |row| Ok(row.get::<String>(1)?.unwrap_or_default()),
+    )
 }
 
 /// Fills in the slugs of the properties of these bookings, where the table of properties belongs to another role than the

@@ -3,13 +3,13 @@
 
 use pgrx::prelude::*;
 
-/// The schema of the extension; made by `sql/bootstrap.sql`.
+/// The schema of the extension; made by `sql/schema/1_tables.sql`.
 #[pg_schema]
 mod guestly {
     use pgrx::datum::TimestampWithTimeZone;
     use pgrx::prelude::*;
 
-    use crate::pg::wake;
+    use crate::pg::shm;
 
     /// The worker of this database while it runs triggers, rules or mapping expressions of the bookings table, and the booking
     /// if it is one alone; no row if it runs none.
@@ -19,13 +19,13 @@ mod guestly {
     -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone), name!(booking_id, Option<String>))>
     {
         let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
-        TableIterator::new(wake::host_code().map(|(pid, code)| (pid, epoch(code.since), code.booking_id())))
+        TableIterator::new(shm::host_code().map(|(pid, code)| (pid, epoch(code.since), code.booking_id())))
     }
 
     /// When the last sweep (the search for paid bookings that no trigger queued) was cancelled because it did not end in time;
     /// null if it ended.
     #[pg_extern]
     fn sweep_stopped_at() -> Option<TimestampWithTimeZone> {
-        wake::sweep_stopped().map(|micros| pgrx::datum::to_timestamp(micros as f64 / 1e6))
+        shm::sweep_stopped().map(|micros| pgrx::datum::to_timestamp(micros as f64 / 1e6))
     }
 }

@@ -9,8 +9,8 @@ use super::Worker;
 use crate::domain::alert::{AlertKind, NO_CREATES, UNREACHABLE};
 use crate::domain::breaker::BreakerState;
 use crate::domain::error::ErrorClass;
-use crate::pg::alerts::{self, Raised};
-use crate::pg::session::Result;
+use crate::pg::db::session::Result;
+use crate::pg::store::{self, alerts::Raised};
 
 /// What of the lane's state is announced: changed only once the alert is committed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,12 +51,12 @@ impl Worker {
                 raised.push(worker.outage_alert(standing.creates, wall)?);
                 standing.outage = Some(wall);
             } else if let Some(since) = standing.outage.filter(|_| may_end)
-                && let Some(failed) = alerts::caught_up(since)?
+                && let Some(failed) = store::alerts::outage_over(since)?
             {
                 raised.push(recovery_alert(since, failed));
                 standing.outage = None;
             }
-            alerts::raise(&raised)?;
+            store::alerts::raise(&raised)?;
             Ok(standing)
         });
         if let Some(standing) = written {
@@ -67,9 +67,9 @@ impl Worker {
     fn outage_alert(&self, creates: bool, wall: DateTime<Utc>) -> Result<Raised> {
         let last = self.last_error.as_deref().unwrap_or("no answer came");
         let lead = if creates { NO_CREATES } else { UNREACHABLE };
-        let alert = Raised::about_lane(AlertKind::Outage, format!("{lead}: {last}"));
+        let alert = Raised::new(AlertKind::Outage, format!("{lead}: {last}"));
         let class = Some(ErrorClass::Unavailable);
-        Ok(Raised { class, since: Some(wall), waiting: Some(alerts::waiting()?), ..alert })
+        Ok(Raised { class, since: Some(wall), waiting: Some(store::queue::count_waiting()?), ..alert })
     }
 
     /// One alert for each reason, until the credentials have worked again.
@@ -86,18 +86,18 @@ impl Worker {
         let capped = trouble.class == ErrorClass::Throttled;
         let kind = if capped { AlertKind::TokenCap } else { AlertKind::Credentials };
         let until = trouble.until.format("%Y-%m-%d %H:%M UTC");
-        let alert = Raised::about_lane(kind, format!("{}; asked again at {until}", trouble.sentence));
+        let alert = Raised::new(kind, format!("{}; asked again at {until}", trouble.sentence));
         Some(Raised { class: Some(trouble.class), since: Some(trouble.since), ..alert })
     }
 
     /// An outage that a former worker announced ends in this one.
     pub(super) fn recall_outage(&mut self) -> Result<()> {
-        self.desk.standing.outage = alerts::announced_outage()?;
+        self.desk.standing.outage = store::alerts::open_outage()?;
         Ok(())
     }
 }
 
 fn recovery_alert(since: DateTime<Utc>, failed: i64) -> Raised {
     let sentence = format!("Guestly answers again (outage since {})", since.format("%Y-%m-%d %H:%M UTC"));
-    Raised { since: Some(since), waiting: Some(failed), ..Raised::about_lane(AlertKind::Recovered, sentence) }
+    Raised { since: Some(since), waiting: Some(failed), ..Raised::new(AlertKind::Recovered, sentence) }
 }

@@ -10,7 +10,7 @@ use crate::domain::lane::Go;
 use crate::domain::outcome::Outcome;
 use crate::domain::request::Request;
 use crate::domain::reservation::look_up;
-use crate::pg::{memory, sys, wake};
+use crate::pg::{shm, store, sys};
 
 /// A code that no booking has: the answer is an empty list.
 pub(super) const NOBODY: &str = "GS-DOCTOR";
@@ -62,7 +62,7 @@ impl Desk {
 impl Worker {
     /// Takes up a new question, or goes on with one that waits for a token.
     pub(super) fn answer_the_doctor(&mut self) {
-        let asked = wake::slot(sys::my_database()).asked;
+        let asked = shm::slot(sys::my_database()).asked;
         if asked != self.doctor.taken {
             (self.doctor.taken, self.doctor.waiting) = (asked, Some(asked));
             if let Some(why) = self.why_silent() {
@@ -129,8 +129,8 @@ impl Worker {
 
     fn reply(&mut self, question: u32, status: &str, words: &str) {
         self.doctor.waiting = None;
-        self.in_transaction(|_| memory::answer_doctor(status, words));
-        wake::answered(question);
+        self.in_transaction(|_| store::worker_state::save_doctor_answer(status, words));
+        shm::answered(question);
     }
 
     fn why_not(&mut self) -> (&'static str, String) {

@@ -13,8 +13,8 @@ use crate::domain::price;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
 use crate::pg::job::{Trace, attempt_for_nobody};
-use crate::pg::record::Change;
-use crate::pg::{memory, queue};
+use crate::pg::record_outcomes::Change;
+use crate::pg::store;
 
 impl Worker {
     /// What came back from the sender threads, judged.
@@ -122,7 +122,7 @@ impl Worker {
                 let had_token = self.lane.token.is_some();
                 self.lane.came_back(operation, job.generation, &outcome, &instant);
                 if had_token && self.lane.token.is_none() {
-                    self.in_transaction(|_| memory::drop_token());
+                    self.in_transaction(|_| store::worker_state::delete_token());
                 }
                 let mut change = job.change(&outcome, next, trace);
                 change.price = self.price_difference(&change);
@@ -170,11 +170,11 @@ impl Worker {
         let (now, wall) = (self.now(), Utc::now());
         let kept = self.in_transaction(|worker| {
             let mark = worker.mark();
-            memory::remember(&mut worker.lane, &worker.news, mark.as_deref(), now, wall)?;
-            queue::log(&[attempt])
+            store::worker_state::save(&mut worker.lane, &worker.news, mark.as_deref(), now, wall)?;
+            store::attempts::add(&[attempt])
         });
         if kept.is_some() {
-            self.news = memory::News::default();
+            self.news = store::worker_state::StatusUpdate::default();
         }
         if let Some(question) = question {
             self.answer(question, Some(outcome));

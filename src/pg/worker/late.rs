@@ -8,7 +8,7 @@ use crate::domain::outcome::{Reply, classify};
 use crate::domain::transition::{Moment, Policy};
 use crate::net::pool::Done;
 use crate::pg::job::Trace;
-use crate::pg::record::{Change, at_exit};
+use crate::pg::record_outcomes::{Change, at_exit};
 
 impl Worker {
     /// With the policy in force.

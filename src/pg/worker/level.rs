@@ -9,11 +9,10 @@ use chrono::Utc;
 use super::Worker;
 use crate::domain::booking::Row;
 use crate::domain::plan::{Plan, Queued, Rules, plan};
-use crate::pg::bookings::Bookings;
-use crate::pg::claim::rules;
+use crate::pg::db::session::Result;
+use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
-use crate::pg::queue::{self, Ahead};
-use crate::pg::session::Result;
+use crate::pg::store;
 
 /// Between two rounds. The first begins with the worker.
 const ROUND_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -51,17 +50,17 @@ impl Worker {
         let Some(bookings) = Bookings::load()? else { return Ok(None) };
         let yesterday = Utc::now().date_naive().pred_opt().unwrap_or_default().to_string();
         let (day, id) = self.level.at.clone().unwrap_or((yesterday, String::new()));
-        let ahead = queue::ahead(&day, &id, STEP)?;
+        let ahead = store::reservations::upcoming(&day, &id, STEP)?;
         if ahead.is_empty() {
             return Ok(None);
         }
-        let rules = rules(&bookings, &self.settings)?;
+        let rules = store::rules::load(&bookings, &self.settings)?;
         let ids: Vec<String> = ahead.iter().map(|held| held.booking_id.clone()).collect();
         let rows = bookings.read_each(&ids).into_iter().map(|(_, row)| row);
         let differ = ahead.iter().zip(rows).filter(|(held, row)| differs(held, row, &rules));
         let differ: Vec<String> = differ.map(|(held, _)| held.booking_id.clone()).collect();
         if !differ.is_empty() {
-            queue::note(differ)?;
+            store::changes::add(differ)?;
             self.more = true;
         }
         Ok(ahead.last().filter(|_| ahead.len() == STEP).map(|last| (last.check_out.clone(), last.booking_id.clone())))
@@ -70,7 +69,7 @@ impl Worker {
 
 /// Something is to be sent. What cannot be sent or read is not worth an alert unless somebody changes it. Nor is a row that is
 /// gone: when it went, an alert said so, or `cancel_on_delete` was off.
-fn differs(held: &Ahead, row: &Result<Option<Row>>, rules: &Rules) -> bool {
+fn differs(held: &store::reservations::Upcoming, row: &Result<Option<Row>>, rules: &Rules) -> bool {
     let (queued, now) = (Queued { known: Some(held.known.clone()), ..Queued::default() }, Utc::now());
     let Ok(Some(row)) = row else { return false };
     matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))

@@ -11,8 +11,8 @@ use super::{VERSION, Worker};
 use crate::domain::alert::{Batch, Mail, Next, Pace, digest, due, mail_pause, test_mail};
 use crate::domain::redact::clean;
 use crate::net::mail::{MailOutcome, MailSettings, check};
-use crate::pg::session::Result;
-use crate::pg::{alerts, memory, settings, sys, wake};
+use crate::pg::db::session::Result;
+use crate::pg::{settings, shm, store, sys};
 
 pub(super) use self::desk::Desk;
 
@@ -45,7 +45,7 @@ impl Worker {
         self.announce();
         self.take_delivered();
         self.test_mail_asked();
-        if alerts::take_raised() {
+        if store::alerts::take_raised() {
             (self.desk.waiting, self.desk.look_again_at) = (true, None);
         }
         if self.desk.pause(Instant::now()) != Some(Duration::ZERO) {
@@ -86,7 +86,7 @@ impl Worker {
         if !known {
             return Ok(Todo::Later(self.settings.poll_interval));
         }
-        let (waiting, unknown) = alerts::pending()?;
+        let (waiting, unknown) = store::alerts::waiting()?;
         if !unknown.is_empty() {
             let names = clean(&unknown.join(", "), 200);
             self.report(
@@ -106,16 +106,16 @@ impl Worker {
         }
         let pending: Vec<_> = waiting.iter().map(|row| row.pending.clone()).collect();
         let pace = Pace { digest: self.settings.mail.digest, not_before: None };
-        let plan = due(&pending, &alerts::mailed()?, &pace, wall);
-        alerts::settle(&plan.repeated, "repeated", None)?;
+        let plan = due(&pending, &store::alerts::recently_mailed()?, &pace, wall);
+        store::alerts::close(&plan.repeated, "repeated", None)?;
         match plan.next {
             Next::Nothing => Ok(Todo::Nothing),
             Next::At(then) => Ok(Todo::Later((then - wall).to_std().unwrap_or_default())),
             Next::Send(batch) => {
-                let told = alerts::compose(&waiting, &batch, wall)?;
+                let told = crate::pg::host::alert_details::describe(&waiting, &batch, wall)?;
                 let Some(mail) = digest(&told, wall, site().as_deref()) else { return Ok(Todo::Nothing) };
-                alerts::set_key(&all(&batch), Some(&batch.key), None)?;
-                memory::mail_leaves(true)?;
+                store::alerts::set_mail_key(&all(&batch), Some(&batch.key), None)?;
+                store::worker_state::save_mail_under_way(true)?;
                 Ok(Todo::Send(batch, mail))
             }
         }
@@ -140,7 +140,7 @@ impl Worker {
     fn mail_ended(&mut self) {
         let Some((batch, outcome)) = self.desk.ended.take() else { return };
         let written = self.in_transaction(|_| {
-            memory::mail_leaves(false)?;
+            store::worker_state::save_mail_under_way(false)?;
             write_end(&batch, &outcome)
         });
         if written.is_none() {
@@ -175,9 +175,9 @@ impl Worker {
             (true, _) => {
                 // A former worker may have ended while a mail was under way.
                 if !worker.desk.sending {
-                    memory::mail_leaves(false)?;
+                    store::worker_state::save_mail_under_way(false)?;
                 }
-                alerts::note_settings(problem.as_deref())
+                store::worker_state::save_mail_problem(problem.as_deref())
             }
             (false, _) => Ok(()),
         });
@@ -204,7 +204,7 @@ impl Worker {
     }
 
     fn test_mail_asked(&mut self) {
-        let asked = wake::slot(sys::my_database()).mail_asked;
+        let asked = shm::slot(sys::my_database()).mail_asked;
         if asked != self.desk.asked {
             self.desk.asked = asked;
             self.send_test_mail(asked);
@@ -227,8 +227,8 @@ impl Worker {
             MailOutcome::Refused { answer, .. } => format!("refused: {answer}"),
             MailOutcome::Unreachable { why, .. } => format!("not reached: {why}"),
         };
-        self.in_transaction(|_| memory::answer_test_mail(&words));
-        wake::mail_answered(question);
+        self.in_transaction(|_| store::worker_state::save_test_mail_answer(&words));
+        shm::mail_answered(question);
     }
 }
 
@@ -236,12 +236,12 @@ impl Worker {
 fn write_end(batch: &Batch, outcome: &MailOutcome) -> Result<()> {
     match outcome {
         MailOutcome::Accepted { answer } => {
-            alerts::settle(&batch.superseded, "superseded", None)?;
-            alerts::settle(&batch.ids, "sent", Some(answer))
+            store::alerts::close(&batch.superseded, "superseded", None)?;
+            store::alerts::close(&batch.ids, "sent", Some(answer))
         }
-        MailOutcome::Refused { answer, .. } => alerts::set_key(&all(batch), None, Some(answer)),
+        MailOutcome::Refused { answer, .. } => store::alerts::set_mail_key(&all(batch), None, Some(answer)),
         MailOutcome::Unreachable { why, maybe_sent } => {
-            alerts::set_key(&all(batch), maybe_sent.then_some(batch.key.as_str()), Some(why))
+            store::alerts::set_mail_key(&all(batch), maybe_sent.then_some(batch.key.as_str()), Some(why))
         }
     }
 }

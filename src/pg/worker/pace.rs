@@ -9,7 +9,7 @@ use super::Worker;
 use crate::domain::breaker::BreakerState;
 use crate::domain::lane::Go;
 use crate::pg::job::Job;
-use crate::pg::record::Change;
+use crate::pg::record_outcomes::Change;
 
 /// Outcomes that may wait in memory before no more are claimed.
 const UNRECORDED_MAX: usize = 200;

@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::PgSqlErrorCode;
 
 use super::Worker;
-use crate::pg::bookings::{Bookings, Probed};
-use crate::pg::session::{self, Result, SqlError};
+use crate::pg::db::session::{self, Result, SqlError};
+use crate::pg::host::bookings::{Bookings, Probed};
 use crate::pg::settings::paid_statuses;
-use crate::pg::{alerts, host_code, queue, sys, wake};
+use crate::pg::{host_code, shm, store, sys};
 use crate::sys::thread_time;
 
 /// Bookings that one sweep queues.
@@ -59,17 +59,17 @@ impl Worker {
             Err(error) => (None, Some(error)),
         };
         // Without the table, what waits in the queue is no less late.
-        let found = found.map_or_else(queue::peek, Ok)?;
+        let found = found.map_or_else(store::queue::peek, Ok)?;
         if found.sending {
             self.rescue_orphans()?;
         }
         if !found.open.is_empty() {
-            queue::sweep(&found.open, self.former_calls_since())?;
+            store::sweep::enqueue(&found.open, self.former_calls_since())?;
         }
         let stale =
             |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > self.settings.stale_after);
         if found.oldest.is_some_and(stale) {
-            alerts::raise(&alerts::stale(self.settings.stale_after)?)?;
+            store::alerts::raise(&store::alerts::stale_bookings(self.settings.stale_after)?)?;
         }
         Ok((found, error))
     }
@@ -114,14 +114,14 @@ impl Worker {
             }
         });
         if swept.is_ok() {
-            wake::note_sweep(0);
+            shm::note_sweep(0);
         }
         swept
     }
 
     /// The sweep was cancelled; the sales go on. `pg::host_code` gives it a rest of some minutes.
     fn report_slow_sweep(&mut self) {
-        wake::note_sweep(Utc::now().timestamp_micros());
+        shm::note_sweep(Utc::now().timestamp_micros());
         self.report(
             "the sweep did not end within 20 s: paid bookings that no trigger queued are not found",
             "It needs its index: see the row \"sweep\" of SELECT * FROM guestly_doctor().",
@@ -135,7 +135,7 @@ impl Worker {
         self.next_prune = now + PRUNE_EVERY;
         let retention = TimeDelta::from_std(self.settings.log_retention).unwrap_or(TimeDelta::MAX);
         let Some(until) = Utc::now().checked_sub_signed(retention) else { return };
-        if self.in_transaction(|_| Ok(queue::prune(until)? | alerts::prune(until)?)) == Some(true) {
+        if self.in_transaction(|_| Ok(store::attempts::prune(until)? | store::alerts::prune(until)?)) == Some(true) {
             self.next_prune = now + Duration::from_secs(1);
             self.next_probe = self.next_probe.min(self.next_prune);
         }
@@ -144,7 +144,7 @@ impl Worker {
 
 /// A new word for paid counts from now on: what reads so already was paid before.
 fn take_stock(bookings: &Bookings, words: &[String]) -> Result<()> {
-    let known = queue::paid_words()?;
+    let known = store::sweep::paid_statuses_seen()?;
     let new: Vec<String> = words.iter().filter(|word| !known.contains(word)).cloned().collect();
-    if new.is_empty() { Ok(()) } else { queue::take_stock(&new, &bookings.unsent(&new)?) }
+    if new.is_empty() { Ok(()) } else { store::sweep::record_baseline(&new, &bookings.unsent(&new)?) }
 }

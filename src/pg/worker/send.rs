@@ -18,11 +18,11 @@ use crate::domain::request::Request;
 use crate::domain::reservation::look_up;
 use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
-use crate::pg::bookings::Bookings;
 use crate::pg::claim::Claimed;
+use crate::pg::db::session::{Result, SqlError};
+use crate::pg::host::bookings::Bookings;
 use crate::pg::job::{Job, Trace};
-use crate::pg::session::{Result, SqlError};
-use crate::pg::{memory, queue, secrets};
+use crate::pg::{credentials, store};
 
 impl Worker {
     /// Whether anything may be sent.
@@ -68,7 +68,7 @@ impl Worker {
         let claims: Vec<_> = self.prefetched.iter().map(|job| (job.due.booking_id.clone(), job.claim)).collect();
         let looked = self.in_transaction(|worker| {
             let may_send = worker.may_send()? && Bookings::load()? == worker.bookings;
-            if may_send { queue::may_leave(&claims).map(Some) } else { Ok(None) }
+            if may_send { store::queue::claims_to_send(&claims).map(Some) } else { Ok(None) }
         });
         let Some(may_leave) = looked.flatten() else { return self.recall() };
         if may_leave.len() < claims.len() {
@@ -135,7 +135,7 @@ impl Worker {
         self.look_for_credentials();
         if let Some(mark) = self.mark() {
             Self::only_if_recalled(knew && before.as_ref() == Some(&mark))?;
-            memory::intend_token(wall, &mark)?;
+            store::worker_state::add_token_request(wall, &mark)?;
             self.token_intent = Some((wall, mark));
         }
         Ok(())
@@ -156,7 +156,7 @@ impl Worker {
     /// The credentials in force. New ones start with a clean slate: their own token, history and standing.
     pub(super) fn look_for_credentials(&mut self) {
         let before = self.mark();
-        self.credentials = secrets::credentials();
+        self.credentials = credentials::load();
         let after = self.mark();
         if self.credentials.is_none() {
             let wall = Utc::now();

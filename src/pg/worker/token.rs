@@ -7,10 +7,9 @@ use pgrx::PgSqlErrorCode;
 use super::Worker;
 use crate::domain::outcome::{Operation, Outcome};
 use crate::domain::token::Token;
+use crate::pg::db::session::{Result, SqlError};
 use crate::pg::job::{Trace, attempt_for_nobody};
-use crate::pg::memory;
-use crate::pg::queue::{self, Attempt};
-use crate::pg::session::{Result, SqlError};
+use crate::pg::store::{self, attempts::Attempt};
 
 /// The outcome of a token request.
 pub(super) struct Fetched {
@@ -41,7 +40,7 @@ impl Worker {
     pub(super) fn recall_once(&mut self) -> Result<()> {
         let Some(mark) = self.mark().filter(|_| !self.recalled) else { return Ok(()) };
         let now = self.now();
-        memory::recall(&mut self.lane, Some(&mark), now)?;
+        store::worker_state::load(&mut self.lane, Some(&mark), now)?;
         self.recalled = true;
         self.more = true;
         Ok(())
@@ -87,10 +86,10 @@ impl Worker {
             }
             // Refused keys stop every call: no outcome of a booking would write it down.
             let in_force = worker.mark();
-            memory::remember(&mut worker.lane, &worker.news, in_force.as_deref(), now, wall)
+            store::worker_state::save(&mut worker.lane, &worker.news, in_force.as_deref(), now, wall)
         });
         match kept {
-            Some(()) => self.news = memory::News::default(),
+            Some(()) => self.news = store::worker_state::StatusUpdate::default(),
             None => self.fetched = fetched,
         }
     }
@@ -99,11 +98,11 @@ impl Worker {
         // Another one may have followed, or Guestly may have rejected it meanwhile.
         let serves = |token: &(Token, String)| self.lane.token.as_ref() == Some(&token.0);
         if let Some((token, mark)) = fetched.token.as_ref().filter(|token| serves(token)) {
-            memory::save_token(token, mark)?;
+            store::worker_state::save_token(token, mark)?;
         }
         if let Some(requested) = fetched.unsent {
-            memory::token_unsent(requested)?;
+            store::worker_state::delete_token_request(requested)?;
         }
-        queue::log(std::slice::from_ref(&fetched.attempt))
+        store::attempts::add(std::slice::from_ref(&fetched.attempt))
     }
 }

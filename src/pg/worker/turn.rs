@@ -9,13 +9,12 @@ use chrono::{DateTime, Utc};
 use super::{Worker, pace};
 use crate::domain::breaker::Step;
 use crate::domain::lane::Go;
-use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
-use crate::pg::memory::{self, News};
-use crate::pg::queue::Skip;
-use crate::pg::record::{Access, Change, at_exit, record_all, record_one, take_succeeded};
-use crate::pg::session::{self, Result};
-use crate::pg::{host_code, queue, sys};
+use crate::pg::db::session::{self, Result};
+use crate::pg::host::bookings::Bookings;
+use crate::pg::record_outcomes::{Access, Change, at_exit, record_all, record_one, take_succeeded};
+use crate::pg::store::queue::Skip;
+use crate::pg::{host_code, store, sys};
 
 /// How soon an outcome that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
@@ -196,10 +195,10 @@ impl Worker {
         }
         // A claim alone changes nothing of what is remembered: what was written last, and the time since, say the same.
         let claimed = worked.claimed.as_ref().is_some_and(|claimed| !claimed.jobs.is_empty());
-        if !turn.remembered || (claimed && self.news != News::default()) {
+        if !turn.remembered || (claimed && self.news != store::worker_state::StatusUpdate::default()) {
             let mark = self.mark();
-            memory::remember(&mut self.lane, &self.news, mark.as_deref(), turn.now, turn.wall)?;
-            self.news = News::default();
+            store::worker_state::save(&mut self.lane, &self.news, mark.as_deref(), turn.now, turn.wall)?;
+            self.news = store::worker_state::StatusUpdate::default();
         }
         Ok(worked)
     }
@@ -208,7 +207,7 @@ impl Worker {
     fn is_something_to_claim(&mut self, turn: &Turn) -> Result<bool> {
         let skip = Skip { bookings: self.passed_over(turn.wall), kind: None };
         let sends = matches!(turn.go, Go::Send(_));
-        Ok(queue::is_changed()? || (sends && !queue::due(turn.wall, 1, skip)?.is_empty()))
+        Ok(store::changes::any()? || (sends && !store::queue::claim_due(turn.wall, 1, skip)?.is_empty()))
     }
 
     /// Claims what is due and may go, or a request for a token.
@@ -224,7 +223,7 @@ impl Worker {
             }
             // The token's answer sets it again.
             Go::FetchToken => {
-                if !queue::due(wall, 1, Skip { bookings: passed_over, kind: None })?.is_empty() {
+                if !store::queue::claim_due(wall, 1, Skip { bookings: passed_over, kind: None })?.is_empty() {
                     self.intend_token(wall)?;
                 }
                 self.more = false;
@@ -239,7 +238,7 @@ impl Worker {
         // The outcomes of these calls will ask, and what was known before stands until then.
         let later = !turn.recorded && !claimed.jobs.is_empty() && self.next_due.is_none_or(|due| due > wall);
         if !self.more && !later {
-            self.next_due = queue::next_due()?.into_iter().chain(self.busy.values().copied()).min();
+            self.next_due = store::queue::next_due()?.into_iter().chain(self.busy.values().copied()).min();
         }
         Ok(claimed)
     }
@@ -276,7 +275,7 @@ impl Worker {
                 *claims
             };
             let patience = &mut self.patience;
-            let claimed = claim::claim(bookings, &self.settings, wall, left, skip, patience, fence)?;
+            let claimed = claim::claim_and_plan(bookings, &self.settings, wall, left, skip, patience, fence)?;
             passed_over.extend(claimed.busy.iter().cloned().chain(self.patience.resting()));
             all.busy.extend(claimed.busy);
             all.jobs.extend(claimed.jobs);

@@ -11,12 +11,12 @@ use super::{Worker, leave_if_absent};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::ErrorClass;
 use crate::domain::retry::{later, look_up_at};
-use crate::pg::alerts::{self, Raised};
-use crate::pg::bookings::Bookings;
-use crate::pg::record::{Change, at_exit, record_all};
-use crate::pg::session::{self, Result, SqlError};
+use crate::pg::db::session::{self, Result, SqlError};
+use crate::pg::host::bookings::Bookings;
+use crate::pg::record_outcomes::{Change, at_exit, record_all};
 use crate::pg::settings::Settings;
-use crate::pg::{claim, memory, queue, report, sys, wake};
+use crate::pg::store::alerts::Raised;
+use crate::pg::{claim, db::report, shm, store, sys};
 
 /// A message is repeated at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
@@ -32,11 +32,11 @@ impl Worker {
         if !self.rescued && self.fits == Some(true) {
             let orphans = self.in_transaction(|worker| {
                 let now = Utc::now();
-                let orphans = queue::orphans()?;
-                queue::cap(now, later(now, worker.settings.policy.longest_pause()))?;
+                let orphans = store::recovery::count_orphans()?;
+                store::recovery::clamp_due(now, later(now, worker.settings.policy.longest_pause()))?;
                 worker.rescue_orphans()?;
                 worker.recall_outage()?;
-                queue::follow_timeline(now, look_up_at(now, 0, worker.settings.policy.settle))?;
+                store::recovery::follow_wal_timeline(now, look_up_at(now, 0, worker.settings.policy.settle))?;
                 Ok(orphans)
             });
             if let Some(orphans) = orphans {
@@ -65,7 +65,7 @@ impl Worker {
             return;
         }
         if hang.table {
-            wake::note_sweep(Utc::now().timestamp_micros());
+            shm::note_sweep(Utc::now().timestamp_micros());
         }
         self.report(
             &format!("the worker was restarted: code on the bookings table ran for {} s ({what})", hang.seconds),
@@ -79,12 +79,12 @@ impl Worker {
         let settle = self.settings.policy.settle;
         let given_back = self.unrecorded.iter().map(|change| &change.booking_id);
         let ours = self.calling.iter().chain(given_back).cloned().collect();
-        queue::rescue(now, look_up_at(now, 0, settle), later(now, settle), ours)
+        store::recovery::recover_orphans(now, look_up_at(now, 0, settle), later(now, settle), ours)
     }
 
     /// Changes are taken into the queue, in a subtransaction: what is new does not wait for them.
     pub(super) fn absorb(&mut self, bookings: &Bookings) {
-        match session::subtransaction(|| claim::absorb(bookings, self.settings.test_mode)) {
+        match session::subtransaction(|| claim::drain_changes(bookings, self.settings.test_mode)) {
             Err(error) if !error.is_transient() => self.report(
                 &format!("cannot take changes into the queue: {error}"),
                 "Changes and cancellations wait, new bookings are sent. See SELECT * FROM guestly_doctor().",
@@ -145,7 +145,7 @@ impl Worker {
             return;
         }
         // Known to be over only once it is written: else it is found again in the next turn, and nothing goes on before.
-        if self.in_transaction(|_| queue::shift(jump)).is_none() {
+        if self.in_transaction(|_| store::recovery::shift_clock(jump)).is_none() {
             return;
         }
         warning!("guestly_sync: the clock jumped by {jump:.0} s; what waits is moved along");
@@ -219,7 +219,7 @@ impl Worker {
                     together => together?,
                 };
                 // Another session holds the booking, or its triggers do not end. What Guestly holds is written without it; the rest is looked up.
-                queue::keep(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
+                store::reservations::upsert(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
                 Ok(postponed.len())
             });
             match written {
@@ -234,7 +234,7 @@ impl Worker {
         }
         at_exit::hold([]);
         self.remember_at_the_end();
-        wake::leave(false);
+        shm::leave(false);
         sys::exit(1)
     }
 
@@ -246,7 +246,7 @@ impl Worker {
             return;
         }
         let kept = session::transaction(c"guestly_sync: stopping", || {
-            memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)
+            store::worker_state::save(&mut self.lane, &self.news, mark.as_deref(), now, wall)
         });
         if let Err(error) = kept {
             warning!("guestly_sync: the use of the quota could not be written at the end: {error}");
@@ -256,11 +256,11 @@ impl Worker {
 
 /// The booking waits for a while, or, after several hangs, for a person, who gets an alert.
 fn put_off(booking_id: &str, seconds: u32) -> Result<()> {
-    let Some(sentence) = queue::put_off(booking_id, Utc::now(), seconds)? else { return Ok(()) };
+    let Some(sentence) = store::recovery::postpone_hung(booking_id, Utc::now(), seconds)? else { return Ok(()) };
     let kind = AlertKind::of_failure(ErrorClass::Internal);
-    alerts::raise(&[Raised {
+    store::alerts::raise(&[Raised {
         booking_id: Some(booking_id.to_owned()),
         class: Some(ErrorClass::Internal),
-        ..Raised::about_lane(kind, sentence)
+        ..Raised::new(kind, sentence)
     }])
 }

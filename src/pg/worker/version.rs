@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{VERSION, Worker};
 use crate::net::roots;
-use crate::pg::queue::Gate;
-use crate::pg::session::{self, Result};
-use crate::pg::{memory, queue};
+use crate::pg::db::session::{self, Result};
+use crate::pg::store;
 
 /// How soon after its start the worker looks around.
 pub(super) const FIRST_PROBE: Duration = Duration::from_secs(1);
@@ -34,7 +33,7 @@ impl Worker {
         self.more = true;
         self.look_at_mail_settings();
         let roots = roots::look();
-        self.in_transaction(|_| memory::note_roots(roots));
+        self.in_transaction(|_| store::worker_state::save_tls_roots(roots));
         self.in_transaction(|worker| {
             worker.look_for_credentials();
             Ok(())
@@ -42,8 +41,8 @@ impl Worker {
     }
 
     /// The switches, read at each claim so that they work at once.
-    pub(super) fn gate(&mut self) -> Result<Gate> {
-        let gate = queue::gate()?;
+    pub(super) fn gate(&mut self) -> Result<store::switches::Switches> {
+        let gate = store::switches::load()?;
         self.fits = Some(gate.version.as_deref() == Some(VERSION));
         if self.fits == Some(false) {
             let sql = gate.version.clone().unwrap_or_default();

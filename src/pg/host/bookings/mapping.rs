@@ -1,7 +1,7 @@
 //! Questions about the mapping and the key that need no booking. Main thread only.
 
 use super::{Bookings, Result, SqlError, as_owner, statement};
-use crate::pg::{session, sys};
+use crate::pg::{db::session, sys};
 
 impl Bookings {
     /// The columns that the mapping reads, by number; 0 is the whole row. Analyzing an expression may run other people's code
@@ -18,7 +18,7 @@ impl Bookings {
 
     /// Lets the owner of the table read what the probe reads of ours.
     pub fn let_owner_read() -> Result<()> {
-        statement::run(include_str!("../../../../sql/queries/let_owner_read.sql"), &[])
+        statement::run(include_str!("../../../../sql/queries/source_table/grant_to_owner.sql"), &[])
     }
 
     /// Whether that text can be a key of the table at all.

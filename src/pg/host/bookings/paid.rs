@@ -5,8 +5,8 @@ use pgrx::spi::quote_identifier;
 
 use super::{Bookings, Paid, day, text};
 use crate::domain::booking::Field;
-use crate::pg::session::{Result, as_owner, as_owner_in_time};
-use crate::pg::{host_code, statement};
+use crate::pg::db::session::{Result, as_owner};
+use crate::pg::{db::statement, host_code};
 
 impl Bookings {
     /// Every paid booking, created since then where the table says when (seconds since the epoch).
@@ -46,7 +46,7 @@ impl Bookings {
             self.is_paid()
         );
         let read = || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1));
-        host_code::for_table(|| as_owner_in_time(&self.owner, read))
+        host_code::for_table(|| host_code::as_owner_in_time(&self.owner, read))
     }
 
     /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.
@@ -59,7 +59,7 @@ impl Bookings {
             self.table(),
             self.is_paid()
         );
-        as_owner_in_time(&self.owner, || {
+        host_code::as_owner_in_time(&self.owner, || {
             statement::rows(&sql, &[words.to_vec().into(), first.into(), last.into()], |row| text(row, 1))
         })
     }

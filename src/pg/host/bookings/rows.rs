@@ -2,6 +2,10 @@
 
 use chrono::NaiveDate;
 
+use super::error_column;
+use crate::domain::error::Problem;
+use crate::pg::db::convert::signed;
+
 /// One write to the five columns of a booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteBack {
@@ -54,4 +58,30 @@ pub struct Paid {
     pub reference: Option<String>,
     /// As the host wrote it.
     pub payment_status: Option<String>,
+}
+
+impl WriteBack {
+    /// Still on its way, or failed; with the problem, if there is one.
+    pub fn unsynced(booking_id: &str, status: &'static str, problem: Option<&Problem>, attempts: u32) -> Self {
+        Self {
+            booking_id: booking_id.to_owned(),
+            status,
+            reservation_id: None,
+            error: problem.map(|problem| error_column(problem.class, &problem.sentence)),
+            attempts: signed(attempts),
+            idle: false,
+        }
+    }
+
+    /// Guestly holds it.
+    pub fn synced(booking_id: &str, reservation_id: &str, attempts: u32) -> Self {
+        Self {
+            booking_id: booking_id.to_owned(),
+            status: "synced",
+            reservation_id: Some(reservation_id.to_owned()),
+            error: None,
+            attempts: signed(attempts),
+            idle: false,
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Writing outcomes back to the host's table. Part of `pg::bookings`: main thread only.
 
 use super::{Bookings, WriteBack};
-use crate::pg::session::{Result, as_owner_in_time};
-use crate::pg::{report, statement, sys, trigger};
+use crate::pg::db::session::Result;
+use crate::pg::{db::report, db::statement, host_code, sys, trigger};
 
 const STILL_QUEUED: &str =
     "They are sent all the same. A trigger on the bookings table refuses the change of their rows.";
@@ -68,7 +68,7 @@ impl Bookings {
         let errors: Vec<Option<String>> = writes.iter().map(|write| write.error.clone()).collect();
         let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
         let idle: Vec<bool> = writes.iter().map(|write| write.idle).collect();
-        as_owner_in_time(&self.owner, || {
+        host_code::as_owner_in_time(&self.owner, || {
             // What is deferred would fire at commit, with the rights of whoever commits: the server refuses that here.
             if let Some(names) = deferrable {
                 statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
@@ -86,7 +86,7 @@ impl Bookings {
             return Ok(Some("ALL".to_owned()));
         }
         let table = [self.owner.relation.into()];
-        let sql = include_str!("../../../../sql/queries/deferrable.sql");
+        let sql = include_str!("../../../../sql/queries/host/deferrable_constraints.sql");
         Ok(statement::row(sql, &table, |row| Ok(row.get(1)?))?.flatten())
     }
 }

@@ -7,7 +7,7 @@ use super::Tag;
 use crate::domain::alert::Batch;
 use crate::net::mail::{MailOutcome, MailSettings, PostOffice};
 use crate::pg::worker::announce::Standing;
-use crate::pg::{sys, wake};
+use crate::pg::{shm, sys};
 
 /// The worker's mail desk.
 pub(in crate::pg::worker) struct Desk {
@@ -34,7 +34,7 @@ pub(in crate::pg::worker) struct Desk {
 
 impl Desk {
     pub(in crate::pg::worker) fn new() -> Self {
-        let asked = wake::slot(sys::my_database()).mail_asked;
+        let asked = shm::slot(sys::my_database()).mail_asked;
         Self {
             office: PostOffice::default(),
             waiting: true,

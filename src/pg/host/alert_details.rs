@@ -1,0 +1,191 @@
+//! What a mail says of its alerts: the bookings are read only now, as the owner of their table. Part of `alerts`: main thread
+//! only, inside a transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use pgrx::datum::DatumWithOid;
+
+use crate::domain::alert::{Alert, AlertBooking, AlertKind, Batch, Outage, last_arrival_of_list};
+use crate::domain::booking::{Field, Row};
+use crate::domain::error::ErrorClass;
+use crate::pg::db::convert::time;
+use crate::pg::db::session::Result;
+use crate::pg::db::statement;
+use crate::pg::host::bookings::Bookings;
+use crate::pg::settings::paid_statuses;
+use crate::pg::store::alerts::{WaitingAlert, source_table};
+
+/// Where nothing that was sent from here overlaps.
+const FOREIGN: &str =
+    "no reservation that was sent from here has these nights: it came from elsewhere; Guestly's calendar shows it";
+
+/// The alerts of one mail, with all that it says.
+pub fn describe(waiting: &[WaitingAlert], batch: &Batch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
+    let bookings = source_table();
+    let bookings = bookings.as_ref();
+    let told: Vec<&WaitingAlert> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
+    let ids: Vec<String> = told.iter().filter_map(|row| row.pending.booking_id.clone()).collect();
+    let mut found = Found::read(bookings, &ids)?;
+    let taken = told.iter().filter(|row| row.pending.kind == AlertKind::DatesTaken);
+    found.look_for_conflicts(taken.filter_map(|row| row.pending.booking_id.as_deref()))?;
+    let standstill = told.iter().any(|row| row.pending.kind.is_standstill());
+    let arrivals = if standstill { arrivals(bookings, now)? } else { Vec::new() };
+    Ok(told.iter().map(|row| alert(row, &found, &arrivals)).collect())
+}
+
+fn alert(row: &WaitingAlert, found: &Found, arrivals: &[AlertBooking]) -> Alert {
+    let pending = &row.pending;
+    let ended = pending.kind == AlertKind::Recovered;
+    Alert {
+        id: pending.id,
+        kind: pending.kind,
+        created_at: pending.created_at,
+        booking: pending.booking_id.as_ref().map(|id| found.booking(id, row)),
+        sentence: row.sentence.clone(),
+        outage: row.since.filter(|_| !pending.kind.is_about_a_booking()).map(|since| Outage {
+            since,
+            until: ended.then_some(pending.created_at),
+            waiting: row.waiting.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
+        }),
+        arrivals: if pending.kind.is_standstill() { arrivals.to_vec() } else { Vec::new() },
+    }
+}
+
+/// Bookings as they are now, by id.
+#[derive(Default)]
+struct Found {
+    rows: HashMap<String, Row>,
+    told: HashMap<String, AlertBooking>,
+    gone: HashSet<String>,
+}
+
+impl Found {
+    /// One row that cannot be read leaves the others readable.
+    fn read(bookings: Option<&Bookings>, ids: &[String]) -> Result<Self> {
+        let mut found = Self::default();
+        let Some(bookings) = bookings.filter(|_| !ids.is_empty()) else { return Ok(found) };
+        for (id, row) in bookings.read_each(ids) {
+            match row {
+                Ok(Some(row)) => {
+                    found.told.insert(id.clone(), describe_booking(&row));
+                    found.rows.insert(id, row);
+                }
+                Ok(None) => drop(found.gone.insert(id)),
+                Err(_) => {}
+            }
+        }
+        statement::rows(
+            include_str!("../../../sql/queries/queue/booking_progress.sql"),
+            &[ids.to_vec().into()],
+            |row| {
+                let booking = row.get::<String>(1)?.and_then(|id| found.told.get_mut(&id));
+                if let Some(booking) = booking {
+                    booking.attempts =
+                        row.get::<i32>(2)?.and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default();
+                    booking.since = row.get::<f64>(3)?.map(time);
+                    booking.class = row.get::<String>(4)?.and_then(|name| ErrorClass::parse(&name));
+                    booking.problem = row.get(5)?;
+                    booking.placed = row.get(6)?.unwrap_or_default();
+                    booking.in_doubt = row.get(7)?.unwrap_or_default();
+                }
+                Ok(())
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// What is known of who holds the nights of these bookings.
+    fn look_for_conflicts<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<()> {
+        let taken: Vec<&Row> = ids.filter_map(|id| self.rows.get(id)).collect();
+        let column = |value: &dyn Fn(&Row) -> Option<String>| -> Vec<Option<String>> {
+            taken.iter().map(|row| value(row)).collect()
+        };
+        let text = |field: Field| move |row: &Row| row.get(field).map(str::to_owned);
+        let args: [DatumWithOid; 5] = [
+            column(&|row| Some(row.booking_id.clone())).into(),
+            column(&text(Field::Property)).into(),
+            column(&text(Field::PropertyId)).into(),
+            column(&|row| day(row, Field::CheckIn).map(|day| day.to_string())).into(),
+            column(&|row| day(row, Field::CheckOut).map(|day| day.to_string())).into(),
+        ];
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = taken.iter().map(|row| row.booking_id.clone()).collect();
+        let sql = include_str!("../../../sql/queries/reservations/overlapping.sql");
+        let ours: HashMap<String, String> =
+            statement::rows(sql, &args, |row| Ok(row.get::<String>(1)?.zip(row.get::<String>(2)?)))?
+                .into_iter()
+                .flatten()
+                .collect();
+        for id in ids {
+            if let Some(booking) = self.told.get_mut(&id) {
+                booking.conflict = Some(ours.get(&id).cloned().unwrap_or_else(|| FOREIGN.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a booking that is gone, or cannot be read, what the alert itself holds.
+    fn booking(&self, id: &str, row: &WaitingAlert) -> AlertBooking {
+        self.told.get(id).cloned().unwrap_or_else(|| AlertBooking {
+            booking_id: id.to_owned(),
+            reference: row.reference.clone(),
+            check_in: row.pending.arrival,
+            in_doubt: true,
+            gone: self.gone.contains(id),
+            ..AlertBooking::default()
+        })
+    }
+}
+
+/// Guests of the next 48 hours, whether or not Guestly holds their bookings: while it is out of reach, nobody can look.
+fn arrivals(bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<AlertBooking>> {
+    let (first, last) = (now.date_naive().to_string(), last_arrival_of_list(now).to_string());
+    let of_the_table = bookings.map(|bookings| bookings.arriving(&paid_statuses(), &first, &last));
+    let ids = match of_the_table {
+        Some(Ok(ids)) => ids,
+        // Days that cannot be compared: at least those that wait.
+        _ => statement::rows(
+            include_str!("../../../sql/queries/queue/arriving_bookings.sql"),
+            &[first.into(), last.into()],
+            |row| Ok(row.get::<String>(1)?.unwrap_or_default()),
+        )?,
+    };
+    let canceled = statement::rows(include_str!("../../../sql/queries/rules/canceled_statuses.sql"), &[], |row| {
+        Ok(row.get::<String>(1)?.unwrap_or_default())
+    })?;
+    let found = Found::read(bookings, &ids)?;
+    let comes = |row: &&Row| !row.get(Field::Status).is_some_and(|status| canceled.contains(&status.to_lowercase()));
+    let told = found.rows.values().filter(comes).filter_map(|row| found.told.get(&row.booking_id)).cloned();
+    let mut told: Vec<AlertBooking> = told.collect();
+    told.sort_by_key(|booking| (booking.check_in, booking.booking_id.clone()));
+    Ok(told)
+}
+
+fn day(row: &Row, field: Field) -> Option<NaiveDate> {
+    row.get(field).and_then(|text| text.get(..10)).and_then(|day| day.parse().ok())
+}
+
+fn describe_booking(row: &Row) -> AlertBooking {
+    let text = |field| row.get(field).map(str::to_owned);
+    let count = |field| row.get(field).and_then(|text| text.parse::<u32>().ok());
+    let names: Vec<&str> =
+        [Field::GuestFirstName, Field::GuestLastName].iter().filter_map(|field| row.get(*field)).collect();
+    AlertBooking {
+        booking_id: row.booking_id.clone(),
+        reference: text(Field::Reference),
+        guest: (!names.is_empty()).then(|| names.join(" ")),
+        phone: text(Field::GuestPhone),
+        check_in: day(row, Field::CheckIn),
+        check_out: day(row, Field::CheckOut),
+        flat: text(Field::Property).or_else(|| text(Field::PropertyId)),
+        adults: count(Field::Adults),
+        children: count(Field::Children).unwrap_or_default(),
+        infants: count(Field::Infants).unwrap_or_default(),
+        amount: text(Field::Total),
+        payment_reference: text(Field::PaymentReference),
+        ..AlertBooking::default()
+    }
+}

@@ -1,0 +1,69 @@
+//! The words of the log, `guestly.attempts`. Part of `pg::job`: main thread.
+
+use super::Trace;
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::outcome::{Operation, Outcome};
+use crate::domain::transition::Next;
+use crate::pg::store::attempts::Attempt;
+use crate::pg::store::queue::Kept;
+
+/// What the log says was wrong: the outcome's own words, not those that the booking keeps from before.
+pub(super) fn said(outcome: &Outcome, kept: &Kept) -> Option<Problem> {
+    match outcome {
+        Outcome::Found(_) if kept.state != "failed" => None,
+        _ => kept.problem.clone(),
+    }
+}
+
+/// One word for the log.
+pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
+    match (outcome, next) {
+        (_, Next::Synced { adopted: true, .. }) => "adopted",
+        // The answer was not believed.
+        (Outcome::Created { .. }, Next::Doubt { .. }) => "unknown",
+        (Outcome::Created { .. }, _) => "created",
+        (Outcome::Updated { .. }, _) => "changed",
+        (Outcome::Found(_), Next::Settled) => "confirmed",
+        (Outcome::Found(_), Next::Differs { .. }) => "differs",
+        (Outcome::Found(hits), _) if hits.is_empty() => "not_found",
+        (Outcome::Found(_), _) => "found",
+        (Outcome::Payments(_), Next::Changed { .. }) => "recorded",
+        (Outcome::Payments(_), Next::Differs { .. }) => "not_recorded",
+        (Outcome::Payments(_), _) => "unknown",
+        (Outcome::Token { .. }, _) => "token",
+        (Outcome::Refused { .. }, _) => "refused",
+        (Outcome::TokenRejected { .. }, _) => "rejected",
+        (Outcome::Throttled { .. }, _) => "throttled",
+        (Outcome::NotSent { .. } | Outcome::Unsendable { .. }, _) => "not_sent",
+        (Outcome::Unavailable { .. }, _) => "unavailable",
+        (Outcome::Unknown { .. }, _) => "unknown",
+    }
+}
+
+/// The log's row for a call that is about no booking: a token request, the doctor's look-up.
+pub fn attempt_for_nobody(operation: Operation, outcome: &Outcome, trace: Trace) -> Attempt {
+    let problem = match outcome {
+        Outcome::Refused { class, sentence } if operation != Operation::Token => Some((*class, sentence)),
+        Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => {
+            Some((ErrorClass::Credentials, sentence))
+        }
+        Outcome::Throttled { sentence, .. } => Some((ErrorClass::Throttled, sentence)),
+        Outcome::Unsendable { sentence } => Some((ErrorClass::InvalidBooking, sentence)),
+        Outcome::NotSent { sentence } | Outcome::Unavailable { sentence, .. } => {
+            Some((ErrorClass::Unavailable, sentence))
+        }
+        Outcome::Unknown { sentence } => Some((ErrorClass::UnknownOutcome, sentence)),
+        _ => None,
+    };
+    Attempt {
+        booking_id: None,
+        attempt: 0,
+        operation: operation.as_str(),
+        started: trace.started,
+        duration_ms: trace.duration_ms,
+        http_status: trace.http_status,
+        outcome: word(outcome, &Next::CreateAgain),
+        problem: problem.map(|(class, sentence)| Problem::new(class, sentence.clone())),
+        request_id: trace.request_id,
+    }
+}

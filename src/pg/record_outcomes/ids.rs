@@ -1,0 +1,92 @@
+//! A reservation belongs to one booking: an answer that names another booking's reservation is not stored. Part of
+//! `pg::record`; main thread only.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+use pgrx::datum::DatumWithOid;
+
+use super::Change;
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::plan::TEST_PREFIX;
+use crate::pg::db::session::Result;
+use crate::pg::db::statement;
+use crate::pg::host::bookings::WriteBack;
+use crate::pg::store::attempts::Attempt;
+use crate::pg::store::queue::Kept;
+
+/// Takes back what other bookings have: after a create the booking is in doubt, and asked for by its code; after a look-up it
+/// fails, and a person has to look.
+pub(super) fn refuse_taken(changes: Vec<Change>) -> Result<Vec<Change>> {
+    let named: Vec<(String, String)> = changes.iter().filter_map(named).collect();
+    if named.is_empty() {
+        return Ok(changes);
+    }
+    let (ids, reservations): (Vec<String>, Vec<String>) = named.into_iter().unzip();
+    let args: [DatumWithOid; 2] = [ids.into(), reservations.into()];
+    let taken = statement::rows(include_str!("../../../sql/queries/reservations/ids_of_others.sql"), &args, |row| {
+        Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default()))
+    })?;
+    Ok(refuse(changes, &taken.into_iter().collect()))
+}
+
+/// The booking, and the reservation that a create or its look-up named for it.
+fn named(change: &Change) -> Option<(String, String)> {
+    let operation = change.attempt.as_ref()?.operation;
+    let id = change.held.as_ref().map(|held| &held.reservation_id).filter(|id| !id.starts_with(TEST_PREFIX))?;
+    matches!(operation, "create" | "look_up").then(|| (change.booking_id.clone(), id.clone()))
+}
+
+/// `taken`: bookings whose reservation another one has, with that one. Of two that are named together, the first has it.
+fn refuse(changes: Vec<Change>, taken: &HashMap<String, String>) -> Vec<Change> {
+    let mut owners: HashMap<String, String> = HashMap::new();
+    changes
+        .into_iter()
+        .map(|change| {
+            let Some((booking, id)) = named(&change) else { return change };
+            let other = taken.get(&booking).cloned().or_else(|| owners.get(&id).cloned());
+            match other.filter(|other| *other != booking) {
+                Some(other) => without(change, &id, &other),
+                None => {
+                    owners.insert(id, booking);
+                    change
+                }
+            }
+        })
+        .collect()
+}
+
+fn without(change: Change, id: &str, other: &str) -> Change {
+    let (booking, now) = (change.booking_id.clone(), Utc::now());
+    let tries = change.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
+    let created = change.attempt.as_ref().is_some_and(|attempt| attempt.operation == "create");
+    let code = change.held.as_ref().map(|held| held.code.clone()).unwrap_or_default();
+    let (state, outcome, problem) = if created {
+        let sentence = format!(
+            "Guestly answered the create with reservation {id}, which belongs to booking {other}; the booking is looked up by its code {code}"
+        );
+        ("unknown", "unknown", Problem::new(ErrorClass::UnknownOutcome, sentence))
+    } else {
+        let sentence = format!(
+            "Guestly returned reservation {id}, which belongs to booking {other}; search Guestly for the confirmation code {code}"
+        );
+        ("failed", "refused", Problem::new(ErrorClass::Refused, sentence))
+    };
+    let kept = Kept {
+        state,
+        due: created.then_some(now),
+        doubt_since: created.then_some(now),
+        creates: 1,
+        look_up_first: true,
+        problem: Some(problem.clone()),
+        ..Kept::failed(tries)
+    };
+    let status = if created { "pending" } else { "failed" };
+    let write = change.write.as_ref().map(|_| WriteBack::unsynced(&booking, status, Some(&problem), tries));
+    let attempt = change.attempt.map(|attempt| Attempt { outcome, problem: Some(problem), ..attempt });
+    Change { kept: Some(kept), held: None, write, attempt, price: None, mismatch: true, ..change }
+}
+
+#[cfg(test)]
+#[path = "ids_tests.rs"]
+mod tests;

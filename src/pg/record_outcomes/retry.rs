@@ -1,0 +1,115 @@
+//! Outcomes together, or one by one where that fails: what cannot be written takes no other down. Part of `pg::record`; main
+//! thread only.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use pgrx::PgSqlErrorCode;
+
+use super::{Access, Change, Patience, Refused, park, record};
+use crate::pg::db::session::{self, Result, SqlError};
+use crate::pg::host::bookings::Bookings;
+use crate::pg::host_code;
+
+/// Writes `changes` inside the caller's transaction; gives back those that must wait, because another session holds the booking or
+/// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
+/// raises for longer than `patience` bears is parked. Errors: code of the host did not end in time. The worker is careful
+/// from then on; the caller gives its transaction up and writes each outcome in one of its own (`record_one`).
+pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Result<Vec<Change>> {
+    if changes.len() <= 1 || host_code::is_careful() || patience.is_slow(Access::Write) {
+        return Ok(one_by_one(bookings, changes, patience));
+    }
+    let refused = Cell::default();
+    let together = host_code::for_several(|| session::subtransaction(|| record(bookings, changes.clone(), &refused)));
+    match together {
+        Ok(postponed) => {
+            changes.iter().for_each(|change| patience.over(Access::Write, &change.booking_id));
+            Ok(postponed)
+        }
+        Err(error) if error.is_cancel() => {
+            host_code::be_careful();
+            Err(error)
+        }
+        Err(error) if waits_for_lock(&error) && refused.get() != Refused::Write => Ok(changes),
+        Err(_) => Ok(one_by_one(bookings, changes, patience)),
+    }
+}
+
+/// Once code of the host has used up its limit, or the table is locked, the rest waits for the next time.
+fn one_by_one(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Vec<Change> {
+    let (began, mut postponed) = (Instant::now(), Vec::new());
+    for change in changes {
+        if began.elapsed() < host_code::SHORT {
+            postponed.extend(record_one(bookings, change, patience));
+        } else {
+            postponed.push(change);
+        }
+    }
+    postponed
+}
+
+/// The same for one outcome.
+pub fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Patience) -> Option<Change> {
+    let id = &change.booking_id;
+    let refused = Cell::default();
+    let limit = patience.limit(Access::Write, id);
+    let began = Instant::now();
+    let tried = attempt(bookings, &change, limit, &refused);
+    let error = match tried {
+        Ok(postponed) => {
+            if postponed.is_none() {
+                patience.passed(Access::Write, id, began.elapsed());
+            }
+            patience.over(Access::Write, id);
+            return postponed;
+        }
+        Err(error) => error,
+    };
+    // Not the host's row: our own tables are broken, and it stays in memory until they work again.
+    if refused.get() == Refused::Nothing {
+        return Some(change);
+    }
+    // Its row is locked by us: the host's code waits for something else.
+    let waits = waits_for_lock(&error) && refused.get() == Refused::Write;
+    // A trigger that uses up the memory does so again.
+    let exhausted = error.code == PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY;
+    if error.is_transient() && !waits && !exhausted {
+        return Some(change);
+    }
+    // One on its way goes on without its row saying so: Guestly may hold it, and is asked.
+    let on_its_way = change.kept.as_ref().is_some_and(|kept| kept.state != "failed");
+    if waits && !on_its_way {
+        patience.waits(Access::Write, id);
+        return Some(change);
+    }
+    let hung = error.is_cancel() || exhausted;
+    if !on_its_way && patience.bears(Access::Write, id, hung) {
+        if hung && patience.tries(Access::Write, id) == 1 {
+            host_code::warn(id, "written", &error);
+        }
+        return Some(change);
+    }
+    let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };
+    let silent = Change { write: None, ..told.clone() };
+    let tries = if on_its_way { vec![silent] } else { vec![told, silent] };
+    for parked in tries {
+        if let Ok(postponed) = attempt(bookings, &parked, host_code::SHORT, &refused) {
+            return postponed;
+        }
+    }
+    Some(change)
+}
+
+fn attempt(
+    bookings: Option<&Bookings>,
+    change: &Change,
+    limit: Duration,
+    refused: &Cell<Refused>,
+) -> Result<Option<Change>> {
+    let write = || session::subtransaction(|| record(bookings, vec![change.clone()], refused));
+    Ok(host_code::for_one(&change.booking_id, limit, write)?.into_iter().next())
+}
+
+fn waits_for_lock(error: &SqlError) -> bool {
+    error.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
+}

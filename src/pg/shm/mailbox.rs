@@ -1,0 +1,42 @@
+//! Questions of a session to the worker, and the worker's answers. Part of `pg::shm`; main thread of any process.
+
+use super::memory::{SHARED, slot_for};
+use crate::pg::sys;
+
+/// Asks this database's worker to try the credentials; gives the question's number.
+pub fn ask() -> Option<u32> {
+    let (worker, question) = {
+        let mut shared = SHARED.exclusive();
+        let slot = slot_for(&mut shared, sys::my_database().to_u32())?;
+        slot.asked = slot.asked.wrapping_add(1);
+        (slot.worker, slot.asked)
+    };
+    sys::set_latch_of(worker);
+    Some(question)
+}
+
+/// The worker has answered a question.
+pub fn answered(question: u32) {
+    if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
+        slot.answered = question;
+    }
+}
+
+/// Asks this database's worker for a test mail; gives the question's number.
+pub fn ask_for_mail() -> Option<u32> {
+    let (worker, question) = {
+        let mut shared = SHARED.exclusive();
+        let slot = slot_for(&mut shared, sys::my_database().to_u32())?;
+        slot.mail_asked = slot.mail_asked.wrapping_add(1);
+        (slot.worker, slot.mail_asked)
+    };
+    sys::set_latch_of(worker);
+    Some(question)
+}
+
+/// The test mail has come to its end.
+pub fn mail_answered(question: u32) {
+    if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
+        slot.mail_answered = question;
+    }
+}

@@ -1,0 +1,230 @@
+//! `guestly.alerts`: raising alerts in the transaction of what caused them, and what a mail needs to know. Main thread only,
+//! inside a transaction.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use pgrx::datum::DatumWithOid;
+
+use crate::domain::alert::{AlertKind, Mailed, Pending, cause};
+use crate::domain::booking::Field;
+use crate::domain::error::ErrorClass;
+use crate::pg::db::convert::{column, seconds, time};
+use crate::pg::db::session::{Result, subtransaction};
+use crate::pg::db::statement;
+use crate::pg::host::bookings::Bookings;
+use crate::pg::store::PRUNE_STEP;
+
+thread_local! {
+    // Outcomes raise alerts deep inside their transaction; the worker asks after it whether a mail may be due.
+    static RAISED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Something that the owner should hear about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raised {
+    /// What kind.
+    pub kind: AlertKind,
+    /// The booking, for kinds that are about one.
+    pub booking_id: Option<String>,
+    /// The host's reference; none looks it up.
+    pub reference: Option<String>,
+    /// Day of arrival; none takes the queue's.
+    pub arrival: Option<NaiveDate>,
+    /// The class of the problem.
+    pub class: Option<ErrorClass>,
+    /// Plain words, without personal data.
+    pub sentence: String,
+    /// Since when, for outages.
+    pub since: Option<DateTime<Utc>>,
+    /// How many wait, for outages; at their end, how many could not be placed.
+    pub waiting: Option<i64>,
+}
+
+impl Raised {
+    /// About the lane as a whole.
+    pub fn new(kind: AlertKind, sentence: impl Into<String>) -> Self {
+        Self {
+            kind,
+            booking_id: None,
+            reference: None,
+            arrival: None,
+            class: None,
+            sentence: sentence.into(),
+            since: None,
+            waiting: None,
+        }
+    }
+}
+
+/// A row that waits, with what only its mail needs.
+pub struct WaitingAlert {
+    /// What the policy looks at.
+    pub pending: Pending,
+    pub(crate) sentence: String,
+    pub(crate) reference: Option<String>,
+    pub(crate) since: Option<DateTime<Utc>>,
+    pub(crate) waiting: Option<i64>,
+}
+
+/// Writes alerts and notifies listening programs. The same cause is not raised twice within a day.
+pub fn raise(alerts: &[Raised]) -> Result<()> {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    let args: [DatumWithOid; 8] = [
+        column(alerts, |alert| alert.kind.as_str()).into(),
+        column(alerts, |alert| alert.booking_id.clone()).into(),
+        column(alerts, |alert| alert.arrival.map(|day| day.to_string())).into(),
+        column(alerts, |alert| cause(alert.class, &alert.sentence)).into(),
+        column(alerts, |alert| alert.sentence.clone()).into(),
+        column(alerts, |alert| alert.since.map(seconds)).into(),
+        column(alerts, |alert| alert.waiting).into(),
+        column(alerts, |alert| alert.reference.clone()).into(),
+    ];
+    let raised = statement::rows(include_str!("../../../sql/queries/alerts/raise.sql"), &args, |row| {
+        Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<String>(2)?))
+    })?;
+    if raised.is_empty() {
+        return Ok(());
+    }
+    RAISED.set(true);
+    let ids: Vec<i64> = raised.iter().map(|(id, _)| *id).collect();
+    name(raised.into_iter().filter_map(|(id, nameless)| Some((id, nameless?))).collect())?;
+    statement::run(include_str!("../../../sql/queries/alerts/notify_listeners.sql"), &[ids.into()])
+}
+
+/// Looks up the references of bookings whose alerts (by id) do not know them. A booking that cannot be read goes without.
+fn name(nameless: Vec<(i64, String)>) -> Result<()> {
+    let Some(bookings) = (if nameless.is_empty() { None } else { source_table() }) else { return Ok(()) };
+    let ids: Vec<String> = nameless.iter().map(|(_, booking)| booking.clone()).collect();
+    let rows = bookings.read_each(&ids).into_iter().filter_map(|(id, row)| Some((id, row.ok()??)));
+    let known: HashMap<String, String> =
+        rows.filter_map(|(id, row)| Some((id, row.get(Field::Reference)?.to_owned()))).collect();
+    let found = nameless.into_iter().filter_map(|(id, booking)| Some((id, known.get(&booking)?.clone())));
+    let (ids, references): (Vec<i64>, Vec<String>) = found.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    statement::run(include_str!("../../../sql/queries/alerts/set_references.sql"), &[ids.into(), references.into()])
+}
+
+/// The bookings, if they can be found: an alert must be told also where they cannot.
+pub(crate) fn source_table() -> Option<Bookings> {
+    subtransaction(Bookings::load).ok().flatten()
+}
+
+/// True once after alerts were raised in this process.
+pub fn take_raised() -> bool {
+    RAISED.take()
+}
+
+/// Alerts for bookings that are unsent for too long.
+pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
+    let words = |state: &str| match state {
+        "ready" => "it is still in line",
+        "unknown" => "Guestly does not say whether it holds it",
+        "sending" => "its call has not come back",
+        _ => "it is being tried again",
+    };
+    statement::rows(
+        include_str!("../../../sql/queries/queue/stale_bookings.sql"),
+        &[after.as_secs_f64().into()],
+        |row| {
+            let class = row.get::<String>(3)?.and_then(|name| ErrorClass::parse(&name));
+            let state = row.get::<String>(2)?.unwrap_or_default();
+            let last = row.get::<String>(4)?.map(|error| format!("; the last problem: {error}")).unwrap_or_default();
+            let sentence = format!("paid, and not in Guestly yet: {}{last}", words(&state));
+            Ok(Raised {
+                booking_id: row.get(1)?,
+                class,
+                since: row.get::<f64>(5)?.map(time),
+                ..Raised::new(AlertKind::Stale, sentence)
+            })
+        },
+    )
+}
+
+/// Since when Guestly has been out of reach, as far as it was announced and its end was not.
+pub fn open_outage() -> Result<Option<DateTime<Utc>>> {
+    let found =
+        statement::row(include_str!("../../../sql/queries/alerts/open_outage.sql"), &[], |row| Ok(row.get::<f64>(1)?))?;
+    Ok(found.flatten().map(time))
+}
+
+/// Whether an outage that began then is over and nothing waits any more; if so, how many bookings failed in it.
+pub fn outage_over(since: DateTime<Utc>) -> Result<Option<i64>> {
+    let sql = include_str!("../../../sql/queries/alerts/outage_over.sql");
+    statement::row(sql, &[seconds(since).into()], |row| Ok(row.get::<i64>(1)?.unwrap_or_default()))
+}
+
+/// Every alert that waits, and the kinds of those that this version does not know; what got through meanwhile needs no mail.
+pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
+    statement::run(include_str!("../../../sql/queries/alerts/close_placed.sql"), &[])?;
+    let mut unknown = Vec::new();
+    let found = statement::rows(include_str!("../../../sql/queries/alerts/waiting.sql"), &[], |row| {
+        let name = row.get::<String>(2)?.unwrap_or_default();
+        let Some(kind) = AlertKind::parse(&name) else {
+            unknown.push(name);
+            return Ok(None);
+        };
+        let pending = Pending {
+            id: row.get(1)?.unwrap_or_default(),
+            kind,
+            booking_id: row.get(3)?,
+            cause: row.get(4)?.unwrap_or_default(),
+            created_at: time(row.get(5)?.unwrap_or_default()),
+            arrival: row.get::<String>(6)?.and_then(|day| day.parse().ok()),
+            mail_key: row.get(7)?,
+        };
+        Ok(Some(WaitingAlert {
+            pending,
+            sentence: row.get(8)?.unwrap_or_default(),
+            since: row.get::<f64>(9)?.map(time),
+            waiting: row.get(10)?,
+            reference: row.get(11)?,
+        }))
+    })?;
+    Ok((found.into_iter().flatten().collect(), unknown))
+}
+
+/// What was mailed within a day.
+pub fn recently_mailed() -> Result<Vec<Mailed>> {
+    let found = statement::rows(include_str!("../../../sql/queries/alerts/recently_mailed.sql"), &[], |row| {
+        // What another version mailed is never repeated by this one.
+        let Some(kind) = row.get::<String>(1)?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
+        Ok(Some(Mailed {
+            kind,
+            booking_id: row.get(2)?,
+            cause: row.get(3)?.unwrap_or_default(),
+            at: time(row.get(4)?.unwrap_or_default()),
+        }))
+    })?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// A mail with these alerts leaves under this key; or certainly was not taken, and why.
+pub fn set_mail_key(ids: &[i64], key: Option<&str>, answer: Option<&str>) -> Result<()> {
+    statement::run(
+        include_str!("../../../sql/queries/alerts/set_mail_key.sql"),
+        &[ids.to_vec().into(), key.into(), answer.into()],
+    )
+}
+
+/// Alerts that are done with: `sent` or `repeated`.
+pub fn close(ids: &[i64], state: &str, answer: Option<&str>) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    statement::run(
+        include_str!("../../../sql/queries/alerts/close.sql"),
+        &[ids.to_vec().into(), state.into(), answer.into()],
+    )
+}
+
+/// Deletes alerts from before `until` that are done with, a small step; true if there may be more.
+pub fn prune(until: DateTime<Utc>) -> Result<bool> {
+    let sql = include_str!("../../../sql/queries/alerts/prune.sql");
+    Ok(statement::rows(sql, &[seconds(until).into()], |_| Ok(()))?.len() >= PRUNE_STEP)
+}

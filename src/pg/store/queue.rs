@@ -1,0 +1,125 @@
+//! `guestly.queue`: claims, intents and outcomes. Main thread only, inside a transaction.
+
+use chrono::{DateTime, Utc};
+use pgrx::datum::DatumWithOid;
+
+use crate::domain::error::ErrorClass;
+use crate::pg::db::convert::{column, seconds, signed, time};
+use crate::pg::db::session::Result;
+use crate::pg::db::statement;
+use crate::pg::host::bookings::Probed;
+
+mod claim;
+mod rows;
+
+pub use claim::{Skip, claim_due};
+pub use rows::*;
+
+/// The bookings of these claims whose calls may still leave.
+pub fn claims_to_send(claims: &[(String, i64)]) -> Result<Vec<String>> {
+    let (ids, fences): (Vec<String>, Vec<i64>) = claims.iter().cloned().unzip();
+    statement::rows(
+        include_str!("../../../sql/queries/queue/claims_to_send.sql"),
+        &[ids.into(), fences.into()],
+        |row| Ok(row.get(1)?.unwrap_or_default()),
+    )
+}
+
+/// When something is due again.
+pub fn next_due() -> Result<Option<DateTime<Utc>>> {
+    let found =
+        statement::row(include_str!("../../../sql/queries/queue/next_due.sql"), &[], |row| Ok(row.get::<f64>(1)?))?;
+    Ok(found.flatten().map(time))
+}
+
+/// The probe where no table is attached.
+pub fn peek() -> Result<Probed> {
+    let found = statement::row(include_str!("../../../sql/queries/queue/peek.sql"), &[], |row| {
+        Ok(Probed {
+            open: Vec::new(),
+            ready: row.get(1)?.unwrap_or_default(),
+            // Without the table nothing is sent.
+            sending: false,
+            next_due: row.get::<f64>(2)?.map(time),
+            oldest: row.get::<f64>(3)?.map(time),
+        })
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+/// How many bookings wait.
+pub fn count_waiting() -> Result<i64> {
+    let count =
+        statement::row(
+            include_str!("../../../sql/queries/queue/count_waiting.sql"),
+            &[],
+            |row| Ok(row.get::<i64>(1)?),
+        )?;
+    Ok(count.flatten().unwrap_or_default())
+}
+
+/// A call that is about to leave.
+pub struct Intent {
+    /// The booking.
+    pub booking_id: String,
+    /// The fence.
+    pub claim: i64,
+    /// What is called.
+    pub operation: &'static str,
+    /// Tries, this one included.
+    pub attempts: u32,
+    /// Confirmation code of a create or its look-up.
+    pub code: Option<String>,
+}
+
+/// Writes the intents.
+pub fn mark_sending(intents: &[Intent]) -> Result<()> {
+    let args: [DatumWithOid; 5] = [
+        column(intents, |intent| intent.booking_id.clone()).into(),
+        column(intents, |intent| intent.claim).into(),
+        column(intents, |intent| intent.operation).into(),
+        column(intents, |intent| signed(intent.attempts)).into(),
+        column(intents, |intent| intent.code.clone()).into(),
+    ];
+    statement::run(include_str!("../../../sql/queries/queue/mark_sending.sql"), &args)
+}
+
+/// Writes what stays in the queue; gives the bookings whose claim was still ours.
+pub fn update(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
+    let seconds_of = |at: &Option<DateTime<Utc>>| at.map(seconds);
+    let args: [DatumWithOid; 14] = [
+        column(rows, |row| row.0.clone()).into(),
+        column(rows, |row| row.1).into(),
+        column(rows, |row| row.2.state).into(),
+        column(rows, |row| signed(row.2.attempts)).into(),
+        column(rows, |row| seconds_of(&row.2.due)).into(),
+        column(rows, |row| seconds_of(&row.2.doubt_since)).into(),
+        column(rows, |row| signed(row.2.look_ups)).into(),
+        column(rows, |row| signed(row.2.creates)).into(),
+        column(rows, |row| row.2.verdict.map(ErrorClass::as_str)).into(),
+        column(rows, |row| row.2.look_up_first).into(),
+        column(rows, |row| row.2.problem.as_ref().map(|problem| problem.class.as_str())).into(),
+        column(rows, |row| row.2.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
+        column(rows, |row| row.2.held).into(),
+        column(rows, |row| signed(row.2.failed_reads)).into(),
+    ];
+    statement::rows(include_str!("../../../sql/queries/queue/update_outcomes.sql"), &args, |row| {
+        Ok(row.get(1)?.unwrap_or_default())
+    })
+}
+
+/// Takes bookings out of the queue; gives those whose claim was still ours.
+pub fn delete_done(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
+    let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
+    statement::rows(include_str!("../../../sql/queries/queue/delete_done.sql"), &args, |row| {
+        Ok(row.get(1)?.unwrap_or_default())
+    })
+}
+
+/// Of these bookings and claims, those whose claim is in force: somebody else holds their rows.
+pub fn claims_in_force(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
+    let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
+    statement::rows(include_str!("../../../sql/queries/queue/claims_in_force.sql"), &args, |row| {
+        Ok(row.get(1)?.unwrap_or_default())
+    })
+}

@@ -1,0 +1,107 @@
+//! What the statements of `pg::queue` take and give, as plain values. Made and read on the main thread; travels through the
+//! sender threads inside a job, untouched.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::held::Known;
+
+/// A queue row that may go now, locked until the claim is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// The booking.
+    pub booking_id: String,
+    /// Tries since it was queued afresh.
+    pub attempts: u32,
+    /// A person asked for it, paid or not.
+    pub force: bool,
+    /// Ask Guestly before creating.
+    pub in_doubt: bool,
+    /// Since when a create of unknown outcome may be taking effect.
+    pub doubt_since: Option<DateTime<Utc>>,
+    /// Look-ups since then that found nothing.
+    pub look_ups: u32,
+    /// Reads in a row that brought no answer that can be read.
+    pub failed_reads: u32,
+    /// Creates of unknown outcome.
+    pub creates: u32,
+    /// A refusal that waits to be confirmed.
+    pub verdict: Option<ErrorClass>,
+    /// Why the row is where it is.
+    pub problem: Option<Problem>,
+    /// The confirmation code of the first create.
+    pub code: Option<String>,
+    /// The reservation that the booking's row names and Guestly does not hold: looked up by the code instead.
+    pub absent: Option<String>,
+    /// The row of `guestly.reservations`.
+    pub known: Option<Known>,
+    /// It waited for a time of its own, with nothing unclear about what Guestly holds.
+    pub settled: bool,
+    /// The claim of a call that has ended or died, where somebody changed the row during it.
+    pub claim: Option<i64>,
+}
+
+/// What stays of a booking in the queue after an outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The new state.
+    pub state: &'static str,
+    /// Tries.
+    pub attempts: u32,
+    /// When it is due; none leaves the time as it is.
+    pub due: Option<DateTime<Utc>>,
+    /// See [`Due`].
+    pub doubt_since: Option<DateTime<Utc>>,
+    /// See [`Due`].
+    pub look_ups: u32,
+    /// See [`Due`].
+    pub failed_reads: u32,
+    /// See [`Due`].
+    pub creates: u32,
+    /// See [`Due`].
+    pub verdict: Option<ErrorClass>,
+    /// Ask Guestly before creating, or read back what it holds.
+    pub look_up_first: bool,
+    /// Guestly holds it: of its create, nothing is left to be known.
+    pub held: bool,
+    /// Why.
+    pub problem: Option<Problem>,
+}
+
+impl Kept {
+    /// A row that waits for a person.
+    pub fn failed(attempts: u32) -> Self {
+        Self {
+            state: "failed",
+            attempts,
+            due: None,
+            doubt_since: None,
+            look_ups: 0,
+            failed_reads: 0,
+            creates: 0,
+            verdict: None,
+            look_up_first: false,
+            held: false,
+            problem: None,
+        }
+    }
+
+    /// The same; what Guestly may hold by now is asked for before the next create, whenever that comes.
+    pub fn failed_in_doubt(due: &Due, attempts: u32) -> Self {
+        Self {
+            doubt_since: due.doubt_since,
+            look_ups: due.look_ups,
+            failed_reads: due.failed_reads,
+            creates: due.creates,
+            look_up_first: due.in_doubt,
+            ..Self::failed(attempts)
+        }
+    }
+}
+
+impl Kept {
+    /// A row that is looked at again at `due`.
+    pub fn waiting(attempts: u32, due: DateTime<Utc>) -> Self {
+        Self { state: "waiting", due: Some(due), ..Self::failed(attempts) }
+    }
+}

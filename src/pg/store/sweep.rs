@@ -1,0 +1,38 @@
+//! The sweep's results: bookings that no trigger queued, those that were paid before, and those that are not sent. Main thread
+//! only, inside a transaction.
+
+use chrono::{DateTime, Utc};
+use pgrx::datum::DatumWithOid;
+
+use crate::pg::db::convert::{column, seconds};
+use crate::pg::db::session::Result;
+use crate::pg::db::statement;
+
+/// Queues what the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
+pub fn enqueue(found: &[(String, Option<String>)], doubt_since: Option<DateTime<Utc>>) -> Result<()> {
+    let args: [DatumWithOid; 3] = [
+        column(found, |row| row.0.clone()).into(),
+        column(found, |row| row.1.clone()).into(),
+        doubt_since.map(seconds).into(),
+    ];
+    statement::run(include_str!("../../../sql/queries/queue/enqueue_swept.sql"), &args)
+}
+
+/// Leaves bookings to a person that were cancelled before they were sent.
+pub fn exclude_withdrawn(ids: Vec<String>) -> Result<()> {
+    statement::run(include_str!("../../../sql/queries/excluded/add_withdrawn.sql"), &[ids.into()])
+}
+
+/// The words that meant paid when it was last looked at what was paid before.
+pub fn paid_statuses_seen() -> Result<Vec<String>> {
+    let words = statement::row(include_str!("../../../sql/queries/source_table/paid_statuses_seen.sql"), &[], |row| {
+        Ok(row.get(1)?)
+    })?;
+    Ok(words.flatten().unwrap_or_default())
+}
+
+/// Words that mean paid from now on, and the bookings that read so already: those are old.
+pub fn record_baseline(words: &[String], ids: &[String]) -> Result<()> {
+    let args: [DatumWithOid; 2] = [words.to_vec().into(), ids.to_vec().into()];
+    statement::run(include_str!("../../../sql/queries/source_table/record_baseline.sql"), &args)
+}
