@@ -20,13 +20,13 @@ CREATE TABLE guestly.attachment (
     arrival_column text,
     watched        text[]      NOT NULL DEFAULT '{}',
     attached_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    paid_words     text[]      NOT NULL DEFAULT '{}'
+    paid_statuses_seen     text[]      NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX attachment_one ON guestly.attachment ((true));
 COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; bookings paid before attached_at are left alone';
 COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
 COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
-COMMENT ON COLUMN guestly.attachment.paid_words IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
+COMMENT ON COLUMN guestly.attachment.paid_statuses_seen IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
 ALTER TABLE guestly.attachment ADD COLUMN owner name;
 COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
 COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
@@ -43,14 +43,14 @@ CREATE TABLE guestly.queue (
     arrival       date,
     queued_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     force         boolean     NOT NULL DEFAULT false,
-    look_up_first boolean     NOT NULL DEFAULT false,
+    verify_first boolean     NOT NULL DEFAULT false,
     operation     text,
-    claim         bigint,
-    code          text,
-    doubt_since   timestamptz,
+    claim_id      bigint,
+    confirmation_code text,
+    uncertain_since   timestamptz,
     look_ups      integer     NOT NULL DEFAULT 0,
-    creates       integer     NOT NULL DEFAULT 0,
-    verdict       text,
+    unconfirmed_creates       integer     NOT NULL DEFAULT 0,
+    pending_refusal       text,
     error_class   text,
     error         text,
     backfill      timestamptz
@@ -58,7 +58,7 @@ CREATE TABLE guestly.queue (
 -- A sale goes before the changes of what Guestly holds already.
 ALTER TABLE guestly.queue ADD COLUMN follow_up boolean NOT NULL DEFAULT false;
 -- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
-ALTER TABLE guestly.queue ADD COLUMN home oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
+ALTER TABLE guestly.queue ADD COLUMN queued_in oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
 ALTER TABLE guestly.queue ADD COLUMN failed_reads integer NOT NULL DEFAULT 0;
 -- No more indexes than these, since each sale pays for each: since when the oldest waits, once in a poll_interval, and what failed, at a
 -- person's wish, is found by reading the queue.
@@ -66,22 +66,22 @@ ALTER TABLE guestly.queue ADD COLUMN failed_reads integer NOT NULL DEFAULT 0;
 CREATE INDEX queue_ready ON guestly.queue (follow_up, arrival NULLS FIRST, queued_at) WHERE state = 'ready';
 CREATE INDEX queue_timed ON guestly.queue (due_at) WHERE state IN ('waiting', 'unknown');
 -- Claims that a dead worker left behind.
-CREATE INDEX queue_claimed ON guestly.queue (claim) WHERE claim IS NOT NULL;
+CREATE INDEX queue_claimed ON guestly.queue (claim_id) WHERE claim_id IS NOT NULL;
 -- Rows change state several times within seconds: room on the page for it, and an early vacuum.
 ALTER TABLE guestly.queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 COMMENT ON TABLE guestly.queue IS 'bookings to be worked on; a finished one leaves with the transaction that records its outcome';
 COMMENT ON COLUMN guestly.queue.state IS 'ready: may go now; sending: claimed, its call is in flight or among the next to go; unknown: a create may have taken effect, look-ups decide; waiting: tried, due again at due_at; failed: a person has to look';
 COMMENT ON COLUMN guestly.queue.attempts IS 'tries at the job since it was last queued afresh; look-ups and waiting do not count';
-COMMENT ON COLUMN guestly.queue.look_up_first IS 'Guestly may hold it already (an old booking, a copy, a retry): ask before creating';
-COMMENT ON COLUMN guestly.queue.claim IS 'the fence: an outcome is written only while this is still the claim of its call';
-COMMENT ON COLUMN guestly.queue.code IS 'the confirmation code of the first create; every later call uses it, whatever becomes of the booking''s reference';
-COMMENT ON COLUMN guestly.queue.doubt_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
+COMMENT ON COLUMN guestly.queue.verify_first IS 'Guestly may hold it already (an old booking, a copy, a retry): ask before creating';
+COMMENT ON COLUMN guestly.queue.claim_id IS 'the fence: an outcome is written only while this is still the claim of its call';
+COMMENT ON COLUMN guestly.queue.confirmation_code IS 'the confirmation code of the first create; every later call uses it, whatever becomes of the booking''s reference';
+COMMENT ON COLUMN guestly.queue.uncertain_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
 COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make';
 COMMENT ON COLUMN guestly.queue.failed_reads IS 'look-ups or read-backs in a row that brought no readable answer; not counted during an outage';
-COMMENT ON COLUMN guestly.queue.verdict IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
+COMMENT ON COLUMN guestly.queue.pending_refusal IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
 COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
-COMMENT ON COLUMN guestly.queue.home IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
-COMMENT ON COLUMN guestly.queue.creates IS 'creates of this booking whose outcome was never known';
+COMMENT ON COLUMN guestly.queue.queued_in IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
+COMMENT ON COLUMN guestly.queue.unconfirmed_creates IS 'creates of this booking whose outcome was never known';
 COMMENT ON COLUMN guestly.queue.backfill IS 'the guestly_backfill() that queued it: its row of guestly.backfills';
 
 CREATE TABLE guestly.reservations (
@@ -109,7 +109,7 @@ CREATE TABLE guestly.reservations (
 -- Whose reservation it is that Guestly names.
 CREATE INDEX reservations_by_id ON guestly.reservations (reservation_id);
 -- Stays to come, which are compared with the bookings once a day.
-CREATE INDEX reservations_ahead ON guestly.reservations (check_out, booking_id) WHERE verified;
+CREATE INDEX reservations_upcoming ON guestly.reservations (check_out, booking_id) WHERE verified;
 COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
 COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';
@@ -202,19 +202,19 @@ COMMENT ON TABLE guestly.pause IS 'a row here stops sending: guestly_pause() wri
 CREATE TABLE guestly.worker (
     breaker              text        NOT NULL DEFAULT 'closed',
     breaker_since        timestamptz,
-    held_until           timestamptz,
-    quota                double precision[] NOT NULL DEFAULT '{}',
-    quota_at             timestamptz,
+    paused_until         timestamptz,
+    rate_levels          double precision[] NOT NULL DEFAULT '{}',
+    rate_levels_at       timestamptz,
     last_success_at      timestamptz,
     last_error           text,
     last_error_at        timestamptz,
     credentials_error    text,
     credentials_error_at timestamptz,
-    credentials_mark     text,
+    credentials_fingerprint     text,
     credentials_until    timestamptz,
     credentials_class    text,
     clock_skew_ms        bigint,
-    timeline             text,
+    wal_timeline         text,
     online_status        text,
     online_answer        text,
     online_at            timestamptz,
@@ -222,14 +222,14 @@ CREATE TABLE guestly.worker (
     mail_problem         text,
     tls_roots            text,
     tls_problem          text,
-    mail_since           timestamptz,
+    mail_started_at           timestamptz,
     id                   boolean     PRIMARY KEY DEFAULT true CHECK (id)
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);
 COMMENT ON TABLE guestly.worker IS 'what the worker of this database remembers across restarts; one row, belongs to this server';
 COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
-COMMENT ON COLUMN guestly.worker.mail_since IS 'since when an alert mail is under way; null: none is';
+COMMENT ON COLUMN guestly.worker.mail_started_at IS 'since when an alert mail is under way; null: none is';
 
 CREATE TABLE guestly.alerts (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -245,11 +245,11 @@ CREATE TABLE guestly.alerts (
     raised_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     state      text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'superseded', 'repeated', 'placed')),
     mail_key   text,
-    settled_at timestamptz,
+    closed_at timestamptz,
     answer     text
 );
 CREATE INDEX alerts_waiting ON guestly.alerts (id) WHERE state = 'waiting';
-CREATE INDEX alerts_sent ON guestly.alerts (settled_at) WHERE state = 'sent';
+CREATE INDEX alerts_sent ON guestly.alerts (closed_at) WHERE state = 'sent';
 CREATE INDEX alerts_cause ON guestly.alerts (kind, (coalesce(booking_id, '')), raised_at);
 COMMENT ON TABLE guestly.alerts IS 'alerts that wait to be mailed, and what became of them; without personal data';
 COMMENT ON COLUMN guestly.alerts.state IS 'waiting for a mail; sent; superseded by a later one about the same thing; repeated: it says nothing new; placed: the booking got through before the mail';
@@ -261,15 +261,24 @@ CREATE TABLE guestly.token (
     access_token text        NOT NULL,
     fetched_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
-    mark         text        NOT NULL
+    credentials_fingerprint text NOT NULL
 );
 CREATE UNIQUE INDEX token_one ON guestly.token ((true));
 COMMENT ON TABLE guestly.token IS 'the OAuth access token; readable by the extension''s owner only, never dumped';
-COMMENT ON COLUMN guestly.token.mark IS 'hash of the credentials and the address it was fetched with';
+COMMENT ON COLUMN guestly.token.credentials_fingerprint IS 'hash of the credentials and the address it was fetched with';
 
 CREATE TABLE guestly.token_requests (
     requested_at timestamptz NOT NULL,
-    mark         text        NOT NULL
+    credentials_fingerprint text NOT NULL
 );
 CREATE INDEX token_requests_at ON guestly.token_requests (requested_at);
 COMMENT ON TABLE guestly.token_requests IS 'written before each token request: Guesty issues five tokens in 24 hours to a client id';
+
+-- Every question whether a booking is known goes here. A caller names the reasons that count: the planner leaves out the parts that
+-- cannot give one of them, and looks the booking up by key in the others.
+CREATE VIEW guestly.known_bookings AS
+SELECT q.booking_id, 'queued'::text AS reason FROM guestly.queue q
+UNION ALL SELECT r.booking_id, CASE WHEN r.reservation_id OPERATOR (pg_catalog.~~) 'test-%' THEN 'test_reservation' ELSE 'reservation' END FROM guestly.reservations r
+UNION ALL SELECT o.booking_id, 'paid_before' FROM guestly.old_bookings o
+UNION ALL SELECT w.booking_id, 'withdrawn' FROM guestly.withdrawn w;
+COMMENT ON VIEW guestly.known_bookings IS 'the bookings that the extension knows, one row per reason: queued, reservation, test_reservation, paid_before, withdrawn';

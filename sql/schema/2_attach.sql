@@ -194,7 +194,7 @@ BEGIN
     PERFORM guestly.fill_status_map();
     PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
     IF former IS DISTINCT FROM name THEN
-        PERFORM guestly.take_stock(bookings);
+        PERFORM guestly.record_baseline(bookings);
     END IF;
     PERFORM guestly.remember_attachment(bookings);
     PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
@@ -239,7 +239,7 @@ END $$;
 
 -- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
 -- CREATE EXTENSION was dropped is queued again, to be looked up first.
-CREATE FUNCTION guestly.take_stock(bookings regclass) RETURNS void
+CREATE FUNCTION guestly.record_baseline(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -252,17 +252,25 @@ BEGIN
     INSERT INTO guestly.changes (booking_id)
     SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
     -- A call may have been in flight a moment ago: nothing is created before it would be seen.
-    INSERT INTO guestly.queue (booking_id, arrival, look_up_first, doubt_since)
-    SELECT p.booking_id, p.arrival::date, true, clock_timestamp() FROM guestly.paid_bookings() p
-    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting)
-    ON CONFLICT (booking_id) DO NOTHING;
+    PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), clock_timestamp()) FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting);
     INSERT INTO guestly.old_bookings (booking_id)
     SELECT p.booking_id FROM guestly.paid_bookings() p
-    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id)
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id AND k.reason = 'queued')
     ON CONFLICT (booking_id) DO NOTHING;
     UPDATE guestly.attachment
-    SET paid_words = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
+    SET paid_statuses_seen = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
 END $$;
+
+-- Queues paid bookings that no trigger queued. Guestly may hold them already (a restored dump), so it is asked first; until the
+-- propagation delay has passed where a call may be taking effect since uncertain_since.
+CREATE FUNCTION guestly.enqueue_missed(ids text[], arrivals date[], uncertain_since timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO guestly.queue (booking_id, arrival, verify_first, uncertain_since)
+    SELECT m.id, m.arrival, true, enqueue_missed.uncertain_since FROM unnest(ids, arrivals) AS m (id, arrival)
+    ON CONFLICT (booking_id) DO NOTHING
+$$;
 
 -- What Guestly holds as far as the rows of the bookings say it; nothing else is known of it, and it is read back before it is changed.
 CREATE FUNCTION guestly.know_named_reservations(bookings regclass, key_column text) RETURNS void
@@ -380,7 +388,7 @@ DECLARE
     former name := CASE WHEN TG_OP <> 'INSERT' THEN (SELECT r.rolname FROM pg_roles r WHERE r.rolname = OLD.owner) END;
 BEGIN
     IF former IS DISTINCT FROM holder AND former NOT IN ('guestly_owner', 'guestly_admin', 'service_role') THEN
-        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes FROM %1$I; '
+        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.known_bookings, guestly.changes FROM %1$I; '
                        'REVOKE ALL ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() FROM %1$I; '
                        'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
     END IF;
@@ -401,7 +409,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                   'GRANT SELECT ON guestly.queue, guestly.old_bookings, guestly.withdrawn, guestly.reservations, guestly.changes TO %1$I; '
+                   'GRANT SELECT ON guestly.queue, guestly.known_bookings, guestly.changes TO %1$I; '
                    'GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %1$I', holder);
     IF NOT has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', holder);
@@ -414,7 +422,7 @@ AS $$
     SELECT has_schema_privilege(holder, 'guestly', 'USAGE')
        AND has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE')
        AND (SELECT bool_and(has_table_privilege(holder, t.name, 'SELECT'))
-            FROM unnest(ARRAY['guestly.queue', 'guestly.old_bookings', 'guestly.withdrawn', 'guestly.reservations', 'guestly.changes']) AS t (name))
+            FROM unnest(ARRAY['guestly.queue', 'guestly.known_bookings', 'guestly.changes']) AS t (name))
        AND has_function_privilege(holder, '@extschema@.guestly_note_paid()', 'EXECUTE')
        AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
 $$;

@@ -92,13 +92,8 @@ BEGIN
     END IF;
     IF attached IS NOT NULL THEN
         BEGIN
-            INSERT INTO guestly.queue (booking_id, arrival, look_up_first)
-            SELECT p.booking_id, p.arrival::date, true FROM guestly.paid_bookings() p
-            WHERE p.reservation_id IS NULL
-              AND NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = p.booking_id)
-              AND NOT EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = p.booking_id)
-              AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id)
-            ON CONFLICT (booking_id) DO NOTHING;
+            PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), NULL) FROM guestly.paid_bookings() p
+            WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id);
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
                 USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';

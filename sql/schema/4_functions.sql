@@ -27,14 +27,14 @@ DECLARE
     queued text[];
 BEGIN
     WITH written AS (
-        INSERT INTO guestly.queue AS q (booking_id, arrival, force, backfill, look_up_first)
+        INSERT INTO guestly.queue AS q (booking_id, arrival, force, backfill, verify_first)
         SELECT n.id, n.arrival, forced, requeue.backfill, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
-                                        OR EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = n.id)
+                                        OR EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = n.id AND k.reason = 'paid_before')
         FROM unnest(ids, arrivals) AS n (id, arrival)
         ON CONFLICT (booking_id) DO UPDATE
         SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
-            force = q.force OR excluded.force, look_up_first = q.look_up_first OR excluded.look_up_first OR q.creates > 0,
-            look_ups = 0, failed_reads = 0, verdict = NULL, backfill = coalesce(q.backfill, excluded.backfill),
+            force = q.force OR excluded.force, verify_first = q.verify_first OR excluded.verify_first OR q.unconfirmed_creates > 0,
+            look_ups = 0, failed_reads = 0, pending_refusal = NULL, backfill = coalesce(q.backfill, excluded.backfill),
             error_class = NULL, error = NULL
         WHERE q.state IN ('ready', 'waiting', 'failed')
         RETURNING q.booking_id
@@ -69,16 +69,15 @@ DECLARE
 BEGIN
     -- What Guestly holds, or is asked for already, was paid once: a refunded booking may still have to be cancelled there.
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
-       AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id AND r.reservation_id NOT LIKE 'test-%')
-       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+       AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason IN ('queued', 'reservation')) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
                   HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
     END IF;
-    IF EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id
-               AND (r.reservation_id NOT LIKE 'test-%' OR (guestly.setting_values() ->> 'test_mode')::boolean))
-       AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id) THEN
+    IF EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id
+               AND (k.reason = 'reservation' OR k.reason = 'test_reservation' AND (guestly.setting_values() ->> 'test_mode')::boolean))
+       AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason = 'queued') THEN
         -- As far as is known here: the worker compares.
         INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
         PERFORM guestly.wake_worker();
@@ -179,13 +178,13 @@ AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
         -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
-        UPDATE guestly.queue SET look_up_first = true, doubt_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
+        UPDATE guestly.queue SET verify_first = true, uncertain_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
-        SET state = 'unknown', claim = NULL, operation = NULL, due_at = clock_timestamp(),
-            creates = q.creates + (q.operation = 'create')::integer,
+        SET state = 'unknown', claim_id = NULL, operation = NULL, due_at = clock_timestamp(),
+            unconfirmed_creates = q.unconfirmed_creates + (q.operation = 'create')::integer,
             error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
-        WHERE q.claim IS NOT NULL;
+        WHERE q.claim_id IS NOT NULL;
         DELETE FROM guestly.token;
     END IF;
     -- A restored dump may lack the rights that it gives.
@@ -215,12 +214,12 @@ AS $$
 DECLARE
     started timestamptz := clock_timestamp();
     found jsonb := (SELECT jsonb_agg(jsonb_build_object('id', p.booking_id, 'reference', p.reference, 'arrival', p.arrival, 'over', o.over,
-                                                        'queued', EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = p.booking_id))
+                                                        'queued', EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id AND k.reason = 'queued'))
                                      ORDER BY o.over, p.arrival NULLS FIRST, p.booking_id)
                     FROM guestly.paid_bookings(extract(epoch FROM since)::double precision) p
                     CROSS JOIN LATERAL (SELECT coalesce(p.departure::date < current_date, false) AS over) o
                     WHERE (coalesce(p.reservation_id, '') = '' OR p.reservation_id LIKE 'test-%')
-                      AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = p.booking_id AND r.reservation_id NOT LIKE 'test-%'));
+                      AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id AND k.reason = 'reservation'));
 BEGIN
     IF NOT dry_run THEN
         PERFORM guestly.queue_afresh(array_agg(f.id), array_agg(f.arrival), false, true, started)
@@ -237,7 +236,7 @@ END $$;
 COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'paid bookings that have no reservation: lists them, or queues them with dry_run => false, nearest arrival first';
 
 -- A row of the log in plain words.
-CREATE FUNCTION guestly.in_words(a guestly.attempts) RETURNS text
+CREATE FUNCTION guestly.describe_attempt(a guestly.attempts) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(' ',
@@ -277,10 +276,10 @@ AS $$
         WHEN NOT (booking ->> 'paid')::boolean
             THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
                         coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), current_setting('guestly_sync.paid_statuses', true))
-        WHEN EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id = booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = booking ->> 'booking_id' AND k.reason = 'paid_before')
             THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
                         (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
-        WHEN EXISTS (SELECT FROM guestly.withdrawn w WHERE w.booking_id = booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = booking ->> 'booking_id' AND k.reason = 'withdrawn')
             THEN 'cancelled before it was sent'
         ELSE CASE WHEN guestly.triggers_off() IS NOT NULL
                       THEN format('triggers of the bookings table are missing or disabled (%s)', guestly.triggers_off())
@@ -302,7 +301,7 @@ AS $$
 $$;
 
 -- Why nothing at all is sent; null where it is.
-CREATE FUNCTION guestly.why_silent() RETURNS text
+CREATE FUNCTION guestly.why_not_sending() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -313,8 +312,8 @@ AS $$
         WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is tried again by itself'
-        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.held_until > clock_timestamp())
-            THEN 'Guestly asked us to wait until ' || (SELECT w.held_until FROM guestly.worker w)
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.paused_until > clock_timestamp())
+            THEN 'Guestly asked us to wait until ' || (SELECT w.paused_until FROM guestly.worker w)
         END
 $$;
 
@@ -333,7 +332,7 @@ BEGIN
         SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
         SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back'
-                                 WHEN 'list_payments' THEN 'payments listed' WHEN 'record_payment' THEN 'payment recorded' ELSE a.operation END, guestly.in_words(a)
+                                 WHEN 'list_payments' THEN 'payments listed' WHEN 'record_payment' THEN 'payment recorded' ELSE a.operation END, guestly.describe_attempt(a)
         FROM guestly.attempts a WHERE a.booking_id = id
         UNION ALL
         SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
@@ -351,7 +350,7 @@ BEGIN
             WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
             WHEN 'waiting' THEN format('tried again at %s', q.due_at)
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
-            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_silent(), '') END
+            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_not_sending(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
         SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for %s since %s: see guestly_doctor()', h.pid,

@@ -10,10 +10,10 @@ CREATE FUNCTION guestly.status_row() RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
-           p.paused_at IS NOT NULL, p.reason, coalesce(w.breaker, 'closed'), w.breaker_since, w.held_until, w.credentials_error,
+           p.paused_at IS NOT NULL, p.reason, coalesce(w.breaker, 'closed'), w.breaker_since, w.paused_until, w.credentials_error,
            q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
            (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
-           (SELECT t.expires_at FROM guestly.token t), w.quota[1], w.quota[2], w.quota[3], w.clock_skew_ms,
+           (SELECT t.expires_at FROM guestly.token t), w.rate_levels[1], w.rate_levels[2], w.rate_levels[3], w.clock_skew_ms,
            (SELECT count(*) FROM guestly.reservations r WHERE r.total <> r.paid)
     FROM guestly.setting_values() s
     CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sending') AS sending,
@@ -137,14 +137,14 @@ DECLARE
                                   "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
     unwanted text; waiting bigint; tried bigint; said text; culprit text;
     -- Since when a mail is under way, if that takes longer than a few seconds; of a worker that is gone, none is.
-    slow timestamptz := (SELECT w.mail_since FROM guestly.worker w JOIN guestly.live_worker() l ON w.mail_since > l.since
-                         WHERE w.mail_since < clock_timestamp() - interval '3 seconds');
+    slow timestamptz := (SELECT w.mail_started_at FROM guestly.worker w JOIN guestly.live_worker() l ON w.mail_started_at > l.since
+                         WHERE w.mail_started_at < clock_timestamp() - interval '3 seconds');
     again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
     correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
 BEGIN
     -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
     SELECT a.answer INTO unwanted
-    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.settled_at DESC LIMIT 1) a
+    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.closed_at DESC LIMIT 1) a
     WHERE EXISTS (SELECT FROM regexp_matches(a.answer, refused_address, 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
     culprit := coalesce(substring(wrong FROM '(smtp_url|email_api_url|email_api_key|alert_from|admin_email)'), 'smtp_url');
     RETURN QUERY SELECT 'mail',

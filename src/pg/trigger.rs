@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use pgrx::prelude::*;
@@ -23,6 +24,13 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 const NO_PATIENCE: Duration = Duration::from_millis(1);
 /// Rows of one INSERT: bounds the memory of a statement that flips a million bookings.
 const BATCH: usize = 10_000;
+
+/// The statement that queues paid bookings, for one booking and for several: the two differ in how the bookings come in.
+static ENQUEUE: LazyLock<(String, String)> = LazyLock::new(|| {
+    let insert = include_str!("../../sql/queries/queue/enqueue_paid.sql");
+    let one = [include_str!("../../sql/queries/queue/paid_one.sql"), insert].concat();
+    (one, [include_str!("../../sql/queries/queue/paid_many.sql"), insert].concat())
+});
 
 /// A booking of this transaction.
 struct Noted {
@@ -190,11 +198,8 @@ fn queue(notes: &Notes) -> session::Result<Vec<bool>> {
 /// Gives the ids of those that were not known.
 fn enqueue(paid: &[Noted]) -> session::Result<Vec<String>> {
     match paid {
-        [one] => {
-            let args = [one.booking_id.as_str().into(), one.arrival.as_deref().into()];
-            statement::rows(include_str!("../../sql/queries/queue/enqueue_paid_one.sql"), &args, booking_id)
-        }
-        many => write(include_str!("../../sql/queries/queue/enqueue_paid.sql"), many.iter()),
+        [one] => statement::rows(&ENQUEUE.0, &[one.booking_id.as_str().into(), one.arrival.as_deref().into()], booking_id),
+        many => write(&ENQUEUE.1, many.iter()),
     }
 }
 

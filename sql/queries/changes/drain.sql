@@ -9,24 +9,24 @@ WITH free AS (
 ), taken AS (
     DELETE FROM guestly.changes c
     WHERE (EXISTS (SELECT FROM free f WHERE f.booking_id = c.booking_id)
-           OR NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = c.booking_id OFFSET 0))
-      AND NOT ($1 AND EXISTS (SELECT FROM guestly.reservations r
-                              WHERE r.booking_id = c.booking_id AND r.reservation_id NOT LIKE 'test-%' OFFSET 0))
+           OR NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = c.booking_id AND k.reason = 'queued' OFFSET 0))
+      AND NOT ($1 AND EXISTS (SELECT FROM guestly.known_bookings k
+                              WHERE k.booking_id = c.booking_id AND k.reason = 'reservation' OFFSET 0))
     RETURNING c.booking_id, c.arrival, c.changed_at
-), news AS (
+), latest AS (
     SELECT DISTINCT ON (t.booking_id) t.booking_id, t.arrival FROM taken t ORDER BY t.booking_id, t.changed_at DESC
 ), moved AS (
     UPDATE guestly.queue q SET arrival = n.arrival
-    FROM news n WHERE q.booking_id = n.booking_id AND q.state <> 'failed' AND q.arrival IS DISTINCT FROM n.arrival
+    FROM latest n WHERE q.booking_id = n.booking_id AND q.state <> 'failed' AND q.arrival IS DISTINCT FROM n.arrival
 ), revived AS (
-    DELETE FROM guestly.withdrawn w USING news n WHERE w.booking_id = n.booking_id RETURNING w.booking_id
+    DELETE FROM guestly.withdrawn w USING latest n WHERE w.booking_id = n.booking_id RETURNING w.booking_id
 ), queued AS (
     INSERT INTO guestly.queue (booking_id, arrival, follow_up)
-    SELECT n.booking_id, n.arrival, k.held
-    FROM news n CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM guestly.reservations r
-                                                   WHERE r.booking_id = n.booking_id AND r.reservation_id NOT LIKE 'test-%' OFFSET 0)) AS k (held)
-    WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = n.booking_id OFFSET 0)
-      AND (k.held OR EXISTS (SELECT FROM revived v WHERE v.booking_id = n.booking_id))
+    SELECT n.booking_id, n.arrival, r.found
+    FROM latest n CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM guestly.known_bookings k
+                                                     WHERE k.booking_id = n.booking_id AND k.reason = 'reservation' OFFSET 0)) AS r (found)
+    WHERE NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = n.booking_id AND k.reason = 'queued' OFFSET 0)
+      AND (r.found OR EXISTS (SELECT FROM revived v WHERE v.booking_id = n.booking_id))
     ON CONFLICT (booking_id) DO NOTHING
 )
-SELECT n.booking_id, n.arrival::text FROM news n JOIN LATERAL (SELECT k.state FROM guestly.queue k WHERE k.booking_id = n.booking_id OFFSET 0) q ON q.state = 'failed'
+SELECT n.booking_id, n.arrival::text FROM latest n JOIN LATERAL (SELECT k.state FROM guestly.queue k WHERE k.booking_id = n.booking_id OFFSET 0) q ON q.state = 'failed'

@@ -1,40 +1,39 @@
--- What may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written. Excludes the
--- bookings in flight ($3), even if their rows were changed by hand meanwhile, and those whose next call is of a kind that is passed over
--- ($4, or null), as far as can be told before the booking is read. A create of unknown outcome that the
--- row knows nothing of (the booking or its row was deleted and came again) is still in the log, and in doubt. So is what a dump
--- brought here: it may have been sent since. OFFSET 0 keeps both questions look-ups by key: the plan is kept while the tables grow.
+-- Rows that may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written.
+-- Excludes the bookings in flight ($3), even if their rows were edited meanwhile, and those whose next call is of the kind $4 (or
+-- null), as far as can be told before the booking is read. If a row was deleted and re-created, an earlier unconfirmed create is found
+-- in guestly.attempts, so verify before creating. The same for a row that a dump brought here: it may have been sent since. OFFSET 0
+-- keeps these questions look-ups by key: the plan is kept while the tables grow.
 WITH ready AS (
-    SELECT q.*, q.home <> q.tableoid AS restored FROM guestly.queue q
+    SELECT q.*, q.queued_in <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
       AND ($4::text IS NULL OR $4 <> CASE
-           WHEN EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = q.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0) THEN 'follow_up'
-           WHEN q.look_up_first OR q.doubt_since IS NOT NULL OR q.home <> q.tableoid THEN 'look_up' ELSE 'create' END)
+           WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = q.booking_id AND k.reason = 'reservation' OFFSET 0) THEN 'follow_up'
+           WHEN q.verify_first OR q.uncertain_since IS NOT NULL OR q.queued_in <> q.tableoid THEN 'look_up' ELSE 'create' END)
     ORDER BY q.follow_up, q.arrival NULLS FIRST, q.queued_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 ), timed AS (
-    SELECT q.*, q.home <> q.tableoid FROM guestly.queue q
+    SELECT q.*, q.queued_in <> q.tableoid FROM guestly.queue q
     WHERE q.state IN ('waiting', 'unknown') AND q.due_at <= pg_catalog.to_timestamp($1) AND q.booking_id <> ALL ($3)
       AND ($4::text IS NULL OR $4 <> CASE
-           WHEN EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = q.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0) THEN 'follow_up'
-           WHEN q.state = 'unknown' OR q.look_up_first OR q.doubt_since IS NOT NULL OR q.home <> q.tableoid THEN 'look_up' ELSE 'create' END)
+           WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = q.booking_id AND k.reason = 'reservation' OFFSET 0) THEN 'follow_up'
+           WHEN q.state = 'unknown' OR q.verify_first OR q.uncertain_since IS NOT NULL OR q.queued_in <> q.tableoid THEN 'look_up' ELSE 'create' END)
     ORDER BY q.due_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 SELECT d.booking_id, d.attempts, d.force,
-       d.state = 'unknown' OR d.look_up_first OR d.doubt_since IS NOT NULL OR earlier.at IS NOT NULL OR d.restored,
-       extract(epoch FROM CASE WHEN d.restored THEN pg_catalog.to_timestamp($1) ELSE coalesce(d.doubt_since, earlier.at) END)::float8,
-       CASE WHEN d.restored THEN 0 ELSE d.look_ups END,
-       CASE WHEN earlier.at IS NULL THEN d.creates ELSE 1 END, d.verdict, d.error_class, d.error,
-       d.code, d.claim, d.state = 'waiting' AND NOT d.restored,
+       d.state = 'unknown' OR d.verify_first OR d.uncertain_since IS NOT NULL OR earlier.at IS NOT NULL OR d.restored AS verify_first,
+       extract(epoch FROM CASE WHEN d.restored THEN pg_catalog.to_timestamp($1) ELSE coalesce(d.uncertain_since, earlier.at) END)::float8 AS uncertain_since,
+       CASE WHEN d.restored THEN 0 ELSE d.look_ups END AS look_ups, CASE WHEN d.restored THEN 0 ELSE d.failed_reads END AS failed_reads,
+       CASE WHEN earlier.at IS NULL THEN d.unconfirmed_creates ELSE 1 END AS unconfirmed_creates, d.pending_refusal, d.error_class, d.error,
+       d.confirmation_code AS create_code, d.claim_id, d.state = 'waiting' AND NOT d.restored AS waited,
        r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
-       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8, r.notes, r.payment,
-       CASE WHEN d.restored THEN 0 ELSE d.failed_reads END
+       r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8 AS changed_at, r.notes, r.payment
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM timed) d
 LEFT JOIN LATERAL (SELECT * FROM guestly.reservations k WHERE k.booking_id = d.booking_id OFFSET 0) r ON true
 LEFT JOIN LATERAL (
     SELECT a.started_at + coalesce(a.duration_ms, 0) * interval '1 ms' AS at
     FROM (SELECT * FROM guestly.attempts k WHERE k.booking_id = d.booking_id OFFSET 0) a
-    WHERE d.creates = 0 AND a.operation = 'create' AND a.outcome IN ('unknown', 'unavailable')
+    WHERE d.unconfirmed_creates = 0 AND a.operation = 'create' AND a.outcome IN ('unknown', 'unavailable')
       AND a.started_at > coalesce(r.recorded_at, '-infinity')
     ORDER BY a.started_at DESC LIMIT 1
 ) earlier ON true

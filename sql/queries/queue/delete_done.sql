@@ -2,8 +2,8 @@
 -- would wait as well. The ids stand there again and again so that the plan, which is kept while the queue grows, looks them up by
 -- key.
 WITH mine AS (
-    SELECT q.booking_id FROM guestly.queue q JOIN unnest($1::text[], $2::bigint[]) AS c (id, claim) ON q.booking_id = c.id
-    WHERE q.booking_id = ANY ($1) AND q.claim IS NOT DISTINCT FROM c.claim FOR UPDATE OF q SKIP LOCKED
+    SELECT q.booking_id FROM guestly.queue q JOIN unnest($1::text[], $2::bigint[]) AS c (id, claim_id) ON q.booking_id = c.id
+    WHERE q.booking_id = ANY ($1) AND q.claim_id IS NOT DISTINCT FROM c.claim_id FOR UPDATE OF q SKIP LOCKED
 )
 DELETE FROM guestly.queue q USING mine WHERE q.booking_id = mine.booking_id AND q.booking_id = ANY ($1)
 RETURNING q.booking_id

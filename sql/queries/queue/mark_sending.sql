@@ -2,8 +2,8 @@
 -- brought is in doubt from now on, and at home. The ids stand there twice so that the plan, which is kept while the queue grows, looks
 -- them up by key.
 UPDATE guestly.queue q
-SET state = 'sending', claim = c.claim, operation = c.operation, attempts = c.attempts,
-    code = coalesce(q.code, c.code), home = q.tableoid,
-    doubt_since = CASE WHEN q.home = q.tableoid THEN q.doubt_since ELSE clock_timestamp() END
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[]) AS c (id, claim, operation, attempts, code)
+SET state = 'sending', claim_id = c.claim_id, operation = c.operation, attempts = c.attempts,
+    confirmation_code = coalesce(q.confirmation_code, c.code), queued_in = q.tableoid,
+    uncertain_since = CASE WHEN q.queued_in = q.tableoid THEN q.uncertain_since ELSE clock_timestamp() END
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[]) AS c (id, claim_id, operation, attempts, code)
 WHERE q.booking_id = c.id AND q.booking_id = ANY ($1)

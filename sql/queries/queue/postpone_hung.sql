@@ -11,16 +11,16 @@ WITH hangs AS (
                    ELSE format(', %s times: %s; correct the trigger or the mapping, then SELECT guestly_sync(%L)', h.before + 1,
                                CASE WHEN r.reservation_id IS NOT NULL
                                         THEN format('Guestly holds reservation %s, do not enter it by hand', r.reservation_id)
-                                    WHEN q.look_up_first OR q.doubt_since IS NOT NULL OR q.creates > 0 OR q.state = 'unknown'
-                                        THEN format('Guestly may hold it, search there for the confirmation code %s before you enter it by hand', q.code)
+                                    WHEN q.verify_first OR q.uncertain_since IS NOT NULL OR q.unconfirmed_creates > 0 OR q.state = 'unknown'
+                                        THEN format('Guestly may hold it, search there for the confirmation code %s before you enter it by hand', q.confirmation_code)
                                     ELSE 'Guestly does not hold it' END, $1) END AS sentence
     FROM hangs h LEFT JOIN guestly.queue q ON q.booking_id = $1
     LEFT JOIN guestly.reservations r ON r.booking_id = $1
 ), off AS (
     UPDATE guestly.queue q
     SET state = CASE WHEN w.parked THEN 'failed' WHEN q.state <> 'ready' THEN q.state
-                     WHEN q.look_up_first OR q.doubt_since IS NOT NULL OR q.home <> q.tableoid THEN 'unknown' ELSE 'waiting' END,
-        look_up_first = q.look_up_first OR w.parked AND (q.state = 'unknown' OR q.doubt_since IS NOT NULL),
+                     WHEN q.verify_first OR q.uncertain_since IS NOT NULL OR q.queued_in <> q.tableoid THEN 'unknown' ELSE 'waiting' END,
+        verify_first = q.verify_first OR w.parked AND (q.state = 'unknown' OR q.uncertain_since IS NOT NULL),
         due_at = pg_catalog.to_timestamp($2)
                  + ((ARRAY[1, 2, 5, 10, 20, 30])[least(w.before, 5) + 1]) * interval '1 minute',
         error_class = 'internal', error = w.sentence

@@ -4,16 +4,16 @@
 -- waited for: the next probe finds it again.
 WITH orphans AS (
     UPDATE guestly.queue q
-    SET state = 'unknown', claim = NULL, operation = NULL,
+    SET state = 'unknown', claim_id = NULL, operation = NULL,
         error_class = CASE o.operation WHEN 'create' THEN 'unknown_outcome' ELSE q.error_class END,
         error = CASE o.operation WHEN 'create' THEN 'the worker ended during the call' ELSE q.error END,
-        doubt_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.doubt_since END,
+        uncertain_since = CASE o.operation WHEN 'create' THEN pg_catalog.to_timestamp($1) ELSE q.uncertain_since END,
         look_ups = CASE o.operation WHEN 'create' THEN 0 ELSE q.look_ups END,
         failed_reads = CASE o.operation WHEN 'create' THEN 0 ELSE q.failed_reads END,
-        creates = q.creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
+        unconfirmed_creates = q.unconfirmed_creates + CASE o.operation WHEN 'create' THEN 1 ELSE 0 END,
         due_at = CASE WHEN o.operation IN ('create', 'look_up', 'read_back', 'list_payments') THEN pg_catalog.to_timestamp($2)
                       ELSE pg_catalog.to_timestamp($3) END
-    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim IS NOT NULL AND s.booking_id <> ALL ($4)
+    FROM (SELECT s.booking_id, s.operation, s.attempts FROM guestly.queue s WHERE s.claim_id IS NOT NULL AND s.booking_id <> ALL ($4)
           FOR UPDATE SKIP LOCKED) o
     WHERE q.booking_id = o.booking_id
     RETURNING q.booking_id, q.attempts, o.operation

@@ -2,7 +2,7 @@
 -- changed as long ago as before.
 WITH moved AS (
     UPDATE guestly.queue q
-    SET due_at = q.due_at + pg_catalog.make_interval(secs => $1), doubt_since = q.doubt_since + pg_catalog.make_interval(secs => $1)
+    SET due_at = q.due_at + pg_catalog.make_interval(secs => $1), uncertain_since = q.uncertain_since + pg_catalog.make_interval(secs => $1)
     WHERE q.state IN ('waiting', 'unknown')
 )
 UPDATE guestly.reservations r

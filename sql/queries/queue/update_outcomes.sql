@@ -4,19 +4,19 @@
 WITH c AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
                          $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[], $14::integer[])
-         AS c (id, claim, state, attempts, due, doubt_since, look_ups, creates, verdict, look_up_first, error_class, error, held, failed_reads)
+         AS c (id, claim_id, state, attempts, due, uncertain_since, look_ups, unconfirmed_creates, pending_refusal, verify_first, error_class, error, held, failed_reads)
 ), mine AS (
     SELECT q.booking_id FROM guestly.queue q JOIN c ON q.booking_id = c.id
     WHERE q.booking_id = ANY ($1)
-      AND (q.claim IS NOT DISTINCT FROM c.claim
-           OR q.claim IS NULL AND q.state IN ('ready', 'waiting') AND c.doubt_since IS NOT NULL)
+      AND (q.claim_id IS NOT DISTINCT FROM c.claim_id
+           OR q.claim_id IS NULL AND q.state IN ('ready', 'waiting') AND c.uncertain_since IS NOT NULL)
     FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE guestly.queue q
 SET state = c.state, attempts = c.attempts, due_at = coalesce(pg_catalog.to_timestamp(c.due), q.due_at),
-    doubt_since = pg_catalog.to_timestamp(c.doubt_since), look_ups = c.look_ups, failed_reads = c.failed_reads, creates = c.creates, verdict = c.verdict,
-    look_up_first = c.look_up_first, error_class = c.error_class, error = c.error, claim = NULL, operation = NULL,
-    code = CASE WHEN c.held THEN NULL ELSE q.code END
+    uncertain_since = pg_catalog.to_timestamp(c.uncertain_since), look_ups = c.look_ups, failed_reads = c.failed_reads, unconfirmed_creates = c.unconfirmed_creates, pending_refusal = c.pending_refusal,
+    verify_first = c.verify_first, error_class = c.error_class, error = c.error, claim_id = NULL, operation = NULL,
+    confirmation_code = CASE WHEN c.held THEN NULL ELSE q.confirmation_code END
 FROM c JOIN mine ON mine.booking_id = c.id
 WHERE q.booking_id = c.id AND q.booking_id = ANY ($1)
 RETURNING q.booking_id

@@ -124,23 +124,15 @@ impl Bookings {
     pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
-        let nowhere: String = ["queue", "old_bookings", "withdrawn", "reservations"]
-            .iter()
-            .map(|ours| {
-                format!(
-                    " AND NOT EXISTS (SELECT FROM guestly.{ours} o WHERE o.booking_id OPERATOR (pg_catalog.=) {}::text OFFSET 0)",
-                    self.key()
-                )
-            })
-            .collect();
         let sql = format!(
             "(SELECT {key}::text, {arrival}, false, NULL::float8, NULL::float8, false FROM {table} b \
               WHERE b.guestly_reservation_id IS NULL AND {paid} \
-              AND b.guestly_sync_status::text IS DISTINCT FROM 'synced'{nowhere} LIMIT $2) \
+              AND b.guestly_sync_status::text IS DISTINCT FROM 'synced' \
+              AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id OPERATOR (pg_catalog.=) {key}::text OFFSET 0) LIMIT $2) \
              UNION ALL SELECT NULL, NULL, EXISTS (SELECT FROM guestly.queue q WHERE {ready}) OR EXISTS (SELECT FROM guestly.changes), \
               (SELECT extract(epoch FROM pg_catalog.min(q.due_at))::float8 FROM guestly.queue q WHERE {timed}), \
               (SELECT extract(epoch FROM pg_catalog.min(q.queued_at))::float8 FROM guestly.queue q WHERE q.state::text OPERATOR (pg_catalog.<>) 'failed'), \
-              EXISTS (SELECT FROM guestly.queue q WHERE q.claim IS NOT NULL AND q.booking_id OPERATOR (pg_catalog.<>) ALL ($3))",
+              EXISTS (SELECT FROM guestly.queue q WHERE q.claim_id IS NOT NULL AND q.booking_id OPERATOR (pg_catalog.<>) ALL ($3))",
             key = self.key(),
             table = self.table(),
             paid = self.is_paid(),

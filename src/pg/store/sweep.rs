@@ -20,7 +20,7 @@ pub fn enqueue(found: &[(String, Option<String>)], doubt_since: Option<DateTime<
 
 /// Leaves bookings to a person that were cancelled before they were sent.
 pub fn exclude_withdrawn(ids: Vec<String>) -> Result<()> {
-    statement::run(include_str!("../../../sql/queries/excluded/add_withdrawn.sql"), &[ids.into()])
+    statement::run(include_str!("../../../sql/queries/changes/add_withdrawn.sql"), &[ids.into()])
 }
 
 /// The words that meant paid when it was last looked at what was paid before.

@@ -96,7 +96,7 @@ fn the_same_cause_is_not_told_again_before_it_changes() {
     assert!(letters[1].field("Problem") != letters[0].field("Problem"), "{}", letters[1].text);
     // A day later it is told again, though nothing has changed.
     wait_until_mailed(&site);
-    site.sql("UPDATE guestly.alerts SET raised_at = raised_at - interval '25 hours', settled_at = settled_at - interval '25 hours'");
+    site.sql("UPDATE guestly.alerts SET raised_at = raised_at - interval '25 hours', closed_at = closed_at - interval '25 hours'");
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
     let _ = mailbox.wait_for(3, SOON);
 }

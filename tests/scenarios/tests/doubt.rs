@@ -72,7 +72,7 @@ fn a_swept_booking_that_is_synced_by_hand_is_looked_up_first() {
     site.sql("SELECT guestly_pause()");
     site.sql("UPDATE bookings SET guestly_reservation_id = NULL, guestly_sync_status = 'pending'");
     site.sql("TRUNCATE guestly.reservations, guestly.attempts");
-    site.wait_for("the sweep", SOON, "SELECT look_up_first, state FROM guestly.queue");
+    site.wait_for("the sweep", SOON, "SELECT verify_first, state FROM guestly.queue");
     let answer: String = site.query_one(&format!("SELECT guestly_sync('{}')", ids[0]));
     assert_eq!(answer, "queued");
     site.sql("SELECT guestly_resume()");

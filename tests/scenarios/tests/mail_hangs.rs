@@ -35,7 +35,7 @@ fn a_corrected_url_helps_while_a_server_drips() {
     site.alter_system("guestly_sync.smtp_url", &mailbox.url());
     let letter = mailbox.wait_for(1, AT_ONCE).remove(0);
     assert!(letter.text.contains("of a test") && said > 0, "{}", letter.text);
-    let over = "SELECT bool_and(state = 'sent') AND (SELECT mail_since IS NULL FROM guestly.worker), \
+    let over = "SELECT bool_and(state = 'sent') AND (SELECT mail_started_at IS NULL FROM guestly.worker), \
                 string_agg(concat_ws(' ', state, answer), '; ') FROM guestly.alerts";
     site.wait_for("the alert to be over", AT_ONCE, over);
     assert_eq!(site.doctor("alerts")[0], "ok");

@@ -20,7 +20,7 @@ fn prefetched(flight: u32) -> (Site, Vec<String>) {
 
 /// The booking that was claimed last: it is sent last.
 fn last_claimed(site: &Site) -> String {
-    site.query_one("SELECT booking_id FROM guestly.queue WHERE state = 'sending' ORDER BY claim DESC LIMIT 1")
+    site.query_one("SELECT booking_id FROM guestly.queue WHERE state = 'sending' ORDER BY claim_id DESC LIMIT 1")
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_pause_keeps_back_what_was_claimed_ahead_and_no_attempt_is_used() {
     site.sql("SELECT guestly_pause('maintenance')");
     site.sim.release();
     let back = "SELECT count(*) = 6 AND bool_and(state = 'ready' AND attempts = 0 AND claim IS NULL), \
-                string_agg(concat_ws(' ', state, attempts, claim), '; ') FROM guestly.queue";
+                string_agg(concat_ws(' ', state, attempts, claim_id), '; ') FROM guestly.queue";
     site.wait_for("the others to be back in line", SOON, back);
     assert_eq!(site.sim.calls("create"), 2, "sent after the pause");
     site.sql("SELECT guestly_resume()");
@@ -77,7 +77,7 @@ fn what_a_killed_worker_had_claimed_ahead_is_asked_for_and_created_once() {
 fn what_was_claimed_ahead_of_a_clean_stop_is_created_without_a_look_up() {
     let (site, ids) = prefetched(2);
     let last: Vec<String> =
-        site.query_all("SELECT booking_id FROM guestly.queue WHERE state = 'sending' ORDER BY claim DESC LIMIT 2");
+        site.query_all("SELECT booking_id FROM guestly.queue WHERE state = 'sending' ORDER BY claim_id DESC LIMIT 2");
     site.kill_worker(&site, "TERM");
     site.sim.release();
     site.wait_all_synced(SOON);
@@ -91,7 +91,7 @@ fn what_was_claimed_ahead_of_a_clean_stop_is_created_without_a_look_up() {
 fn a_queue_row_deleted_while_it_is_claimed_ahead_sends_nothing() {
     let (site, ids) = prefetched(1);
     let id = last_claimed(&site);
-    site.sql("DELETE FROM guestly.queue WHERE claim = (SELECT max(claim) FROM guestly.queue)");
+    site.sql("DELETE FROM guestly.queue WHERE claim_id = (SELECT max(claim_id) FROM guestly.queue)");
     site.sim.release();
     site.wait_drained();
     assert_eq!(site.sim.calls("create"), 3);

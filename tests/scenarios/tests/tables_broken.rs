@@ -45,8 +45,8 @@ fn a_renamed_queue_delays_and_loses_nothing() {
 
 #[test]
 fn a_queue_without_a_column_delays_and_loses_nothing() {
-    let mended = "ALTER TABLE guestly.queue ADD COLUMN creates integer NOT NULL DEFAULT 0";
-    break_and_mend(&site(), "ALTER TABLE guestly.queue DROP COLUMN creates", mended);
+    let mended = "ALTER TABLE guestly.queue ADD COLUMN unconfirmed_creates integer NOT NULL DEFAULT 0";
+    break_and_mend(&site(), "ALTER TABLE guestly.queue DROP COLUMN unconfirmed_creates", mended);
 }
 
 #[test]
