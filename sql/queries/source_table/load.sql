@@ -1,7 +1,7 @@
 -- The attached table, which is null when the table is gone, or lacks the column that its owner had us add. By the catalogs, not by
 -- to_regclass, which asks for rights on the schema. Fields and expressions of the mapping stand beside each other in the same order, whatever
 -- it is.
-SELECT a.bookings, a.key_column, a.key_type, a.payment_column, a.arrival_column, c.oid, m.fields, m.expressions
+SELECT a.bookings, a.key_column, a.key_type, a.payment_column, a.arrival_column, c.oid AS relation, m.fields, m.expressions
 FROM (SELECT t.*, pg_catalog.parse_ident(t.bookings) AS parts FROM guestly.attachment t) a
 CROSS JOIN (SELECT pg_catalog.array_agg(m.field) AS fields, pg_catalog.array_agg(m.expression) AS expressions FROM guestly.field_map m) m
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = a.parts[1]

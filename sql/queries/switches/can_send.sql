@@ -1,5 +1,5 @@
 -- May this server send? Paused; armed here and nowhere else ($1 to $3: this installation); version. What guestly.is_armed() says is written
 -- out: a function with a search path of its own is not inlined, and this is asked several times in each turn.
-SELECT EXISTS (SELECT FROM guestly.pause),
-       (SELECT bool_and((i.system_identifier, i.database_oid, i.environment) = ($1, $2, $3)) FROM guestly.installations i),
-       (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'guestly_sync')
+SELECT EXISTS (SELECT FROM guestly.pause) AS paused,
+       (SELECT bool_and((i.system_identifier, i.database_oid, i.environment) = ($1, $2, $3)) FROM guestly.installations i) AS armed,
+       (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'guestly_sync') AS version

@@ -1,6 +1,9 @@
 //! Values as the statements take and give them. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::session::Result;
+use super::statement::Tuple;
 
 /// Seconds since the epoch, as the statements take times.
 pub fn seconds(at: DateTime<Utc>) -> f64 {
@@ -20,4 +23,42 @@ pub fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
 /// A count as Postgres stores it.
 pub fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Columns of an answer by name, in the types that the statements give. Errors: there is no such column, or it has another
+/// type.
+pub trait Named {
+    /// A text; none for null.
+    fn text(&self, name: &str) -> Result<Option<String>>;
+    /// A boolean; null is false.
+    fn flag(&self, name: &str) -> Result<bool>;
+    /// A count; null and anything negative is 0.
+    fn count(&self, name: &str) -> Result<u32>;
+    /// Seconds since the epoch, as a time; none for null.
+    fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>>;
+    /// A day that is written as text; none for null and for anything else.
+    fn day(&self, name: &str) -> Result<Option<NaiveDate>>;
+}
+
+impl Named for Tuple<'_> {
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.get_by_name(name)?)
+    }
+
+    fn flag(&self, name: &str) -> Result<bool> {
+        Ok(self.get_by_name(name)?.unwrap_or_default())
+    }
+
+    fn count(&self, name: &str) -> Result<u32> {
+        let number: Option<i32> = self.get_by_name(name)?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default())
+    }
+
+    fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.get_by_name::<f64, _>(name)?.map(time))
+    }
+
+    fn day(&self, name: &str) -> Result<Option<NaiveDate>> {
+        Ok(self.text(name)?.and_then(|day| day.parse().ok()))
+    }
 }

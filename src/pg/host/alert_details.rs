@@ -9,7 +9,7 @@ use pgrx::datum::DatumWithOid;
 use crate::domain::alert::{Alert, AlertBooking, AlertKind, Batch, Outage, last_arrival_of_list};
 use crate::domain::booking::{Field, Row};
 use crate::domain::error::ErrorClass;
-use crate::pg::db::convert::time;
+use crate::pg::db::convert::Named;
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 use crate::pg::host::bookings::Bookings;
@@ -79,15 +79,14 @@ impl Found {
             include_str!("../../../sql/queries/queue/booking_progress.sql"),
             &[ids.to_vec().into()],
             |row| {
-                let booking = row.get::<String>(1)?.and_then(|id| found.told.get_mut(&id));
+                let booking = row.text("booking_id")?.and_then(|id| found.told.get_mut(&id));
                 if let Some(booking) = booking {
-                    booking.attempts =
-                        row.get::<i32>(2)?.and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default();
-                    booking.since = row.get::<f64>(3)?.map(time);
-                    booking.class = row.get::<String>(4)?.and_then(|name| ErrorClass::parse(&name));
-                    booking.problem = row.get(5)?;
-                    booking.placed = row.get(6)?.unwrap_or_default();
-                    booking.in_doubt = row.get(7)?.unwrap_or_default();
+                    booking.attempts = row.count("attempts")?;
+                    booking.since = row.time("queued_at")?;
+                    booking.class = row.text("error_class")?.and_then(|name| ErrorClass::parse(&name));
+                    booking.problem = row.text("error")?;
+                    booking.placed = row.flag("placed")?;
+                    booking.in_doubt = row.flag("uncertain")?;
                 }
                 Ok(())
             },

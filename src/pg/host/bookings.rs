@@ -11,7 +11,7 @@ use pgrx::spi::quote_identifier;
 use super::properties;
 use crate::domain::booking::{Field, Labels, Row};
 use crate::domain::error::ErrorClass;
-use crate::pg::db::convert::time;
+use crate::pg::db::convert::{Named, time};
 use crate::pg::db::session::{Owner, Result, SqlError, as_owner};
 use crate::pg::{db::statement, host_code};
 
@@ -39,20 +39,20 @@ impl Bookings {
     /// without it, a row of `guestly.attachment` does not say that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
         statement::row(include_str!("../../../sql/queries/source_table/load.sql"), &[], |row| {
-            let Some(owner) = row.get::<pg_sys::Oid>(6)?.and_then(Owner::seen) else {
+            let Some(owner) = row.get_by_name::<pg_sys::Oid, _>("relation")?.and_then(Owner::seen) else {
                 let message = format!(
                     "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
-                    text(row, 1)?
+                    named(row, "bookings")?
                 );
                 return Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message));
             };
             Ok(Self {
                 owner,
-                key: text(row, 2)?,
-                key_type: text(row, 3)?,
-                payment: text(row, 4)?,
-                arrival: row.get::<String>(5)?,
-                expressions: mapped(&words(row, 7)?, &words(row, 8)?),
+                key: named(row, "key_column")?,
+                key_type: named(row, "key_type")?,
+                payment: named(row, "payment_column")?,
+                arrival: row.text("arrival_column")?,
+                expressions: mapped(&words(row, "fields")?, &words(row, "expressions")?),
             })
         })
     }
@@ -228,8 +228,12 @@ fn mapped(fields: &[String], expressions: &[String]) -> Vec<Option<String>> {
     Field::ALL.iter().map(|field| map.get(field.name()).map(|expression| (*expression).clone())).collect()
 }
 
-fn words(row: &statement::Tuple, column: usize) -> Result<Vec<String>> {
-    Ok(row.get::<Vec<String>>(column)?.unwrap_or_default())
+fn named(row: &statement::Tuple, column: &str) -> Result<String> {
+    Ok(row.text(column)?.unwrap_or_default())
+}
+
+fn words(row: &statement::Tuple, column: &str) -> Result<Vec<String>> {
+    Ok(row.get_by_name::<Vec<String>, _>(column)?.unwrap_or_default())
 }
 
 /// A day; none where the host wrote something else, which the worker will tell of.

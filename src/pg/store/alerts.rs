@@ -10,7 +10,7 @@ use pgrx::datum::DatumWithOid;
 use crate::domain::alert::{AlertKind, Mailed, Pending, cause};
 use crate::domain::booking::Field;
 use crate::domain::error::ErrorClass;
-use crate::pg::db::convert::{column, seconds, time};
+use crate::pg::db::convert::{Named, column, seconds, time};
 use crate::pg::db::session::{Result, subtransaction};
 use crate::pg::db::statement;
 use crate::pg::host::bookings::Bookings;
@@ -132,14 +132,14 @@ pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
         include_str!("../../../sql/queries/queue/stale_bookings.sql"),
         &[after.as_secs_f64().into()],
         |row| {
-            let class = row.get::<String>(3)?.and_then(|name| ErrorClass::parse(&name));
-            let state = row.get::<String>(2)?.unwrap_or_default();
-            let last = row.get::<String>(4)?.map(|error| format!("; the last problem: {error}")).unwrap_or_default();
+            let class = row.text("error_class")?.and_then(|name| ErrorClass::parse(&name));
+            let state = row.text("state")?.unwrap_or_default();
+            let last = row.text("error")?.map(|error| format!("; the last problem: {error}")).unwrap_or_default();
             let sentence = format!("paid, and not in Guestly yet: {}{last}", words(&state));
             Ok(Raised {
-                booking_id: row.get(1)?,
+                booking_id: row.text("booking_id")?,
                 class,
-                since: row.get::<f64>(5)?.map(time),
+                since: row.time("queued_at")?,
                 ..Raised::new(AlertKind::Stale, sentence)
             })
         },
@@ -164,26 +164,26 @@ pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
     statement::run(include_str!("../../../sql/queries/alerts/close_placed.sql"), &[])?;
     let mut unknown = Vec::new();
     let found = statement::rows(include_str!("../../../sql/queries/alerts/waiting.sql"), &[], |row| {
-        let name = row.get::<String>(2)?.unwrap_or_default();
+        let name = row.text("kind")?.unwrap_or_default();
         let Some(kind) = AlertKind::parse(&name) else {
             unknown.push(name);
             return Ok(None);
         };
         let pending = Pending {
-            id: row.get(1)?.unwrap_or_default(),
+            id: row.get_by_name("id")?.unwrap_or_default(),
             kind,
-            booking_id: row.get(3)?,
-            cause: row.get(4)?.unwrap_or_default(),
-            created_at: time(row.get(5)?.unwrap_or_default()),
-            arrival: row.get::<String>(6)?.and_then(|day| day.parse().ok()),
-            mail_key: row.get(7)?,
+            booking_id: row.text("booking_id")?,
+            cause: row.text("cause")?.unwrap_or_default(),
+            created_at: row.time("raised_at")?.unwrap_or_default(),
+            arrival: row.day("arrival")?,
+            mail_key: row.text("mail_key")?,
         };
         Ok(Some(WaitingAlert {
             pending,
-            sentence: row.get(8)?.unwrap_or_default(),
-            since: row.get::<f64>(9)?.map(time),
-            waiting: row.get(10)?,
-            reference: row.get(11)?,
+            sentence: row.text("sentence")?.unwrap_or_default(),
+            since: row.time("since")?,
+            waiting: row.get_by_name("waiting")?,
+            reference: row.text("reference")?,
         }))
     })?;
     Ok((found.into_iter().flatten().collect(), unknown))
@@ -193,12 +193,12 @@ pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
 pub fn recently_mailed() -> Result<Vec<Mailed>> {
     let found = statement::rows(include_str!("../../../sql/queries/alerts/recently_mailed.sql"), &[], |row| {
         // What another version mailed is never repeated by this one.
-        let Some(kind) = row.get::<String>(1)?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
+        let Some(kind) = row.text("kind")?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
         Ok(Some(Mailed {
             kind,
-            booking_id: row.get(2)?,
-            cause: row.get(3)?.unwrap_or_default(),
-            at: time(row.get(4)?.unwrap_or_default()),
+            booking_id: row.text("booking_id")?,
+            cause: row.text("cause")?.unwrap_or_default(),
+            at: row.time("closed_at")?.unwrap_or_default(),
         }))
     })?;
     Ok(found.into_iter().flatten().collect())

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
 use crate::domain::error::ErrorClass;
-use crate::pg::db::convert::{column, seconds, signed, time};
+use crate::pg::db::convert::{Named, column, seconds, signed, time};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 use crate::pg::host::bookings::Probed;
@@ -37,11 +37,11 @@ pub fn peek() -> Result<Probed> {
     let found = statement::row(include_str!("../../../sql/queries/queue/peek.sql"), &[], |row| {
         Ok(Probed {
             open: Vec::new(),
-            ready: row.get(1)?.unwrap_or_default(),
+            ready: row.flag("ready")?,
             // Without the table nothing is sent.
             sending: false,
-            next_due: row.get::<f64>(2)?.map(time),
-            oldest: row.get::<f64>(3)?.map(time),
+            next_due: row.time("next_due")?,
+            oldest: row.time("oldest")?,
         })
     })?;
     Ok(found.unwrap_or_default())

@@ -6,12 +6,9 @@ use pgrx::datum::DatumWithOid;
 use crate::domain::held::{Aspects, Known, Party};
 use crate::domain::payment::Recording;
 use crate::domain::transition::Learned;
-use crate::pg::db::convert::{column, signed, time};
+use crate::pg::db::convert::{Named, column, signed};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
-
-/// The first column of `guestly.reservations` in the answer.
-pub(super) const KNOWN: usize = 14;
 
 /// What Guestly is known to hold now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,45 +81,39 @@ pub fn upcoming(day: &str, booking_id: &str, limit: usize) -> Result<Vec<Upcomin
     let args: [DatumWithOid; 3] = [day.into(), booking_id.into(), limit.into()];
     statement::rows(include_str!("../../../sql/queries/reservations/upcoming.sql"), &args, |row| {
         Ok(Upcoming {
-            booking_id: row.get(1)?.unwrap_or_default(),
-            check_out: row.get(2)?.unwrap_or_default(),
+            booking_id: row.text("booking_id")?.unwrap_or_default(),
+            check_out: row.text("check_out")?.unwrap_or_default(),
             known: known(row)?.unwrap_or_default(),
         })
     })
 }
 
-/// What is held, from the columns that all statements about it share.
+/// What is held, from the columns that claim_due.sql and upcoming.sql share.
 pub(super) fn known(row: &Tuple) -> Result<Option<Known>> {
-    let Some(reservation_id) = row.get::<String>(KNOWN)? else { return Ok(None) };
-    let day =
-        |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|day| day.parse::<NaiveDate>().ok()));
-    let party = match row.get::<i32>(KNOWN + 6)? {
+    let Some(reservation_id) = row.text("reservation_id")? else { return Ok(None) };
+    let party = match row.get_by_name::<i32, _>("adults")? {
         Some(_) => Some(Party {
-            adults: natural(row, KNOWN + 6)?,
-            children: natural(row, KNOWN + 7)?,
-            infants: natural(row, KNOWN + 8)?,
-            pets: natural(row, KNOWN + 9)?,
+            adults: row.count("adults")?,
+            children: row.count("children")?,
+            infants: row.count("infants")?,
+            pets: row.count("pets")?,
         }),
         None => None,
     };
     Ok(Some(Known {
         reservation_id,
-        code: row.get(KNOWN + 1)?.unwrap_or_default(),
+        code: row.text("confirmation_code")?.unwrap_or_default(),
         aspects: Aspects {
-            status: row.get(KNOWN + 2)?,
-            listing_id: row.get(KNOWN + 3)?,
-            check_in: day(KNOWN + 4)?,
-            check_out: day(KNOWN + 5)?,
+            status: row.text("status")?,
+            listing_id: row.text("listing_id")?,
+            check_in: row.day("check_in")?,
+            check_out: row.day("check_out")?,
             party,
-            notes: row.get(KNOWN + 13)?,
-            payment: row.get::<String>(KNOWN + 14)?.and_then(|name| Recording::parse(&name)),
+            notes: row.text("notes")?,
+            payment: row.text("payment")?.and_then(|name| Recording::parse(&name)),
         },
-        verified: row.get(KNOWN + 10)?.unwrap_or_default(),
-        ended: row.get(KNOWN + 11)?.unwrap_or_default(),
-        changed_at: row.get::<f64>(KNOWN + 12)?.map(time),
+        verified: row.flag("verified")?,
+        ended: row.flag("ended")?,
+        changed_at: row.time("changed_at")?,
     }))
-}
-
-pub(super) fn natural(row: &Tuple, column: usize) -> Result<u32> {
-    Ok(row.get::<i32>(column)?.and_then(|number| u32::try_from(number).ok()).unwrap_or_default())
 }

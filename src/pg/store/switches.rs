@@ -4,6 +4,7 @@
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 
+use crate::pg::db::convert::Named;
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 use crate::pg::{settings, sys};
@@ -29,7 +30,11 @@ pub fn load() -> Result<Switches> {
     let (server, database, environment) = installation();
     let here: [DatumWithOid; 3] = [server.into(), database.into(), environment.into()];
     let switches = statement::row(include_str!("../../../sql/queries/switches/can_send.sql"), &here, |row| {
-        Ok(Switches { paused: row.get(1)?.unwrap_or(true), armed: row.get(2)?.unwrap_or(false), version: row.get(3)? })
+        Ok(Switches {
+            paused: row.get_by_name("paused")?.unwrap_or(true),
+            armed: row.flag("armed")?,
+            version: row.text("version")?,
+        })
     })?;
     Ok(switches.unwrap_or_default())
 }

@@ -10,12 +10,12 @@ use crate::domain::error::ErrorClass;
 use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
 use crate::domain::redact::Secret;
 use crate::domain::token::{Token, is_sendable};
-use crate::pg::db::convert::{seconds, time};
+use crate::pg::db::convert::{Named, seconds, time};
 use crate::pg::db::session::Result;
-use crate::pg::db::statement;
+use crate::pg::db::statement::{self, Tuple};
 
-/// The longest pause that a Retry-After is followed for; more after a restart means that the clock went back.
-const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+/// A saved pause that is longer means that the clock was set back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What is written beside the lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,24 +31,26 @@ pub struct StatusUpdate {
 /// Fills a new lane with what the last worker knew. `mark` names the credentials.
 pub fn load(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../../sql/queries/worker/load_state.sql"), &[], |row| {
-        let blocked = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<f64>(7)?, row.get::<String>(8)?);
-        Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, blocked, row.get::<String>(5)?, row.get::<f64>(6)?))
+        Ok(Saved {
+            levels: row.get_by_name("rate_levels")?,
+            levels_age: row.get_by_name("rate_levels_age")?,
+            pause_left: row.get_by_name("pause_left")?,
+            blocked: blocked(row)?,
+            fingerprint: row.text("credentials_fingerprint")?,
+        })
     })?;
-    if let Some((levels, age, (error, at, until, class), refused, held)) = found {
-        // What Retry-After asked for holds for us, not for the process that was told.
-        let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(LONGEST_HOLD));
-        if let Some(held) = held {
-            lane.quota.hold(now.saturating_add(held));
+    if let Some(saved) = found {
+        // Retry-After is about this client, not about the process that received it.
+        let pause = saved.pause_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        if let Some(pause) = pause {
+            lane.quota.hold(now.saturating_add(pause.min(LONGEST_PAUSE)));
         }
-        let levels: Option<[f64; 3]> = levels.and_then(|levels| levels.try_into().ok());
-        if let (Some(levels), Some(age)) = (levels, age) {
+        let levels: Option<[f64; 3]> = saved.levels.and_then(|levels| levels.try_into().ok());
+        if let (Some(levels), Some(age)) = (levels, saved.levels_age) {
             lane.quota.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
         }
-        if let (Some(sentence), Some(at)) = (error, at) {
-            let until = until.map_or(time(at) + REFUSED_PAUSE, time);
-            let class = class.and_then(|name| ErrorClass::parse(&name)).unwrap_or(ErrorClass::Credentials);
-            let blocked = Blocked { class, sentence, since: time(at), until };
-            lane.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
+        if saved.blocked.is_some() {
+            lane.blocked = saved.blocked.filter(|_| mark.is_some() && saved.fingerprint.as_deref() == mark);
         }
     }
     if let Some(mark) = mark {
@@ -59,12 +61,32 @@ pub fn load(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
     Ok(())
 }
 
+/// The row of `guestly.worker`, as far as a successor needs it.
+struct Saved {
+    levels: Option<Vec<f64>>,
+    /// Seconds since the levels were saved.
+    levels_age: Option<f64>,
+    /// Seconds that a pause has still to go.
+    pause_left: Option<f64>,
+    blocked: Option<Blocked>,
+    fingerprint: Option<String>,
+}
+
+fn blocked(row: &Tuple) -> Result<Option<Blocked>> {
+    let (Some(sentence), Some(since)) = (row.text("credentials_error")?, row.time("credentials_error_at")?) else {
+        return Ok(None);
+    };
+    let until = row.time("credentials_until")?.unwrap_or(since + REFUSED_PAUSE);
+    let class = row.text("credentials_class")?.and_then(|name| ErrorClass::parse(&name));
+    Ok(Some(Blocked { class: class.unwrap_or(ErrorClass::Credentials), sentence, since, until }))
+}
+
 fn load_token(mark: &str) -> Result<Option<Token>> {
     statement::row(include_str!("../../../sql/queries/worker/load_token.sql"), &[mark.into()], |row| {
         Ok(Token {
-            value: Secret::new(row.get(1)?.unwrap_or_default()),
-            fetched_at: time(row.get(2)?.unwrap_or_default()),
-            expires_at: time(row.get(3)?.unwrap_or_default()),
+            value: Secret::new(row.text("access_token")?.unwrap_or_default()),
+            fetched_at: row.time("fetched_at")?.unwrap_or_default(),
+            expires_at: row.time("expires_at")?.unwrap_or_default(),
         })
     })
 }

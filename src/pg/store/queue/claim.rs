@@ -6,13 +6,10 @@ use pgrx::datum::DatumWithOid;
 use super::Due;
 use crate::domain::breaker::Kind;
 use crate::domain::error::{ErrorClass, Problem};
-use crate::pg::db::convert::{seconds, time};
-use crate::pg::db::session::Result;
+use crate::pg::db::convert::{Named, seconds};
+use crate::pg::db::session::{Result, SqlError};
 use crate::pg::db::statement;
-use crate::pg::store::reservations::{KNOWN, known, natural};
-
-/// The column after those.
-const FAILED_READS: usize = KNOWN + 15;
+use crate::pg::store::reservations::known;
 
 /// What is passed over.
 #[derive(Clone, Debug, Default)]
@@ -28,23 +25,22 @@ pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>>
     let args: [DatumWithOid; 4] =
         [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(Kind::as_str).into()];
     statement::rows(include_str!("../../../../sql/queries/queue/claim_due.sql"), &args, |row| {
-        let class =
-            |column| Ok::<_, pgrx::spi::Error>(row.get::<String>(column)?.and_then(|name| ErrorClass::parse(&name)));
-        let sentence = row.get::<String>(10)?.unwrap_or_default();
+        let class = |name| Ok::<_, SqlError>(row.text(name)?.and_then(|class| ErrorClass::parse(&class)));
+        let sentence = row.text("error")?.unwrap_or_default();
         Ok(Due {
-            booking_id: row.get(1)?.unwrap_or_default(),
-            attempts: natural(row, 2)?,
-            force: row.get(3)?.unwrap_or_default(),
-            in_doubt: row.get(4)?.unwrap_or_default(),
-            doubt_since: row.get::<f64>(5)?.map(time),
-            look_ups: natural(row, 6)?,
-            failed_reads: natural(row, FAILED_READS)?,
-            creates: natural(row, 7)?,
-            verdict: class(8)?,
-            problem: class(9)?.map(|class| Problem::new(class, sentence)),
-            code: row.get(11)?,
-            claim: row.get(12)?,
-            settled: row.get(13)?.unwrap_or_default(),
+            booking_id: row.text("booking_id")?.unwrap_or_default(),
+            attempts: row.count("attempts")?,
+            force: row.flag("force")?,
+            in_doubt: row.flag("verify_first")?,
+            doubt_since: row.time("uncertain_since")?,
+            look_ups: row.count("look_ups")?,
+            failed_reads: row.count("failed_reads")?,
+            creates: row.count("unconfirmed_creates")?,
+            verdict: class("pending_refusal")?,
+            problem: class("error_class")?.map(|class| Problem::new(class, sentence)),
+            code: row.text("create_code")?,
+            claim: row.get_by_name("claim_id")?,
+            settled: row.flag("waited")?,
             absent: None,
             known: known(row)?,
         })
