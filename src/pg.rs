@@ -33,7 +33,6 @@
 //! | `worker.rs`, between transactions | a role without LOGIN cannot connect (`BackgroundWorkerInitializeConnectionByOid`); `session::transaction` runs each transaction, its commit included, as `guestly_owner` |
 //! | `secrets.rs` | Vault's view belongs to a superuser, and is read as its owner, like every table that is not of this extension |
 
-pub(crate) mod alarm;
 pub(crate) mod alerts;
 pub(crate) mod claim;
 pub(crate) mod functions;
