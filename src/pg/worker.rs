@@ -128,7 +128,8 @@ impl Worker {
             self.mailer.tick(&mut self.ctx, self.api.pool.as_ref());
             self.wait();
         }
-        shutdown::run(self)
+        let Self { ctx, api, claims, outcomes, doctor, mailer, .. } = self;
+        shutdown::run(ctx, api, claims, outcomes, doctor, mailer)
     }
 
     /// Cancels, reloads, and what commits and functions asked for through shared memory.

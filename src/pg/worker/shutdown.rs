@@ -6,8 +6,12 @@ use std::time::Duration;
 use chrono::Utc;
 use pgrx::warning;
 
-use super::Worker;
+use super::api::Api;
+use super::claims::Claims;
 use super::completion::complete;
+use super::context::Ctx;
+use super::doctor::Doctor;
+use super::mailer::Mailer;
 use super::outcomes::Outcomes;
 use super::sending::release_unsent;
 use crate::pg::bookings::Bookings;
@@ -19,8 +23,14 @@ use crate::pg::{queue, sys, wake};
 const WAIT_FOR_CUT: Duration = Duration::from_millis(300);
 
 /// Ends the process.
-pub(super) fn run(worker: Worker) -> ! {
-    let Worker { mut ctx, mut api, mut claims, mut outcomes, mut doctor, mut mailer, .. } = worker;
+pub(super) fn run(
+    mut ctx: Ctx,
+    mut api: Api,
+    mut claims: Claims,
+    mut outcomes: Outcomes,
+    mut doctor: Doctor,
+    mut mailer: Mailer,
+) -> ! {
     release_unsent(&mut api, &mut claims, &mut outcomes);
     api.cut();
     if let Some(pool) = api.pool.take() {
