@@ -15,6 +15,7 @@ pub mod domain;
 mod net;
 mod pg;
 mod sys;
+mod version;
 
 use pgrx::prelude::*;
 

@@ -18,7 +18,6 @@
 //! | `record_outcomes.rs`, `record_outcomes/` | outcomes, written in one short transaction, and retried while the host's code raises |
 //! | `launcher.rs` | one worker per database that has the extension |
 //! | `worker.rs`, `worker/` | the loop, and what it calls |
-//! | `alarm.rs` | how sender threads wake the main thread |
 //!
 //! Superuser rights are used in these places and nowhere else:
 //!
@@ -29,7 +28,6 @@
 //! | `worker.rs`, between transactions | a role without LOGIN cannot connect (`BackgroundWorkerInitializeConnectionByOid`); `db::session::transaction` runs each transaction, its commit included, as `guestly_owner` |
 //! | `credentials.rs` | Vault's view belongs to a superuser, and is read as its owner, like every table that is not of this extension |
 
-pub(crate) mod alarm;
 pub(crate) mod claim;
 pub(crate) mod credentials;
 pub(crate) mod db;

@@ -21,7 +21,7 @@ mod guestly {
     use crate::domain::redact::clean;
     use crate::pg::db::report::{raise, raise_problem, raise_sql};
     use crate::pg::host::bookings::Bookings;
-    use crate::pg::{credentials, db::session, settings, shm, store, sys, trigger, worker};
+    use crate::pg::{credentials, db::session, settings, shm, store, sys, trigger};
 
     /// What the worker may need beside its calls: the end of its turn, and the write of its answer.
     const MARGIN: Duration = Duration::from_secs(5);
@@ -226,7 +226,7 @@ mod guestly {
     /// Version of the loaded library.
     #[pg_extern]
     fn library_version() -> &'static str {
-        worker::VERSION
+        crate::version::VERSION
     }
 
     /// The search path of the session at its last CREATE EXTENSION: inside the script it is another one.

@@ -198,7 +198,9 @@ fn queue(notes: &Notes) -> session::Result<Vec<bool>> {
 /// Gives the ids of those that were not known.
 fn enqueue(paid: &[Noted]) -> session::Result<Vec<String>> {
     match paid {
-        [one] => statement::rows(&ENQUEUE.0, &[one.booking_id.as_str().into(), one.arrival.as_deref().into()], booking_id),
+        [one] => {
+            statement::rows(&ENQUEUE.0, &[one.booking_id.as_str().into(), one.arrival.as_deref().into()], booking_id)
+        }
         many => write(&ENQUEUE.1, many.iter()),
     }
 }

@@ -1,113 +1,68 @@
-//! The worker of one database. This file is the loop; the decisions are in `domain`, the statements in `queue`, `record` and
-//! `claim`. Main thread: Postgres, latch, decisions. Sender threads (`net::pool`): HTTP and nothing else. No transaction is
-//! open while anything is waited for.
+//! The worker of one database. This file is the loop, and each line of it is a part; the decisions are in `domain`, the statements
+//! in `queue`, `record` and `claim`. Main thread: Postgres, latch, decisions. Sender threads (`net::pool`): HTTP and nothing else.
+//! No transaction is open while anything is waited for.
 
-mod announce;
+mod api;
+mod claiming;
+mod claims;
+mod clock;
+mod completion;
+mod context;
+mod cycle;
 mod doctor;
-mod judge;
-mod late;
-mod level;
-mod mail;
-mod pace;
-mod probe;
-mod send;
+mod health;
+mod late_answers;
+mod mailer;
+mod outcomes;
+mod reconcile;
+mod recovery;
+mod reporter;
+mod schedule;
+mod sending;
+mod shutdown;
+mod sweep;
 mod token;
-mod turn;
-mod upkeep;
-mod version;
+mod waker;
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use pgrx::prelude::*;
 use pgrx::{pg_sys, warning};
 
-use super::alarm::Alarm;
-use super::credentials::Credentials;
-use super::db::session;
-use super::host::bookings::Bookings;
-use super::job::Job;
-use super::record_outcomes::{Change, Patience, at_exit};
+use self::api::Api;
+use self::claims::Claims;
+use self::completion::complete_after;
+use self::context::{Ctx, exit_if_dropped};
+use self::doctor::Doctor;
+use self::health::Health;
+use self::mailer::Mailer;
+use self::outcomes::Outcomes;
+use self::reconcile::Reconcile;
+use self::recovery::Recovery;
+use self::schedule::Schedule;
+use self::sending::release_unsent;
+use self::sweep::Sweep;
+use self::waker::Waker;
+use super::record_outcomes::at_exit;
 use super::settings::Settings;
-use super::store;
-use super::{host_code, shm, sys};
-use crate::domain::lane::Lane;
-use crate::net::client::Client;
-use crate::net::pool::Pool;
+use super::{host_code, shm, store, sys};
+use crate::net::roots;
 
-/// The version of the SQL objects that this library works with.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// What travels with a request through the sender threads.
-enum Tag {
-    Token {
-        requested: DateTime<Utc>,
-        mark: String,
-    },
-    Call(Box<Job>),
-    /// A look-up that is about no booking.
-    Doctor {
-        /// The question of `guestly_doctor()`; none for the worker's own.
-        question: Option<u32>,
-        /// The token's generation it is sent with.
-        generation: u64,
-    },
-}
-
+/// The parts. Each gets [`Ctx`] and the parts that it needs as arguments, and returns whether there may be more to claim.
 struct Worker {
-    settings: Settings,
-    lane: Lane,
-    /// None only while the worker stops.
-    pool: Option<Pool<Tag>>,
-    client: Option<Client>,
-    alarm: Alarm,
-    credentials: Option<Credentials>,
-    /// A token request whose intent is committed with the current transaction.
-    token_intent: Option<(DateTime<Utc>, String)>,
-    began: Instant,
-    clock: (Instant, DateTime<Utc>),
-    claims: i64,
-    unrecorded: Vec<Change>,
-    patience: Patience,
-    /// Claimed, and waiting for a place to become free.
-    prefetched: VecDeque<Job>,
-    /// Guestly is asked for no booking once the current transaction is committed.
-    ask: bool,
-    /// Bookings that are claimed: their call has not ended, or its outcome is not written.
-    calling: HashSet<String>,
-    /// Bookings that somebody held, and until when they are passed over.
-    busy: HashMap<String, DateTime<Utc>>,
-    news: store::worker_state::StatusUpdate,
-    last_error: Option<String>,
-    desk: mail::Desk,
-    /// The attached table, as it was last seen.
-    bookings: Option<Bookings>,
-    /// The words for paid whose old bookings are known.
-    stock: Vec<String>,
-    /// There may be more to claim.
-    more: bool,
-    next_due: Option<DateTime<Utc>>,
-    next_probe: Instant,
-    next_prune: Instant,
-    level: level::Level,
-    not_before: Option<Instant>,
-    /// How long replies are gathered: a part of what the last transaction took.
-    gathering: Duration,
-    reported: HashMap<String, Instant>,
-    /// Whether the SQL objects are of this library's version; none until it was looked at.
-    fits: Option<bool>,
-    /// What commits and people had asked for when it was last looked at.
-    slot: shm::Slot,
-    /// Claims of the former worker are dealt with.
-    rescued: bool,
-    /// What the former worker remembered was read, for the credentials in force.
-    recalled: bool,
-    /// What token requests came to, as far as it is not written.
-    fetched: Vec<token::Fetched>,
-    doctor: doctor::Desk,
-    /// What the former worker was ended in, until that is written.
-    hang: Option<shm::Hang>,
+    ctx: Ctx,
+    api: Api,
+    claims: Claims,
+    outcomes: Outcomes,
+    schedule: Schedule,
+    recovery: Recovery,
+    sweep: Sweep,
+    reconcile: Reconcile,
+    doctor: Doctor,
+    health: Health,
+    mailer: Mailer,
+    waker: Waker,
 }
 
 /// The worker's main function; the argument is the database's oid.
@@ -121,7 +76,7 @@ pub extern "C-unwind" fn guestly_worker_main(arg: pg_sys::Datum) {
     if !shm::claim_worker(Utc::now().timestamp_micros()) {
         sys::exit(0);
     }
-    leave_if_absent();
+    exit_if_dropped();
     match Worker::start() {
         Ok(worker) => worker.run(),
         Err(error) => warning!("guestly_sync: the worker cannot start: {error}"),
@@ -129,64 +84,29 @@ pub extern "C-unwind" fn guestly_worker_main(arg: pg_sys::Datum) {
     sys::exit(1);
 }
 
-/// Ends the process where the extension is not, or no longer, installed.
-fn leave_if_absent() {
-    let installed = session::transaction(c"guestly_sync: looking for the extension", || Ok(sys::is_installed()));
-    if installed == Ok(false) {
-        shm::leave(true);
-        sys::exit(0);
-    }
-}
-
 impl Worker {
-    fn start() -> std::result::Result<Self, String> {
+    /// Errors: no threads or file descriptors left.
+    fn start() -> Result<Self, String> {
         let settings = Settings::load();
-        let no_pipe = |error: std::io::Error| format!("no wake-up pipe: {error}");
-        let alarm = Alarm::new().map_err(no_pipe)?;
-        let bell = alarm.bell().map_err(no_pipe)?;
-        let pool = Pool::new(settings.concurrency as usize, move || bell.ring())?;
-        let began = Instant::now();
+        let waker = Waker::new().map_err(|error| format!("no wake-up pipe: {error}"))?;
+        let handle = waker.handle().map_err(|error| format!("no wake-up pipe: {error}"))?;
         let hang = shm::take_hang();
         if let Some(hang) = &hang {
             host_code::be_careful_after_hang(hang.table);
         }
         Ok(Self {
-            lane: Lane::new(settings.limits, Duration::ZERO),
-            next_probe: began,
-            patience: Patience::new(settings.policy.backoff),
-            settings,
-            pool: Some(pool),
-            client: None,
-            alarm,
-            credentials: None,
-            token_intent: None,
-            began,
-            clock: (began, Utc::now()),
-            claims: Utc::now().timestamp_micros(),
-            unrecorded: Vec::new(),
-            prefetched: VecDeque::new(),
-            ask: false,
-            calling: HashSet::new(),
-            busy: HashMap::new(),
-            news: store::worker_state::StatusUpdate::default(),
-            last_error: None,
-            desk: mail::Desk::new(),
-            bookings: None,
-            stock: Vec::new(),
-            more: true,
-            next_due: None,
-            next_prune: began,
-            level: level::Level::new(began),
-            not_before: None,
-            gathering: Duration::ZERO,
-            reported: HashMap::new(),
-            fits: None,
-            slot: shm::slot(sys::my_database()),
-            rescued: false,
-            recalled: false,
-            fetched: Vec::new(),
-            doctor: doctor::Desk::new(shm::slot(sys::my_database()).asked),
-            hang,
+            api: Api::start(&settings, handle)?,
+            claims: Claims::new(),
+            outcomes: Outcomes::new(settings.policy.backoff),
+            schedule: Schedule { backlog: true, ..Schedule::default() },
+            recovery: Recovery::new(hang),
+            sweep: Sweep::new(),
+            reconcile: Reconcile::new(),
+            doctor: Doctor::new(shm::slot(sys::my_database()).asked),
+            health: Health::default(),
+            mailer: Mailer::new(),
+            waker,
+            ctx: Ctx::new(settings),
         })
     }
 
@@ -194,37 +114,143 @@ impl Worker {
         at_exit::register();
         self.reload();
         while !sys::take_stop_request() {
-            sys::ignore_cancel();
-            pgrx::check_for_interrupts!();
-            if sys::take_reload_request() {
-                self.reload();
+            self.take_signals();
+            self.check_version();
+            self.complete_calls();
+            self.follow_system_clock();
+            self.sweep_and_reconcile();
+            self.recovery.tick(&mut self.ctx, &mut self.api, &self.claims, &self.outcomes, &mut self.health);
+            self.answer_doctor();
+            self.record_claim_and_send();
+            if self.recovery.is_done() {
+                self.health.tick(&mut self.ctx, &self.api, &self.outcomes);
             }
-            self.look_at_slot();
-            self.look_at_version();
-            self.collect();
-            self.turn();
-            self.mail();
-            // A wait inside a transaction may have used up the latch of what came meanwhile.
-            let news = sys::has_request() || self.slot != shm::slot(sys::my_database());
-            let pause = if news { Some(Duration::ZERO) } else { self.pause() };
-            if sys::wait(Some(self.alarm.fd()), pause) {
-                self.alarm.silence();
-            }
+            self.mailer.tick(&mut self.ctx, self.api.pool.as_ref());
+            self.wait();
         }
-        self.stop()
+        let Self { ctx, api, claims, outcomes, doctor, mailer, .. } = self;
+        shutdown::run(ctx, api, claims, outcomes, doctor, mailer)
     }
 
-    /// What commits and people asked for since.
-    fn look_at_slot(&mut self) {
-        let slot = shm::slot(sys::my_database());
-        if slot.wakes != self.slot.wakes {
-            self.more = true;
-            self.lane.breaker.something_new();
+    /// Cancels, reloads, and what commits and functions asked for through shared memory.
+    fn take_signals(&mut self) {
+        sys::ignore_cancel();
+        pgrx::check_for_interrupts!();
+        if sys::take_reload_request() {
+            self.reload();
         }
-        if slot.changes != self.slot.changes {
-            leave_if_absent();
-            self.fits = None;
+        if self.ctx.read_slot().woken {
+            self.schedule.note(true);
+            self.api.gate.breaker.something_new();
         }
-        self.slot = slot;
+    }
+
+    /// After a SIGHUP, and once at the start.
+    fn reload(&mut self) {
+        let before = self.ctx.reload();
+        self.api.reload(&self.ctx, &before);
+        self.doctor.forget();
+        self.outcomes.retries.set(self.ctx.settings.policy.backoff);
+        self.sweep.run_soon(&self.ctx);
+        self.sweep.prune_now();
+        late_answers::save_at_exit(&self.api, self.ctx.settings.policy);
+        let released = release_unsent(&mut self.api, &mut self.claims, &mut self.outcomes);
+        self.schedule.note(released);
+        self.check_version();
+    }
+
+    /// Nothing is sent before library and SQL objects are of one version; until then outcomes of calls are written, and nothing
+    /// else is done.
+    fn check_version(&mut self) {
+        if self.ctx.is_usable() {
+            return;
+        }
+        if self.ctx.version_ok().is_none() || Instant::now() >= self.sweep.next() {
+            if self.ctx.transaction(Ctx::switches).is_some() && self.ctx.is_usable() {
+                return self.begin();
+            }
+            self.sweep.postpone(&self.ctx);
+        }
+        self.schedule.clear();
+    }
+
+    /// With SQL objects of this version, for the first time or again.
+    fn begin(&mut self) {
+        self.sweep.begin(&self.ctx);
+        self.schedule.note(true);
+        self.mailer.check_settings(&mut self.ctx);
+        let roots = roots::look();
+        self.ctx.transaction(|_| store::worker_state::save_tls_roots(roots));
+        self.ctx.transaction(|ctx| Ok(self.api.look_for_credentials(ctx)));
+    }
+
+    fn complete_calls(&mut self) {
+        // A further commit costs more than waiting for further replies, unless prefetched calls wait for the places.
+        let linger = if self.claims.prefetched.is_empty() { self.schedule.linger } else { Duration::ZERO };
+        self.schedule.note(complete_after(linger, &mut self.ctx, &mut self.api, &mut self.outcomes));
+        self.outcomes.save_at_exit(&[]);
+    }
+
+    /// Moves everything that waits along when the system clock is changed: nothing becomes due early, nothing stalls.
+    fn follow_system_clock(&mut self) {
+        let Some(jump) = self.ctx.clock.jump() else { return };
+        if !self.ctx.is_usable() || self.ctx.is_backing_off() {
+            return;
+        }
+        let seconds = jump.num_milliseconds() as f64 / 1000.0;
+        // Accepted only once it is written: else it is found again in the next cycle, and nothing goes on before.
+        if self.ctx.transaction(|_| store::recovery::shift_clock(seconds)).is_none() {
+            return;
+        }
+        warning!("guestly_sync: system clock changed by {seconds:.0} s; pending retries rescheduled");
+        self.ctx.clock.accept();
+        self.api.gate.clock_jumped(jump);
+        self.claims.shift(jump);
+        self.schedule.check_again();
+    }
+
+    fn sweep_and_reconcile(&mut self) {
+        let has_swept =
+            self.ctx.is_usable() && self.sweep.tick(&mut self.ctx, &self.claims, &self.outcomes, &mut self.schedule);
+        if !has_swept {
+            return;
+        }
+        if self.recovery.is_done() {
+            self.schedule.note(self.reconcile.tick(&mut self.ctx));
+        }
+        // Where nothing is sent, no cycle reports the scans and what was pruned to the statistics.
+        sys::report_statistics(true);
+    }
+
+    fn answer_doctor(&mut self) {
+        if !self.ctx.is_backing_off() {
+            self.schedule.note(self.api.retry_token_state(&mut self.ctx, &mut self.outcomes));
+        }
+        self.doctor.record_replies(&mut self.ctx, &mut self.api, &mut self.outcomes);
+        self.doctor.tick(&mut self.ctx, &mut self.api, &mut self.outcomes);
+    }
+
+    fn record_claim_and_send(&mut self) {
+        if self.ctx.is_backing_off() {
+            return;
+        }
+        self.ctx.end_pause();
+        if self.recovery.is_done() {
+            let Self { ctx, api, claims, outcomes, schedule, .. } = self;
+            cycle::run(ctx, api, claims, outcomes, schedule);
+        }
+    }
+
+    fn wait(&mut self) {
+        let pause = if self.ctx.has_news() {
+            Some(Duration::ZERO)
+        } else {
+            let sweep = self.sweep.next().saturating_duration_since(Instant::now());
+            let work = self.schedule.pause(&self.ctx, &mut self.api, &self.claims, &self.outcomes);
+            [Some(sweep), self.mailer.pause(), work].into_iter().flatten().min()
+        };
+        if sys::wait(Some(self.waker.fd()), pause) {
+            self.waker.drain();
+        }
     }
 }

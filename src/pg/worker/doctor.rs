@@ -1,50 +1,43 @@
-//! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a harmless
-//! look-up and writes the answer to `guestly.worker`. Part of the worker, main thread.
+//! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a ping and
+//! writes the answer to its state table. Part of the worker, main thread.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{Tag, Worker};
+use super::api::Api;
+use super::context::Ctx;
+use super::outcomes::Outcomes;
 use crate::domain::lane::Go;
-use crate::domain::outcome::Outcome;
-use crate::domain::request::Request;
-use crate::domain::reservation::look_up;
+use crate::domain::outcome::{Operation, Outcome};
+use crate::pg::job::attempt_for_nobody;
 use crate::pg::{shm, store, sys};
 
-/// A code that no booking has: the answer is an empty list.
-pub(super) const NOBODY: &str = "GS-DOCTOR";
-
-/// For so long the answer to one question answers the next ones too: each look is a call that counts against the quota.
+/// The answer to one question serves the following ones for this long: each ping is a call that counts against the quota.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Questions, and the last answer that came from Guestly.
-pub(super) struct Desk {
+/// The questions of `guestly_doctor()`, and the last answer that came from Guestly.
+pub(super) struct Doctor {
     /// The last question that was taken up.
     taken: u32,
     /// The one that waits for its answer.
     waiting: Option<u32>,
-    last: Option<Look>,
+    last: Option<Answer>,
 }
 
-/// What came of the last look-up.
-struct Look {
+/// The outcome of the last ping.
+struct Answer {
     at: Instant,
     /// The credentials and addresses.
-    mark: Option<String>,
+    fingerprint: Option<String>,
     status: &'static str,
-    words: String,
+    text: String,
 }
 
-impl Desk {
+impl Doctor {
     /// Questions up to `asked` were for another worker.
     pub(super) fn new(asked: u32) -> Self {
         Self { taken: asked, waiting: None, last: None }
-    }
-
-    /// Its look-up never left.
-    pub(super) fn ask_again(&mut self, question: u32) {
-        self.waiting = Some(question);
     }
 
     /// The next question is answered by Guestly: settings changed.
@@ -52,103 +45,113 @@ impl Desk {
         self.last = None;
     }
 
-    /// What Guestly answered a moment ago for these credentials, and how old that is.
-    fn fresh(&self, mark: Option<&str>) -> Option<(&'static str, String)> {
-        let look = self.last.as_ref().filter(|look| look.at.elapsed() < FRESH && look.mark.as_deref() == mark)?;
-        Some((look.status, format!("{} (from memory, {} s old)", look.words, look.at.elapsed().as_secs())))
+    /// Takes up a new question, or continues with one that waits for a token.
+    pub(super) fn tick(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) {
+        if let Some(question) = api.take_returned_question() {
+            self.waiting = Some(question);
+        }
+        if ctx.is_backing_off() {
+            return;
+        }
+        let asked = shm::slot(sys::my_database()).asked;
+        if asked != self.taken {
+            (self.taken, self.waiting) = (asked, Some(asked));
+            if let Some(why) = ctx.why_not_sending() {
+                return self.reply(ctx, asked, "fail", &why);
+            }
+            ctx.transaction(|ctx| Ok(api.look_for_credentials(ctx)));
+        }
+        let Some(question) = self.waiting else { return };
+        let wall = Utc::now();
+        let in_flight = api.in_flight();
+        match api.gate.go(ctx.now(), wall, in_flight, ctx.settings.concurrency) {
+            Go::Send(_) => match self.fresh(api.fingerprint(ctx).as_deref()) {
+                Some((status, answer)) => self.reply(ctx, question, status, &answer),
+                None if api.ping(ctx, Some(question)) => self.waiting = None,
+                None => self.explain(ctx, api, outcomes, question),
+            },
+            Go::FetchToken => {
+                ctx.transaction(|ctx| api.intend_token(ctx, wall));
+                api.send_token_request(ctx);
+                if api.credentials.is_none() {
+                    self.explain(ctx, api, outcomes, question);
+                }
+            }
+            // A token is on its way, and its reply wakes the worker.
+            Go::Wait(None) => {}
+            Go::Wait(Some(_)) => self.explain(ctx, api, outcomes, question),
+        }
+    }
+
+    /// Writes the outcomes of pings: the answer to the doctor, if it asked, and in any case the state of the breaker.
+    pub(super) fn record_replies(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) {
+        for reply in std::mem::take(&mut api.ping_replies) {
+            let attempt = attempt_for_nobody(Operation::LookUp, &reply.outcome, reply.trace);
+            let written = ctx.transaction(|ctx| {
+                outcomes.save_state(ctx, api, Utc::now())?;
+                store::attempts::add(&[attempt])
+            });
+            if written.is_some() {
+                outcomes.state_saved();
+            }
+            if let Some(question) = reply.question {
+                let (status, answer) = describe(&reply.outcome);
+                let fingerprint = api.fingerprint(ctx);
+                self.last = Some(Answer { at: Instant::now(), fingerprint, status, text: answer.clone() });
+                self.reply(ctx, question, status, &answer);
+            }
+        }
+    }
+
+    /// The answer that Guestly gave a moment ago for these credentials, and its age.
+    fn fresh(&self, fingerprint: Option<&str>) -> Option<(&'static str, String)> {
+        let is_fresh = |last: &&Answer| last.at.elapsed() < FRESH && last.fingerprint.as_deref() == fingerprint;
+        let last = self.last.as_ref().filter(is_fresh)?;
+        Some((last.status, format!("{} (from memory, {} s old)", last.text, last.at.elapsed().as_secs())))
+    }
+
+    /// Answers with the reason why nothing can be tried now.
+    fn explain(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &Outcomes, question: u32) {
+        let (status, answer) = why_not_tried(ctx, api, outcomes);
+        self.reply(ctx, question, status, &answer);
+    }
+
+    fn reply(&mut self, ctx: &mut Ctx, question: u32, status: &str, answer: &str) {
+        self.waiting = None;
+        ctx.transaction(|_| store::worker_state::save_doctor_answer(status, answer));
+        shm::answered(question);
     }
 }
 
-impl Worker {
-    /// Takes up a new question, or goes on with one that waits for a token.
-    pub(super) fn answer_the_doctor(&mut self) {
-        let asked = shm::slot(sys::my_database()).asked;
-        if asked != self.doctor.taken {
-            (self.doctor.taken, self.doctor.waiting) = (asked, Some(asked));
-            if let Some(why) = self.why_silent() {
-                return self.reply(asked, "fail", &why);
-            }
-            self.in_transaction(|worker| {
-                worker.look_for_credentials();
-                Ok(())
-            });
-        }
-        let Some(question) = self.doctor.waiting else { return };
-        let (now, wall) = (self.now(), Utc::now());
-        match self.lane.go(now, wall, self.in_flight(), self.settings.concurrency) {
-            Go::Send(_) => match self.doctor.fresh(self.mark().as_deref()) {
-                Some((status, words)) => self.reply(question, status, &words),
-                None => self.look_for_nobody(question),
-            },
-            Go::FetchToken => {
-                self.in_transaction(|worker| worker.intend_token(wall));
-                self.send_token_request();
-                if self.credentials.is_none() {
-                    self.answer(question, None);
-                }
-            }
-            // A token is on its way, and comes with a wake-up.
-            Go::Wait(None) => {}
-            Go::Wait(Some(_)) => self.answer(question, None),
-        }
+fn describe(outcome: &Outcome) -> (&'static str, String) {
+    match outcome {
+        Outcome::Found(_) => ("ok", "Guestly accepted the credentials and answered a look-up".to_owned()),
+        Outcome::Throttled { sentence, .. } => ("warn", sentence.clone()),
+        Outcome::TokenRejected { sentence, .. }
+        | Outcome::Refused { sentence, .. }
+        | Outcome::NotSent { sentence }
+        | Outcome::Unsendable { sentence }
+        | Outcome::Unavailable { sentence, .. }
+        | Outcome::Unknown { sentence } => ("fail", sentence.clone()),
+        _ => ("fail", "an answer of another kind of call".to_owned()),
     }
+}
 
-    fn look_for_nobody(&mut self, question: u32) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
-            return self.answer(question, None);
-        };
-        let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
-        self.doctor.waiting = None;
-        self.lane.quota.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor { question: Some(question), generation: self.lane.generation }, request);
+fn why_not_tried(ctx: &Ctx, api: &mut Api, outcomes: &Outcomes) -> (&'static str, String) {
+    let (now, wall) = (ctx.now(), Utc::now());
+    let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
+    if let Some(trouble) = api.gate.token_trouble(wall) {
+        return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
     }
-
-    /// Writes the answer; without an outcome it says why nothing could be tried.
-    pub(super) fn answer(&mut self, question: u32, outcome: Option<&Outcome>) {
-        let (status, words) = match outcome {
-            Some(Outcome::Found(_)) => ("ok", "Guestly accepted the credentials and answered a look-up".to_owned()),
-            Some(Outcome::TokenRejected { sentence, .. } | Outcome::Refused { sentence, .. }) => {
-                ("fail", sentence.clone())
-            }
-            Some(Outcome::Throttled { sentence, .. }) => ("warn", sentence.clone()),
-            Some(
-                Outcome::NotSent { sentence }
-                | Outcome::Unsendable { sentence }
-                | Outcome::Unavailable { sentence, .. }
-                | Outcome::Unknown { sentence },
-            ) => ("fail", sentence.clone()),
-            Some(_) => ("fail", "an answer of another kind of call".to_owned()),
-            None => self.why_not(),
-        };
-        if outcome.is_some() {
-            let (at, mark) = (Instant::now(), self.mark());
-            self.doctor.last = Some(Look { at, mark, status, words: words.clone() });
-        }
-        self.reply(question, status, &words);
+    if api.gate.breaker.is_outage() {
+        return ("fail", "Guestly is out of reach; the next probe is near".to_owned());
     }
-
-    fn reply(&mut self, question: u32, status: &str, words: &str) {
-        self.doctor.waiting = None;
-        self.in_transaction(|_| store::worker_state::save_doctor_answer(status, words));
-        shm::answered(question);
+    if let Some(until) = api.gate.quota.held_until().filter(|until| *until > now) {
+        return ("warn", format!("Guestly asked us to wait until {}", at(wall + (until - now))));
     }
-
-    fn why_not(&mut self) -> (&'static str, String) {
-        let (now, wall) = (self.now(), Utc::now());
-        let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
-        if let Some(trouble) = self.lane.token_trouble(wall) {
-            return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
-        }
-        if self.lane.breaker.is_outage() {
-            return ("fail", "Guestly is out of reach; the next probe is near".to_owned());
-        }
-        if let Some(held) = self.lane.quota.held_until().filter(|until| *until > now) {
-            return ("warn", format!("Guestly asked us to wait until {}", at(wall + (held - now))));
-        }
-        // In the middle of a backlog that is as it should be.
-        if self.lane.quota.next_permit(now).is_some() {
-            return ("warn", "the quota allows no call now; a backlog uses it up".to_owned());
-        }
-        ("fail", self.last_error.clone().unwrap_or_else(|| "no access token could be fetched".to_owned()))
+    // Normal in the middle of a backlog.
+    if api.gate.quota.next_permit(now).is_some() {
+        return ("warn", "the quota allows no call now; a backlog uses it up".to_owned());
     }
+    ("fail", outcomes.last_error.clone().unwrap_or_else(|| "no access token could be fetched".to_owned()))
 }

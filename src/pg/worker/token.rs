@@ -1,108 +1,129 @@
-//! The token between this worker and the tables: what a predecessor kept is read before any token is asked for, and what a
-//! token request brought is written until that commits. Part of the worker, main thread.
+//! The access token between this worker and the tables: what the predecessor saved is read before any token is requested, and
+//! what a request brought is written until that commits. Part of the worker, main thread.
 
 use chrono::{DateTime, Utc};
 use pgrx::PgSqlErrorCode;
 
-use super::Worker;
+use super::api::{Api, TokenReply};
+use super::context::Ctx;
+use super::outcomes::Outcomes;
 use crate::domain::outcome::{Operation, Outcome};
 use crate::domain::token::Token;
 use crate::pg::db::session::{Result, SqlError};
 use crate::pg::job::{Trace, attempt_for_nobody};
-use crate::pg::store::{self, attempts::Attempt};
+use crate::pg::store;
 
-/// The outcome of a token request.
-pub(super) struct Fetched {
-    /// The token, and the credentials it belongs to.
-    token: Option<(Token, String)>,
-    /// When it was requested, if the request does not count against the five of a day.
-    unsent: Option<DateTime<Utc>>,
-    attempt: Attempt,
-}
-
-impl Worker {
-    /// Retries what a locked or broken table prevented.
-    pub(super) fn recall_and_keep_token(&mut self) {
-        if self.fits != Some(true) {
-            return;
+impl Api {
+    /// Retries what a locked or broken table prevented. True if bookings may be claimed that could not be before.
+    pub(super) fn retry_token_state(&mut self, ctx: &mut Ctx, outcomes: &mut Outcomes) -> bool {
+        if !ctx.is_usable() {
+            return false;
         }
-        if !self.recalled && self.credentials.is_some() {
-            self.in_transaction(|worker| {
-                worker.look_for_credentials();
-                Ok(())
-            });
+        let mut found = false;
+        if !self.restored && self.credentials.is_some() {
+            found = ctx.transaction(|ctx| Ok(self.look_for_credentials(ctx))) == Some(true);
         }
-        self.keep_token();
+        self.record_token_replies(ctx, outcomes);
+        found
     }
 
-    /// Reads what the predecessor kept, once for each set of credentials. A table that cannot be read raises, and is read
-    /// again in the next turn.
-    pub(super) fn recall_once(&mut self) -> Result<()> {
-        let Some(mark) = self.mark().filter(|_| !self.recalled) else { return Ok(()) };
-        let now = self.now();
-        store::worker_state::load(&mut self.lane, Some(&mark), now)?;
-        self.recalled = true;
-        self.more = true;
+    /// Reads the credentials in force, in the caller's transaction. New ones start afresh, with their own token and history. True
+    /// if what the predecessor saved was loaded.
+    pub(super) fn look_for_credentials(&mut self, ctx: &mut Ctx) -> bool {
+        let before = self.fingerprint(ctx);
+        self.read_credentials(ctx);
+        if before != self.fingerprint(ctx) {
+            self.gate.credentials_changed();
+            self.restored = false;
+        }
+        self.restore(ctx).unwrap_or_else(|error| {
+            ctx.report(&format!("cannot load the saved access token: {error}"), "See SELECT * FROM guestly_doctor().");
+            false
+        })
+    }
+
+    /// Loads what the predecessor saved, once for each set of credentials. Errors: a table that cannot be read now; it is read
+    /// again in the next cycle.
+    fn restore(&mut self, ctx: &Ctx) -> Result<bool> {
+        let Some(fingerprint) = self.fingerprint(ctx).filter(|_| !self.restored) else { return Ok(false) };
+        store::worker_state::load(&mut self.gate, Some(&fingerprint), ctx.now())?;
+        self.restored = true;
+        Ok(true)
+    }
+
+    /// Records the intent to request a token, in the caller's transaction; [`Api::send_token_request`] sends it after the
+    /// commit. Errors: the saved token was loaded only now, so that the decision has to be made again.
+    pub(super) fn intend_token(&mut self, ctx: &mut Ctx, wall: DateTime<Utc>) -> Result<()> {
+        let (restored, before) = (self.restored, self.fingerprint(ctx));
+        self.look_for_credentials(ctx);
+        if let Some(fingerprint) = self.fingerprint(ctx) {
+            if !restored || before.as_ref() != Some(&fingerprint) {
+                let late = "the saved access token was read late";
+                return Err(SqlError::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, late));
+            }
+            store::worker_state::add_token_request(wall, &fingerprint)?;
+            self.token_intent = Some((wall, fingerprint));
+        }
         Ok(())
     }
 
-    /// The kept token may have been read only now: whether another one is needed has to be decided again.
-    pub(super) fn only_if_recalled(knew: bool) -> Result<()> {
-        let late = "the saved access token was read late";
-        if knew { Ok(()) } else { Err(SqlError::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, late)) }
-    }
-
-    pub(super) fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {
+    /// A token request has ended. `request`: when it was recorded, and for which credentials.
+    pub(super) fn complete_token(
+        &mut self,
+        ctx: &mut Ctx,
+        outcomes: &mut Outcomes,
+        outcome: &Outcome,
+        request: (DateTime<Utc>, String),
+        trace: Trace,
+    ) {
+        let (requested, fingerprint) = request;
         // A token for credentials that are no longer in force is of no use.
-        let current = matches!(outcome, Outcome::Token { .. }) && self.mark().as_deref() == Some(mark);
-        let token = self.lane.token.clone().filter(|_| current);
-        // Neither counts against the five of a day.
+        let current = matches!(outcome, Outcome::Token { .. }) && self.fingerprint(ctx).as_ref() == Some(&fingerprint);
+        let token = self.gate.token.clone().filter(|_| current);
+        // None of these counts against the five of a day.
         let unsent =
             matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
         let attempt = attempt_for_nobody(Operation::Token, outcome, trace);
         if let Some(problem) = &attempt.problem {
-            self.last_error = Some(problem.sentence.clone());
-            self.news.error = Some(format!("access token: {problem}"));
-            self.report(
+            outcomes.record_error("access token", problem);
+            ctx.report(
                 &format!("no access token: {}", problem.sentence),
                 "The bookings wait. See SELECT * FROM guestly_doctor().",
             );
         }
-        let token = token.map(|token| (token, mark.to_owned()));
-        self.fetched.push(Fetched { token, unsent: unsent.then_some(requested), attempt });
-        self.keep_token();
+        let token = token.map(|token| (token, fingerprint));
+        self.token_replies.push(TokenReply { token, unsent: unsent.then_some(requested), attempt });
+        self.record_token_replies(ctx, outcomes);
     }
 
-    /// Writes what token requests came to. Until that is committed it stays in memory and is tried again.
-    pub(super) fn keep_token(&mut self) {
-        if self.fetched.is_empty() {
+    /// Writes the outcomes of token requests. Until that is committed they stay in memory and are written again.
+    pub(super) fn record_token_replies(&mut self, ctx: &mut Ctx, outcomes: &mut Outcomes) {
+        if self.token_replies.is_empty() {
             return;
         }
-        let fetched = std::mem::take(&mut self.fetched);
-        let (now, wall) = (self.now(), Utc::now());
-        let kept = self.in_transaction(|worker| {
-            for each in &fetched {
-                worker.write_fetched(each)?;
+        let replies = std::mem::take(&mut self.token_replies);
+        let written = ctx.transaction(|ctx| {
+            for reply in &replies {
+                self.write_token_reply(reply)?;
             }
             // Refused keys stop every call: no outcome of a booking would write it down.
-            let in_force = worker.mark();
-            store::worker_state::save(&mut worker.lane, &worker.news, in_force.as_deref(), now, wall)
+            outcomes.save_state(ctx, self, Utc::now())
         });
-        match kept {
-            Some(()) => self.news = store::worker_state::StatusUpdate::default(),
-            None => self.fetched = fetched,
+        match written {
+            Some(()) => outcomes.state_saved(),
+            None => self.token_replies = replies,
         }
     }
 
-    fn write_fetched(&self, fetched: &Fetched) -> Result<()> {
+    fn write_token_reply(&self, reply: &TokenReply) -> Result<()> {
         // Another one may have followed, or Guestly may have rejected it meanwhile.
-        let serves = |token: &(Token, String)| self.lane.token.as_ref() == Some(&token.0);
-        if let Some((token, mark)) = fetched.token.as_ref().filter(|token| serves(token)) {
-            store::worker_state::save_token(token, mark)?;
+        let is_current = |token: &(Token, String)| self.gate.token.as_ref() == Some(&token.0);
+        if let Some((token, fingerprint)) = reply.token.as_ref().filter(|token| is_current(token)) {
+            store::worker_state::save_token(token, fingerprint)?;
         }
-        if let Some(requested) = fetched.unsent {
+        if let Some(requested) = reply.unsent {
             store::worker_state::delete_token_request(requested)?;
         }
-        store::attempts::add(std::slice::from_ref(&fetched.attempt))
+        store::attempts::add(std::slice::from_ref(&reply.attempt))
     }
 }

@@ -1,0 +1,254 @@
+//! The worker's side of the API: the sender threads, the client for the addresses in force, the send gate and the credentials.
+//! Nothing else hands requests to the sender threads. Main thread; part of the worker.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::context::Ctx;
+use super::waker::WakeHandle;
+use crate::domain::breaker::BreakerState;
+use crate::domain::error::ErrorClass;
+use crate::domain::lane::{Blocked, Go, Lane};
+use crate::domain::outcome::Outcome;
+use crate::domain::request::Request;
+use crate::domain::reservation::look_up;
+use crate::domain::token::Token;
+use crate::net::client::{Client, Endpoint};
+use crate::net::pool::Pool;
+use crate::pg::credentials::{self, Credentials};
+use crate::pg::job::{Job, Trace};
+use crate::pg::settings::Settings;
+use crate::pg::store::attempts::Attempt;
+
+/// A confirmation code that no booking has: a look-up by it gives an empty list.
+const PING_CODE: &str = "GS-DOCTOR";
+
+/// The purpose of a request; travels with it through the sender threads.
+pub(super) enum Purpose {
+    /// An access token.
+    Token {
+        /// When the request was recorded.
+        requested: DateTime<Utc>,
+        /// The credentials it was requested for.
+        fingerprint: String,
+    },
+    /// A call for a booking.
+    Call(Box<Job>),
+    /// A look-up that concerns no booking: it shows whether credentials and network work.
+    Ping {
+        /// The question of `guestly_doctor()` that it answers; none for the breaker's own.
+        question: Option<u32>,
+        /// The generation of the token that it is sent with.
+        generation: u64,
+    },
+}
+
+/// The outcome of a token request, until it is written.
+pub(super) struct TokenReply {
+    /// The token, and the fingerprint of its credentials.
+    pub(super) token: Option<(Token, String)>,
+    /// When it was requested, if the request does not count against the five of a day.
+    pub(super) unsent: Option<DateTime<Utc>>,
+    pub(super) attempt: Attempt,
+}
+
+/// The outcome of a ping, until it is written.
+pub(super) struct PingReply {
+    /// The question of `guestly_doctor()` that it answers.
+    pub(super) question: Option<u32>,
+    pub(super) outcome: Outcome,
+    pub(super) trace: Trace,
+}
+
+/// See the module.
+pub(super) struct Api {
+    pub(super) gate: Lane,
+    /// None only while the worker stops.
+    pub(super) pool: Option<Pool<Purpose>>,
+    client: Option<Client>,
+    pub(super) credentials: Option<Credentials>,
+    /// The token request that the current transaction records.
+    pub(super) token_intent: Option<(DateTime<Utc>, String)>,
+    /// The state that the predecessor saved was loaded, for the credentials in force.
+    pub(super) restored: bool,
+    /// Outcomes of token requests that are not written yet.
+    pub(super) token_replies: Vec<TokenReply>,
+    /// Outcomes of pings that are not written yet.
+    pub(super) ping_replies: Vec<PingReply>,
+    /// The doctor's question whose ping was taken back before it left.
+    returned_question: Option<u32>,
+}
+
+impl Api {
+    /// Errors: no thread can be started.
+    pub(super) fn start(settings: &Settings, waker: WakeHandle) -> Result<Self, String> {
+        Ok(Self {
+            gate: Lane::new(settings.limits, Duration::ZERO),
+            pool: Some(Pool::new(settings.concurrency as usize, move || waker.wake())?),
+            client: None,
+            credentials: None,
+            token_intent: None,
+            restored: false,
+            token_replies: Vec::new(),
+            ping_replies: Vec::new(),
+            returned_question: None,
+        })
+    }
+
+    /// Follows changed settings. The token of another issuer or API is not shown to the new one, even if the credentials
+    /// cannot be read now.
+    pub(super) fn reload(&mut self, ctx: &Ctx, before: &Settings) {
+        let new = &ctx.settings;
+        if (&before.base_url, &before.token_url) != (&new.base_url, &new.token_url) {
+            self.client = None;
+            self.credentials = None;
+            self.gate.credentials_changed();
+        }
+        if (before.connect_timeout, before.request_timeout) != (new.connect_timeout, new.request_timeout) {
+            self.client = None;
+        }
+        self.gate.quota.set_limits(new.limits, ctx.now());
+        if let Some(pool) = &mut self.pool {
+            pool.resize(new.concurrency as usize);
+        }
+    }
+
+    /// Calls on their way.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.pool.as_ref().map_or(0, |pool| u32::try_from(pool.in_flight()).unwrap_or(u32::MAX))
+    }
+
+    /// The breaker is open: it decides whose call is the next.
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.breaker.state() == BreakerState::Open
+    }
+
+    /// The calls that may leave now.
+    pub(super) fn permit(&mut self, ctx: &Ctx, wall: DateTime<Utc>) -> Go {
+        if !ctx.settings.enabled {
+            return Go::Wait(None);
+        }
+        let in_flight = self.in_flight();
+        self.gate.go(ctx.now(), wall, in_flight, ctx.settings.concurrency)
+    }
+
+    /// The calls that may be claimed now, beside `prefetched` ones that have not left.
+    pub(super) fn permit_to_claim(&mut self, ctx: &Ctx, wall: DateTime<Utc>, prefetched: usize) -> Go {
+        let (in_flight, waiting) = (self.in_flight(), u32::try_from(prefetched).unwrap_or(u32::MAX));
+        self.gate.go_claim(ctx.now(), wall, in_flight, waiting, ctx.settings.concurrency)
+    }
+
+    /// Sends a call. Gives it back if the addresses may not be called, which is reported.
+    pub(super) fn send(&mut self, ctx: &mut Ctx, mut job: Job) -> Result<(), Box<Job>> {
+        let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.token, &self.pool) else {
+            return Err(Box::new(job));
+        };
+        let request = Request::Call { token: token.value.clone(), request: job.request() };
+        job.generation = self.gate.generation;
+        self.gate.quota.take(1, ctx.now());
+        pool.submit(client, Purpose::Call(Box::new(job)), request);
+        Ok(())
+    }
+
+    /// Sends a ping. False if the addresses may not be called, which is reported, or there is no token.
+    pub(super) fn ping(&mut self, ctx: &mut Ctx, question: Option<u32>) -> bool {
+        let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.token, &self.pool) else {
+            return false;
+        };
+        let request = Request::Call { token: token.value.clone(), request: look_up(PING_CODE) };
+        self.gate.quota.take(1, ctx.now());
+        pool.submit(client, Purpose::Ping { question, generation: self.gate.generation }, request);
+        true
+    }
+
+    /// Sends the token request whose intent is committed.
+    pub(super) fn send_token_request(&mut self, ctx: &mut Ctx) {
+        let Some((requested, fingerprint)) = self.token_intent.take() else { return };
+        let (Some(client), Some(credentials), Some(pool)) = (self.client(ctx), &self.credentials, &self.pool) else {
+            return;
+        };
+        let request = Request::Token { client_id: credentials.id.clone(), client_secret: credentials.secret.clone() };
+        self.gate.token_requested(requested);
+        self.gate.quota.take(1, ctx.now());
+        pool.submit(client, Purpose::Token { requested, fingerprint }, request);
+    }
+
+    /// Takes back the calls that have not left the pool; they are given by [`Api::take_released`].
+    pub(super) fn release_unsent(&self) {
+        if let Some(pool) = &self.pool {
+            pool.recall();
+        }
+    }
+
+    /// The calls that were taken back before they left; none if nothing at all was. A ping is kept for
+    /// [`Api::take_returned_question`].
+    pub(super) fn take_released(&mut self) -> Option<Vec<Job>> {
+        let released = self.pool.as_ref().map(|pool| pool.recalled()).unwrap_or_default();
+        if released.is_empty() {
+            return None;
+        }
+        let mut jobs = Vec::new();
+        for purpose in released {
+            match purpose {
+                Purpose::Call(job) => jobs.push(*job),
+                Purpose::Ping { question: Some(question), .. } => self.returned_question = Some(question),
+                // A token request is never taken back.
+                Purpose::Ping { question: None, .. } | Purpose::Token { .. } => {}
+            }
+        }
+        Some(jobs)
+    }
+
+    /// The doctor's question whose ping never left.
+    pub(super) fn take_returned_question(&mut self) -> Option<u32> {
+        self.returned_question.take()
+    }
+
+    /// Identifies the credentials and addresses in force; none without credentials.
+    pub(super) fn fingerprint(&self, ctx: &Ctx) -> Option<String> {
+        let settings = &ctx.settings;
+        self.credentials.as_ref().map(|credentials| credentials.mark(&settings.token_url, &settings.base_url))
+    }
+
+    /// Reads the credentials in force. Without any, sending is blocked until they are read again.
+    pub(super) fn read_credentials(&mut self, ctx: &mut Ctx) {
+        self.credentials = credentials::load();
+        if self.credentials.is_some() {
+            return;
+        }
+        let wall = Utc::now();
+        let until = wall + TimeDelta::from_std(ctx.settings.poll_interval).unwrap_or_default();
+        let sentence = "no API credentials were found".to_owned();
+        self.gate.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
+        ctx.report(
+            "no API credentials: paid bookings wait",
+            "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",
+        );
+    }
+
+    /// Cuts the connections of the calls on their way: the worker stops.
+    pub(super) fn cut(&self) {
+        if let Some(client) = &self.client {
+            client.shutdown();
+        }
+    }
+
+    /// The client for the addresses in force; none, with a report, where they may not be called.
+    fn client(&mut self, ctx: &mut Ctx) -> Option<Client> {
+        if self.client.is_none() {
+            let settings = &ctx.settings;
+            let endpoint = Endpoint {
+                base_url: settings.base_url.clone(),
+                token_url: settings.token_url.clone(),
+                connect_timeout: settings.connect_timeout,
+                request_timeout: settings.request_timeout,
+            };
+            match Client::new(endpoint) {
+                Ok(client) => self.client = Some(client),
+                Err(why) => ctx.report(&why, "Correct guestly_sync.base_url or guestly_sync.token_url."),
+            }
+        }
+        self.client.clone()
+    }
+}

@@ -1,0 +1,85 @@
+//! The bookings that this worker has claimed: their fencing tokens, the calls that wait for a free place, and the bookings that
+//! are passed over. Part of the worker, main thread; runs no statement.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::outcomes::Outcomes;
+use crate::pg::job::Job;
+use crate::pg::record_outcomes::Change;
+
+/// A booking that another session has locked is passed over for this long: others wait behind it.
+const PASS_OVER: TimeDelta = TimeDelta::seconds(1);
+
+/// See the module.
+pub(super) struct Claims {
+    last_fence: i64,
+    /// Bookings whose call has not ended, or whose outcome is not written.
+    in_progress: HashSet<String>,
+    /// Claimed, and waiting for a place among the calls in flight.
+    pub(super) prefetched: VecDeque<Job>,
+    /// Bookings that another session has locked, and until when they are passed over.
+    locked_until: HashMap<String, DateTime<Utc>>,
+}
+
+impl Claims {
+    pub(super) fn new() -> Self {
+        Self {
+            // Larger than every fencing token of an earlier worker.
+            last_fence: Utc::now().timestamp_micros(),
+            in_progress: HashSet::new(),
+            prefetched: VecDeque::new(),
+            locked_until: HashMap::new(),
+        }
+    }
+
+    /// A fencing token that no other claim has.
+    pub(super) fn next_fence(&mut self) -> i64 {
+        self.last_fence += 1;
+        self.last_fence
+    }
+
+    /// The calls of these jobs are about to leave.
+    pub(super) fn begin(&mut self, jobs: &[Job]) {
+        self.in_progress.extend(jobs.iter().map(|job| job.due.booking_id.clone()));
+    }
+
+    /// The bookings of these outcomes are not claimed before they are written.
+    pub(super) fn keep(&mut self, changes: &[Change]) {
+        self.in_progress.extend(changes.iter().map(|change| change.booking_id.clone()));
+    }
+
+    /// The outcome of this booking is written.
+    pub(super) fn end(&mut self, booking_id: &str) {
+        self.in_progress.remove(booking_id);
+    }
+
+    /// Bookings whose call has not ended, or whose outcome is not written.
+    pub(super) fn in_progress(&self) -> Vec<String> {
+        self.in_progress.iter().cloned().collect()
+    }
+
+    /// Bookings that are not claimed now: in progress, locked a moment ago, or waiting for another try at their row.
+    pub(super) fn passed_over(&mut self, outcomes: &Outcomes, wall: DateTime<Utc>) -> Vec<String> {
+        self.locked_until.retain(|_, until| *until > wall && *until <= wall + PASS_OVER);
+        let locked = self.locked_until.keys();
+        self.in_progress.iter().chain(locked).cloned().chain(outcomes.retries.resting()).collect()
+    }
+
+    /// Another session has locked these bookings.
+    pub(super) fn pass_over(&mut self, locked: &[String], wall: DateTime<Utc>) {
+        self.locked_until.extend(locked.iter().map(|id| (id.clone(), wall + PASS_OVER)));
+    }
+
+    /// The times at which bookings that were locked may be claimed again.
+    pub(super) fn locked_until(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.locked_until.values().copied()
+    }
+
+    /// The system clock was changed by `jump`.
+    pub(super) fn shift(&mut self, jump: TimeDelta) {
+        // Their queue rows are in the state `sending`, which the statement that shifts the queue leaves alone.
+        self.prefetched.iter_mut().filter_map(|job| job.due.doubt_since.as_mut()).for_each(|since| *since += jump);
+    }
+}

@@ -1,0 +1,143 @@
+//! Completion of calls: each reply is classified, reported to the send gate, and becomes rows to be written. Part of the worker,
+//! main thread.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::api::{Api, PingReply, Purpose};
+use super::context::Ctx;
+use super::outcomes::Outcomes;
+use crate::domain::lane;
+use crate::domain::outcome::{Operation, Outcome, Reply, classify};
+use crate::domain::price;
+use crate::domain::transition::Moment;
+use crate::net::pool::Done;
+use crate::pg::job::{Job, Trace};
+use crate::pg::record_outcomes::Change;
+use crate::pg::store;
+
+/// Completes the calls that have ended. Waits up to `linger` for more of them, so that they share a commit. True if there were
+/// any.
+pub(super) fn complete_after(linger: Duration, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) -> bool {
+    if let Some(pool) = &api.pool {
+        pool.gather(linger);
+    }
+    complete_all(ctx, api, outcomes)
+}
+
+/// Completes the calls that have ended, and takes back those that the pool has stopped. True if there were any.
+pub(super) fn complete_all(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) -> bool {
+    let finished = api.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
+    let mut found = !finished.is_empty();
+    finished.into_iter().for_each(|done| complete(ctx, api, outcomes, done));
+    if let Some(jobs) = api.take_released() {
+        outcomes.add_unsent(jobs);
+        found = true;
+    }
+    found
+}
+
+/// Completes one call; its rows wait in memory until they are committed.
+pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, done: Done<Purpose>) {
+    let (wall, now) = (Utc::now(), ctx.now());
+    let (operation, booking) = match &done.tag {
+        Purpose::Token { .. } => (Operation::Token, None),
+        Purpose::Call(job) => (job.operation, Some(job.due.booking_id.clone())),
+        Purpose::Ping { .. } => (Operation::LookUp, None),
+    };
+    let outcome = classify(operation, &done.reply, wall);
+    note_clock_skew(outcomes, &done);
+    let trace = trace(&done);
+    let age = done.started.elapsed();
+    let instant = lane::Instant {
+        now,
+        started: now.saturating_sub(age),
+        wall,
+        jitter: jitter(),
+        token_call: operation == Operation::Token,
+        status: trace.http_status,
+        booking,
+    };
+    if let Reply::Answer(answer) = &done.reply {
+        let in_flight = api.in_flight();
+        api.gate.observe(&answer.quota, in_flight, age, now);
+    }
+    match done.tag {
+        Purpose::Token { requested, fingerprint } => {
+            api.gate.came_back(operation, api.gate.generation, &outcome, &instant);
+            api.complete_token(ctx, outcomes, &outcome, (requested, fingerprint), trace);
+        }
+        Purpose::Ping { question, generation } => {
+            api.gate.came_back(operation, generation, &outcome, &instant);
+            api.ping_replies.push(PingReply { question, outcome, trace });
+        }
+        Purpose::Call(job) => complete_call(ctx, api, outcomes, *job, &outcome, &instant, trace),
+    }
+}
+
+fn complete_call(
+    ctx: &mut Ctx,
+    api: &mut Api,
+    outcomes: &mut Outcomes,
+    job: Job,
+    outcome: &Outcome,
+    instant: &lane::Instant,
+    trace: Trace,
+) {
+    let operation = job.operation;
+    let moment = Moment {
+        started: trace.started,
+        now: instant.wall,
+        jitter: jitter(),
+        outage: api.gate.is_outage_for(operation, outcome, instant),
+        token_is_new: api.gate.token_was_new(operation, job.generation),
+    };
+    let next = job.next(outcome, &ctx.settings.policy, &moment);
+    let had_token = api.gate.token.is_some();
+    api.gate.came_back(operation, job.generation, outcome, instant);
+    if had_token && api.gate.token.is_none() {
+        ctx.transaction(|_| store::worker_state::delete_token());
+    }
+    let mut change = job.change(outcome, next, trace);
+    change.price = price_difference(ctx, &change);
+    // Whether a reservation is a success is known once it is recorded.
+    if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()).filter(|_| change.held.is_none())
+    {
+        outcomes.record_error(&format!("booking {}", change.booking_id), problem);
+    }
+    outcomes.pending.push(change);
+}
+
+/// Guestly's total against what was paid, if the call reported it.
+fn price_difference(ctx: &Ctx, change: &Change) -> Option<String> {
+    let held = change.held.as_ref()?;
+    price::apart(held.learned.total.as_deref()?, held.paid?, ctx.settings.money.price_tolerance)
+}
+
+/// The times and ids of a call, for the log.
+pub(super) fn trace(done: &Done<Purpose>) -> Trace {
+    let answer = if let Reply::Answer(answer) = &done.reply { Some(answer) } else { None };
+    Trace {
+        started: done.started_at,
+        duration_ms: i32::try_from(done.elapsed.as_millis()).unwrap_or(i32::MAX),
+        http_status: answer.map(|answer| answer.status),
+        request_id: answer.and_then(|answer| answer.request_id.clone()),
+    }
+}
+
+/// The API's clock against the server's, for the status.
+fn note_clock_skew(outcomes: &mut Outcomes, done: &Done<Purpose>) {
+    let Reply::Answer(answer) = &done.reply else { return };
+    let date = answer.date.as_deref().and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    if let Some(date) = date {
+        outcomes.update.clock_skew_ms = Some((date.with_timezone(&Utc) - Utc::now()).num_milliseconds());
+    }
+}
+
+/// A random number in [0, 1): the standard library seeds its hashers from the system's randomness.
+pub(super) fn jitter() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1u64 << 53) as f64
+}

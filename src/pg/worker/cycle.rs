@@ -1,0 +1,227 @@
+//! One cycle of the worker: outcomes are recorded and due bookings are claimed, in one short transaction, or in two where there is
+//! both; then the calls leave. Part of the worker, main thread; waits for nothing.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::api::Api;
+use super::claiming::{Batch, claim_batch, is_something_to_claim};
+use super::claims::Claims;
+use super::context::Ctx;
+use super::outcomes::Outcomes;
+use super::schedule::{Schedule, may_claim};
+use super::sending::{release_unsent, send, send_prefetched};
+use crate::domain::lane::Go;
+use crate::pg::db::session::{self, Result};
+use crate::pg::host::bookings::Bookings;
+use crate::pg::record_outcomes::{Access, Change, at_exit, record_all, record_one, take_succeeded};
+use crate::pg::{host_code, store, sys};
+
+/// The pause before an outcome that could not be written, or a row that could not be claimed, is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a ping that could not be sent.
+const PING_PAUSE: Duration = Duration::from_secs(1);
+
+/// The transactions of one cycle.
+#[derive(Clone, Copy)]
+struct Plan {
+    permit: Go,
+    /// Outcomes are written in this cycle.
+    records: bool,
+    /// The worker's state needs no saving in this transaction.
+    state_is_saved: bool,
+}
+
+/// The results of one transaction.
+#[derive(Default)]
+struct Committed {
+    batch: Batch,
+    /// Outcomes that must wait.
+    postponed: Vec<Change>,
+    /// There is something to claim, in a transaction of its own.
+    claim_next: bool,
+    state_saved: bool,
+}
+
+/// Records the outcomes that have come in and claims what is due; then the calls leave.
+pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) {
+    schedule.note(send_prefetched(ctx, api, claims, outcomes, schedule.linger));
+    schedule.note(outcomes.retries.is_over());
+    if !outcomes.has_writable() && !schedule.is_something_due(ctx) {
+        return;
+    }
+    // The calls that are claimed already may not be those that the breaker wants to see tried.
+    if api.is_open() && !claims.prefetched.is_empty() {
+        schedule.note(release_unsent(api, claims, outcomes));
+    }
+    let permit = may_claim(ctx, api, claims, outcomes, Utc::now());
+    if !outcomes.has_writable() && matches!(permit, Go::Wait(_)) {
+        return;
+    }
+    let began = Instant::now();
+    let careful = host_code::is_careful() || outcomes.retries.is_slow(Access::Write);
+    let recorded = careful && outcomes.has_writable();
+    if recorded && !record_one_by_one(ctx, claims, outcomes, schedule) {
+        return;
+    }
+    let changes = if careful { Vec::new() } else { outcomes.take_writable() };
+    let mut plan =
+        Plan { permit, records: recorded || !changes.is_empty(), state_is_saved: !recorded && changes.is_empty() };
+    if transact(ctx, api, claims, outcomes, schedule, plan, changes) {
+        // What was recorded is committed before mapping expressions of other bookings run.
+        plan.state_is_saved = true;
+        transact(ctx, api, claims, outcomes, schedule, plan, Vec::new());
+    }
+    schedule.set_linger(began.elapsed());
+}
+
+/// Code of the host did not end in time a moment ago: each outcome is written in a transaction of its own, first those that gave
+/// no trouble. Once the limit is used up the rest waits for the next cycle. False: nothing can be written.
+fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) -> bool {
+    let (began, mut changes) = (Instant::now(), VecDeque::from(outcomes.take_writable()));
+    changes.make_contiguous().sort_by_key(|change| outcomes.retries.tries(Access::Write, &change.booking_id));
+    at_exit::hold(changes.iter().chain(&outcomes.pending));
+    let mut failure = None;
+    while began.elapsed() < host_code::SHORT
+        && failure.is_none()
+        && let Some(change) = changes.pop_front()
+    {
+        let retries = &mut outcomes.retries;
+        let written = session::transaction(c"guestly_sync: recording", || {
+            let bookings = Bookings::load()?;
+            Ok(record_one(bookings.as_ref(), change.clone(), retries))
+        });
+        match written {
+            Ok(None) => {
+                claims.end(&change.booking_id);
+                at_exit::written(&change.booking_id);
+            }
+            Ok(Some(postponed)) => {
+                if !outcomes.retries.is_resting(&postponed.booking_id) {
+                    ctx.back_off(RETRY_PAUSE);
+                }
+                outcomes.pending.push(postponed);
+            }
+            Err(error) => {
+                outcomes.pending.push(change);
+                failure = Some(error);
+            }
+        }
+    }
+    outcomes.pending.extend(changes);
+    claims.keep(&outcomes.pending);
+    if let Some(error) = &failure {
+        schedule.note(true);
+        ctx.failed(error);
+    }
+    failure.is_none()
+}
+
+/// One transaction and what follows from it; true if the claim is to be made in another one.
+fn transact(
+    ctx: &mut Ctx,
+    api: &mut Api,
+    claims: &mut Claims,
+    outcomes: &mut Outcomes,
+    schedule: &mut Schedule,
+    plan: Plan,
+    changes: Vec<Change>,
+) -> bool {
+    let kept = changes.clone();
+    outcomes.save_at_exit(&kept);
+    let committed = session::transaction(c"guestly_sync: recording and claiming", || {
+        record_and_claim(ctx, api, claims, outcomes, schedule, plan, changes)
+    });
+    let committed = match committed {
+        Ok(committed) => committed,
+        Err(error) => {
+            claims.keep(&kept);
+            outcomes.pending.extend(kept);
+            api.token_intent = None;
+            schedule.note(true);
+            // Of the host's code, which did not end in time: the next cycle is careful.
+            if !(error.is_cancel() && host_code::is_careful()) {
+                ctx.failed(&error);
+            }
+            return false;
+        }
+    };
+    let Committed { batch, postponed, claim_next, state_saved } = committed;
+    if state_saved {
+        outcomes.state_saved();
+    }
+    let is_stuck = !plan.records && batch.jobs.is_empty() && api.token_intent.is_none() && !batch.ping;
+    let may_go = !matches!(plan.permit, Go::Wait(_)) && schedule.is_something_due(ctx);
+    // Locked by another session: a claim in a tight loop would find the same.
+    let is_locked = postponed.iter().any(|change| !outcomes.retries.is_resting(&change.booking_id));
+    if is_locked || (is_stuck && may_go && batch.locked.is_empty()) {
+        ctx.back_off(RETRY_PAUSE);
+    }
+    // Calls that were taken back meanwhile are pending already.
+    outcomes.pending.extend(postponed);
+    outcomes.save_at_exit(&[]);
+    api.send_token_request(ctx);
+    schedule.note(send(ctx, api, claims, outcomes, batch.jobs));
+    if batch.ping && !api.ping(ctx, None) {
+        ctx.back_off(PING_PAUSE);
+    }
+    sys::report_statistics(!schedule.backlog && api.in_flight() == 0);
+    claim_next
+}
+
+fn record_and_claim(
+    ctx: &mut Ctx,
+    api: &mut Api,
+    claims: &mut Claims,
+    outcomes: &mut Outcomes,
+    schedule: &mut Schedule,
+    plan: Plan,
+    changes: Vec<Change>,
+) -> Result<Committed> {
+    let bookings = Bookings::load()?;
+    ctx.table.clone_from(&bookings);
+    let wall = Utc::now();
+    let has_changes = !changes.is_empty();
+    changes.iter().for_each(|change| claims.end(&change.booking_id));
+    let postponed = record_all(bookings.as_ref(), changes, &mut outcomes.retries)?;
+    claims.keep(&postponed);
+    let mut committed = Committed { postponed, ..Committed::default() };
+    if take_succeeded() {
+        outcomes.update.success = Some(wall);
+    }
+    match (&bookings, ctx.may_send()?) {
+        (Some(_), true) if has_changes && is_something_to_claim(claims, outcomes, plan.permit)? => {
+            committed.claim_next = true;
+            // The claim that follows waits for the disk, for both.
+            sys::set_locally(c"synchronous_commit", "off");
+        }
+        (Some(bookings), true) => {
+            committed.batch = claim_batch(ctx, api, claims, outcomes, bookings, plan.permit)?;
+            plan_next_claim(claims, schedule, &committed.batch, plan)?;
+        }
+        _ => {
+            release_unsent(api, claims, outcomes);
+            schedule.clear();
+        }
+    }
+    // A claim alone changes nothing of the saved state but the time that has passed since.
+    if !plan.state_is_saved || (!committed.batch.jobs.is_empty() && outcomes.has_update()) {
+        outcomes.save_state(ctx, api, wall)?;
+        committed.state_saved = true;
+    }
+    Ok(committed)
+}
+
+/// Looks up when the next row is due, unless more is claimed at once or the outcomes of these calls will look it up.
+fn plan_next_claim(claims: &Claims, schedule: &mut Schedule, batch: &Batch, plan: Plan) -> Result<()> {
+    if let Some(backlog) = batch.backlog {
+        schedule.backlog = backlog;
+    }
+    let is_known = !plan.records && !batch.jobs.is_empty() && schedule.next_due.is_none_or(|due| due > Utc::now());
+    if !schedule.backlog && !is_known {
+        schedule.next_due = store::queue::next_due()?.into_iter().chain(claims.locked_until()).min();
+    }
+    Ok(())
+}

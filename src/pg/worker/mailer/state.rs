@@ -1,0 +1,87 @@
+//! The state of the mailer: which mail is under way, with which settings, and when the next one may leave. Part of the worker, main
+//! thread; runs no statement.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::alert::Batch;
+use crate::net::mail::{MailOutcome, MailSettings, PostOffice};
+use crate::pg::{shm, sys};
+
+/// The purpose of a mail; travels with it through the sender threads.
+pub(super) enum MailPurpose {
+    /// Alerts.
+    Alerts(Batch),
+    /// `guestly_test_alert()`: the question, and the settings that the mail left with.
+    Test(u32, Box<MailSettings>),
+}
+
+/// See the module.
+pub(in crate::pg::worker) struct Mailer {
+    pub(super) queue: PostOffice<MailPurpose>,
+    /// There may be alerts that wait.
+    pub(super) waiting: bool,
+    /// A mail is on its way, or its outcome is not written yet.
+    pub(super) sending: bool,
+    /// The settings changed while a mail was under way: its outcome says nothing about the new ones.
+    pub(super) abandoned: bool,
+    /// The settings of the last mail.
+    pub(super) used: Option<MailSettings>,
+    /// The outcome that is not written yet.
+    pub(super) ended: Option<(Batch, MailOutcome)>,
+    /// The mail server failed: nothing leaves before.
+    pub(super) not_before: Option<Instant>,
+    /// A digest is being collected. A new alert may be urgent and is looked at at once.
+    pub(super) look_again_at: Option<Instant>,
+    pub(super) failures: u32,
+    /// How many alerts the last warning about missing mail settings counted.
+    pub(super) warned_unmailed: usize,
+    /// The last question of `guestly_test_alert()`.
+    pub(super) asked: u32,
+}
+
+impl Mailer {
+    pub(in crate::pg::worker) fn new() -> Self {
+        Self {
+            queue: PostOffice::default(),
+            waiting: true,
+            sending: false,
+            abandoned: false,
+            used: None,
+            ended: None,
+            not_before: None,
+            look_again_at: None,
+            failures: 0,
+            warned_unmailed: 0,
+            asked: shm::slot(sys::my_database()).mail_asked,
+        }
+    }
+
+    /// The next mail may leave at once: after a reload another mail server may be there.
+    pub(super) fn try_again(&mut self) {
+        (self.not_before, self.look_again_at, self.failures, self.waiting) = (None, None, 0, true);
+    }
+
+    /// Cuts a mail that is under way with other settings than these; the next one does not wait for it.
+    pub(super) fn abandon_unless(&mut self, settings: &MailSettings) {
+        if self.used.take_if(|used| used != settings).is_some() {
+            self.abandoned = self.sending;
+            self.queue.abandon();
+        }
+    }
+
+    /// Cuts what is under way: the worker stops.
+    pub(in crate::pg::worker) fn close(&self) {
+        self.queue.abandon();
+    }
+
+    /// How long until something is to be done; none until something happens.
+    pub(in crate::pg::worker) fn pause(&self) -> Option<Duration> {
+        let then = self.not_before.max(self.look_again_at);
+        let idle = (!self.waiting || self.sending) && self.ended.is_none();
+        if idle {
+            None
+        } else {
+            Some(then.map_or(Duration::ZERO, |then| then.saturating_duration_since(Instant::now())))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The daily comparison of what Guestly has for stays to come with the bookings, one step in each sweep. It finds the changes and
+//! cancellations that no trigger recorded: triggers disabled or dropped, rows loaded as a replica, a change that could not be
+//! recorded. Part of the worker, main thread.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::context::Ctx;
+use crate::domain::booking::Row;
+use crate::domain::plan::{Plan, Queued, Rules, plan};
+use crate::pg::db::session::Result;
+use crate::pg::host::bookings::Bookings;
+use crate::pg::host_code;
+use crate::pg::store;
+
+/// Between two rounds. The first begins with the worker.
+const ROUND_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Bookings of one step: some milliseconds.
+const STEP: usize = 200;
+
+/// How far the round has come.
+pub(super) struct Reconcile {
+    next: Instant,
+    /// Departure and booking of the last one.
+    position: Option<(String, String)>,
+}
+
+/// The result of one step.
+struct Step {
+    /// Where it ended; none at the end of the round.
+    position: Option<(String, String)>,
+    /// Some bookings differ.
+    found: bool,
+}
+
+impl Reconcile {
+    pub(super) fn new() -> Self {
+        Self { next: Instant::now(), position: None }
+    }
+
+    /// Runs the next step, if a round is on. True if some bookings differ.
+    pub(super) fn tick(&mut self, ctx: &mut Ctx) -> bool {
+        let can_read = ctx.settings.enabled && !ctx.settings.test_mode && !host_code::is_careful();
+        let now = Instant::now();
+        if now < self.next || !can_read {
+            return false;
+        }
+        let step = ctx.transaction(|ctx| self.step(ctx));
+        let found = step.as_ref().is_some_and(|step| step.found);
+        self.position = step.and_then(|step| step.position);
+        if self.position.is_none() {
+            self.next = now + ROUND_EVERY;
+        }
+        found
+    }
+
+    fn step(&self, ctx: &Ctx) -> Result<Step> {
+        let nothing = Step { position: None, found: false };
+        let Some(bookings) = Bookings::load()? else { return Ok(nothing) };
+        let yesterday = Utc::now().date_naive().pred_opt().unwrap_or_default().to_string();
+        let (day, id) = self.position.clone().unwrap_or((yesterday, String::new()));
+        let upcoming = store::reservations::upcoming(&day, &id, STEP)?;
+        if upcoming.is_empty() {
+            return Ok(nothing);
+        }
+        let rules = store::rules::load(&bookings, &ctx.settings)?;
+        let ids: Vec<String> = upcoming.iter().map(|held| held.booking_id.clone()).collect();
+        let rows = bookings.read_each(&ids).into_iter().map(|(_, row)| row);
+        let differ = upcoming.iter().zip(rows).filter(|(held, row)| differs(held, row, &rules));
+        let differ: Vec<String> = differ.map(|(held, _)| held.booking_id.clone()).collect();
+        let found = !differ.is_empty();
+        if found {
+            store::changes::add(differ)?;
+        }
+        let last = upcoming.last().filter(|_| upcoming.len() == STEP);
+        Ok(Step { position: last.map(|last| (last.check_out.clone(), last.booking_id.clone())), found })
+    }
+}
+
+/// True if something is to be sent. A booking that cannot be sent or read raises no alert before it is changed; nor does a row that
+/// is gone: an alert was raised when it was deleted, or `cancel_on_delete` was off.
+fn differs(held: &store::reservations::Upcoming, row: &Result<Option<Row>>, rules: &Rules) -> bool {
+    let (queued, now) = (Queued { known: Some(held.known.clone()), ..Queued::default() }, Utc::now());
+    let Ok(Some(row)) = row else { return false };
+    matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))
+}

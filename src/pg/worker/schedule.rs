@@ -1,0 +1,84 @@
+//! When the worker claims, and how long it sleeps. Part of the worker, main thread; runs no statement.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::api::Api;
+use super::claims::Claims;
+use super::context::Ctx;
+use super::outcomes::Outcomes;
+use crate::domain::lane::Go;
+
+/// Bookings that test mode completes in one transaction.
+const TEST_BATCH: u32 = 100;
+/// The longest that the worker waits for further replies before it commits.
+const LINGER_MAX: Duration = Duration::from_millis(2);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Schedule {
+    /// There may be more to claim.
+    pub(super) backlog: bool,
+    /// When the next queue row is due; none if that is not known, or there is none.
+    pub(super) next_due: Option<DateTime<Utc>>,
+    /// How long replies are collected before a commit: a part of what the last transaction took.
+    pub(super) linger: Duration,
+}
+
+impl Schedule {
+    /// A part of the worker reports whether there may be more to claim.
+    pub(super) fn note(&mut self, backlog: bool) {
+        self.backlog |= backlog;
+    }
+
+    /// Nothing is to be claimed until something happens.
+    pub(super) fn clear(&mut self) {
+        (self.backlog, self.next_due) = (false, None);
+    }
+
+    /// The times of all queue rows may have changed.
+    pub(super) fn check_again(&mut self) {
+        (self.backlog, self.next_due) = (true, None);
+    }
+
+    /// The last transaction took this long: further replies are worth a part of it.
+    pub(super) fn set_linger(&mut self, transaction: Duration) {
+        self.linger = (transaction / 4).min(LINGER_MAX);
+    }
+
+    pub(super) fn is_something_due(&self, ctx: &Ctx) -> bool {
+        ctx.settings.enabled && (self.backlog || self.next_due.is_some_and(|due| due <= Utc::now()))
+    }
+
+    /// How long until this cycle's parts have something to do; none until something happens.
+    pub(super) fn pause(&self, ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes) -> Option<Duration> {
+        let retry = outcomes.retries.next().map(|then| then.saturating_duration_since(Instant::now()));
+        let work = if let Some(pause) = ctx.pause() {
+            Some(pause)
+        } else if outcomes.has_writable() {
+            // Outcomes of test mode, and calls that were taken back, came after the transaction.
+            Some(Duration::ZERO)
+        } else if self.is_something_due(ctx) {
+            match may_claim(ctx, api, claims, outcomes, Utc::now()) {
+                Go::Wait(pause) => pause,
+                Go::Send(_) | Go::FetchToken => Some(Duration::ZERO),
+            }
+        } else {
+            let due = self.next_due.filter(|_| ctx.settings.enabled);
+            due.map(|due| (due - Utc::now()).to_std().unwrap_or_default())
+        };
+        retry.into_iter().chain(work).min()
+    }
+}
+
+/// The calls that may be claimed now; test mode needs no permit.
+pub(super) fn may_claim(ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes, wall: DateTime<Utc>) -> Go {
+    if !ctx.settings.enabled || outcomes.is_full() {
+        return Go::Wait(None);
+    }
+    if ctx.settings.test_mode {
+        return Go::Send(TEST_BATCH);
+    }
+    api.permit_to_claim(ctx, wall, claims.prefetched.len())
+}

@@ -1,0 +1,128 @@
+//! Claimed calls on their way out: which may leave now, which are taken back, and what test mode does instead. Part of the
+//! worker, main thread.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use pgrx::log;
+
+use super::api::Api;
+use super::claims::Claims;
+use super::completion::complete_all;
+use super::context::Ctx;
+use super::outcomes::Outcomes;
+use crate::domain::lane::Go;
+use crate::domain::outcome::Outcome;
+use crate::domain::plan::TEST_PREFIX;
+use crate::domain::redact::mask_personal;
+use crate::domain::transition::Next;
+use crate::pg::host::bookings::Bookings;
+use crate::pg::job::{Job, Trace};
+use crate::pg::store;
+
+/// Sends the calls whose intent is committed as far as places are free; the others are prefetched. True if some are due again.
+pub(super) fn send(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes, jobs: Vec<Job>) -> bool {
+    if ctx.settings.test_mode {
+        jobs.into_iter().for_each(|job| simulate(job, outcomes));
+        return false;
+    }
+    claims.begin(&jobs);
+    claims.prefetched.extend(jobs);
+    send_permitted(ctx, api, claims, outcomes)
+}
+
+/// Sends prefetched calls: each place that becomes free is taken at once, and replies that come in within `linger` share a
+/// commit. True if bookings are due again or replies came in.
+pub(super) fn send_prefetched(
+    ctx: &mut Ctx,
+    api: &mut Api,
+    claims: &mut Claims,
+    outcomes: &mut Outcomes,
+    linger: Duration,
+) -> bool {
+    let until = Instant::now() + linger;
+    let mut found = recheck_prefetched(ctx, api, claims, outcomes);
+    if claims.prefetched.is_empty() {
+        return found;
+    }
+    loop {
+        // A refusal that came in meanwhile counts first.
+        found |= complete_all(ctx, api, outcomes);
+        if api.is_open() {
+            return release_unsent(api, claims, outcomes) | found;
+        }
+        found |= send_permitted(ctx, api, claims, outcomes);
+        if claims.prefetched.is_empty() || !outcomes.has_writable() || Instant::now() >= until {
+            return found;
+        }
+        if let Some(pool) = &api.pool {
+            pool.wait_for_reply(until);
+        }
+    }
+}
+
+/// Takes back everything that was claimed and has not left: nothing may be sent any more. True if there was something.
+pub(super) fn release_unsent(api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
+    let prefetched = std::mem::take(&mut claims.prefetched);
+    let any = !prefetched.is_empty();
+    outcomes.add_unsent(prefetched);
+    api.release_unsent();
+    let released = api.take_released();
+    let found = any || released.is_some();
+    outcomes.add_unsent(released.unwrap_or_default());
+    found
+}
+
+/// Takes back prefetched calls that may not leave any more: all of them if sending was stopped since the claim, or if the source
+/// table or its mapping changed; else those of bookings that were changed, cancelled perhaps, or removed from the queue.
+fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
+    if claims.prefetched.is_empty() {
+        return false;
+    }
+    let fences: Vec<_> = claims.prefetched.iter().map(|job| (job.due.booking_id.clone(), job.claim)).collect();
+    let checked = ctx.transaction(|ctx| {
+        let may_send = ctx.may_send()? && Bookings::load()? == ctx.table;
+        if may_send { store::queue::claims_to_send(&fences).map(Some) } else { Ok(None) }
+    });
+    let Some(may_leave) = checked.flatten() else { return release_unsent(api, claims, outcomes) };
+    if may_leave.len() == fences.len() {
+        return false;
+    }
+    let (stay, back): (VecDeque<Job>, VecDeque<Job>) =
+        claims.prefetched.drain(..).partition(|job| may_leave.contains(&job.due.booking_id));
+    claims.prefetched = stay;
+    outcomes.add_unsent(back);
+    true
+}
+
+/// Sends prefetched calls as far as the gate permits. True if some came back.
+fn send_permitted(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
+    let mut found = false;
+    if let Go::Send(calls) = api.permit(ctx, Utc::now()) {
+        for _ in 0..calls {
+            let Some(job) = claims.prefetched.pop_front() else { break };
+            if let Err(job) = api.send(ctx, job) {
+                outcomes.add_unsent([*job]);
+                found = true;
+            }
+        }
+    }
+    // A place is free and yet these may not leave: the gate has closed, perhaps for long.
+    if !claims.prefetched.is_empty() && api.in_flight() < ctx.settings.concurrency {
+        found |= release_unsent(api, claims, outcomes);
+    }
+    found
+}
+
+/// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.
+fn simulate(job: Job, outcomes: &mut Outcomes) {
+    let request = job.request();
+    let body = request.body.as_ref().map(mask_personal).unwrap_or_default();
+    log!("guestly_sync test mode: {} {} {body}", request.method.as_str(), request.path);
+    let reservation_id = format!("{TEST_PREFIX}{}", job.reservation.code);
+    let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None, total: None };
+    let next = Next::Synced { reservation_id, adopted: false, warning: None, found: None };
+    let trace = Trace { started: Utc::now(), ..Trace::default() };
+    outcomes.pending.push(job.change(&outcome, next, trace));
+}
