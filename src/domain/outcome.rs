@@ -35,7 +35,7 @@ use super::token::{LONGEST_TOKEN, is_sendable};
 pub use error_text::error_text;
 pub use hits::{Hit, is_usable_id};
 pub use refusal::speaks_of_code;
-pub use reply::{Answer, Operation, QuotaHeaders, Reply, Window};
+pub use reply::{Answer, Operation, RateLimitHeaders, Reply, Window};
 pub use retry_after::parse_retry_after;
 pub use sentence::scrub;
 

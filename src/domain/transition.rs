@@ -70,7 +70,7 @@ pub struct Moment {
     pub jitter: f64,
     /// The breaker holds this to be an outage: no attempt is used up.
     pub outage: bool,
-    /// What `Lane::token_was_new` says about this call: a rejected create is the booking's affair, not the token's.
+    /// What `SendGate::token_was_new` says about this call: a rejected create is the booking's affair, not the token's.
     pub token_is_new: bool,
 }
 

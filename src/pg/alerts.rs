@@ -46,7 +46,7 @@ pub struct Raised {
 }
 
 impl Raised {
-    /// About the lane as a whole.
+    /// About the send gate as a whole.
     pub fn about_lane(kind: AlertKind, sentence: impl Into<String>) -> Self {
         Self {
             kind,

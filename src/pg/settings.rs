@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use crate::domain::quota::Limits;
+use crate::domain::rate_limiter::Limits;
 use crate::domain::redact::Secret;
 use crate::domain::retry::Backoff;
 use crate::domain::transition::Policy;

@@ -32,7 +32,7 @@ use super::secrets::Credentials;
 use super::session;
 use super::settings::Settings;
 use super::{host_code, sys, wake};
-use crate::domain::lane::Lane;
+use crate::domain::send_gate::SendGate;
 use crate::net::client::Client;
 use crate::net::pool::Pool;
 
@@ -57,7 +57,7 @@ enum Tag {
 
 struct Worker {
     settings: Settings,
-    lane: Lane,
+    send_gate: SendGate,
     /// None only while the worker stops.
     pool: Option<Pool<Tag>>,
     client: Option<Client>,
@@ -151,7 +151,7 @@ impl Worker {
             host_code::be_careful_after_hang(hang.table);
         }
         Ok(Self {
-            lane: Lane::new(settings.limits, Duration::ZERO),
+            send_gate: SendGate::new(settings.limits, Duration::ZERO),
             next_probe: began,
             patience: Patience::new(settings.policy.backoff),
             settings,
@@ -219,7 +219,7 @@ impl Worker {
         let slot = wake::slot(sys::my_database());
         if slot.wakes != self.slot.wakes {
             self.more = true;
-            self.lane.breaker.something_new();
+            self.send_gate.breaker.something_new();
         }
         if slot.changes != self.slot.changes {
             leave_if_absent();

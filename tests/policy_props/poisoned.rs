@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use guestly_sync::domain::breaker::{Kind, Step};
 use guestly_sync::domain::error::ErrorClass;
-use guestly_sync::domain::lane::{Go, Instant, Lane};
 use guestly_sync::domain::outcome::{Operation, Outcome};
-use guestly_sync::domain::quota::Limits;
+use guestly_sync::domain::rate_limiter::Limits;
 use guestly_sync::domain::redact::Secret;
 use guestly_sync::domain::retry::Backoff;
+use guestly_sync::domain::send_gate::{Instant, Permit, SendGate};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -61,7 +61,7 @@ struct Call {
 }
 
 struct World {
-    lane: Lane,
+    send_gate: SendGate,
     jobs: Vec<Job>,
     poison: Poison,
     way: Way,
@@ -87,18 +87,18 @@ fn operation(kind: Kind) -> Operation {
 impl World {
     fn new(jobs: &[(Kind, u64)], poison: Poison, way: Way) -> Self {
         let limits = Limits { per_second: 0, per_minute: 0, per_hour: 0, share_percent: 100 };
-        let mut lane = Lane::new(limits, Duration::ZERO);
+        let mut send_gate = SendGate::new(limits, Duration::ZERO);
         let token =
             Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) };
-        lane.token_requested(wall(Duration::ZERO));
+        send_gate.token_requested(wall(Duration::ZERO));
         let moment = Instant { wall: wall(Duration::ZERO), token_call: true, status: Some(200), ..Instant::default() };
-        lane.came_back(Operation::Token, 0, &token, &moment);
+        send_gate.record_outcome(Operation::Token, 0, &token, &moment);
         let job = |(kind, arrived): &(Kind, u64)| {
             let arrived = Duration::from_millis(*arrived);
             Job { kind: *kind, arrived, due: arrived, tries: 0, attempts: 0, sent: None }
         };
         let jobs = jobs.iter().map(job).collect();
-        Self { lane, jobs, poison, way, calls: vec![], now: Duration::ZERO, blind: false, outage: false }
+        Self { send_gate, jobs, poison, way, calls: vec![], now: Duration::ZERO, blind: false, outage: false }
     }
 
     fn is_poisoned(&self, job: Option<usize>) -> bool {
@@ -135,11 +135,11 @@ impl World {
     /// What the worker does in one turn; true if a call left.
     fn turn(&mut self) -> bool {
         let in_flight = self.calls.len() as u32;
-        if !matches!(self.lane.go(self.now, wall(self.now), in_flight, PLACES as u32), Go::Send(_)) {
+        if !matches!(self.send_gate.permit_calls(self.now, wall(self.now), in_flight, PLACES as u32), Permit::Send(_)) {
             return false;
         }
         let anyone = vec![Step::Claim { not_bookings: vec![], not_kind: None }];
-        let steps = if self.blind { anyone } else { self.lane.breaker.steps(self.now) };
+        let steps = if self.blind { anyone } else { self.send_gate.breaker.steps(self.now) };
         for step in steps {
             let job = match step {
                 // The worker asks only where something waits for it.
@@ -154,7 +154,7 @@ impl World {
             return true;
         }
         if self.due(&[], None).is_some() {
-            self.lane.breaker.nothing_else();
+            self.send_gate.breaker.nothing_else();
         }
         false
     }
@@ -179,11 +179,11 @@ impl World {
             booking: call.job.map(|job| job.to_string()),
             ..Instant::default()
         };
-        let outage = self.lane.is_outage_for(operation(kind), &outcome, &moment);
+        let outage = self.send_gate.is_outage_for(operation(kind), &outcome, &moment);
         match (self.blind, outcome.is_yes()) {
-            (false, _) => self.lane.came_back(operation(kind), self.lane.generation, &outcome, &moment),
-            (true, true) => self.lane.breaker.success(self.now),
-            (true, false) => self.lane.breaker.failure_of(call.began, self.now, 0.5),
+            (false, _) => self.send_gate.record_outcome(operation(kind), self.send_gate.generation, &outcome, &moment),
+            (true, true) => self.send_gate.breaker.success(self.now),
+            (true, false) => self.send_gate.breaker.failure_of(call.began, self.now, 0.5),
         }
         let failed = self.is_poisoned(call.job);
         if let Some(job) = call.job {
@@ -205,12 +205,12 @@ impl World {
         while self.now < end && self.healthy().iter().any(|job| self.jobs[*job].sent.is_none()) {
             let here = self.jobs.iter().filter(|job| job.arrived <= self.now).count();
             if here != arrived {
-                self.lane.breaker.something_new();
+                self.send_gate.breaker.something_new();
                 arrived = here;
             }
             while self.turn() {}
-            self.outage |= self.lane.breaker.is_confirmed();
-            let probe = self.lane.breaker.next_probe(self.now).map(|wait| self.now + wait);
+            self.outage |= self.send_gate.breaker.is_confirmed();
+            let probe = self.send_gate.breaker.next_probe(self.now).map(|wait| self.now + wait);
             let dues = self.jobs.iter().filter(|job| job.sent.is_none()).map(|job| job.due);
             let events = self.calls.iter().map(|call| call.back).chain(dues).chain(probe);
             let next = events.filter(|event| *event > self.now).min();
@@ -290,7 +290,7 @@ fn an_outage_of_creates_alone_uses_up_no_sale_and_is_told() {
         let jobs: Vec<(Kind, u64)> = (0..6).map(|_| (Kind::Create, 0)).chain(follow_ups).collect();
         let mut world = World::new(&jobs, Poison::Kind(Kind::Create), way);
         world.run_until(Duration::from_secs(880));
-        assert!(world.lane.breaker.refuses_creates(world.now), "{way:?}: not told");
+        assert!(world.send_gate.breaker.refuses_creates(world.now), "{way:?}: not told");
         let (attempts, tries): (Vec<u32>, Vec<u32>) =
             world.jobs[..6].iter().map(|job| (job.attempts, job.tries)).unzip();
         assert!(attempts.iter().all(|attempts| *attempts < 5), "{way:?}: {attempts:?}");
@@ -298,6 +298,6 @@ fn an_outage_of_creates_alone_uses_up_no_sale_and_is_told() {
         world.poison = Poison::Booking(usize::MAX);
         world.run();
         assert!(world.jobs.iter().all(|job| job.sent.is_some()), "{way:?}");
-        assert!(!world.lane.breaker.awaits_create(), "{way:?}: its end is not told");
+        assert!(!world.send_gate.breaker.awaits_create(), "{way:?}: its end is not told");
     }
 }

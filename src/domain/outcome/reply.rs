@@ -83,7 +83,7 @@ pub struct Window {
 
 /// The `X-RateLimit-*` headers of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuotaHeaders {
+pub struct RateLimitHeaders {
     /// The one-second window.
     pub second: Window,
     /// The one-minute window.
@@ -106,7 +106,7 @@ pub struct Answer {
     /// `Date`, as sent.
     pub date: Option<String>,
     /// The rate-limit headers.
-    pub quota: QuotaHeaders,
+    pub rate_limit: RateLimitHeaders,
     /// False: the body was larger than the cap and `body` is only its beginning.
     pub whole: bool,
 }

@@ -36,7 +36,7 @@ pub(super) fn after_failed_read(
     };
     match outcome {
         Outcome::Refused { class, sentence } => Next::Failed(refusal(work, *class, sentence)),
-        // The token is good for others, or the lane will find out that it is not.
+        // The token is good for others, or the send gate will find out that it is not.
         Outcome::TokenRejected { sentence, .. } if moment.token_is_new => again(ErrorClass::Refused, sentence),
         Outcome::TokenRejected { sentence, .. } => wait(moment.now, problem(ErrorClass::Credentials, sentence)),
         Outcome::Throttled { sentence, .. } => wait(moment.now, problem(ErrorClass::Throttled, sentence)),

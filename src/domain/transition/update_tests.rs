@@ -84,7 +84,7 @@ fn tries_are_counted_for_changes_only_and_end() {
     assert!(matches!(call(Operation::ReadBack, 9, &lost), Next::Wait { counted: false, .. }));
     let throttled = Outcome::Throttled { retry_after: None, sentence: said() };
     let again = Next::Wait { due: at(0), counted: false, problem: problem(Throttled) };
-    assert_eq!(call(Operation::Dates, 9, &throttled), again, "the lane holds it, not the row");
+    assert_eq!(call(Operation::Dates, 9, &throttled), again, "the send_gate holds it, not the row");
 }
 
 #[test]

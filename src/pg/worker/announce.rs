@@ -1,4 +1,4 @@
-//! Alerts about the lane as a whole: outages, refused or missing credentials, the day's last token.
+//! Alerts about the send gate as a whole: outages, refused or missing credentials, the day's last token.
 //! Looked at in every turn of the loop, so that nothing depends on which event changed it. Part of the worker, main thread.
 
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::domain::error::ErrorClass;
 use crate::pg::alerts::{self, Raised};
 use crate::pg::session::Result;
 
-/// What of the lane's state is announced: changed only once the alert is committed.
+/// What of the send gate's state is announced: changed only once the alert is committed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Standing {
     /// Since when Guestly is out of reach.
@@ -32,13 +32,13 @@ impl Worker {
         let wall = Utc::now();
         let mut standing = self.desk.standing.clone();
         let token = self.token_alert(&mut standing, wall);
-        let state = self.lane.breaker.state();
+        let state = self.send_gate.breaker.state();
         // One booking's own fault is no outage.
-        let refuses_creates = self.lane.breaker.refuses_creates(self.now());
-        let began = (self.lane.breaker.is_confirmed() || refuses_creates) && standing.outage.is_none();
+        let refuses_creates = self.send_gate.breaker.refuses_creates(self.now());
+        let began = (self.send_gate.breaker.is_confirmed() || refuses_creates) && standing.outage.is_none();
         // What is on its way may bring the answer that decides.
         let quiet = self.in_flight() == 0 && self.unrecorded.is_empty();
-        let creates_fail = refuses_creates || standing.creates && self.lane.breaker.awaits_create();
+        let creates_fail = refuses_creates || standing.creates && self.send_gate.breaker.awaits_create();
         let may_end = state != BreakerState::Open && !creates_fail && quiet && standing.outage.is_some();
         if token.is_none() && !began && !may_end {
             self.desk.standing = standing;
@@ -47,7 +47,7 @@ impl Worker {
         let written = self.in_transaction(|worker| {
             let mut raised: Vec<Raised> = token.into_iter().collect();
             if began {
-                standing.creates = !worker.lane.breaker.is_confirmed();
+                standing.creates = !worker.send_gate.breaker.is_confirmed();
                 raised.push(worker.outage_alert(standing.creates, wall)?);
                 standing.outage = Some(wall);
             } else if let Some(since) = standing.outage.filter(|_| may_end)
@@ -74,11 +74,11 @@ impl Worker {
 
     /// One alert for each reason, until the credentials have worked again.
     fn token_alert(&self, standing: &mut Standing, wall: DateTime<Utc>) -> Option<Raised> {
-        if self.settings.test_mode || self.lane.is_token_fine(wall) {
+        if self.settings.test_mode || self.send_gate.is_token_fine(wall) {
             standing.token = None;
             return None;
         }
-        let trouble = self.lane.token_trouble(wall)?;
+        let trouble = self.send_gate.token_trouble(wall)?;
         if standing.token.as_ref() == Some(&trouble.sentence) {
             return None;
         }

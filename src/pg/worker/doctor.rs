@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
-use crate::domain::lane::Go;
 use crate::domain::outcome::Outcome;
 use crate::domain::request::Request;
 use crate::domain::reservation::look_up;
+use crate::domain::send_gate::Permit;
 use crate::pg::{memory, sys, wake};
 
 /// A code that no booking has: the answer is an empty list.
@@ -75,12 +75,12 @@ impl Worker {
         }
         let Some(question) = self.doctor.waiting else { return };
         let (now, wall) = (self.now(), Utc::now());
-        match self.lane.go(now, wall, self.in_flight(), self.settings.concurrency) {
-            Go::Send(_) => match self.doctor.fresh(self.mark().as_deref()) {
+        match self.send_gate.permit_calls(now, wall, self.in_flight(), self.settings.concurrency) {
+            Permit::Send(_) => match self.doctor.fresh(self.mark().as_deref()) {
                 Some((status, words)) => self.reply(question, status, &words),
                 None => self.look_for_nobody(question),
             },
-            Go::FetchToken => {
+            Permit::FetchToken => {
                 self.in_transaction(|worker| worker.intend_token(wall));
                 self.send_token_request();
                 if self.credentials.is_none() {
@@ -88,19 +88,19 @@ impl Worker {
                 }
             }
             // A token is on its way, and comes with a wake-up.
-            Go::Wait(None) => {}
-            Go::Wait(Some(_)) => self.answer(question, None),
+            Permit::Wait(None) => {}
+            Permit::Wait(Some(_)) => self.answer(question, None),
         }
     }
 
     fn look_for_nobody(&mut self, question: u32) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.token, &self.pool) else {
             return self.answer(question, None);
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
         self.doctor.waiting = None;
-        self.lane.quota.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor { question: Some(question), generation: self.lane.generation }, request);
+        self.send_gate.limiter.take(1, self.began.elapsed());
+        pool.submit(client, Tag::Doctor { question: Some(question), generation: self.send_gate.generation }, request);
     }
 
     /// Writes the answer; without an outcome it says why nothing could be tried.
@@ -136,17 +136,17 @@ impl Worker {
     fn why_not(&mut self) -> (&'static str, String) {
         let (now, wall) = (self.now(), Utc::now());
         let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
-        if let Some(trouble) = self.lane.token_trouble(wall) {
+        if let Some(trouble) = self.send_gate.token_trouble(wall) {
             return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
         }
-        if self.lane.breaker.is_outage() {
+        if self.send_gate.breaker.is_outage() {
             return ("fail", "Guestly is out of reach; the next probe is near".to_owned());
         }
-        if let Some(held) = self.lane.quota.held_until().filter(|until| *until > now) {
+        if let Some(held) = self.send_gate.limiter.paused_until().filter(|until| *until > now) {
             return ("warn", format!("Guestly asked us to wait until {}", at(wall + (held - now))));
         }
         // In the middle of a backlog that is as it should be.
-        if self.lane.quota.next_permit(now).is_some() {
+        if self.send_gate.limiter.next_permit(now).is_some() {
             return ("warn", "the quota allows no call now; a backlog uses it up".to_owned());
         }
         ("fail", self.last_error.clone().unwrap_or_else(|| "no access token could be fetched".to_owned()))

@@ -1,4 +1,4 @@
-//! What came back from the sender threads: each reply is classified, told to the lane, and becomes rows to be written.
+//! What came back from the sender threads: each reply is classified, told to the send gate, and becomes rows to be written.
 //! Part of the worker, main thread.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -7,9 +7,9 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
-use crate::domain::lane;
 use crate::domain::outcome::{Operation, Outcome, Reply, classify};
 use crate::domain::price;
+use crate::domain::send_gate;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
 use crate::pg::job::{Trace, attempt_for_nobody};
@@ -88,7 +88,7 @@ impl Worker {
         let outcome = classify(operation, &done.reply, wall);
         let trace = self.trace(&done);
         let age = done.started.elapsed();
-        let instant = lane::Instant {
+        let instant = send_gate::Completion {
             now,
             started: now.saturating_sub(age),
             wall,
@@ -99,15 +99,15 @@ impl Worker {
         };
         if let Reply::Answer(answer) = &done.reply {
             let in_flight = self.in_flight();
-            self.lane.observe(&answer.quota, in_flight, age, now);
+            self.send_gate.observe(&answer.rate_limit, in_flight, age, now);
         }
         match done.tag {
             Tag::Token { requested, mark } => {
-                self.lane.came_back(operation, self.lane.generation, &outcome, &instant);
+                self.send_gate.record_outcome(operation, self.send_gate.generation, &outcome, &instant);
                 self.token_came_back(&outcome, requested, &mark, trace);
             }
             Tag::Doctor { question, generation } => {
-                self.lane.came_back(operation, generation, &outcome, &instant);
+                self.send_gate.record_outcome(operation, generation, &outcome, &instant);
                 self.doctor_came_back(question, &outcome, trace);
             }
             Tag::Call(job) => {
@@ -115,13 +115,13 @@ impl Worker {
                     started: trace.started,
                     now: wall,
                     jitter: jitter(),
-                    outage: self.lane.is_outage_for(operation, &outcome, &instant),
-                    token_is_new: self.lane.token_was_new(operation, job.generation),
+                    outage: self.send_gate.is_outage_for(operation, &outcome, &instant),
+                    token_is_new: self.send_gate.token_was_new(operation, job.generation),
                 };
                 let next = job.next(&outcome, &self.settings.policy, &moment);
-                let had_token = self.lane.token.is_some();
-                self.lane.came_back(operation, job.generation, &outcome, &instant);
-                if had_token && self.lane.token.is_none() {
+                let had_token = self.send_gate.token.is_some();
+                self.send_gate.record_outcome(operation, job.generation, &outcome, &instant);
+                if had_token && self.send_gate.token.is_none() {
                     self.in_transaction(|_| memory::drop_token());
                 }
                 let mut change = job.change(&outcome, next, trace);
@@ -170,7 +170,7 @@ impl Worker {
         let (now, wall) = (self.now(), Utc::now());
         let kept = self.in_transaction(|worker| {
             let mark = worker.mark();
-            memory::remember(&mut worker.lane, &worker.news, mark.as_deref(), now, wall)?;
+            memory::remember(&mut worker.send_gate, &worker.news, mark.as_deref(), now, wall)?;
             queue::log(&[attempt])
         });
         if kept.is_some() {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Worker;
 use crate::domain::breaker::BreakerState;
-use crate::domain::lane::Go;
+use crate::domain::send_gate::Permit;
 use crate::pg::job::Job;
 use crate::pg::record::Change;
 
@@ -77,29 +77,29 @@ impl Worker {
     }
 
     /// What may be sent now.
-    pub(super) fn go(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
+    pub(super) fn go(&mut self, now: Duration, wall: DateTime<Utc>) -> Permit {
         if !self.settings.enabled {
-            return Go::Wait(None);
+            return Permit::Wait(None);
         }
         let in_flight = self.in_flight();
-        self.lane.go(now, wall, in_flight, self.settings.concurrency)
+        self.send_gate.permit_calls(now, wall, in_flight, self.settings.concurrency)
     }
 
-    /// What may be claimed now; test mode needs no lane.
-    pub(super) fn may_claim(&mut self, now: Duration, wall: DateTime<Utc>) -> Go {
+    /// What may be claimed now; test mode needs no send gate.
+    pub(super) fn may_claim(&mut self, now: Duration, wall: DateTime<Utc>) -> Permit {
         if !self.settings.enabled || self.unrecorded.len() > UNRECORDED_MAX {
-            return Go::Wait(None);
+            return Permit::Wait(None);
         }
         if self.settings.test_mode {
-            return Go::Send(TEST_BATCH);
+            return Permit::Send(TEST_BATCH);
         }
         let (in_flight, waiting) = (self.in_flight(), u32::try_from(self.prefetched.len()).unwrap_or(u32::MAX));
-        self.lane.go_claim(now, wall, in_flight, waiting, self.settings.concurrency)
+        self.send_gate.permit_claims(now, wall, in_flight, waiting, self.settings.concurrency)
     }
 
     /// The breaker is open: it decides whose call is the next.
     pub(super) fn is_open(&self) -> bool {
-        self.lane.breaker.state() == BreakerState::Open
+        self.send_gate.breaker.state() == BreakerState::Open
     }
 
     pub(super) fn in_flight(&self) -> u32 {
@@ -119,9 +119,9 @@ impl Worker {
             pauses.push(Duration::ZERO);
         } else if self.is_something_due() {
             match self.may_claim(now, wall) {
-                Go::Wait(Some(time)) => pauses.push(time),
-                Go::Wait(None) => {}
-                Go::Send(_) | Go::FetchToken => pauses.push(Duration::ZERO),
+                Permit::Wait(Some(time)) => pauses.push(time),
+                Permit::Wait(None) => {}
+                Permit::Send(_) | Permit::FetchToken => pauses.push(Duration::ZERO),
             }
         } else if let (true, Some(due)) = (self.settings.enabled, self.next_due) {
             pauses.push((due - wall).to_std().unwrap_or_default());

@@ -10,12 +10,12 @@ use pgrx::{PgSqlErrorCode, log};
 use super::doctor::NOBODY;
 use super::{Tag, Worker};
 use crate::domain::error::ErrorClass;
-use crate::domain::lane::{Blocked, Go};
 use crate::domain::outcome::Outcome;
 use crate::domain::plan::TEST_PREFIX;
 use crate::domain::redact::mask_personal;
 use crate::domain::request::Request;
 use crate::domain::reservation::look_up;
+use crate::domain::send_gate::{Blocked, Permit};
 use crate::domain::transition::Next;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::bookings::Bookings;
@@ -82,39 +82,39 @@ impl Worker {
     /// Sends what is claimed, as far as places are free.
     pub(super) fn send_claimed(&mut self) {
         let (now, wall) = (self.now(), Utc::now());
-        if let Go::Send(calls) = self.go(now, wall) {
+        if let Permit::Send(calls) = self.go(now, wall) {
             for _ in 0..calls {
                 let Some(job) = self.prefetched.pop_front() else { break };
                 self.submit(job, now);
             }
         }
-        // A place is free and yet these may not go: the lane has closed, and nobody knows for how long.
+        // A place is free and yet these may not go: the send gate has closed, and nobody knows for how long.
         if !self.prefetched.is_empty() && self.in_flight() < self.settings.concurrency {
             self.recall();
         }
     }
 
     fn submit(&mut self, mut job: Job, now: Duration) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.token, &self.pool) else {
             // The addresses may not be called: `client` has said so.
             return self.take_unsent([job]);
         };
         let request = Request::Call { token: token.value.clone(), request: job.request() };
-        job.generation = self.lane.generation;
-        self.lane.quota.take(1, now);
+        job.generation = self.send_gate.generation;
+        self.send_gate.limiter.take(1, now);
         pool.submit(client, Tag::Call(Box::new(job)), request);
     }
 
     /// A look-up that is about no booking: its answer tells an outage from the fault of one booking.
     pub(super) fn ask_for_nobody(&mut self) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.lane.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.token, &self.pool) else {
             // The addresses may not be called: `client` has said so.
             self.not_before = Some(Instant::now() + Duration::from_secs(1));
             return;
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
-        self.lane.quota.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor { question: None, generation: self.lane.generation }, request);
+        self.send_gate.limiter.take(1, self.began.elapsed());
+        pool.submit(client, Tag::Doctor { question: None, generation: self.send_gate.generation }, request);
     }
 
     /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.
@@ -148,8 +148,8 @@ impl Worker {
             return;
         };
         let request = Request::Token { client_id: credentials.id.clone(), client_secret: credentials.secret.clone() };
-        self.lane.token_requested(requested);
-        self.lane.quota.take(1, self.began.elapsed());
+        self.send_gate.token_requested(requested);
+        self.send_gate.limiter.take(1, self.began.elapsed());
         pool.submit(client, Tag::Token { requested, mark }, request);
     }
 
@@ -162,14 +162,14 @@ impl Worker {
             let wall = Utc::now();
             let until = wall + TimeDelta::from_std(self.settings.poll_interval).unwrap_or_default();
             let sentence = "no API credentials were found".to_owned();
-            self.lane.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
+            self.send_gate.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
             self.report(
                 "no API credentials: paid bookings wait",
                 "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",
             );
         }
         if before != after {
-            self.lane.credentials_changed();
+            self.send_gate.credentials_changed();
             self.recalled = false;
         }
         if let Err(error) = self.recall_once() {

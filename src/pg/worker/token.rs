@@ -41,7 +41,7 @@ impl Worker {
     pub(super) fn recall_once(&mut self) -> Result<()> {
         let Some(mark) = self.mark().filter(|_| !self.recalled) else { return Ok(()) };
         let now = self.now();
-        memory::recall(&mut self.lane, Some(&mark), now)?;
+        memory::recall(&mut self.send_gate, Some(&mark), now)?;
         self.recalled = true;
         self.more = true;
         Ok(())
@@ -56,7 +56,7 @@ impl Worker {
     pub(super) fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {
         // A token for credentials that are no longer in force is of no use.
         let current = matches!(outcome, Outcome::Token { .. }) && self.mark().as_deref() == Some(mark);
-        let token = self.lane.token.clone().filter(|_| current);
+        let token = self.send_gate.token.clone().filter(|_| current);
         // Neither counts against the five of a day.
         let unsent =
             matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
@@ -87,7 +87,7 @@ impl Worker {
             }
             // Refused keys stop every call: no outcome of a booking would write it down.
             let in_force = worker.mark();
-            memory::remember(&mut worker.lane, &worker.news, in_force.as_deref(), now, wall)
+            memory::remember(&mut worker.send_gate, &worker.news, in_force.as_deref(), now, wall)
         });
         match kept {
             Some(()) => self.news = memory::News::default(),
@@ -97,7 +97,7 @@ impl Worker {
 
     fn write_fetched(&self, fetched: &Fetched) -> Result<()> {
         // Another one may have followed, or Guestly may have rejected it meanwhile.
-        let serves = |token: &(Token, String)| self.lane.token.as_ref() == Some(&token.0);
+        let serves = |token: &(Token, String)| self.send_gate.token.as_ref() == Some(&token.0);
         if let Some((token, mark)) = fetched.token.as_ref().filter(|token| serves(token)) {
             memory::save_token(token, mark)?;
         }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Worker, pace};
 use crate::domain::breaker::Step;
-use crate::domain::lane::Go;
+use crate::domain::send_gate::Permit;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
 use crate::pg::memory::{self, News};
@@ -22,7 +22,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// The state that one turn begins with.
 struct Turn {
-    go: Go,
+    go: Permit,
     now: Duration,
     wall: DateTime<Utc>,
     /// Outcomes are written in it.
@@ -63,7 +63,7 @@ impl Worker {
         }
         let (now, wall) = (self.now(), Utc::now());
         let go = self.may_claim(now, wall);
-        if !self.has_outcomes() && matches!(go, Go::Wait(_)) {
+        if !self.has_outcomes() && matches!(go, Permit::Wait(_)) {
             return;
         }
         let began = Instant::now();
@@ -136,7 +136,7 @@ impl Worker {
                 let claimed = worked.claimed.unwrap_or_default();
                 let ask = std::mem::take(&mut self.ask);
                 let stuck = !turn.recorded && claimed.jobs.is_empty() && self.token_intent.is_none() && !ask;
-                let may_go = !matches!(turn.go, Go::Wait(_)) && self.is_something_due();
+                let may_go = !matches!(turn.go, Permit::Wait(_)) && self.is_something_due();
                 // Locked by another session: a claim in a tight loop would find the same.
                 let busy = worked.postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
                 if busy || (stuck && may_go && claimed.busy.is_empty()) {
@@ -198,7 +198,7 @@ impl Worker {
         let claimed = worked.claimed.as_ref().is_some_and(|claimed| !claimed.jobs.is_empty());
         if !turn.remembered || (claimed && self.news != News::default()) {
             let mark = self.mark();
-            memory::remember(&mut self.lane, &self.news, mark.as_deref(), turn.now, turn.wall)?;
+            memory::remember(&mut self.send_gate, &self.news, mark.as_deref(), turn.now, turn.wall)?;
             self.news = News::default();
         }
         Ok(worked)
@@ -207,7 +207,7 @@ impl Worker {
     /// Code of the host may run for other bookings than those of the outcomes.
     fn is_something_to_claim(&mut self, turn: &Turn) -> Result<bool> {
         let skip = Skip { bookings: self.passed_over(turn.wall), kind: None };
-        let sends = matches!(turn.go, Go::Send(_));
+        let sends = matches!(turn.go, Permit::Send(_));
         Ok(queue::is_changed()? || (sends && !queue::due(turn.wall, 1, skip)?.is_empty()))
     }
 
@@ -218,22 +218,22 @@ impl Worker {
         let passed_over = self.passed_over(wall);
         let mut claimed = Claimed::default();
         match turn.go {
-            Go::Send(calls) => {
+            Permit::Send(calls) => {
                 claimed = self.claim_in_turn(bookings, calls, passed_over, wall)?;
                 self.more = !claimed.drained;
             }
             // The token's answer sets it again.
-            Go::FetchToken => {
+            Permit::FetchToken => {
                 if !queue::due(wall, 1, Skip { bookings: passed_over, kind: None })?.is_empty() {
                     self.intend_token(wall)?;
                 }
                 self.more = false;
             }
-            Go::Wait(_) => {}
+            Permit::Wait(_) => {}
         }
         self.still_may_send(&claimed)?;
         self.pass_over(&claimed.busy, wall);
-        if !self.settings.test_mode && !claimed.jobs.is_empty() && self.lane.should_renew(wall) {
+        if !self.settings.test_mode && !claimed.jobs.is_empty() && self.send_gate.should_renew(wall) {
             self.intend_token(wall)?;
         }
         // The outcomes of these calls will ask, and what was known before stands until then.
@@ -253,9 +253,9 @@ impl Worker {
         wall: DateTime<Utc>,
     ) -> Result<Claimed> {
         let anyone = Step::Claim { not_bookings: Vec::new(), not_kind: None };
-        let steps = if self.settings.test_mode { vec![anyone] } else { self.lane.breaker.steps(self.now()) };
+        let steps = if self.settings.test_mode { vec![anyone] } else { self.send_gate.breaker.steps(self.now()) };
         let mut all = Claimed::default();
-        if !self.settings.test_mode && self.lane.wants_proof() {
+        if !self.settings.test_mode && self.send_gate.wants_proof() {
             self.ask = true;
             return Ok(all);
         }
@@ -283,7 +283,7 @@ impl Worker {
             all.drained = claimed.drained && !narrowed;
         }
         if self.is_open() && all.jobs.is_empty() {
-            self.lane.breaker.nothing_else();
+            self.send_gate.breaker.nothing_else();
         }
         Ok(all)
     }

@@ -43,7 +43,7 @@ impl Worker {
                 self.put_off_what_hung();
                 // Guestly may have counted each of them; the level that was kept is that of the last outcome before.
                 let now = self.now();
-                self.lane.quota.take(orphans, now);
+                self.send_gate.limiter.take(orphans, now);
                 self.rescued = true;
             }
         }
@@ -108,7 +108,7 @@ impl Worker {
             // Another issuer or API: what is kept of the credentials was said by the former one, and its token is not shown to
             // the new one, even if the credentials cannot be read now.
             self.credentials = None;
-            self.lane.credentials_changed();
+            self.send_gate.credentials_changed();
         }
         self.doctor.forget();
         self.patience.set(self.settings.policy.backoff);
@@ -116,7 +116,7 @@ impl Worker {
         self.next_probe = self.next_probe.min(Instant::now() + self.settings.poll_interval.min(FIRST_PROBE));
         self.next_prune = Instant::now();
         let now = self.now();
-        self.lane.quota.set_limits(self.settings.limits, now);
+        self.send_gate.limiter.set_limits(self.settings.limits, now);
         if let Some(pool) = &mut self.pool {
             pool.resize(self.settings.concurrency as usize);
         }
@@ -150,7 +150,7 @@ impl Worker {
         }
         warning!("guestly_sync: the clock jumped by {jump:.0} s; what waits is moved along");
         self.clock = (Instant::now(), now);
-        self.lane.clock_jumped(now - expected);
+        self.send_gate.shift_clock(now - expected);
         // Their rows are `sending`, which shift.sql leaves alone.
         self.prefetched
             .iter_mut()
@@ -246,7 +246,7 @@ impl Worker {
             return;
         }
         let kept = session::transaction(c"guestly_sync: stopping", || {
-            memory::remember(&mut self.lane, &self.news, mark.as_deref(), now, wall)
+            memory::remember(&mut self.send_gate, &self.news, mark.as_deref(), now, wall)
         });
         if let Err(error) = kept {
             warning!("guestly_sync: the use of the quota could not be written at the end: {error}");

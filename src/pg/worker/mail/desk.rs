@@ -26,7 +26,7 @@ pub(in crate::pg::worker) struct Desk {
     /// A digest is being collected; a new alert may be urgent and is looked at at once.
     pub(super) look_again_at: Option<Instant>,
     pub(super) failures: u32,
-    /// What is announced of the lane.
+    /// What is announced of the send gate.
     pub(in crate::pg::worker) standing: Standing,
     pub(super) announced_unmailed: usize,
     pub(super) asked: u32,

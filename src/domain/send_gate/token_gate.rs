@@ -1,11 +1,11 @@
-//! The lane's token: when one may be asked for, and the effect of answers and rejections on it. Part of `domain::lane`,
+//! The send gate's token: when one may be asked for, and the effect of answers and rejections on it. Part of `domain::send_gate`,
 //! which see; lives on the worker's main thread. Imports no clock, no `pg`, no `net`.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Blocked, Instant, Lane, REFUSED_PAUSE};
+use super::{Blocked, Completion, REFUSED_PAUSE, SendGate};
 use crate::domain::error::ErrorClass;
 use crate::domain::outcome::{Operation, Outcome};
 use crate::domain::token::{FETCH_LIMIT, Token, may_fetch};
@@ -19,7 +19,7 @@ const LEAST_CAPPED_PAUSE: Duration = Duration::from_secs(60);
 /// Seconds of the longest pause after token requests that brought no token and used none up.
 const LONGEST_REST: u32 = 60;
 
-impl Lane {
+impl SendGate {
     /// How long no token may be asked for; none if one may.
     pub(super) fn token_wait(&self, wall: DateTime<Utc>) -> Option<Duration> {
         let blocked = self.blocked.as_ref().map(|blocked| blocked.until).filter(|until| *until > wall);
@@ -50,7 +50,7 @@ impl Lane {
         self.token.as_ref().is_some_and(|token| token.usable(wall))
     }
 
-    pub(super) fn token_came_back(&mut self, outcome: &Outcome, moment: &Instant) {
+    pub(super) fn token_came_back(&mut self, outcome: &Outcome, moment: &Completion) {
         self.token_in_flight = false;
         if std::mem::take(&mut self.stale_request) {
             return;
@@ -94,7 +94,7 @@ impl Lane {
 
     /// A good token is refreshed once; a new one that is rejected as well means the credentials. A create alone does not
     /// prove that: the API refuses taken dates with the same status, and may refuse what it holds of one booking: a look-up has the last word.
-    pub(super) fn rejected(&mut self, operation: Operation, generation: u64, sentence: &str, moment: &Instant) {
+    pub(super) fn rejected(&mut self, operation: Operation, generation: u64, sentence: &str, moment: &Completion) {
         if generation != self.generation {
             return;
         }

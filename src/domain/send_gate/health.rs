@@ -1,9 +1,9 @@
-//! The effect of an outcome on the lane as a whole: the breaker and the pauses that were asked for. Part of `domain::lane`, which
+//! The effect of an outcome on the send gate as a whole: the breaker and the pauses that were asked for. Part of `domain::send_gate`, which
 //! see; pure.
 
 use std::time::Duration;
 
-use super::{Instant, Lane};
+use super::{Completion, SendGate};
 use crate::domain::breaker::{Kind, Source};
 use crate::domain::outcome::{Operation, Outcome};
 use crate::domain::retry::part;
@@ -14,18 +14,18 @@ const DEFAULT_HOLD: Duration = Duration::from_secs(30);
 /// Retry-After is a floor: jitter adds up to this share of it.
 const HOLD_JITTER: f64 = 0.05;
 
-impl Lane {
+impl SendGate {
     /// True if the breaker holds the failure of this call to be an outage: it uses up no attempt. An answer that is no server
     /// error never is one.
     #[must_use]
-    pub fn is_outage_for(&self, operation: Operation, outcome: &Outcome, moment: &Instant) -> bool {
+    pub fn is_outage_for(&self, operation: Operation, outcome: &Outcome, moment: &Completion) -> bool {
         // A request that never arrived is no sign that calls of its kind fail.
         let source = source(operation, moment).filter(|_| !matches!(outcome, Outcome::NotSent { .. }));
         let outage = source.map_or(self.breaker.is_outage(), |source| self.breaker.is_outage_for(&source, moment.now));
         outage && is_failure(outcome, moment.status)
     }
 
-    pub(super) fn health(&mut self, operation: Operation, outcome: &Outcome, moment: &Instant) {
+    pub(super) fn health(&mut self, operation: Operation, outcome: &Outcome, moment: &Completion) {
         let now = moment.now;
         // No call waits for a token that is renewed, and its address may be another one.
         let idle = operation == Operation::Token && self.has_token(moment.wall) && !outcome.is_yes();
@@ -35,9 +35,9 @@ impl Lane {
             // The token's own cap holds the token, not the calls that a good token may make.
             Outcome::Throttled { .. } if moment.token_call => return,
             Outcome::Throttled { retry_after, .. } => {
-                return self.hold(retry_after.unwrap_or(DEFAULT_HOLD).max(Duration::from_secs(1)), moment);
+                return self.pause_for(retry_after.unwrap_or(DEFAULT_HOLD).max(Duration::from_secs(1)), moment);
             }
-            Outcome::Unavailable { retry_after, .. } => self.hold(retry_after.unwrap_or_default(), moment),
+            Outcome::Unavailable { retry_after, .. } => self.pause_for(retry_after.unwrap_or_default(), moment),
             _ => {}
         }
         let source = source(operation, moment);
@@ -52,9 +52,9 @@ impl Lane {
     }
 
     /// Nothing goes before `floor` is over.
-    fn hold(&mut self, floor: Duration, moment: &Instant) {
+    fn pause_for(&mut self, floor: Duration, moment: &Completion) {
         let pause = floor.saturating_add(part(floor, HOLD_JITTER * moment.jitter));
-        self.quota.hold(moment.now.saturating_add(pause));
+        self.limiter.pause_until(moment.now.saturating_add(pause));
     }
 }
 
@@ -69,7 +69,7 @@ fn is_failure(outcome: &Outcome, status: Option<u16>) -> bool {
     }
 }
 
-fn source(operation: Operation, moment: &Instant) -> Option<Source> {
+fn source(operation: Operation, moment: &Completion) -> Option<Source> {
     let kind = Kind::of(operation)?;
     Some(Source { booking: moment.booking.clone(), kind })
 }

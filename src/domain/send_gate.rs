@@ -1,4 +1,4 @@
-//! The lane to Guestly: quota, breaker and token together decide whether a call may go now. One per worker; lives on its
+//! The send gate to Guestly: quota, breaker and token together decide whether a call may go now. One per worker; lives on its
 //! main thread; pure: `now` is monotonic time since the worker began, `wall` the clock.
 
 use std::ops::Range;
@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::breaker::{Breaker, BreakerState};
 use super::error::ErrorClass;
-use super::outcome::{Operation, Outcome, QuotaHeaders};
-use super::quota::{Limits, Quota};
+use super::outcome::{Operation, Outcome, RateLimitHeaders};
+use super::rate_limiter::{Limits, RateLimiter};
 use super::token::Token;
 
 mod health;
@@ -18,7 +18,7 @@ mod token_gate;
 /// Five tokens in 24 hours: with credentials that are refused, one request per share of the window and no more.
 pub const REFUSED_PAUSE: TimeDelta = TimeDelta::seconds(24 * 3600 / 5);
 
-/// Why the lane stands still on account of the credentials.
+/// Why the send gate stands still on account of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// `Throttled`: the token cap; else `Credentials`.
@@ -33,7 +33,7 @@ pub struct Blocked {
 
 /// What may be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Go {
+pub enum Permit {
     /// That many calls may go.
     Send(u32),
     /// No usable token, and one may be asked for.
@@ -44,9 +44,9 @@ pub enum Go {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Lane {
+pub struct SendGate {
     /// Calls per second, minute and hour.
-    pub quota: Quota,
+    pub limiter: RateLimiter,
     /// Outages.
     pub breaker: Breaker,
     /// The current token.
@@ -73,12 +73,12 @@ pub struct Lane {
     read_rejected: bool,
 }
 
-impl Lane {
-    /// A lane with full quota, closed breaker and no token.
+impl SendGate {
+    /// A send gate with full quota, closed breaker and no token.
     #[must_use]
     pub fn new(limits: Limits, now: Duration) -> Self {
         Self {
-            quota: Quota::new(limits, now),
+            limiter: RateLimiter::new(limits, now),
             breaker: Breaker::new(),
             token: None,
             history: Vec::new(),
@@ -96,42 +96,42 @@ impl Lane {
     }
 
     /// How many calls may go, with `in_flight` on their way and at most `concurrency` at once.
-    pub fn go(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, concurrency: u32) -> Go {
+    pub fn permit_calls(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, concurrency: u32) -> Permit {
         self.decide(now, wall, in_flight, 0, concurrency)
     }
 
     /// How many calls may be claimed, with `waiting` others that are claimed and not sent yet: what is prefetched goes as soon as a
     /// place is free, without waiting for a commit. As many again as may be in flight, for which the quota is there already;
     /// none while something is wrong.
-    pub fn go_claim(
+    pub fn permit_claims(
         &mut self,
         now: Duration,
         wall: DateTime<Utc>,
         in_flight: u32,
         waiting: u32,
         concurrency: u32,
-    ) -> Go {
+    ) -> Permit {
         let places = if self.breaker.state() == BreakerState::Closed { concurrency * 2 } else { concurrency };
         self.decide(now, wall, in_flight, waiting, places)
     }
 
-    fn decide(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, waiting: u32, places: u32) -> Go {
+    fn decide(&mut self, now: Duration, wall: DateTime<Utc>, in_flight: u32, waiting: u32, places: u32) -> Permit {
         if in_flight == 0 {
-            self.quota.all_answered();
+            self.limiter.all_answered();
         }
         let calls = self
-            .quota
+            .limiter
             .permits(now)
             .saturating_sub(waiting)
             .min(self.breaker.permits(now, in_flight + waiting))
             .min(places.saturating_sub(in_flight + waiting));
         let usable = self.has_token(wall);
         match (calls, usable, self.token_wait(wall)) {
-            (0, _, _) => Go::Wait(self.pause(now)),
-            (_, true, _) => Go::Send(calls),
-            (_, false, None) if self.token_in_flight => Go::Wait(None),
-            (_, false, None) => Go::FetchToken,
-            (_, false, Some(wait)) => Go::Wait(Some(wait)),
+            (0, _, _) => Permit::Wait(self.pause(now)),
+            (_, true, _) => Permit::Send(calls),
+            (_, false, None) if self.token_in_flight => Permit::Wait(None),
+            (_, false, None) => Permit::FetchToken,
+            (_, false, Some(wait)) => Permit::Wait(Some(wait)),
         }
     }
 
@@ -150,7 +150,7 @@ impl Lane {
     }
 
     /// What `transition::Moment` has to know of a call that was sent with the token of `generation`; to be asked before
-    /// [`Lane::came_back`]. A create: the token was new, so its rejection may be about the booking; so may that of a
+    /// [`SendGate::record_outcome`]. A create: the token was new, so its rejection may be about the booking; so may that of a
     /// read about what is held. A look-up: a create
     /// was rejected with this very token, so an answer to the look-up says that it was about the booking.
     #[must_use]
@@ -167,7 +167,7 @@ impl Lane {
     }
 
     /// A call has come to an outcome. `generation` is the one it was sent with.
-    pub fn came_back(&mut self, operation: Operation, generation: u64, outcome: &Outcome, moment: &Instant) {
+    pub fn record_outcome(&mut self, operation: Operation, generation: u64, outcome: &Outcome, moment: &Completion) {
         if operation == Operation::Token {
             self.token_came_back(outcome, moment);
         } else if let Outcome::TokenRejected { sentence, .. } = outcome {
@@ -179,9 +179,9 @@ impl Lane {
     }
 
     /// Learns from the quota headers of an answer to a call that began `elapsed` ago, while `in_flight` others are on their
-    /// way; see [`Quota::observe`].
-    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
-        self.quota.observe(headers, in_flight, elapsed, now);
+    /// way; see [`RateLimiter::observe`].
+    pub fn observe(&mut self, headers: &RateLimitHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
+        self.limiter.observe(headers, in_flight, elapsed, now);
     }
 
     /// New credentials or a new address: what was refused before may be accepted now.
@@ -195,7 +195,7 @@ impl Lane {
     }
 
     /// The clock jumped: times of the wall clock move along.
-    pub fn clock_jumped(&mut self, by: TimeDelta) {
+    pub fn shift_clock(&mut self, by: TimeDelta) {
         if let Some(token) = &mut self.token {
             (token.fetched_at, token.expires_at) = (token.fetched_at + by, token.expires_at + by);
         }
@@ -209,15 +209,15 @@ impl Lane {
     }
 
     fn pause(&mut self, now: Duration) -> Option<Duration> {
-        let quota = self.quota.next_permit(now);
+        let limit = self.limiter.next_permit(now);
         let probe = self.breaker.next_probe(now);
-        quota.into_iter().chain(probe).max()
+        limit.into_iter().chain(probe).max()
     }
 }
 
 /// When an outcome came in, and of what.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Instant {
+pub struct Completion {
     /// Monotonic.
     pub now: Duration,
     /// When the call began, monotonic.
@@ -235,5 +235,5 @@ pub struct Instant {
 }
 
 #[cfg(test)]
-#[path = "lane_tests.rs"]
+#[path = "send_gate_tests.rs"]
 mod tests;
