@@ -6,6 +6,7 @@ use crate::domain::breaker::BreakerState;
 use crate::domain::error::ErrorClass;
 use crate::domain::outcome::Window;
 use crate::domain::redact::Secret;
+use crate::domain::retry::TOKEN_REFUSED_PAUSE;
 
 pub(super) const CALLS: Limits = Limits { per_second: 10, per_minute: 0, per_hour: 0, share_percent: 100 };
 
@@ -67,18 +68,18 @@ pub(super) trait Play {
 impl Play for SendGate {
     /// A token request and its answer.
     fn ask(&mut self, seconds: u64, outcome: &Outcome) {
-        self.token_requested(wall(seconds));
-        self.came_back(Operation::Token, 0, outcome, &completion(seconds, true));
+        self.tokens.record_request(wall(seconds));
+        self.record_outcome(Operation::Token, 0, outcome, &completion(seconds, true));
     }
 
     /// A call with the current token and its answer.
     fn call(&mut self, seconds: u64, operation: Operation, outcome: &Outcome) {
-        self.came_back(operation, self.generation, outcome, &completion(seconds, false));
+        self.record_outcome(operation, self.tokens.generation, outcome, &completion(seconds, false));
     }
 
     /// With nothing in flight and four at once.
     fn may(&mut self, seconds: u64) -> Permit {
-        self.go(s(seconds), wall(seconds), 0, 4)
+        self.permit_calls(s(seconds), wall(seconds), 0, 4)
     }
 }
 
@@ -106,7 +107,7 @@ fn as_many_again_are_prefetched_while_nothing_is_wrong() {
         assert_eq!(ready().permit_claims(s(0), wall(0), in_flight, waiting, 4), expected, "{in_flight} and {waiting}");
     }
     let mut short = ready();
-    short.quota.take(CALLS.per_second - 5, s(0));
+    short.limiter.take(CALLS.per_second - 5, s(0));
     assert_eq!(
         short.permit_claims(s(0), wall(0), 2, 3, 4),
         Permit::Send(2),
@@ -129,13 +130,17 @@ fn as_many_go_as_quota_breaker_and_concurrency_allow() {
         (0, 0, Permit::Wait(None)),
         (0, 99, Permit::Send(10)),
     ] {
-        assert_eq!(ready().go(s(0), wall(0), in_flight, concurrency), expected, "{in_flight} of {concurrency}");
+        assert_eq!(
+            ready().permit_calls(s(0), wall(0), in_flight, concurrency),
+            expected,
+            "{in_flight} of {concurrency}"
+        );
     }
     let mut spent = ready();
-    spent.quota.take(10, s(0));
+    spent.limiter.take(10, s(0));
     assert_eq!(spent.may(0), Permit::Wait(Some(Duration::from_millis(100))), "quota");
     let mut poor = send_gate();
-    poor.quota.take(10, s(0));
+    poor.limiter.take(10, s(0));
     assert_eq!(poor.may(0), Permit::Wait(Some(Duration::from_millis(100))), "a token request needs quota too");
 }
 
@@ -154,7 +159,7 @@ fn an_outage_lets_one_probe_through_at_a_time() {
     send_gate.call(12, Operation::LookUp, &Outcome::Found(vec![]));
     assert_eq!(send_gate.breaker.state(), BreakerState::HalfOpen);
     let late = Completion { started: s(9), ..completion(12, false) };
-    send_gate.record_outcome(Operation::Create, send_gate.generation, &lost(), &late);
+    send_gate.record_outcome(Operation::Create, send_gate.tokens.generation, &lost(), &late);
     assert_eq!(send_gate.breaker.state(), BreakerState::HalfOpen, "begun before the outage was noticed");
 }
 
@@ -190,7 +195,7 @@ fn any_answer_ends_a_row_of_failures() {
 }
 
 #[test]
-fn retry_after_is_a_floor_for_the_whole_lane() {
+fn retry_after_is_a_floor_for_the_whole_send_gate() {
     for (name, outcome, wait) in [
         ("429 with seconds", throttled(Some(20)), 20),
         ("429 without", throttled(None), 30),
@@ -242,20 +247,20 @@ fn a_jump_of_the_clock_moves_all_that_waits() {
     let hour = TimeDelta::hours(1);
     let mut jumped = ready();
     jumped.call(0, Operation::Create, &created());
-    let before = jumped.token.clone().unwrap();
-    jumped.clock_jumped(hour);
-    let after = jumped.token.clone().unwrap();
+    let before = jumped.tokens.token.clone().unwrap();
+    jumped.shift_clock(hour);
+    let after = jumped.tokens.token.clone().unwrap();
     assert_eq!((after.fetched_at, after.expires_at), (before.fetched_at + hour, before.expires_at + hour));
-    assert_eq!(jumped.history, [wall(3_600)]);
+    assert_eq!(jumped.tokens.history, [wall(3_600)]);
     let mut blocked = send_gate();
     blocked.ask(0, &rejected());
-    blocked.clock_jumped(-hour);
-    let kept = blocked.blocked.clone().unwrap();
-    assert_eq!((kept.since, kept.until - kept.since), (wall(0) - hour, REFUSED_PAUSE));
+    blocked.shift_clock(-hour);
+    let kept = blocked.tokens.blocked.clone().unwrap();
+    assert_eq!((kept.since, kept.until - kept.since), (wall(0) - hour, TOKEN_REFUSED_PAUSE));
     let mut resting = send_gate();
     resting.ask(0, &lost());
-    resting.clock_jumped(hour);
-    assert_eq!(resting.go(s(10), wall(3_610), 0, 4), Permit::Wait(Some(s(50))));
+    resting.shift_clock(hour);
+    assert_eq!(resting.permit_calls(s(10), wall(3_610), 0, 4), Permit::Wait(Some(s(50))));
 }
 
 /// A call about this booking, answered with this status.
@@ -268,7 +273,7 @@ fn about(
 ) -> bool {
     let moment = Completion { status, booking: Some(booking.to_owned()), ..completion(10, false) };
     let outage = send_gate.is_outage_for(operation, outcome, &moment);
-    send_gate.record_outcome(operation, send_gate.generation, outcome, &moment);
+    send_gate.record_outcome(operation, send_gate.tokens.generation, outcome, &moment);
     outage
 }
 

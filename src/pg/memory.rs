@@ -11,7 +11,8 @@ use super::session::Result;
 use super::statement;
 use crate::domain::error::ErrorClass;
 use crate::domain::redact::Secret;
-use crate::domain::send_gate::{Blocked, REFUSED_PAUSE, SendGate};
+use crate::domain::retry::TOKEN_REFUSED_PAUSE;
+use crate::domain::send_gate::{Blocked, SendGate};
 use crate::domain::token::{Token, is_sendable};
 
 /// The longest pause that a Retry-After is followed for; more after a restart means that the clock went back.
@@ -45,16 +46,16 @@ pub fn recall(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Re
             send_gate.limiter.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
         }
         if let (Some(sentence), Some(at)) = (error, at) {
-            let until = until.map_or(time(at) + REFUSED_PAUSE, time);
+            let until = until.map_or(time(at) + TOKEN_REFUSED_PAUSE, time);
             let class = class.and_then(|name| ErrorClass::parse(&name)).unwrap_or(ErrorClass::Credentials);
             let blocked = Blocked { class, sentence, since: time(at), until };
-            send_gate.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
+            send_gate.tokens.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
         }
     }
     if let Some(mark) = mark {
         // An earlier version kept any.
-        send_gate.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
-        send_gate.history = token_history(mark)?;
+        send_gate.tokens.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
+        send_gate.tokens.history = token_history(mark)?;
     }
     Ok(())
 }
@@ -88,7 +89,7 @@ pub fn remember(
         .paused_until()
         .filter(|until| *until > now)
         .map(|until| seconds(wall) + (until - now).as_secs_f64());
-    let blocked = send_gate.blocked.as_ref();
+    let blocked = send_gate.tokens.blocked.as_ref();
     let args: [DatumWithOid; 11] = [
         send_gate.breaker.state().as_str().into(),
         held.into(),

@@ -208,7 +208,7 @@ impl Settings {
             policy: Policy {
                 backoff: Backoff { base: millis(&BACKOFF_BASE), max: millis(&BACKOFF_MAX) },
                 max_attempts: natural(&MAX_ATTEMPTS),
-                settle: millis(&SETTLE),
+                propagation_delay: millis(&SETTLE),
             },
             connect_timeout: millis(&CONNECT_TIMEOUT),
             request_timeout: millis(&REQUEST_TIMEOUT),

@@ -219,7 +219,7 @@ impl Worker {
         let slot = wake::slot(sys::my_database());
         if slot.wakes != self.slot.wakes {
             self.more = true;
-            self.send_gate.breaker.something_new();
+            self.send_gate.breaker.work_arrived();
         }
         if slot.changes != self.slot.changes {
             leave_if_absent();

@@ -67,18 +67,18 @@ impl Worker {
     fn outage_alert(&self, creates: bool, wall: DateTime<Utc>) -> Result<Raised> {
         let last = self.last_error.as_deref().unwrap_or("no answer came");
         let lead = if creates { NO_CREATES } else { UNREACHABLE };
-        let alert = Raised::about_lane(AlertKind::Outage, format!("{lead}: {last}"));
+        let alert = Raised::new(AlertKind::Outage, format!("{lead}: {last}"));
         let class = Some(ErrorClass::Unavailable);
         Ok(Raised { class, since: Some(wall), waiting: Some(alerts::waiting()?), ..alert })
     }
 
     /// One alert for each reason, until the credentials have worked again.
     fn token_alert(&self, standing: &mut Standing, wall: DateTime<Utc>) -> Option<Raised> {
-        if self.settings.test_mode || self.send_gate.is_token_fine(wall) {
+        if self.settings.test_mode || self.send_gate.tokens.works(wall) {
             standing.token = None;
             return None;
         }
-        let trouble = self.send_gate.token_trouble(wall)?;
+        let trouble = self.send_gate.tokens.reason_not_usable(wall)?;
         if standing.token.as_ref() == Some(&trouble.sentence) {
             return None;
         }
@@ -86,7 +86,7 @@ impl Worker {
         let capped = trouble.class == ErrorClass::Throttled;
         let kind = if capped { AlertKind::TokenCap } else { AlertKind::Credentials };
         let until = trouble.until.format("%Y-%m-%d %H:%M UTC");
-        let alert = Raised::about_lane(kind, format!("{}; asked again at {until}", trouble.sentence));
+        let alert = Raised::new(kind, format!("{}; asked again at {until}", trouble.sentence));
         Some(Raised { class: Some(trouble.class), since: Some(trouble.since), ..alert })
     }
 
@@ -99,5 +99,5 @@ impl Worker {
 
 fn recovery_alert(since: DateTime<Utc>, failed: i64) -> Raised {
     let sentence = format!("Guestly answers again (outage since {})", since.format("%Y-%m-%d %H:%M UTC"));
-    Raised { since: Some(since), waiting: Some(failed), ..Raised::about_lane(AlertKind::Recovered, sentence) }
+    Raised { since: Some(since), waiting: Some(failed), ..Raised::new(AlertKind::Recovered, sentence) }
 }

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::{Tag, Worker};
 use crate::domain::outcome::Outcome;
 use crate::domain::request::Request;
-use crate::domain::reservation::look_up;
 use crate::domain::send_gate::Permit;
+use crate::domain::update_request::look_up;
 use crate::pg::{memory, sys, wake};
 
 /// A code that no booking has: the answer is an empty list.
@@ -94,13 +94,17 @@ impl Worker {
     }
 
     fn look_for_nobody(&mut self, question: u32) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.tokens.token, &self.pool) else {
             return self.answer(question, None);
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
         self.doctor.waiting = None;
         self.send_gate.limiter.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor { question: Some(question), generation: self.send_gate.generation }, request);
+        pool.submit(
+            client,
+            Tag::Doctor { question: Some(question), generation: self.send_gate.tokens.generation },
+            request,
+        );
     }
 
     /// Writes the answer; without an outcome it says why nothing could be tried.
@@ -136,7 +140,7 @@ impl Worker {
     fn why_not(&mut self) -> (&'static str, String) {
         let (now, wall) = (self.now(), Utc::now());
         let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
-        if let Some(trouble) = self.send_gate.token_trouble(wall) {
+        if let Some(trouble) = self.send_gate.tokens.reason_not_usable(wall) {
             return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
         }
         if self.send_gate.breaker.is_outage() {

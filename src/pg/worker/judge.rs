@@ -7,7 +7,8 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
-use crate::domain::outcome::{Operation, Outcome, Reply, classify};
+use crate::domain::operation::Operation;
+use crate::domain::outcome::{Outcome, Reply, classify};
 use crate::domain::price;
 use crate::domain::send_gate;
 use crate::domain::transition::Moment;
@@ -103,7 +104,7 @@ impl Worker {
         }
         match done.tag {
             Tag::Token { requested, mark } => {
-                self.send_gate.record_outcome(operation, self.send_gate.generation, &outcome, &instant);
+                self.send_gate.record_outcome(operation, self.send_gate.tokens.generation, &outcome, &instant);
                 self.token_came_back(&outcome, requested, &mark, trace);
             }
             Tag::Doctor { question, generation } => {
@@ -116,12 +117,12 @@ impl Worker {
                     now: wall,
                     jitter: jitter(),
                     outage: self.send_gate.is_outage_for(operation, &outcome, &instant),
-                    token_is_new: self.send_gate.token_was_new(operation, job.generation),
+                    token_is_new: self.send_gate.tokens.was_new_for(operation, job.generation),
                 };
                 let next = job.next(&outcome, &self.settings.policy, &moment);
-                let had_token = self.send_gate.token.is_some();
+                let had_token = self.send_gate.tokens.token.is_some();
                 self.send_gate.record_outcome(operation, job.generation, &outcome, &instant);
-                if had_token && self.send_gate.token.is_none() {
+                if had_token && self.send_gate.tokens.token.is_none() {
                     self.in_transaction(|_| memory::drop_token());
                 }
                 let mut change = job.change(&outcome, next, trace);
@@ -151,7 +152,7 @@ impl Worker {
     /// Guestly's total against what was paid, where the call told it.
     fn price_difference(&self, change: &Change) -> Option<String> {
         let held = change.held.as_ref()?;
-        price::apart(held.learned.total.as_deref()?, held.paid?, self.settings.money.price_tolerance)
+        price::describe_difference(held.update.total.as_deref()?, held.paid?, self.settings.money.price_tolerance)
     }
 
     fn note(&mut self, change: &Change) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::Worker;
-use crate::domain::booking::Row;
+use crate::domain::field::Row;
 use crate::domain::plan::{Plan, Queued, Rules, plan};
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::rules;
@@ -71,7 +71,7 @@ impl Worker {
 /// Something is to be sent. What cannot be sent or read is not worth an alert unless somebody changes it. Nor is a row that is
 /// gone: when it went, an alert said so, or `cancel_on_delete` was off.
 fn differs(held: &Ahead, row: &Result<Option<Row>>, rules: &Rules) -> bool {
-    let (queued, now) = (Queued { known: Some(held.known.clone()), ..Queued::default() }, Utc::now());
+    let (queued, now) = (Queued { remote: Some(held.remote.clone()), ..Queued::default() }, Utc::now());
     let Ok(Some(row)) = row else { return false };
     matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use pgrx::warning;
 
 use super::{VERSION, Worker};
-use crate::domain::alert::{Batch, Mail, Next, Pace, digest, due, mail_pause, test_mail};
+use crate::domain::alert::{Mail, MailBatch, MailLimits, MailStep, digest, mail_pause, select_for_mail, test_mail};
 use crate::domain::redact::clean;
 use crate::net::mail::{MailOutcome, MailSettings, check};
 use crate::pg::session::Result;
@@ -26,7 +26,7 @@ const LOG_CODE: &str = "GUESTLY-ALERT";
 /// What a mail is about.
 pub(super) enum Tag {
     /// Alerts.
-    Alerts(Batch),
+    Alerts(MailBatch),
     /// `guestly_test_alert()`: the question, and the settings that the mail left with.
     Test(u32, Box<MailSettings>),
 }
@@ -36,7 +36,7 @@ enum Todo {
     Nothing,
     /// Look again after that time, or when there is a new one.
     Later(Duration),
-    Send(Batch, Mail),
+    Send(MailBatch, Mail),
 }
 
 impl Worker {
@@ -105,13 +105,13 @@ impl Worker {
             return Ok(Todo::Nothing);
         }
         let pending: Vec<_> = waiting.iter().map(|row| row.pending.clone()).collect();
-        let pace = Pace { digest: self.settings.mail.digest, not_before: None };
-        let plan = due(&pending, &alerts::mailed()?, &pace, wall);
+        let pace = MailLimits { digest: self.settings.mail.digest, not_before: None };
+        let plan = select_for_mail(&pending, &alerts::mailed()?, &pace, wall);
         alerts::settle(&plan.repeated, "repeated", None)?;
         match plan.next {
-            Next::Nothing => Ok(Todo::Nothing),
-            Next::At(then) => Ok(Todo::Later((then - wall).to_std().unwrap_or_default())),
-            Next::Send(batch) => {
+            MailStep::Nothing => Ok(Todo::Nothing),
+            MailStep::At(then) => Ok(Todo::Later((then - wall).to_std().unwrap_or_default())),
+            MailStep::Send(batch) => {
                 let told = alerts::compose(&waiting, &batch, wall)?;
                 let Some(mail) = digest(&told, wall, site().as_deref()) else { return Ok(Todo::Nothing) };
                 alerts::set_key(&all(&batch), Some(&batch.key), None)?;
@@ -233,7 +233,7 @@ impl Worker {
 }
 
 /// Writes down how a mail ended.
-fn write_end(batch: &Batch, outcome: &MailOutcome) -> Result<()> {
+fn write_end(batch: &MailBatch, outcome: &MailOutcome) -> Result<()> {
     match outcome {
         MailOutcome::Accepted { answer } => {
             alerts::settle(&batch.superseded, "superseded", None)?;
@@ -252,6 +252,6 @@ fn site() -> Option<String> {
 }
 
 /// Every row that leaves with a mail.
-fn all(batch: &Batch) -> Vec<i64> {
+fn all(batch: &MailBatch) -> Vec<i64> {
     batch.ids.iter().chain(&batch.superseded).copied().collect()
 }

@@ -79,7 +79,7 @@ impl Worker {
     fn former_calls_since(&self) -> Option<DateTime<Utc>> {
         let age = self.now();
         let began = TimeDelta::from_std(age).ok().and_then(|age| Utc::now().checked_sub_signed(age));
-        began.filter(|_| age < self.settings.policy.settle)
+        began.filter(|_| age < self.settings.policy.propagation_delay)
     }
 
     fn sweep_bookings(&mut self, words: &[String], calling: &[String]) -> Result<Option<Probed>> {

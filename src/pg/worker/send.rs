@@ -11,12 +11,12 @@ use super::doctor::NOBODY;
 use super::{Tag, Worker};
 use crate::domain::error::ErrorClass;
 use crate::domain::outcome::Outcome;
-use crate::domain::plan::TEST_PREFIX;
 use crate::domain::redact::mask_personal;
 use crate::domain::request::Request;
-use crate::domain::reservation::look_up;
 use crate::domain::send_gate::{Blocked, Permit};
-use crate::domain::transition::Next;
+use crate::domain::snapshot::TEST_PREFIX;
+use crate::domain::transition::Transition;
+use crate::domain::update_request::look_up;
 use crate::net::client::{Client, Endpoint};
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::Claimed;
@@ -95,26 +95,26 @@ impl Worker {
     }
 
     fn submit(&mut self, mut job: Job, now: Duration) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.tokens.token, &self.pool) else {
             // The addresses may not be called: `client` has said so.
             return self.take_unsent([job]);
         };
         let request = Request::Call { token: token.value.clone(), request: job.request() };
-        job.generation = self.send_gate.generation;
+        job.generation = self.send_gate.tokens.generation;
         self.send_gate.limiter.take(1, now);
         pool.submit(client, Tag::Call(Box::new(job)), request);
     }
 
     /// A look-up that is about no booking: its answer tells an outage from the fault of one booking.
     pub(super) fn ask_for_nobody(&mut self) {
-        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.tokens.token, &self.pool) else {
             // The addresses may not be called: `client` has said so.
             self.not_before = Some(Instant::now() + Duration::from_secs(1));
             return;
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };
         self.send_gate.limiter.take(1, self.began.elapsed());
-        pool.submit(client, Tag::Doctor { question: None, generation: self.send_gate.generation }, request);
+        pool.submit(client, Tag::Doctor { question: None, generation: self.send_gate.tokens.generation }, request);
     }
 
     /// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.
@@ -124,7 +124,7 @@ impl Worker {
         log!("guestly_sync test mode: {} {} {body}", request.method.as_str(), request.path);
         let reservation_id = format!("{TEST_PREFIX}{}", job.reservation.code);
         let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None, total: None };
-        let next = Next::Synced { reservation_id, adopted: false, warning: None, found: None };
+        let next = Transition::Synced { reservation_id, adopted: false, warning: None, found: None };
         let trace = Trace { started: Utc::now(), ..Trace::default() };
         self.unrecorded.push(job.change(&outcome, next, trace));
     }
@@ -148,7 +148,7 @@ impl Worker {
             return;
         };
         let request = Request::Token { client_id: credentials.id.clone(), client_secret: credentials.secret.clone() };
-        self.send_gate.token_requested(requested);
+        self.send_gate.tokens.record_request(requested);
         self.send_gate.limiter.take(1, self.began.elapsed());
         pool.submit(client, Tag::Token { requested, mark }, request);
     }
@@ -162,14 +162,15 @@ impl Worker {
             let wall = Utc::now();
             let until = wall + TimeDelta::from_std(self.settings.poll_interval).unwrap_or_default();
             let sentence = "no API credentials were found".to_owned();
-            self.send_gate.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
+            self.send_gate.tokens.blocked =
+                Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
             self.report(
                 "no API credentials: paid bookings wait",
                 "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",
             );
         }
         if before != after {
-            self.send_gate.credentials_changed();
+            self.send_gate.tokens.reset();
             self.recalled = false;
         }
         if let Err(error) = self.recall_once() {

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use pgrx::PgSqlErrorCode;
 
 use super::Worker;
-use crate::domain::outcome::{Operation, Outcome};
+use crate::domain::operation::Operation;
+use crate::domain::outcome::Outcome;
 use crate::domain::token::Token;
 use crate::pg::job::{Trace, attempt_for_nobody};
 use crate::pg::memory;
@@ -56,7 +57,7 @@ impl Worker {
     pub(super) fn token_came_back(&mut self, outcome: &Outcome, requested: DateTime<Utc>, mark: &str, trace: Trace) {
         // A token for credentials that are no longer in force is of no use.
         let current = matches!(outcome, Outcome::Token { .. }) && self.mark().as_deref() == Some(mark);
-        let token = self.send_gate.token.clone().filter(|_| current);
+        let token = self.send_gate.tokens.token.clone().filter(|_| current);
         // Neither counts against the five of a day.
         let unsent =
             matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
@@ -97,7 +98,7 @@ impl Worker {
 
     fn write_fetched(&self, fetched: &Fetched) -> Result<()> {
         // Another one may have followed, or Guestly may have rejected it meanwhile.
-        let serves = |token: &(Token, String)| self.send_gate.token.as_ref() == Some(&token.0);
+        let serves = |token: &(Token, String)| self.send_gate.tokens.token.as_ref() == Some(&token.0);
         if let Some((token, mark)) = fetched.token.as_ref().filter(|token| serves(token)) {
             memory::save_token(token, mark)?;
         }

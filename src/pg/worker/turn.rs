@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::{Worker, pace};
-use crate::domain::breaker::Step;
+use crate::domain::breaker::NextCall;
 use crate::domain::send_gate::Permit;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
@@ -233,7 +233,7 @@ impl Worker {
         }
         self.still_may_send(&claimed)?;
         self.pass_over(&claimed.busy, wall);
-        if !self.settings.test_mode && !claimed.jobs.is_empty() && self.send_gate.should_renew(wall) {
+        if !self.settings.test_mode && !claimed.jobs.is_empty() && self.send_gate.tokens.should_renew(wall) {
             self.intend_token(wall)?;
         }
         // The outcomes of these calls will ask, and what was known before stands until then.
@@ -252,10 +252,10 @@ impl Worker {
         mut passed_over: Vec<String>,
         wall: DateTime<Utc>,
     ) -> Result<Claimed> {
-        let anyone = Step::Claim { not_bookings: Vec::new(), not_kind: None };
-        let steps = if self.settings.test_mode { vec![anyone] } else { self.send_gate.breaker.steps(self.now()) };
+        let anyone = NextCall::Claim { skip_bookings: Vec::new(), skip_kind: None };
+        let steps = if self.settings.test_mode { vec![anyone] } else { self.send_gate.breaker.next_calls(self.now()) };
         let mut all = Claimed::default();
-        if !self.settings.test_mode && self.send_gate.wants_proof() {
+        if !self.settings.test_mode && self.send_gate.tokens.take_check_request() {
             self.ask = true;
             return Ok(all);
         }
@@ -264,12 +264,12 @@ impl Worker {
             if left == 0 || (self.is_open() && !all.jobs.is_empty()) {
                 return Ok(all);
             }
-            let Step::Claim { not_bookings, not_kind } = step else {
+            let NextCall::Claim { skip_bookings, skip_kind } = step else {
                 (self.ask, all.drained) = (true, false);
                 return Ok(all);
             };
-            let narrowed = !not_bookings.is_empty() || not_kind.is_some();
-            let skip = Skip { bookings: passed_over.iter().cloned().chain(not_bookings).collect(), kind: not_kind };
+            let narrowed = !skip_bookings.is_empty() || skip_kind.is_some();
+            let skip = Skip { bookings: passed_over.iter().cloned().chain(skip_bookings).collect(), kind: skip_kind };
             let claims = &mut self.claims;
             let fence = || {
                 *claims += 1;
@@ -283,7 +283,7 @@ impl Worker {
             all.drained = claimed.drained && !narrowed;
         }
         if self.is_open() && all.jobs.is_empty() {
-            self.send_gate.breaker.nothing_else();
+            self.send_gate.breaker.mark_exhausted();
         }
         Ok(all)
     }

@@ -36,7 +36,7 @@ impl Worker {
                 queue::cap(now, later(now, worker.settings.policy.longest_pause()))?;
                 worker.rescue_orphans()?;
                 worker.recall_outage()?;
-                queue::follow_timeline(now, look_up_at(now, 0, worker.settings.policy.settle))?;
+                queue::follow_timeline(now, look_up_at(now, 0, worker.settings.policy.propagation_delay))?;
                 Ok(orphans)
             });
             if let Some(orphans) = orphans {
@@ -76,7 +76,7 @@ impl Worker {
     /// The claims that are not our own: of a worker that is gone, or restored from a dump.
     pub(super) fn rescue_orphans(&self) -> Result<()> {
         let now = Utc::now();
-        let settle = self.settings.policy.settle;
+        let settle = self.settings.policy.propagation_delay;
         let given_back = self.unrecorded.iter().map(|change| &change.booking_id);
         let ours = self.calling.iter().chain(given_back).cloned().collect();
         queue::rescue(now, look_up_at(now, 0, settle), later(now, settle), ours)
@@ -108,7 +108,7 @@ impl Worker {
             // Another issuer or API: what is kept of the credentials was said by the former one, and its token is not shown to
             // the new one, even if the credentials cannot be read now.
             self.credentials = None;
-            self.send_gate.credentials_changed();
+            self.send_gate.tokens.reset();
         }
         self.doctor.forget();
         self.patience.set(self.settings.policy.backoff);
@@ -144,7 +144,7 @@ impl Worker {
         if jump.abs() < CLOCK_JUMP || self.not_before.is_some_and(|then| then > Instant::now()) {
             return;
         }
-        // Known to be over only once it is written: else it is found again in the next turn, and nothing goes on before.
+        // RemoteReservation to be over only once it is written: else it is found again in the next turn, and nothing goes on before.
         if self.in_transaction(|_| queue::shift(jump)).is_none() {
             return;
         }
@@ -154,7 +154,7 @@ impl Worker {
         // Their rows are `sending`, which shift.sql leaves alone.
         self.prefetched
             .iter_mut()
-            .filter_map(|job| job.due.doubt_since.as_mut())
+            .filter_map(|job| job.due.uncertain_since.as_mut())
             .for_each(|since| *since += now - expected);
         self.next_due = None;
         self.more = true;
@@ -261,6 +261,6 @@ fn put_off(booking_id: &str, seconds: u32) -> Result<()> {
     alerts::raise(&[Raised {
         booking_id: Some(booking_id.to_owned()),
         class: Some(ErrorClass::Internal),
-        ..Raised::about_lane(kind, sentence)
+        ..Raised::new(kind, sentence)
     }])
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Tag;
-use crate::domain::alert::Batch;
+use crate::domain::alert::MailBatch;
 use crate::net::mail::{MailOutcome, MailSettings, PostOffice};
 use crate::pg::worker::announce::Standing;
 use crate::pg::{sys, wake};
@@ -20,7 +20,7 @@ pub(in crate::pg::worker) struct Desk {
     pub(super) abandoned: bool,
     /// The settings of the last mail.
     pub(super) used: Option<MailSettings>,
-    pub(super) ended: Option<(Batch, MailOutcome)>,
+    pub(super) ended: Option<(MailBatch, MailOutcome)>,
     /// The mail server failed: nothing leaves before.
     pub(super) not_before: Option<Instant>,
     /// A digest is being collected; a new alert may be urgent and is looked at at once.
