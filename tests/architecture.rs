@@ -136,7 +136,7 @@ fn the_law_of_purity_bites() {
     );
     assert_eq!(lines(domain_is_pure, "src/domain/x.rs", "fn f() { g(RandomState) }"), [1]);
     assert_eq!(lines(domain_is_pure, "src/domain.rs", "use std::env;"), [1]);
-    let good = "use std::time::Duration;\nuse super::lane::Instant;\nuse crate::domain::net_of_tax;\n// std::thread\n/* Utc::now /* */ std::fs */\n\
+    let good = "use std::time::Duration;\nuse super::send_gate::Completion;\nuse crate::domain::net_of_tax;\n// std::thread\n/* Utc::now /* */ std::fs */\n\
                 fn f(now: DateTime<Utc>, c: char) { let s = \"Utc::now() \\\" std::env\"; let q = '\"'; let t = r#\"std::fs \"# ; }\n\
                 #[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod tests;\n#[cfg(test)]\nmod more { use std::env; }\n";
     assert!(lines(domain_is_pure, "src/domain/x.rs", good).is_empty());

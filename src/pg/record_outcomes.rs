@@ -169,7 +169,7 @@ fn alert(change: &Change) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(change.booking_id.clone()),
         reference: change.reference.clone(),
-        arrival: change.held.as_ref().and_then(|held| held.learned.aspects.check_in),
+        arrival: change.held.as_ref().and_then(|held| held.update.snapshot.check_in),
         class: Some(problem.class),
         ..Raised::new(kind, problem.sentence.clone())
     })
@@ -190,7 +190,7 @@ fn forget(change: &mut Change) {
     let kept = change.kept.take();
     change.deleted = match &change.held {
         Some(held) => Some(Deleted::Held(held.reservation_id.clone())),
-        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| Deleted::InDoubt),
+        None => kept.filter(|kept| kept.uncertain_since.is_some()).map(|_| Deleted::InDoubt),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())

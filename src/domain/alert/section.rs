@@ -1,13 +1,14 @@
-//! The sections of a mail: a booking, an outage, the credentials. Called by `digest`; pure, any thread.
+//! The sections of a mail: a booking, an outage. Part of `domain::alert`; pure, any thread.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::kind::AlertKind;
 use super::page::Page;
-use super::{Alert, AlertBooking, AlertKind, Outage};
+use super::types::{Alert, AlertBooking, Outage};
 use crate::domain::error::ErrorClass;
 use crate::domain::redact::clean;
 
-/// Everything about one booking.
+/// All fields of one booking.
 pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: DateTime<Utc>) {
     let urgent = if booking.is_urgent(now) { "URGENT " } else { "" };
     let problem = problem(alert, booking);
@@ -35,7 +36,7 @@ pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: Date
     page.command(&line_to_type(alert.kind, booking));
 }
 
-/// What is wrong. Of a booking that failed, what is wrong with it now.
+/// The problem; for a failed booking its current one.
 pub fn problem<'a>(alert: &'a Alert, booking: &'a AlertBooking) -> &'a str {
     let now = booking.problem.as_deref().filter(|text| alert.kind.is_failure() && !text.is_empty());
     now.unwrap_or(&alert.sentence)
@@ -61,7 +62,7 @@ pub fn line(booking: &AlertBooking) -> Vec<String> {
 /// The header of such a list.
 pub const LINE: [&str; 6] = ["Stay", "Booking", "Guest", "Phone", "Flat", "Guests"];
 
-/// Since when Guestly cannot be reached, or was not.
+/// The times of an outage.
 pub fn outage(page: &mut Page, outage: &Outage) {
     let count = bookings(outage.waiting);
     let fields = match outage.until {
@@ -101,7 +102,7 @@ fn guests(booking: &AlertBooking) -> String {
     format!("{all} ({})", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
-/// The next step for a person. Entering it by hand is named only where Guestly certainly does not hold it.
+/// The recommended action. Manual entry is recommended only if Guestly certainly does not have the booking.
 const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
     match kind {
         AlertKind::TwoReservations => {
@@ -138,7 +139,7 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         Some(ErrorClass::UnknownOutcome) => {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
         }
-        Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None if booking.in_doubt => {
+        Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None if booking.uncertain => {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
         }
         Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None => {
@@ -147,8 +148,8 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
     }
 }
 
-/// The line that sends a booking again or, where that is not what is needed, tells its story. Where the key cannot be typed
-/// on one line, the list that shows it.
+/// The statement that sends the booking again or, if that does not help, shows its history. If the key cannot be typed on
+/// one line, the statement that lists it.
 fn line_to_type(kind: AlertKind, booking: &AlertBooking) -> String {
     let key = &booking.booking_id;
     if clean(key, usize::MAX) != *key {

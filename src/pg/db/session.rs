@@ -11,8 +11,8 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
-use crate::domain::outcome::scrub;
 use crate::domain::redact::clean;
+use crate::domain::redact::scrub;
 use crate::pg::sys;
 use crate::pg::sys::{relation, transaction as calls};
 

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 
-use crate::domain::alert::{Alert, AlertBooking, AlertKind, Batch, Outage, last_arrival_of_list};
-use crate::domain::booking::{Field, Row};
+use crate::domain::alert::{Alert, AlertBooking, AlertKind, MailBatch, Outage, last_arrival_of_list};
 use crate::domain::error::ErrorClass;
+use crate::domain::field::{Field, Row};
 use crate::pg::db::convert::Named;
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
@@ -21,7 +21,7 @@ const FOREIGN: &str =
     "no reservation that was sent from here has these nights: it came from elsewhere; Guestly's calendar shows it";
 
 /// The alerts of one mail, with all that it says.
-pub fn describe(waiting: &[WaitingAlert], batch: &Batch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
+pub fn describe(waiting: &[WaitingAlert], batch: &MailBatch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
     let bookings = source_table();
     let bookings = bookings.as_ref();
     let told: Vec<&WaitingAlert> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
@@ -86,7 +86,7 @@ impl Found {
                     booking.class = row.text("error_class")?.and_then(|name| ErrorClass::parse(&name));
                     booking.problem = row.text("error")?;
                     booking.placed = row.flag("placed")?;
-                    booking.in_doubt = row.flag("uncertain")?;
+                    booking.uncertain = row.flag("uncertain")?;
                 }
                 Ok(())
             },
@@ -132,7 +132,7 @@ impl Found {
             booking_id: id.to_owned(),
             reference: row.reference.clone(),
             check_in: row.pending.arrival,
-            in_doubt: true,
+            uncertain: true,
             gone: self.gone.contains(id),
             ..AlertBooking::default()
         })

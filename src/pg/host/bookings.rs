@@ -9,8 +9,9 @@ use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 use super::properties;
-use crate::domain::booking::{Field, Labels, Row};
+use crate::domain::booking::Labels;
 use crate::domain::error::ErrorClass;
+use crate::domain::field::{Field, Row};
 use crate::pg::db::convert::{Named, time};
 use crate::pg::db::session::{Owner, Result, SqlError, as_owner};
 use crate::pg::{db::statement, host_code};

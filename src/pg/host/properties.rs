@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 use super::bookings::Bookings;
-use crate::domain::booking::{Field, Row};
+use crate::domain::field::{Field, Row};
 use crate::pg::db::session::{Owner, Result};
 use crate::pg::db::statement;
 use crate::pg::host_code;

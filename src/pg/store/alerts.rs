@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 
-use crate::domain::alert::{AlertKind, Mailed, Pending, cause};
-use crate::domain::booking::Field;
+use crate::domain::alert::{AlertKind, MailedAlert, PendingAlert, cause};
 use crate::domain::error::ErrorClass;
+use crate::domain::field::Field;
 use crate::pg::db::convert::{Named, column, seconds, time};
 use crate::pg::db::session::{Result, subtransaction};
 use crate::pg::db::statement;
@@ -43,7 +43,7 @@ pub struct Raised {
 }
 
 impl Raised {
-    /// About the lane as a whole.
+    /// About the send gate as a whole.
     pub fn new(kind: AlertKind, sentence: impl Into<String>) -> Self {
         Self {
             kind,
@@ -61,7 +61,7 @@ impl Raised {
 /// A row that waits, with what only its mail needs.
 pub struct WaitingAlert {
     /// What the policy looks at.
-    pub pending: Pending,
+    pub pending: PendingAlert,
     pub(crate) sentence: String,
     pub(crate) reference: Option<String>,
     pub(crate) since: Option<DateTime<Utc>>,
@@ -169,7 +169,7 @@ pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
             unknown.push(name);
             return Ok(None);
         };
-        let pending = Pending {
+        let pending = PendingAlert {
             id: row.get_by_name("id")?.unwrap_or_default(),
             kind,
             booking_id: row.text("booking_id")?,
@@ -190,11 +190,11 @@ pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
 }
 
 /// What was mailed within a day.
-pub fn recently_mailed() -> Result<Vec<Mailed>> {
+pub fn recently_mailed() -> Result<Vec<MailedAlert>> {
     let found = statement::rows(include_str!("../../../sql/queries/alerts/recently_mailed.sql"), &[], |row| {
         // What another version mailed is never repeated by this one.
         let Some(kind) = row.text("kind")?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
-        Ok(Some(Mailed {
+        Ok(Some(MailedAlert {
             kind,
             booking_id: row.text("booking_id")?,
             cause: row.text("cause")?.unwrap_or_default(),

@@ -16,7 +16,7 @@ pub struct Attempt {
     pub booking_id: Option<String>,
     /// Which try.
     pub attempt: u32,
-    /// The name of an operation (`domain::outcome::Operation`), or what was done without a call.
+    /// The name of an operation (`domain::operation::Operation`), or what was done without a call.
     pub operation: &'static str,
     /// When it began.
     pub started: DateTime<Utc>,

@@ -3,9 +3,10 @@
 use chrono::NaiveDate;
 use pgrx::datum::DatumWithOid;
 
-use crate::domain::held::{Aspects, Known, Party};
-use crate::domain::payment::Recording;
-use crate::domain::transition::Learned;
+use crate::domain::guests::GuestCount;
+use crate::domain::snapshot::PaymentState;
+use crate::domain::snapshot::{RemoteReservation, Snapshot};
+use crate::domain::transition::SnapshotUpdate;
 use crate::pg::db::convert::{Named, column, signed};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
@@ -20,7 +21,7 @@ pub struct Held {
     /// Found instead of created.
     pub adopted: bool,
     /// What a call told; what it did not tell stays as it was.
-    pub learned: Learned,
+    pub update: SnapshotUpdate,
     /// What the guest paid, to be compared with the total that Guestly reports.
     pub paid: Option<f64>,
 }
@@ -30,28 +31,29 @@ pub fn upsert(rows: &[(String, Held)]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let aspects = |row: &(String, Held)| row.1.learned.aspects.clone();
+    let snapshot = |row: &(String, Held)| row.1.update.snapshot.clone();
     let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
-    let count = |row: &(String, Held), of: fn(Party) -> u32| row.1.learned.aspects.party.map(|party| signed(of(party)));
+    let count =
+        |row: &(String, Held), of: fn(GuestCount) -> u32| row.1.update.snapshot.guests.map(|guests| signed(of(guests)));
     let args: [DatumWithOid; 19] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1.reservation_id.clone()).into(),
         column(rows, |row| row.1.code.clone()).into(),
-        column(rows, |row| aspects(row).status).into(),
-        column(rows, |row| aspects(row).listing_id).into(),
-        column(rows, |row| day(aspects(row).check_in)).into(),
-        column(rows, |row| day(aspects(row).check_out)).into(),
-        column(rows, |row| count(row, |party| party.adults)).into(),
-        column(rows, |row| count(row, |party| party.children)).into(),
-        column(rows, |row| count(row, |party| party.infants)).into(),
-        column(rows, |row| count(row, |party| party.pets)).into(),
+        column(rows, |row| snapshot(row).status).into(),
+        column(rows, |row| snapshot(row).listing_id).into(),
+        column(rows, |row| day(snapshot(row).check_in)).into(),
+        column(rows, |row| day(snapshot(row).check_out)).into(),
+        column(rows, |row| count(row, |guests| guests.adults)).into(),
+        column(rows, |row| count(row, |guests| guests.children)).into(),
+        column(rows, |row| count(row, |guests| guests.infants)).into(),
+        column(rows, |row| count(row, |guests| guests.pets)).into(),
         column(rows, |row| row.1.adopted).into(),
-        column(rows, |row| row.1.learned.verified).into(),
-        column(rows, |row| row.1.learned.ended).into(),
-        column(rows, |row| row.1.learned.changed).into(),
-        column(rows, |row| aspects(row).notes).into(),
-        column(rows, |row| aspects(row).payment.map(Recording::as_str)).into(),
-        column(rows, |row| row.1.learned.total.clone()).into(),
+        column(rows, |row| row.1.update.verified).into(),
+        column(rows, |row| row.1.update.ended).into(),
+        column(rows, |row| row.1.update.changed).into(),
+        column(rows, |row| snapshot(row).notes).into(),
+        column(rows, |row| snapshot(row).payment.map(PaymentState::as_str)).into(),
+        column(rows, |row| row.1.update.total.clone()).into(),
         column(rows, |row| row.1.paid).into(),
     ];
     statement::run(include_str!("../../../sql/queries/reservations/upsert.sql"), &args)
@@ -72,7 +74,7 @@ pub struct Upcoming {
     /// Day of departure.
     pub check_out: String,
     /// What is held.
-    pub known: Known,
+    pub remote: RemoteReservation,
 }
 
 /// Up to `limit` of them after this day of departure and booking, in that order.
@@ -83,16 +85,16 @@ pub fn upcoming(day: &str, booking_id: &str, limit: usize) -> Result<Vec<Upcomin
         Ok(Upcoming {
             booking_id: row.text("booking_id")?.unwrap_or_default(),
             check_out: row.text("check_out")?.unwrap_or_default(),
-            known: known(row)?.unwrap_or_default(),
+            remote: remote(row)?.unwrap_or_default(),
         })
     })
 }
 
 /// What is held, from the columns that claim_due.sql and upcoming.sql share.
-pub(super) fn known(row: &Tuple) -> Result<Option<Known>> {
+pub(super) fn remote(row: &Tuple) -> Result<Option<RemoteReservation>> {
     let Some(reservation_id) = row.text("reservation_id")? else { return Ok(None) };
-    let party = match row.get_by_name::<i32, _>("adults")? {
-        Some(_) => Some(Party {
+    let guests = match row.get_by_name::<i32, _>("adults")? {
+        Some(_) => Some(GuestCount {
             adults: row.count("adults")?,
             children: row.count("children")?,
             infants: row.count("infants")?,
@@ -100,17 +102,17 @@ pub(super) fn known(row: &Tuple) -> Result<Option<Known>> {
         }),
         None => None,
     };
-    Ok(Some(Known {
+    Ok(Some(RemoteReservation {
         reservation_id,
         code: row.text("confirmation_code")?.unwrap_or_default(),
-        aspects: Aspects {
+        snapshot: Snapshot {
             status: row.text("status")?,
             listing_id: row.text("listing_id")?,
             check_in: row.day("check_in")?,
             check_out: row.day("check_out")?,
-            party,
+            guests,
             notes: row.text("notes")?,
-            payment: row.text("payment")?.and_then(|name| Recording::parse(&name)),
+            payment: row.text("payment")?.and_then(|name| PaymentState::parse(&name)),
         },
         verified: row.flag("verified")?,
         ended: row.flag("ended")?,

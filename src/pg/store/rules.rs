@@ -25,7 +25,7 @@ pub fn load(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
         source: settings.source.clone(),
         test_mode: settings.test_mode,
         paid: paid_statuses(),
-        settle: settings.policy.settle,
+        propagation_delay: settings.policy.propagation_delay,
         cancel_on_delete: settings.cancel_on_delete,
         payments: settings.money.payments.clone(),
     })

@@ -9,11 +9,11 @@ use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
 /// Queues what the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
-pub fn enqueue(found: &[(String, Option<String>)], doubt_since: Option<DateTime<Utc>>) -> Result<()> {
+pub fn enqueue(found: &[(String, Option<String>)], uncertain_since: Option<DateTime<Utc>>) -> Result<()> {
     let args: [DatumWithOid; 3] = [
         column(found, |row| row.0.clone()).into(),
         column(found, |row| row.1.clone()).into(),
-        doubt_since.map(seconds).into(),
+        uncertain_since.map(seconds).into(),
     ];
     statement::run(include_str!("../../../sql/queries/queue/enqueue_swept.sql"), &args)
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
 use crate::domain::error::ErrorClass;
-use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
 use crate::domain::redact::Secret;
+use crate::domain::retry::TOKEN_REFUSED_PAUSE;
+use crate::domain::send_gate::{Blocked, SendGate};
 use crate::domain::token::{Token, is_sendable};
 use crate::pg::db::convert::{Named, seconds, time};
 use crate::pg::db::session::Result;
@@ -17,7 +18,7 @@ use crate::pg::db::statement::{self, Tuple};
 /// A saved pause that is longer means that the clock was set back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// What is written beside the lane.
+/// What is written beside the send gate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusUpdate {
     /// The last success.
@@ -28,8 +29,8 @@ pub struct StatusUpdate {
     pub clock_skew_ms: Option<i64>,
 }
 
-/// Fills a new lane with what the last worker knew. `mark` names the credentials.
-pub fn load(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
+/// Fills a new send gate with what the last worker knew. `mark` names the credentials.
+pub fn load(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../../sql/queries/worker/load_state.sql"), &[], |row| {
         Ok(Saved {
             levels: row.get_by_name("rate_levels")?,
@@ -43,20 +44,20 @@ pub fn load(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
         // Retry-After is about this client, not about the process that received it.
         let pause = saved.pause_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
         if let Some(pause) = pause {
-            lane.quota.hold(now.saturating_add(pause.min(LONGEST_PAUSE)));
+            send_gate.limiter.pause_until(now.saturating_add(pause.min(LONGEST_PAUSE)));
         }
         let levels: Option<[f64; 3]> = saved.levels.and_then(|levels| levels.try_into().ok());
         if let (Some(levels), Some(age)) = (levels, saved.levels_age) {
-            lane.quota.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
+            send_gate.limiter.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
         }
         if saved.blocked.is_some() {
-            lane.blocked = saved.blocked.filter(|_| mark.is_some() && saved.fingerprint.as_deref() == mark);
+            send_gate.tokens.blocked = saved.blocked.filter(|_| mark.is_some() && saved.fingerprint.as_deref() == mark);
         }
     }
     if let Some(mark) = mark {
         // An earlier version kept any.
-        lane.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
-        lane.history = token_history(mark)?;
+        send_gate.tokens.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
+        send_gate.tokens.history = token_history(mark)?;
     }
     Ok(())
 }
@@ -76,7 +77,7 @@ fn blocked(row: &Tuple) -> Result<Option<Blocked>> {
     let (Some(sentence), Some(since)) = (row.text("credentials_error")?, row.time("credentials_error_at")?) else {
         return Ok(None);
     };
-    let until = row.time("credentials_until")?.unwrap_or(since + REFUSED_PAUSE);
+    let until = row.time("credentials_until")?.unwrap_or(since + TOKEN_REFUSED_PAUSE);
     let class = row.text("credentials_class")?.and_then(|name| ErrorClass::parse(&name));
     Ok(Some(Blocked { class: class.unwrap_or(ErrorClass::Credentials), sentence, since, until }))
 }
@@ -99,19 +100,22 @@ fn token_history(mark: &str) -> Result<Vec<DateTime<Utc>>> {
 
 /// Writes what a successor should know, and what `guestly.status` shows.
 pub fn save(
-    lane: &mut Lane,
+    send_gate: &mut SendGate,
     news: &StatusUpdate,
     mark: Option<&str>,
     now: Duration,
     wall: DateTime<Utc>,
 ) -> Result<()> {
-    let held =
-        lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
-    let blocked = lane.blocked.as_ref();
+    let held = send_gate
+        .limiter
+        .paused_until()
+        .filter(|until| *until > now)
+        .map(|until| seconds(wall) + (until - now).as_secs_f64());
+    let blocked = send_gate.tokens.blocked.as_ref();
     let args: [DatumWithOid; 11] = [
-        lane.breaker.state().as_str().into(),
+        send_gate.breaker.state().as_str().into(),
         held.into(),
-        lane.quota.levels(now).to_vec().into(),
+        send_gate.limiter.levels(now).to_vec().into(),
         news.success.map(seconds).into(),
         news.error.clone().into(),
         blocked.map(|blocked| blocked.sentence.clone()).into(),

@@ -89,11 +89,11 @@ impl Health {
 
     /// One alert for each reason, until the credentials have worked again.
     fn token_alert(&mut self, ctx: &Ctx, api: &Api, wall: DateTime<Utc>) -> Option<Raised> {
-        if ctx.settings.test_mode || api.gate.is_token_fine(wall) {
+        if ctx.settings.test_mode || api.gate.tokens.works(wall) {
             self.token = None;
             return None;
         }
-        let trouble = api.gate.token_trouble(wall)?;
+        let trouble = api.gate.tokens.reason_not_usable(wall)?;
         if self.token.as_ref() == Some(&trouble.sentence) {
             return None;
         }

@@ -95,12 +95,12 @@ fn changes_and_cancellations_that_no_trigger_noted_are_found_by_the_look_at_stay
         "INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, verified, check_out) \
          SELECT 'old-' || i, 'r' || i, 'c', true, current_date - 10 FROM generate_series(1, 100000) AS i; ANALYZE guestly.reservations",
     );
-    let query = include_str!("../../../sql/queries/ahead.sql")
+    let query = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sql/queries/reservations/upcoming.sql"))
         .replace("$1", "current_date")
         .replace("$2", "''")
         .replace("$3", "200");
     let plan: Vec<String> = site.query_all(&format!("EXPLAIN {query}"));
-    assert!(plan.iter().any(|line| line.contains("reservations_ahead")), "{plan:#?}");
+    assert!(plan.iter().any(|line| line.contains("reservations_upcoming")), "{plan:#?}");
 }
 
 #[test]

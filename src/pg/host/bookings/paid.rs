@@ -4,7 +4,7 @@
 use pgrx::spi::quote_identifier;
 
 use super::{Bookings, Paid, day, text};
-use crate::domain::booking::Field;
+use crate::domain::field::Field;
 use crate::pg::db::session::{Result, as_owner};
 use crate::pg::{db::statement, host_code};
 

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
 use super::Due;
-use crate::domain::breaker::Kind;
+use crate::domain::breaker::CallKind;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::pg::db::convert::{Named, seconds};
 use crate::pg::db::session::{Result, SqlError};
 use crate::pg::db::statement;
-use crate::pg::store::reservations::known;
+use crate::pg::store::reservations::remote;
 
 /// What is passed over.
 #[derive(Clone, Debug, Default)]
@@ -17,13 +17,13 @@ pub struct Skip {
     /// These bookings.
     pub bookings: Vec<String>,
     /// What this kind of call is probably due for, as far as the tables tell before the booking is read.
-    pub kind: Option<Kind>,
+    pub kind: Option<CallKind>,
 }
 
 /// Up to `limit` bookings that may go now, nearest arrival first, locked; none of those to skip.
 pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>> {
     let args: [DatumWithOid; 4] =
-        [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(Kind::as_str).into()];
+        [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(CallKind::as_str).into()];
     statement::rows(include_str!("../../../../sql/queries/queue/claim_due.sql"), &args, |row| {
         let class = |name| Ok::<_, SqlError>(row.text(name)?.and_then(|class| ErrorClass::parse(&class)));
         let sentence = row.text("error")?.unwrap_or_default();
@@ -31,18 +31,18 @@ pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>>
             booking_id: row.text("booking_id")?.unwrap_or_default(),
             attempts: row.count("attempts")?,
             force: row.flag("force")?,
-            in_doubt: row.flag("verify_first")?,
-            doubt_since: row.time("uncertain_since")?,
+            verify_first: row.flag("verify_first")?,
+            uncertain_since: row.time("uncertain_since")?,
             look_ups: row.count("look_ups")?,
             failed_reads: row.count("failed_reads")?,
-            creates: row.count("unconfirmed_creates")?,
-            verdict: class("pending_refusal")?,
+            unconfirmed_creates: row.count("unconfirmed_creates")?,
+            pending_refusal: class("pending_refusal")?,
             problem: class("error_class")?.map(|class| Problem::new(class, sentence)),
             code: row.text("create_code")?,
             claim: row.get_by_name("claim_id")?,
-            settled: row.flag("waited")?,
-            absent: None,
-            known: known(row)?,
+            waited: row.flag("waited")?,
+            missing_reservation: None,
+            remote: remote(row)?,
         })
     })
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::held::Known;
+use crate::domain::snapshot::RemoteReservation;
 
 /// A queue row that may go now, locked until the claim is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,27 +16,27 @@ pub struct Due {
     /// A person asked for it, paid or not.
     pub force: bool,
     /// Ask Guestly before creating.
-    pub in_doubt: bool,
+    pub verify_first: bool,
     /// Since when a create of unknown outcome may be taking effect.
-    pub doubt_since: Option<DateTime<Utc>>,
+    pub uncertain_since: Option<DateTime<Utc>>,
     /// Look-ups since then that found nothing.
     pub look_ups: u32,
     /// Reads in a row that brought no answer that can be read.
     pub failed_reads: u32,
     /// Creates of unknown outcome.
-    pub creates: u32,
+    pub unconfirmed_creates: u32,
     /// A refusal that waits to be confirmed.
-    pub verdict: Option<ErrorClass>,
+    pub pending_refusal: Option<ErrorClass>,
     /// Why the row is where it is.
     pub problem: Option<Problem>,
     /// The confirmation code of the first create.
     pub code: Option<String>,
     /// The reservation that the booking's row names and Guestly does not hold: looked up by the code instead.
-    pub absent: Option<String>,
+    pub missing_reservation: Option<String>,
     /// The row of `guestly.reservations`.
-    pub known: Option<Known>,
+    pub remote: Option<RemoteReservation>,
     /// It waited for a time of its own, with nothing unclear about what Guestly holds.
-    pub settled: bool,
+    pub waited: bool,
     /// The claim of a call that has ended or died, where somebody changed the row during it.
     pub claim: Option<i64>,
 }
@@ -51,17 +51,17 @@ pub struct Kept {
     /// When it is due; none leaves the time as it is.
     pub due: Option<DateTime<Utc>>,
     /// See [`Due`].
-    pub doubt_since: Option<DateTime<Utc>>,
+    pub uncertain_since: Option<DateTime<Utc>>,
     /// See [`Due`].
     pub look_ups: u32,
     /// See [`Due`].
     pub failed_reads: u32,
     /// See [`Due`].
-    pub creates: u32,
+    pub unconfirmed_creates: u32,
     /// See [`Due`].
-    pub verdict: Option<ErrorClass>,
+    pub pending_refusal: Option<ErrorClass>,
     /// Ask Guestly before creating, or read back what it holds.
-    pub look_up_first: bool,
+    pub verify_first: bool,
     /// Guestly holds it: of its create, nothing is left to be known.
     pub held: bool,
     /// Why.
@@ -75,12 +75,12 @@ impl Kept {
             state: "failed",
             attempts,
             due: None,
-            doubt_since: None,
+            uncertain_since: None,
             look_ups: 0,
             failed_reads: 0,
-            creates: 0,
-            verdict: None,
-            look_up_first: false,
+            unconfirmed_creates: 0,
+            pending_refusal: None,
+            verify_first: false,
             held: false,
             problem: None,
         }
@@ -89,11 +89,11 @@ impl Kept {
     /// The same; what Guestly may hold by now is asked for before the next create, whenever that comes.
     pub fn failed_in_doubt(due: &Due, attempts: u32) -> Self {
         Self {
-            doubt_since: due.doubt_since,
+            uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
-            creates: due.creates,
-            look_up_first: due.in_doubt,
+            unconfirmed_creates: due.unconfirmed_creates,
+            verify_first: due.verify_first,
             ..Self::failed(attempts)
         }
     }
