@@ -28,6 +28,21 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 11] = [
+        Self::Token,
+        Self::Create,
+        Self::LookUp,
+        Self::ReadBack,
+        Self::Status,
+        Self::Dates,
+        Self::Guests,
+        Self::Relocate,
+        Self::Notes,
+        Self::ListPayments,
+        Self::RecordPayment,
+    ];
+
     /// The name used in tables and log lines.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -77,7 +77,8 @@ pub enum PaymentState {
 }
 
 impl PaymentState {
-    const ALL: [Self; 4] = [Self::ToRecord, Self::NotListed, Self::MaybeRecorded, Self::Recorded];
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::ToRecord, Self::NotListed, Self::MaybeRecorded, Self::Recorded];
 
     /// The name that is stored.
     #[must_use]

@@ -7,10 +7,10 @@ use super::db::session::{self, Result, SqlError};
 use super::host::bookings::{Bookings, WriteBack};
 use super::host_code;
 use super::job::{Job, without_call};
-use super::record_outcomes::{Change, Deleted, Patience, record_all};
+use super::record_outcomes::{Deleted, OutcomeRows, WriteRetries, record_all};
 use super::settings::Settings;
 use super::store;
-use super::store::queue::{Due, Intent, Kept, Skip};
+use super::store::queue::{Intent, QueueRow, QueueState, QueueUpdate, Skip};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::field::{Field, Row};
 use crate::domain::operation::Operation;
@@ -26,7 +26,7 @@ pub fn drain_changes(bookings: &Bookings, test_mode: bool) -> Result<()> {
         return Ok(());
     }
     // Those that somebody holds say it with their outcome, and so does each of them where the host's code does not end.
-    if host_code::is_careful() {
+    if host_code::is_cautious() {
         return Ok(());
     }
     let locked = host_code::for_several(|| bookings.lock(&mended))?.locked;
@@ -41,13 +41,13 @@ pub fn drain_changes(bookings: &Bookings, test_mode: bool) -> Result<()> {
 pub struct Claimed {
     /// Calls to be sent.
     pub jobs: Vec<Job>,
-    /// Due, but somebody holds these bookings.
+    /// QueueRow, but somebody holds these bookings.
     pub busy: Vec<String>,
     /// Fewer than asked for were due.
     pub drained: bool,
 }
 
-/// Claims up to `limit` bookings, none of those `passed_over`. What cannot be written is a matter of `patience`.
+/// Claims up to `limit` bookings, none of those `passed_over`. What cannot be written is a matter of `retries`.
 /// `claim` gives a new fence for each.
 pub fn claim_and_plan(
     bookings: &Bookings,
@@ -55,8 +55,8 @@ pub fn claim_and_plan(
     now: DateTime<Utc>,
     limit: u32,
     passed_over: Skip,
-    patience: &mut Patience,
-    mut claim: impl FnMut() -> i64,
+    retries: &mut WriteRetries,
+    mut next_fence: impl FnMut() -> i64,
 ) -> Result<Claimed> {
     let due = store::queue::claim_due(now, limit, passed_over)?;
     let drained = due.len() < limit as usize;
@@ -67,7 +67,7 @@ pub fn claim_and_plan(
     }
     let rules = store::rules::load(bookings, settings)?;
     let mut settled = Vec::new();
-    let mut read = read::read(bookings, &ids, patience);
+    let mut read = read::read(bookings, &ids, retries);
     claimed.drained &= !read.left;
     claimed.busy.append(&mut read.busy);
     for mut due in due {
@@ -78,7 +78,7 @@ pub fn claim_and_plan(
                 Ok(known) => due.remote = known,
                 Err(problem) => {
                     let reference = row.get(Field::Reference).map(str::to_owned);
-                    settled.push(Change { reference, ..failed(&due, problem, now) });
+                    settled.push(OutcomeRows { reference, ..failed(&due, problem, now) });
                     continue;
                 }
             }
@@ -89,7 +89,14 @@ pub fn claim_and_plan(
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.use_earlier_code(due.code.as_deref());
-                claimed.jobs.push(Job { due: *due, operation, reservation, claim: claim(), generation: 0, gone });
+                claimed.jobs.push(Job {
+                    row: *due,
+                    operation,
+                    reservation,
+                    claim_id: next_fence(),
+                    generation: 0,
+                    gone,
+                });
             }
             Decision::NoCall(change) => settled.push(*change),
         }
@@ -99,16 +106,16 @@ pub fn claim_and_plan(
         store::queue::mark_sending(&intents)?;
         let records = |job: &&Job| job.operation == Operation::RecordPayment;
         store::reservations::mark_payments_sent(
-            claimed.jobs.iter().filter(records).map(|job| job.due.booking_id.clone()).collect(),
+            claimed.jobs.iter().filter(records).map(|job| job.row.booking_id.clone()).collect(),
         )?;
     }
     // Their queue rows are unchanged: what must wait is simply due again.
-    let postponed = record_all(Some(bookings), settled, patience)?.into_iter().map(|change| change.booking_id);
-    claimed.busy.extend(postponed.filter(|id| !patience.is_resting(id)));
+    let postponed = record_all(Some(bookings), settled, retries)?.into_iter().map(|change| change.booking_id);
+    claimed.busy.extend(postponed.filter(|id| !retries.is_waiting(id)));
     Ok(claimed)
 }
 
-impl Due {
+impl QueueRow {
     /// Guestly does not hold the reservation that the booking's row names: what it is asked for now is our code.
     fn look_up_by_code(&mut self) {
         let named = |remote: &mut RemoteReservation| !remote.verified && !remote.ended && !remote.is_test();
@@ -119,12 +126,12 @@ impl Due {
 }
 
 enum Decision {
-    Call(Box<Due>, Operation, Box<crate::domain::reservation::Reservation>),
-    NoCall(Box<Change>),
+    Call(Box<QueueRow>, Operation, Box<crate::domain::reservation::Reservation>),
+    NoCall(Box<OutcomeRows>),
 }
 
-fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
-    let settled = |change: Change| Decision::NoCall(Box::new(change));
+fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
+    let settled = |change: OutcomeRows| Decision::NoCall(Box::new(change));
     // A doubt alone (a copy, a promoted standby) does not say that a create was begun.
     let creating = due.code.is_some() || due.unconfirmed_creates > 0;
     let queued = Queued {
@@ -147,52 +154,61 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
     match planned {
         Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
         Plan::Wait(until) => {
-            let kept = Kept {
-                state: if queued.read_back_first { "unknown" } else { "waiting" },
-                due: Some(until),
+            let queue_update = QueueUpdate {
+                state: if queued.read_back_first { QueueState::Unknown } else { QueueState::Waiting },
+                due_at: Some(until),
                 pending_refusal: due.pending_refusal,
-                held: !creating,
+                is_created: !creating,
                 problem: due.problem.clone(),
-                ..Kept::failed_in_doubt(&due, due.attempts)
+                ..QueueUpdate::failed_uncertain(&due, due.attempts)
             };
-            settled(Change { kept: Some(kept), attempt: None, ..without_call(&due, "plan", "waits", None, now) })
+            settled(OutcomeRows {
+                queue_update: Some(queue_update),
+                attempt: None,
+                ..without_call(&due, "plan", "waits", None, now)
+            })
         }
         Plan::Done => {
             let id = due.remote.as_ref().map(|remote| remote.reservation_id.clone()).unwrap_or_default();
             let write = WriteBack { idle: true, ..WriteBack::synced(&due.booking_id, &id, due.attempts) };
-            settled(Change { write: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
+            settled(OutcomeRows { write_back: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
         }
         Plan::Withdraw(why) => {
             let write = Some(WriteBack::unsynced(&due.booking_id, "pending", None, due.attempts));
             let why = Problem::new(ErrorClass::InvalidBooking, why);
-            settled(Change { write, withdrawn: true, ..without_call(&due, "plan", "withdrawn", Some(why), now) })
+            settled(OutcomeRows {
+                write_back: write,
+                withdrawn: true,
+                ..without_call(&due, "plan", "withdrawn", Some(why), now)
+            })
         }
-        Plan::Fail(problem) => settled(Change { reference, ..failed(&due, problem, now) }),
+        Plan::Fail(problem) => settled(OutcomeRows { reference, ..failed(&due, problem, now) }),
     }
 }
 
-fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
+fn failed(due: &QueueRow, problem: Problem, now: DateTime<Utc>) -> OutcomeRows {
     // The try that was not made counts: the row says that it was looked at.
     let attempts = due.attempts.saturating_add(1);
     let write = Some(WriteBack::unsynced(&due.booking_id, "failed", Some(&problem), attempts));
-    let kept = Some(Kept { problem: Some(problem.clone()), ..Kept::failed_in_doubt(due, attempts) });
-    Change { kept, write, ..without_call(due, "plan", "refused", Some(problem), now) }
+    let queue_update =
+        Some(QueueUpdate { problem: Some(problem.clone()), ..QueueUpdate::failed_uncertain(due, attempts) });
+    OutcomeRows { queue_update, write_back: write, ..without_call(due, "plan", "refused", Some(problem), now) }
 }
 
 /// The booking was deleted. The confirmation code is what a person can look for.
-fn gone(due: &Due, now: DateTime<Utc>) -> Change {
+fn gone(due: &QueueRow, now: DateTime<Utc>) -> OutcomeRows {
     let problem = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     let uncertain = due.uncertain_since.is_some() || due.unconfirmed_creates > 0;
-    let deleted = uncertain.then_some(Deleted::InDoubt);
-    Change { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
+    let deleted = uncertain.then_some(Deleted::Uncertain);
+    OutcomeRows { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
 /// Guestly holds what the host has deleted: a person decides, unless it was over anyway or never real.
-fn deleted(due: &Due, remote: &RemoteReservation, now: DateTime<Utc>) -> Change {
+fn deleted(due: &QueueRow, remote: &RemoteReservation, now: DateTime<Utc>) -> OutcomeRows {
     let change = gone(due, now);
-    let held = !remote.is_test() && !remote.snapshot.is_over();
-    let deleted = held.then(|| Deleted::Held(remote.reservation_id.clone())).or(change.deleted);
-    Change { reference: due.code.clone().or_else(|| Some(remote.code.clone())), deleted, ..change }
+    let reservation_update = !remote.is_test() && !remote.snapshot.is_over();
+    let deleted = reservation_update.then(|| Deleted::Remote(remote.reservation_id.clone())).or(change.deleted);
+    OutcomeRows { reference: due.code.clone().or_else(|| Some(remote.code.clone())), deleted, ..change }
 }
 
 fn unreadable(error: &SqlError) -> Problem {

@@ -20,8 +20,8 @@ pub struct Credentials {
 
 impl Credentials {
     /// Names these credentials and these addresses without giving them away: tells whether a kept token still fits.
-    pub fn mark(&self, token_url: &str, base_url: &str) -> String {
-        // Kept in tables: it must be the same in every version.
+    pub fn fingerprint(&self, token_url: &str, base_url: &str) -> String {
+        // QueueUpdate in tables: it must be the same in every version.
         fingerprint(&[&self.id, self.secret.reveal(), token_url, base_url].join("\n"))
     }
 }

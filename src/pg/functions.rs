@@ -177,9 +177,9 @@ mod guestly {
         if shm::live_worker().is_none() {
             return false;
         }
-        let Some(question) = shm::ask() else { return false };
-        let patience = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
-        wait_for(patience, |slot| is_reached(slot.answered, question))
+        let Some(question) = shm::ask_doctor() else { return false };
+        let retries = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
+        wait_for(retries, |slot| is_reached(slot.answered, question))
     }
 
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
@@ -188,7 +188,7 @@ mod guestly {
         if shm::live_worker().is_none() {
             return false;
         }
-        let Some(question) = shm::ask_for_mail() else { return false };
+        let Some(question) = shm::ask_test_mail() else { return false };
         // A mail that hangs may be before it; each takes 30 s at most.
         wait_for(Duration::from_secs(70), |slot| is_reached(slot.mail_answered, question))
     }
@@ -199,8 +199,8 @@ mod guestly {
     }
 
     /// Waits for the worker's answer.
-    fn wait_for(patience: Duration, answered: impl Fn(&shm::Slot) -> bool) -> bool {
-        let deadline = Instant::now() + patience;
+    fn wait_for(retries: Duration, answered: impl Fn(&shm::Slot) -> bool) -> bool {
+        let deadline = Instant::now() + retries;
         while !answered(&shm::slot(sys::my_database())) {
             if Instant::now() > deadline || shm::live_worker().is_none() {
                 return false;

@@ -21,7 +21,7 @@ const TOGETHER: Duration = Duration::from_millis(1500);
 /// The limit for a statement over the whole table.
 const WHOLE_TABLE: Duration = Duration::from_secs(20);
 /// How long the worker is careful after a limit was passed.
-const CAREFUL: Duration = Duration::from_secs(60);
+const CAUTION: Duration = Duration::from_secs(60);
 /// The same after a worker had to be ended.
 const AFTER_HANG: Duration = Duration::from_secs(600);
 /// The longest that a worker stays in code that ignores every cancel; then it ends, and the next one goes on.
@@ -52,7 +52,7 @@ thread_local! {
     static SCOPE: RefCell<Scope> = const { RefCell::new(OPTIONAL) };
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     static HUNG_BEFORE: Cell<bool> = const { Cell::new(false) };
-    static CAREFUL_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+    static CAUTIOUS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
     static TABLE_RESTS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -99,7 +99,7 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
         return body();
     }
     let scope = SCOPE.with_borrow(Scope::clone);
-    if scope.optional && is_careful() {
+    if scope.optional && is_cautious() {
         return Err(canceled("code of the table takes too long at the moment".to_owned()));
     }
     let visit = Visit::begin(&scope);
@@ -110,7 +110,7 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if scope.table {
         TABLE_RESTS_UNTIL.set(Some(Instant::now() + TABLE_REST));
     } else {
-        be_careful();
+        be_cautious();
     }
     result.map_err(|error| {
         let sentence = format!("code of the table did not end within {} s", scope.limit.as_secs_f32());
@@ -163,27 +163,27 @@ pub fn warn(booking_id: &str, done: &str, error: &SqlError) {
 }
 
 /// True while bookings are read and written one by one.
-pub fn is_careful() -> bool {
-    CAREFUL_UNTIL.get().is_some_and(|until| until > Instant::now())
+pub fn is_cautious() -> bool {
+    CAUTIOUS_UNTIL.get().is_some_and(|until| until > Instant::now())
 }
 
 /// Code of the host was cancelled.
-pub fn be_careful() {
-    be_careful_for(CAREFUL);
+pub fn be_cautious() {
+    be_cautious_for(CAUTION);
 }
 
 /// The former worker had to be ended in such code; `table`: in a statement over the whole table.
-pub fn be_careful_after_hang(table: bool) {
+pub fn be_cautious_after_hang(table: bool) {
     let rest = if table { TABLE_REST } else { TABLE_REST_AFTER_HANG };
     TABLE_RESTS_UNTIL.set(Some(Instant::now() + rest));
     HUNG_BEFORE.set(true);
-    be_careful_for(AFTER_HANG);
+    be_cautious_for(AFTER_HANG);
 }
 
 /// The code that was cancelled is slow, not endless: it ended within a longer limit. After a hang this changes nothing.
-pub fn be_calm() {
+pub fn end_caution() {
     if !HUNG_BEFORE.get() {
-        CAREFUL_UNTIL.set(None);
+        CAUTIOUS_UNTIL.set(None);
     }
 }
 
@@ -192,9 +192,9 @@ pub fn may_read_table() -> bool {
     TABLE_RESTS_UNTIL.get().is_none_or(|until| until <= Instant::now())
 }
 
-fn be_careful_for(time: Duration) {
+fn be_cautious_for(time: Duration) {
     let until = Instant::now() + time;
-    CAREFUL_UNTIL.set(CAREFUL_UNTIL.get().max(Some(until)));
+    CAUTIOUS_UNTIL.set(CAUTIOUS_UNTIL.get().max(Some(until)));
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use chrono::{DateTime, Utc};
 
 use super::host::bookings::WriteBack;
-use super::record_outcomes::Change;
+use super::record_outcomes::OutcomeRows;
 use super::store::attempts::Attempt;
-use super::store::queue::{Due, Intent, Kept};
+use super::store::queue::{Intent, QueueRow, QueueState, QueueUpdate};
 use crate::domain::diff::next_change;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::operation::Operation;
@@ -20,20 +20,20 @@ use crate::domain::update_request::{self, look_up};
 mod attempt_log;
 mod update_rows;
 
-pub use attempt_log::attempt_for_nobody;
-use attempt_log::{said, word};
+pub use attempt_log::attempt_without_booking;
+use attempt_log::{logged_problem, outcome_label};
 
 /// A claimed booking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// The queue row as it was.
-    pub due: Due,
+    pub row: QueueRow,
     /// What is called.
     pub operation: Operation,
     /// What Guestly should hold.
     pub reservation: Box<Reservation>,
     /// The fence.
-    pub claim: i64,
+    pub claim_id: i64,
     /// The token's generation it is sent with.
     pub generation: u64,
     /// The booking's row is gone: nothing is written back.
@@ -56,19 +56,19 @@ pub struct Trace {
 impl Job {
     /// Tries, this one included if it creates or changes something.
     pub fn attempts(&self) -> u32 {
-        self.due.attempts.saturating_add(u32::from(!self.operation.is_read()))
+        self.row.attempts.saturating_add(u32::from(!self.operation.is_read()))
     }
 
     /// What Guestly holds, if the call is about that.
     fn remote(&self) -> Option<&RemoteReservation> {
-        self.due.remote.as_ref().filter(|_| self.operation.is_about_remote())
+        self.row.remote.as_ref().filter(|_| self.operation.is_about_remote())
     }
 
     /// What is written before the call leaves.
     pub fn intent(&self) -> Intent {
         Intent {
-            booking_id: self.due.booking_id.clone(),
-            claim: self.claim,
+            booking_id: self.row.booking_id.clone(),
+            claim_id: self.claim_id,
             operation: self.operation.as_str(),
             attempts: self.attempts(),
             code: self.remote().is_none().then(|| self.reservation.code.clone()),
@@ -98,21 +98,21 @@ impl Job {
         Work {
             operation: self.operation,
             attempts: self.attempts(),
-            uncertain_since: self.due.uncertain_since,
-            look_ups: self.due.look_ups,
-            failed_reads: self.due.failed_reads,
-            unconfirmed_creates: self.due.unconfirmed_creates,
-            problem: self.due.problem.clone(),
-            pending_refusal: self.due.pending_refusal,
-            missing_reservation: self.due.missing_reservation.clone(),
+            uncertain_since: self.row.uncertain_since,
+            look_ups: self.row.look_ups,
+            failed_reads: self.row.failed_reads,
+            unconfirmed_creates: self.row.unconfirmed_creates,
+            problem: self.row.problem.clone(),
+            pending_refusal: self.row.pending_refusal,
+            missing_reservation: self.row.missing_reservation.clone(),
         }
     }
 
     /// The rows that the decision becomes.
-    pub fn change(self, outcome: &Outcome, next: Transition, trace: Trace) -> Change {
-        let word = word(outcome, &next);
+    pub fn change(self, outcome: &Outcome, next: Transition, trace: Trace) -> OutcomeRows {
+        let label = outcome_label(outcome, &next);
         let tries = self.attempts();
-        let id = self.due.booking_id.clone();
+        let id = self.row.booking_id.clone();
         let attempt = |problem: Option<Problem>| Attempt {
             booking_id: Some(id.clone()),
             attempt: tries,
@@ -120,69 +120,70 @@ impl Job {
             started: trace.started,
             duration_ms: trace.duration_ms,
             http_status: trace.http_status,
-            outcome: word,
+            outcome: label,
             problem,
             request_id: trace.request_id.clone(),
         };
-        let (kept, held, write, problem) = match next {
-            _ if self.remote().is_some() => self.held_rows(outcome, next),
+        let (queue_update, reservation_update, write, problem) = match next {
+            _ if self.remote().is_some() => self.rows_for_remote(outcome, next),
             Transition::Synced { reservation_id, adopted, warning, found } => {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
-                let held = self.made(reservation_id, adopted, found.as_deref(), outcome);
+                let reservation_update = self.update_after_create(reservation_id, adopted, found.as_deref(), outcome);
                 // It changed while its create was in flight or in doubt.
-                let changed = next_change(&self.reservation, &held.update.snapshot).is_some();
-                let kept = changed.then(|| Kept { held: true, ..Kept::waiting(tries, trace.started) });
-                (kept, Some(held), Some(write), warning)
+                let changed = next_change(&self.reservation, &reservation_update.update.snapshot).is_some();
+                let queue_update =
+                    changed.then(|| QueueUpdate { is_created: true, ..QueueUpdate::waiting(tries, trace.started) });
+                (queue_update, Some(reservation_update), Some(write), warning)
             }
             other => {
-                let kept = self.kept(other, tries);
-                let status = if kept.state == "failed" { "failed" } else { "pending" };
-                let write = WriteBack::unsynced(&id, status, kept.problem.as_ref(), kept.attempts);
-                let problem = said(outcome, &kept);
-                (Some(kept), None, Some(write), problem)
+                let queue_update = self.queue_update(other, tries);
+                let status = if queue_update.state == QueueState::Failed { "failed" } else { "pending" };
+                let write = WriteBack::unsynced(&id, status, queue_update.problem.as_ref(), queue_update.attempts);
+                let problem = logged_problem(outcome, &queue_update);
+                (Some(queue_update), None, Some(write), problem)
             }
         };
         let attempt = Some(attempt(problem));
         let write = write.filter(|_| !self.gone);
-        Change { kept, held, write, attempt, ..self.blank() }
+        OutcomeRows { queue_update, reservation_update, write_back: write, attempt, ..self.blank() }
     }
 
     /// The row as it was before the claim: the call certainly never left.
-    pub fn unsent(self) -> Change {
+    pub fn unsent(self) -> OutcomeRows {
         if self.remote().is_some() {
             // A payment that was to be recorded certainly was not.
-            let held = self.told(&Outcome::NotSent { sentence: String::new() });
-            return Change { kept: Some(self.kept_as_it_was()), held, ..self.blank() };
+            let reservation_update = self.update_from_outcome(&Outcome::NotSent { sentence: String::new() });
+            return OutcomeRows { queue_update: Some(self.unchanged()), reservation_update, ..self.blank() };
         }
         let blank = self.blank();
-        let due = self.due;
+        let due = self.row;
         let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
-        let kept = Kept {
-            state: if is_uncertain { "unknown" } else { "ready" },
+        let queue_update = QueueUpdate {
+            state: if is_uncertain { QueueState::Unknown } else { QueueState::Ready },
             attempts: due.attempts,
-            due: None,
+            due_at: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
             unconfirmed_creates: due.unconfirmed_creates,
             pending_refusal: due.pending_refusal,
             verify_first: self.operation == Operation::LookUp && !is_uncertain,
-            held: false,
+            is_created: false,
             problem: due.problem,
         };
-        Change { kept: Some(kept), ..blank }
+        OutcomeRows { queue_update: Some(queue_update), ..blank }
     }
 
     /// A change of nothing, with the fence.
-    fn blank(&self) -> Change {
-        Change {
-            booking_id: self.due.booking_id.clone(),
+    fn blank(&self) -> OutcomeRows {
+        OutcomeRows {
+            booking_id: self.row.booking_id.clone(),
             reference: self.reservation.booking.reference.clone(),
-            claim: Some(self.claim),
-            kept: None,
-            held: None,
-            write: None,
+            claim_id: Some(self.claim_id),
+            queue_update: None,
+            reservation_update: None,
+            write_back: None,
             attempt: None,
             withdrawn: false,
             deleted: None,
@@ -191,14 +192,14 @@ impl Job {
         }
     }
 
-    fn kept(&self, next: Transition, tries: u32) -> Kept {
-        let due = &self.due;
+    fn queue_update(&self, next: Transition, tries: u32) -> QueueUpdate {
+        let due = &self.row;
         // What did not count is given back; a look-up never added anything.
         let uncounted = due.attempts;
-        let same = Kept {
-            state: "ready",
+        let same = QueueUpdate {
+            state: QueueState::Ready,
             attempts: tries,
-            due: None,
+            due_at: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
@@ -207,15 +208,15 @@ impl Job {
             verify_first: self.operation == Operation::LookUp
                 && due.uncertain_since.is_none()
                 && due.pending_refusal.is_none(),
-            held: false,
+            is_created: false,
             problem: due.problem.clone(),
         };
         match next {
-            Transition::Ready(problem) => Kept { attempts: uncounted, problem: Some(problem), ..same },
-            Transition::Wait { due, counted, problem } => Kept {
-                state: "waiting",
+            Transition::Ready(problem) => QueueUpdate { attempts: uncounted, problem: Some(problem), ..same },
+            Transition::Wait { due, counted, problem } => QueueUpdate {
+                state: QueueState::Waiting,
                 attempts: if counted { tries } else { uncounted },
-                due: Some(due),
+                due_at: Some(due),
                 problem: Some(problem),
                 ..same
             },
@@ -228,10 +229,10 @@ impl Job {
                 counted,
                 problem,
                 pending_refusal,
-            } => Kept {
-                state: "unknown",
+            } => QueueUpdate {
+                state: QueueState::Unknown,
                 attempts: if counted { tries } else { uncounted },
-                due: Some(due),
+                due_at: Some(due),
                 uncertain_since: since,
                 look_ups,
                 failed_reads,
@@ -241,16 +242,16 @@ impl Job {
                 ..same
             },
             Transition::CreateAgain => {
-                Kept { uncertain_since: None, look_ups: 0, failed_reads: 0, verify_first: false, ..same }
+                QueueUpdate { uncertain_since: None, look_ups: 0, failed_reads: 0, verify_first: false, ..same }
             }
             Transition::Failed(problem) => {
                 // Where Guestly may hold it, it is asked again before anything is created.
                 let verify_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
-                Kept {
+                QueueUpdate {
                     unconfirmed_creates: due.unconfirmed_creates,
                     verify_first,
                     problem: Some(problem),
-                    ..Kept::failed(tries)
+                    ..QueueUpdate::failed(tries)
                 }
             }
             // Handled by the caller.
@@ -266,12 +267,12 @@ impl Job {
 
 /// A booking that is settled without a call.
 pub fn without_call(
-    due: &Due,
+    due: &QueueRow,
     operation: &'static str,
     outcome: &'static str,
     problem: Option<Problem>,
     now: DateTime<Utc>,
-) -> Change {
+) -> OutcomeRows {
     let attempt = Attempt {
         booking_id: Some(due.booking_id.clone()),
         attempt: due.attempts,
@@ -283,13 +284,13 @@ pub fn without_call(
         problem,
         request_id: None,
     };
-    Change {
+    OutcomeRows {
         booking_id: due.booking_id.clone(),
         reference: None,
-        claim: due.claim,
-        kept: None,
-        held: None,
-        write: None,
+        claim_id: due.claim_id,
+        queue_update: None,
+        reservation_update: None,
+        write_back: None,
         attempt: Some(attempt),
         withdrawn: false,
         deleted: None,

@@ -12,8 +12,8 @@ use super::host::bookings::{Bookings, Locked, WriteBack, error_column};
 use super::store;
 use super::store::alerts::Raised;
 use super::store::attempts::Attempt;
-use super::store::queue::Kept;
-use super::store::reservations::Held;
+use super::store::queue::{QueueState, QueueUpdate};
+use super::store::reservations::ReservationUpdate;
 use crate::domain::alert::AlertKind;
 use crate::domain::error::{ErrorClass, Problem};
 
@@ -23,7 +23,7 @@ mod retry;
 mod write_retries;
 
 pub use retry::{record_all, record_one};
-pub use write_retries::{Access, Patience};
+pub use write_retries::{Access, WriteRetries};
 
 thread_local! {
     // Only here it is known whether a reservation belongs to its booking; the worker asks afterwards.
@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// True once after a call that told about a reservation of its booking was recorded in this process.
-pub fn take_succeeded() -> bool {
+pub fn take_success() -> bool {
     SUCCEEDED.take()
 }
 
@@ -49,19 +49,19 @@ enum Refused {
 
 /// The outcome of one booking, as rows to be written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct OutcomeRows {
     /// The booking.
     pub booking_id: String,
     /// The host's reference, where it is known.
     pub reference: Option<String>,
     /// The fence; none for a row that was decided without a call and is locked by this transaction.
-    pub claim: Option<i64>,
+    pub claim_id: Option<i64>,
     /// What stays in the queue; none if the booking leaves it.
-    pub kept: Option<Kept>,
+    pub queue_update: Option<QueueUpdate>,
     /// What Guestly holds now.
-    pub held: Option<Held>,
+    pub reservation_update: Option<ReservationUpdate>,
     /// What the host's row says from now on; none leaves it alone.
-    pub write: Option<WriteBack>,
+    pub write_back: Option<WriteBack>,
     /// The log.
     pub attempt: Option<Attempt>,
     /// Cancelled before it was sent: the sweep must not find it again.
@@ -78,48 +78,48 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
     /// Perhaps something: nobody knows what became of its create.
-    InDoubt,
+    Uncertain,
     /// This reservation.
-    Held(String),
+    Remote(String),
 }
 
-impl Change {
+impl OutcomeRows {
     /// What Guestly holds now, as it is kept.
-    pub fn reservation(&self) -> Option<(String, Held)> {
-        Some((self.booking_id.clone(), self.held.clone()?))
+    pub fn reservation(&self) -> Option<(String, ReservationUpdate)> {
+        Some((self.booking_id.clone(), self.reservation_update.clone()?))
     }
 }
 
 /// `refused` says whether it is the host's row that cannot be written.
-fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<Refused>) -> Result<Vec<Change>> {
+fn record(bookings: Option<&Bookings>, changes: Vec<OutcomeRows>, refused: &Cell<Refused>) -> Result<Vec<OutcomeRows>> {
     let changes = ids::refuse_taken(changes)?;
     let ids: Vec<String> =
-        changes.iter().filter(|change| change.write.is_some()).map(|change| change.booking_id.clone()).collect();
+        changes.iter().filter(|change| change.write_back.is_some()).map(|change| change.booking_id.clone()).collect();
     let locked = match bookings {
         Some(bookings) if !ids.is_empty() => bookings.lock(&ids).inspect_err(|_| refused.set(Refused::Lock))?,
         _ => Locked::default(),
     };
-    let busy = |change: &Change| change.write.is_some() && locked.is_busy(&change.booking_id);
-    let (mut postponed, mut now): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(busy);
+    let busy = |change: &OutcomeRows| change.write_back.is_some() && locked.is_busy(&change.booking_id);
+    let (mut postponed, mut now): (Vec<OutcomeRows>, Vec<OutcomeRows>) = changes.into_iter().partition(busy);
     for change in &mut now {
-        if bookings.is_some() && change.write.is_some() && !locked.is_there(&change.booking_id) {
+        if bookings.is_some() && change.write_back.is_some() && !locked.is_there(&change.booking_id) {
             forget(change);
         }
     }
     let ours = fenced(&now)?;
     let others: Vec<_> =
-        now.iter().filter(|c| !ours.contains(&c.booking_id)).map(|c| (c.booking_id.clone(), c.claim)).collect();
+        now.iter().filter(|c| !ours.contains(&c.booking_id)).map(|c| (c.booking_id.clone(), c.claim_id)).collect();
     if !others.is_empty() {
         let locked = store::queue::claims_in_force(&others)?;
         postponed.extend(now.extract_if(.., |change| locked.contains(&change.booking_id)));
     }
-    store::reservations::upsert(&now.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
-    if now.iter().any(|change| change.held.is_some()) {
+    store::reservations::upsert(&now.iter().filter_map(OutcomeRows::reservation).collect::<Vec<_>>())?;
+    if now.iter().any(|change| change.reservation_update.is_some()) {
         SUCCEEDED.set(true);
     }
     // A late answer whose claim was taken over changes the row only if it brings a reservation.
-    let counts = |change: &&Change| ours.contains(&change.booking_id) || change.held.is_some();
-    let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write.as_ref()).collect();
+    let counts = |change: &&OutcomeRows| ours.contains(&change.booking_id) || change.reservation_update.is_some();
+    let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write_back.as_ref()).collect();
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
         bookings.write(&writes).inspect_err(|_| refused.set(Refused::Write))?;
     }
@@ -138,14 +138,14 @@ fn record(bookings: Option<&Bookings>, changes: Vec<Change>, refused: &Cell<Refu
 }
 
 /// What the owner should hear about it.
-fn alert(change: &Change) -> Option<Raised> {
+fn alert(change: &OutcomeRows) -> Option<Raised> {
     if let Some(deleted) = &change.deleted {
         let (class, sentence) = match deleted {
-            Deleted::InDoubt => (
+            Deleted::Uncertain => (
                 Some(ErrorClass::UnknownOutcome),
                 "the booking was deleted while its outcome at Guestly was unknown".to_owned(),
             ),
-            Deleted::Held(id) => (None, format!("the booking was deleted, and Guestly holds reservation {id}")),
+            Deleted::Remote(id) => (None, format!("the booking was deleted, and Guestly holds reservation {id}")),
         };
         return Some(Raised {
             booking_id: Some(change.booking_id.clone()),
@@ -155,11 +155,11 @@ fn alert(change: &Change) -> Option<Raised> {
         });
     }
     let failed = change
-        .kept
+        .queue_update
         .as_ref()
-        .filter(|kept| kept.state == "failed" || change.mismatch)
-        .and_then(|kept| kept.problem.as_ref());
-    let adopted = change.held.as_ref().is_some_and(|held| held.adopted);
+        .filter(|queue_update| queue_update.state == QueueState::Failed || change.mismatch)
+        .and_then(|queue_update| queue_update.problem.as_ref());
+    let adopted = change.reservation_update.as_ref().is_some_and(|reservation_update| reservation_update.adopted);
     let doubled = change.attempt.as_ref().filter(|_| adopted).and_then(|attempt| attempt.problem.as_ref());
     let (kind, problem) = match (failed, doubled) {
         (Some(problem), _) => (AlertKind::of_failure(problem.class), problem),
@@ -169,14 +169,17 @@ fn alert(change: &Change) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(change.booking_id.clone()),
         reference: change.reference.clone(),
-        arrival: change.held.as_ref().and_then(|held| held.update.snapshot.check_in),
+        arrival: change
+            .reservation_update
+            .as_ref()
+            .and_then(|reservation_update| reservation_update.update.snapshot.check_in),
         class: Some(problem.class),
         ..Raised::new(kind, problem.sentence.clone())
     })
 }
 
 /// The reservation stands whatever its price.
-fn price_alert(change: &Change) -> Option<Raised> {
+fn price_alert(change: &OutcomeRows) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(change.booking_id.clone()),
         reference: change.reference.clone(),
@@ -185,24 +188,27 @@ fn price_alert(change: &Change) -> Option<Raised> {
 }
 
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
-fn forget(change: &mut Change) {
-    change.write = None;
-    let kept = change.kept.take();
-    change.deleted = match &change.held {
-        Some(held) => Some(Deleted::Held(held.reservation_id.clone())),
-        None => kept.filter(|kept| kept.uncertain_since.is_some()).map(|_| Deleted::InDoubt),
+fn forget(change: &mut OutcomeRows) {
+    change.write_back = None;
+    let queue_update = change.queue_update.take();
+    change.deleted = match &change.reservation_update {
+        Some(reservation_update) => Some(Deleted::Remote(reservation_update.reservation_id.clone())),
+        None => queue_update.filter(|queue_update| queue_update.uncertain_since.is_some()).map(|_| Deleted::Uncertain),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
-    if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())
+    if let Some(attempt) =
+        change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.reservation_update.is_none())
     {
         attempt.problem = Some(gone);
     }
 }
 
-fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
+fn fenced(changes: &[OutcomeRows]) -> Result<HashSet<String>> {
     let mut ours = HashSet::new();
-    let leave: Vec<_> = changes.iter().filter(|c| c.kept.is_none()).map(|c| (c.booking_id.clone(), c.claim)).collect();
-    let stay: Vec<_> = changes.iter().filter_map(|c| Some((c.booking_id.clone(), c.claim, c.kept.clone()?))).collect();
+    let leave: Vec<_> =
+        changes.iter().filter(|c| c.queue_update.is_none()).map(|c| (c.booking_id.clone(), c.claim_id)).collect();
+    let stay: Vec<_> =
+        changes.iter().filter_map(|c| Some((c.booking_id.clone(), c.claim_id, c.queue_update.clone()?))).collect();
     if !leave.is_empty() {
         ours.extend(store::queue::delete_done(&leave)?);
     }
@@ -214,13 +220,13 @@ fn fenced(changes: &[Change]) -> Result<HashSet<String>> {
 
 /// What a write that raises for ever becomes: failed with the trigger's own words, in the booking's row too if that much is
 /// allowed; the reservation is kept.
-fn park(change: Change, error: &SqlError) -> Change {
+fn park(change: OutcomeRows, error: &SqlError) -> OutcomeRows {
     let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
     // A synced one leaves no doubt: its reservation is kept beside it.
-    let synced = || Kept::failed(change.write.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
+    let synced = || QueueUpdate::failed(change.write_back.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
     let words = error_column(problem.class, &problem.sentence);
-    let write = change.write.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });
-    let kept = Kept { problem: Some(problem.clone()), ..change.kept.unwrap_or_else(synced) };
+    let write = change.write_back.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });
+    let queue_update = QueueUpdate { problem: Some(problem.clone()), ..change.queue_update.unwrap_or_else(synced) };
     let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
-    Change { kept: Some(kept), write, attempt, ..change }
+    OutcomeRows { queue_update: Some(queue_update), write_back: write, attempt, ..change }
 }

@@ -25,5 +25,8 @@ pub mod sweep;
 pub mod switches;
 pub mod worker_state;
 
+#[cfg(test)]
+mod checks_tests;
+
 /// Rows that one step of pruning deletes; the statements say the same number.
 pub const PRUNE_STEP: usize = 1000;

@@ -92,7 +92,7 @@ impl Worker {
         let handle = waker.handle().map_err(|error| format!("no wake-up pipe: {error}"))?;
         let hang = shm::take_hang();
         if let Some(hang) = &hang {
-            host_code::be_careful_after_hang(hang.table);
+            host_code::be_cautious_after_hang(hang.table);
         }
         Ok(Self {
             api: Api::start(&settings, handle)?,
@@ -150,7 +150,7 @@ impl Worker {
         let before = self.ctx.reload();
         self.api.reload(&self.ctx, &before);
         self.doctor.forget();
-        self.outcomes.retries.set(self.ctx.settings.policy.backoff);
+        self.outcomes.retries.set_backoff(self.ctx.settings.policy.backoff);
         self.sweep.run_soon(&self.ctx);
         self.sweep.prune_now();
         late_answers::save_at_exit(&self.api, self.ctx.settings.policy);

@@ -10,7 +10,7 @@ use crate::domain::field::Row;
 use crate::pg::db::session::{Result, SqlError};
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
-use crate::pg::record_outcomes::{Access, Patience};
+use crate::pg::record_outcomes::{Access, WriteRetries};
 
 /// The result of reading.
 #[derive(Default)]
@@ -23,16 +23,16 @@ pub struct Reading {
     pub left: bool,
 }
 
-/// All bookings together, or one by one where that fails. What is missing in the answer rests (`patience`) or was left.
-pub fn read(bookings: &Bookings, ids: &[String], patience: &mut Patience) -> Reading {
+/// All bookings together, or one by one where that fails. What is missing in the answer rests (`retries`) or was left.
+pub fn read(bookings: &Bookings, ids: &[String], retries: &mut WriteRetries) -> Reading {
     let mut reading = Reading::default();
     let mut locked = false;
-    if ids.len() > 1 && !host_code::is_careful() && !patience.is_slow(Access::Read) {
+    if ids.len() > 1 && !host_code::is_cautious() && !retries.is_slow(Access::Read) {
         match host_code::for_several(|| bookings.read(ids)) {
             Ok(rows) => {
                 let mut found: HashMap<String, Row> =
                     rows.into_iter().map(|row| (row.booking_id.clone(), row)).collect();
-                ids.iter().for_each(|id| patience.over(Access::Read, id));
+                ids.iter().for_each(|id| retries.clear(Access::Read, id));
                 reading.rows = ids.iter().map(|id| (id.clone(), Ok(found.remove(id)))).collect();
                 return reading;
             }
@@ -40,18 +40,18 @@ pub fn read(bookings: &Bookings, ids: &[String], patience: &mut Patience) -> Rea
         }
     }
     let mut in_turn: Vec<&String> = ids.iter().collect();
-    in_turn.sort_by_key(|id| patience.tries(Access::Read, id));
+    in_turn.sort_by_key(|id| retries.tries(Access::Read, id));
     let began = Instant::now();
     for id in in_turn {
         if began.elapsed() >= host_code::SHORT {
             reading.left = true;
             break;
         }
-        let error = read_one(bookings, id, patience, &mut reading);
+        let error = read_one(bookings, id, retries, &mut reading);
         if locked && error.is_some_and(|error| waits_for_lock(&error)) {
             // A read waits for no row: the whole table is locked. If it is only this booking's mapping that waits, the next
             // claim goes on without it.
-            patience.waits(Access::Read, id);
+            retries.record_wait(Access::Read, id);
             reading.busy.extend(ids.iter().filter(|other| !reading.rows.contains_key(*other)).cloned());
             reading.busy.retain(|other| other != id);
             break;
@@ -61,25 +61,25 @@ pub fn read(bookings: &Bookings, ids: &[String], patience: &mut Patience) -> Rea
 }
 
 /// Gives the error of one that is tried again.
-fn read_one(bookings: &Bookings, id: &String, patience: &mut Patience, reading: &mut Reading) -> Option<SqlError> {
-    let limit = patience.limit(Access::Read, id);
+fn read_one(bookings: &Bookings, id: &String, retries: &mut WriteRetries, reading: &mut Reading) -> Option<SqlError> {
+    let limit = retries.limit(Access::Read, id);
     let began = Instant::now();
     match host_code::for_one(id, limit, || bookings.read(std::slice::from_ref(id))) {
         Err(error) if is_lock(&error) => {
             reading.busy.push(id.clone());
             Some(error)
         }
-        Err(error) if passes(&error) && patience.bears(Access::Read, id, error.is_cancel()) => {
-            if patience.tries(Access::Read, id) == 1 {
+        Err(error) if passes(&error) && retries.record_failure(Access::Read, id, error.is_cancel()) => {
+            if retries.tries(Access::Read, id) == 1 {
                 host_code::warn(id, "read", &error);
             }
             Some(error)
         }
         result => {
             if result.is_ok() {
-                patience.passed(Access::Read, id, began.elapsed());
+                retries.record_duration(Access::Read, id, began.elapsed());
             }
-            patience.over(Access::Read, id);
+            retries.clear(Access::Read, id);
             reading.rows.insert(id.clone(), result.map(|rows| rows.into_iter().next()));
             None
         }

@@ -122,7 +122,7 @@ impl Bookings {
     /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
     /// how the queue stands. `calling` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by key: the plan
     /// is made while our tables are empty, and kept while the queue grows to a hundred thousand.
-    pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Probed> {
+    pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Swept> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let sql = format!(
@@ -141,15 +141,15 @@ impl Bookings {
             timed = "q.state::text OPERATOR (pg_catalog.=) ANY (ARRAY['waiting', 'unknown'])",
         );
         let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
-        let mut found = Probed::default();
+        let mut found = Swept::default();
         // guestly_attach() lets the owner read the tables of ours.
         let read = || {
             statement::rows(&sql, &args, |row| {
                 match row.get::<String>(1)? {
-                    Some(id) => found.open.push((id, row.get(2)?)),
+                    Some(id) => found.unqueued.push((id, row.get(2)?)),
                     None => {
                         found.ready = row.get(3)?.unwrap_or_default();
-                        found.sending = row.get(6)?.unwrap_or_default();
+                        found.orphaned = row.get(6)?.unwrap_or_default();
                         (found.next_due, found.oldest) = (row.get::<f64>(4)?.map(time), row.get::<f64>(5)?.map(time));
                     }
                 }
@@ -205,13 +205,13 @@ impl Bookings {
 
 /// What the probe found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Probed {
+pub struct Swept {
     /// Paid bookings that no trigger queued, with their days of arrival.
-    pub open: Vec<(String, Option<String>)>,
+    pub unqueued: Vec<(String, Option<String>)>,
     /// Something may go now.
     pub ready: bool,
     /// There are claims without a call of ours.
-    pub sending: bool,
+    pub orphaned: bool,
     /// When something is due again.
     pub next_due: Option<DateTime<Utc>>,
     /// Since when the oldest waits.

@@ -6,18 +6,18 @@ use crate::domain::operation::Operation;
 use crate::domain::outcome::Outcome;
 use crate::domain::transition::Transition;
 use crate::pg::store::attempts::Attempt;
-use crate::pg::store::queue::Kept;
+use crate::pg::store::queue::{QueueState, QueueUpdate};
 
 /// What the log says was wrong: the outcome's own words, not those that the booking keeps from before.
-pub(super) fn said(outcome: &Outcome, kept: &Kept) -> Option<Problem> {
+pub(super) fn logged_problem(outcome: &Outcome, queue_update: &QueueUpdate) -> Option<Problem> {
     match outcome {
-        Outcome::Found(_) if kept.state != "failed" => None,
-        _ => kept.problem.clone(),
+        Outcome::Found(_) if queue_update.state != QueueState::Failed => None,
+        _ => queue_update.problem.clone(),
     }
 }
 
 /// One word for the log.
-pub(super) fn word(outcome: &Outcome, next: &Transition) -> &'static str {
+pub(super) fn outcome_label(outcome: &Outcome, next: &Transition) -> &'static str {
     match (outcome, next) {
         (_, Transition::Synced { adopted: true, .. }) => "adopted",
         // The answer was not believed.
@@ -42,7 +42,7 @@ pub(super) fn word(outcome: &Outcome, next: &Transition) -> &'static str {
 }
 
 /// The log's row for a call that is about no booking: a token request, the doctor's look-up.
-pub fn attempt_for_nobody(operation: Operation, outcome: &Outcome, trace: Trace) -> Attempt {
+pub fn attempt_without_booking(operation: Operation, outcome: &Outcome, trace: Trace) -> Attempt {
     let problem = match outcome {
         Outcome::Refused { class, sentence } if operation != Operation::Token => Some((*class, sentence)),
         Outcome::Refused { sentence, .. } | Outcome::TokenRejected { sentence, .. } => {
@@ -63,7 +63,7 @@ pub fn attempt_for_nobody(operation: Operation, outcome: &Outcome, trace: Trace)
         started: trace.started,
         duration_ms: trace.duration_ms,
         http_status: trace.http_status,
-        outcome: word(outcome, &Transition::CreateAgain),
+        outcome: outcome_label(outcome, &Transition::CreateAgain),
         problem: problem.map(|(class, sentence)| Problem::new(class, sentence.clone())),
         request_id: trace.request_id,
     }

@@ -11,15 +11,21 @@ use crate::domain::snapshot::PaymentState;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::transition::{SnapshotUpdate, Transition, snapshot_update};
 use crate::pg::host::bookings::WriteBack;
-use crate::pg::store::queue::Kept;
-use crate::pg::store::reservations::Held;
+use crate::pg::store::queue::{QueueState, QueueUpdate};
+use crate::pg::store::reservations::ReservationUpdate;
 
 /// What stays in the queue, what Guestly holds, what the host's row says, and the log's problem.
-type Rows = (Option<Kept>, Option<Held>, Option<WriteBack>, Option<Problem>);
+type Rows = (Option<QueueUpdate>, Option<ReservationUpdate>, Option<WriteBack>, Option<Problem>);
 
 impl Job {
     /// What Guestly holds after a create or its look-up.
-    pub(super) fn made(&self, reservation_id: String, adopted: bool, found: Option<&Hit>, outcome: &Outcome) -> Held {
+    pub(super) fn update_after_create(
+        &self,
+        reservation_id: String,
+        adopted: bool,
+        found: Option<&Hit>,
+        outcome: &Outcome,
+    ) -> ReservationUpdate {
         let asked = self.reservation.snapshot();
         // A create takes no notes and no payment.
         let payment = self.reservation.payment.as_ref().map(|_| PaymentState::ToRecord);
@@ -33,63 +39,69 @@ impl Job {
         };
         let update =
             SnapshotUpdate { snapshot, verified: origin.unwrap_or(true), ended: Some(false), changed: true, total };
-        Held { reservation_id, code: self.reservation.code.clone(), adopted, update, paid: self.paid() }
+        ReservationUpdate { reservation_id, code: self.reservation.code.clone(), adopted, update, paid: self.paid() }
     }
 
     /// A row that is due again as it was.
-    pub(super) fn kept_as_it_was(&self) -> Kept {
-        let due = &self.due;
+    pub(super) fn unchanged(&self) -> QueueUpdate {
+        let due = &self.row;
         let read_back_first = due.verify_first && !due.waited;
-        Kept {
-            state: if read_back_first { "unknown" } else { "waiting" },
-            due: None,
+        QueueUpdate {
+            state: if read_back_first { QueueState::Unknown } else { QueueState::Waiting },
+            due_at: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
             verify_first: due.verify_first,
-            held: true,
+            is_created: true,
             problem: due.problem.clone(),
-            ..Kept::failed(due.attempts)
+            ..QueueUpdate::failed(due.attempts)
         }
     }
 
     /// What a call told, if it told anything.
-    pub(super) fn told(&self, outcome: &Outcome) -> Option<Held> {
-        let remote = self.due.remote.clone().unwrap_or_default();
+    pub(super) fn update_from_outcome(&self, outcome: &Outcome) -> Option<ReservationUpdate> {
+        let remote = self.row.remote.clone().unwrap_or_default();
         let update = snapshot_update(self.operation, &remote, outcome, &self.reservation);
         let told = update != SnapshotUpdate::default();
         let paid = self.paid();
-        told.then_some(Held { reservation_id: remote.reservation_id, code: remote.code, adopted: false, update, paid })
+        told.then_some(ReservationUpdate {
+            reservation_id: remote.reservation_id,
+            code: remote.code,
+            adopted: false,
+            update,
+            paid,
+        })
     }
 
     /// The host's row changes only when all is done, or nothing more will be: until then it says what was confirmed.
-    pub(super) fn held_rows(&self, outcome: &Outcome, next: Transition) -> Rows {
-        let (id, tries, same) = (&self.due.booking_id, self.attempts(), self.kept_as_it_was());
-        let held = self.told(outcome);
-        let counting = |counted| if counted { tries } else { self.due.attempts };
-        let kept = match next {
+    pub(super) fn rows_for_remote(&self, outcome: &Outcome, next: Transition) -> Rows {
+        let (id, tries, same) = (&self.row.booking_id, self.attempts(), self.unchanged());
+        let reservation_update = self.update_from_outcome(outcome);
+        let counting = |counted| if counted { tries } else { self.row.attempts };
+        let queue_update = match next {
             Transition::Wait { due, counted, problem } => {
-                Kept { attempts: counting(counted), due: Some(due), problem: Some(problem), ..same }
+                QueueUpdate { attempts: counting(counted), due_at: Some(due), problem: Some(problem), ..same }
             }
             Transition::Changed { read_back, .. }
-                if !read_back && !self.due.verify_first && self.is_done(held.as_ref()) =>
+                if !read_back && !self.row.verify_first && self.is_done(reservation_update.as_ref()) =>
             {
-                let write = WriteBack::synced(id, &self.reservation_id(), self.due.attempts);
-                return (None, held, Some(write), None);
+                let write = WriteBack::synced(id, &self.reservation_id(), self.row.attempts);
+                return (None, reservation_update, Some(write), None);
             }
-            Transition::Changed { due, read_back } => Kept {
-                state: "waiting",
+            Transition::Changed { due, read_back } => QueueUpdate {
+                state: QueueState::Waiting,
                 attempts: counting(read_back),
-                due: Some(due),
+                due_at: Some(due),
                 uncertain_since: None,
-                verify_first: read_back || self.due.verify_first,
+                verify_first: read_back || self.row.verify_first,
                 problem: None,
                 ..same
             },
-            Transition::UncertainChange { due, counted, since, failed_reads, problem } => Kept {
-                state: "unknown",
+            Transition::UncertainChange { due, counted, since, failed_reads, problem } => QueueUpdate {
+                state: QueueState::Unknown,
                 attempts: counting(counted),
-                due: Some(due),
+                due_at: Some(due),
                 uncertain_since: since,
                 failed_reads,
                 verify_first: true,
@@ -97,24 +109,29 @@ impl Job {
                 ..same
             },
             // The verdict says that a look-up by the code is next; the code of an earlier create stays.
-            Transition::LookUp { due, problem } => Kept {
-                state: "unknown",
-                due: Some(due),
+            Transition::LookUp { due, problem } => QueueUpdate {
+                state: QueueState::Unknown,
+                due_at: Some(due),
                 pending_refusal: Some(ErrorClass::Refused),
                 verify_first: true,
                 problem: Some(problem),
-                ..Kept::failed(self.due.attempts)
+                ..QueueUpdate::failed(self.row.attempts)
             },
             Transition::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Transition::Confirmed => {
                 let write = WriteBack::synced(id, &self.reservation_id(), tries);
-                return (None, held, Some(write), None);
+                return (None, reservation_update, Some(write), None);
             }
             Transition::Failed(problem) => {
                 let write = WriteBack::unsynced(id, "failed", Some(&problem), tries);
-                let kept = Kept { verify_first: true, held: true, problem: Some(problem), ..Kept::failed(tries) };
-                let problem = kept.problem.clone();
-                return (Some(kept), held, Some(write), problem);
+                let queue_update = QueueUpdate {
+                    verify_first: true,
+                    is_created: true,
+                    problem: Some(problem),
+                    ..QueueUpdate::failed(tries)
+                };
+                let problem = queue_update.problem.clone();
+                return (Some(queue_update), reservation_update, Some(write), problem);
             }
             // Said of creates only.
             Transition::Ready(_)
@@ -122,18 +139,18 @@ impl Job {
             | Transition::UncertainCreate { .. }
             | Transition::CreateAgain => same,
         };
-        let problem = kept.problem.clone();
-        (Some(kept), held, None, problem)
+        let problem = queue_update.problem.clone();
+        (Some(queue_update), reservation_update, None, problem)
     }
 
-    fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> Kept {
+    fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> QueueUpdate {
         // Reading back ends a doubt; a list of payments says nothing of the rest.
-        let verify_first = self.due.verify_first && self.operation != Operation::ReadBack;
-        let uncertain_since = self.due.uncertain_since.filter(|_| verify_first);
-        let same = self.kept_as_it_was();
-        Kept {
-            state: "waiting",
-            due: Some(due),
+        let verify_first = self.row.verify_first && self.operation != Operation::ReadBack;
+        let uncertain_since = self.row.uncertain_since.filter(|_| verify_first);
+        let same = self.unchanged();
+        QueueUpdate {
+            state: QueueState::Waiting,
+            due_at: Some(due),
             uncertain_since,
             look_ups,
             failed_reads: 0,
@@ -149,13 +166,16 @@ impl Job {
     }
 
     /// With what was learned, nothing differs.
-    fn is_done(&self, held: Option<&Held>) -> bool {
-        let before = self.due.remote.as_ref().map(|remote| remote.snapshot.clone()).unwrap_or_default();
-        let after = held.map(|held| held.update.snapshot.clone()).unwrap_or_default().over(&before);
+    fn is_done(&self, reservation_update: Option<&ReservationUpdate>) -> bool {
+        let before = self.row.remote.as_ref().map(|remote| remote.snapshot.clone()).unwrap_or_default();
+        let after = reservation_update
+            .map(|reservation_update| reservation_update.update.snapshot.clone())
+            .unwrap_or_default()
+            .over(&before);
         next_change(&self.reservation, &after).is_none()
     }
 
     fn reservation_id(&self) -> String {
-        self.due.remote.as_ref().map(|remote| remote.reservation_id.clone()).unwrap_or_default()
+        self.row.remote.as_ref().map(|remote| remote.reservation_id.clone()).unwrap_or_default()
     }
 }

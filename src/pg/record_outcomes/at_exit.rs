@@ -6,15 +6,15 @@ use std::cell::{Cell, RefCell};
 
 use chrono::Utc;
 
-use super::{Change, record};
-use crate::pg::store::queue::Kept;
+use super::{OutcomeRows, record};
+use crate::pg::store::queue::{QueueState, QueueUpdate};
 use crate::pg::{db::session, sys};
 
 /// Gives the outcomes that have come in and were not looked at yet.
-type Late = Box<dyn FnOnce() -> Vec<Change>>;
+type Late = Box<dyn FnOnce() -> Vec<OutcomeRows>>;
 
 thread_local! {
-    static UNWRITTEN: RefCell<Vec<Change>> = const { RefCell::new(Vec::new()) };
+    static UNWRITTEN: RefCell<Vec<OutcomeRows>> = const { RefCell::new(Vec::new()) };
     static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
 }
 
@@ -24,17 +24,17 @@ pub fn register() {
 }
 
 /// All outcomes that are not written now.
-pub fn hold<'a>(changes: impl IntoIterator<Item = &'a Change>) {
+pub fn set_unrecorded<'a>(changes: impl IntoIterator<Item = &'a OutcomeRows>) {
     UNWRITTEN.replace(changes.into_iter().cloned().collect());
 }
 
 /// The outcome of this booking is committed.
-pub fn written(booking_id: &str) {
+pub fn remove(booking_id: &str) {
     UNWRITTEN.with_borrow_mut(|changes| changes.retain(|change| change.booking_id != booking_id));
 }
 
 /// Asked at the end for what has come in meanwhile.
-pub fn also(late: Late) {
+pub fn set_late_answers(late: Late) {
     LATE.replace(Some(late));
 }
 
@@ -43,7 +43,7 @@ fn write() {
     if let Some(late) = LATE.take() {
         changes.extend(late());
     }
-    let changes: Vec<Change> = changes.into_iter().filter_map(without_row).collect();
+    let changes: Vec<OutcomeRows> = changes.into_iter().filter_map(without_row).collect();
     if changes.is_empty() {
         return;
     }
@@ -55,31 +55,40 @@ fn write() {
 
 /// The part of an outcome that concerns the extension's own tables. None if the next worker decides the same again: nothing
 /// was called, or what failed is looked up. A booking that Guestly holds stays in the queue until its row says so.
-fn without_row(change: Change) -> Option<Change> {
-    let has_failed = change.kept.as_ref().is_some_and(|kept| kept.state == "failed");
-    let is_over = change.kept.is_none() || has_failed;
-    if change.claim.is_none() || change.withdrawn || change.deleted.is_some() || (is_over && change.held.is_none()) {
+fn without_row(change: OutcomeRows) -> Option<OutcomeRows> {
+    let has_failed = change.queue_update.as_ref().is_some_and(|queue_update| queue_update.state == QueueState::Failed);
+    let is_over = change.queue_update.is_none() || has_failed;
+    if change.claim_id.is_none()
+        || change.withdrawn
+        || change.deleted.is_some()
+        || (is_over && change.reservation_update.is_none())
+    {
         return None;
     }
     let attempts = change.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
-    let row_is_due = || Kept { state: "ready", due: Some(Utc::now()), held: true, ..Kept::failed(attempts) };
-    Some(Change { kept: Some(change.kept.unwrap_or_else(row_is_due)), write: None, ..change })
+    let row_is_due = || QueueUpdate {
+        state: QueueState::Ready,
+        due_at: Some(Utc::now()),
+        is_created: true,
+        ..QueueUpdate::failed(attempts)
+    };
+    Some(OutcomeRows { queue_update: Some(change.queue_update.unwrap_or_else(row_is_due)), write_back: None, ..change })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pg::host::bookings::WriteBack;
-    use crate::pg::store::reservations::Held;
+    use crate::pg::store::reservations::ReservationUpdate;
 
-    fn change(held: Option<Held>, kept: Option<Kept>) -> Change {
-        Change {
+    fn change(reservation_update: Option<ReservationUpdate>, queue_update: Option<QueueUpdate>) -> OutcomeRows {
+        OutcomeRows {
             booking_id: "1".to_owned(),
             reference: None,
-            claim: Some(7),
-            kept,
-            held,
-            write: Some(WriteBack::synced("1", "r1", 1)),
+            claim_id: Some(7),
+            queue_update,
+            reservation_update,
+            write_back: Some(WriteBack::synced("1", "r1", 1)),
             attempt: None,
             withdrawn: false,
             deleted: None,
@@ -90,19 +99,22 @@ mod tests {
 
     #[test]
     fn what_guestly_holds_stays_in_the_queue_for_its_row() {
-        let kept = without_row(change(Some(Held::default()), None)).expect("it is written");
-        assert_eq!(kept.kept.expect("it stays").state, "ready");
-        assert_eq!((kept.write, kept.held), (None, Some(Held::default())));
+        let queue_update = without_row(change(Some(ReservationUpdate::default()), None)).expect("it is written");
+        assert_eq!(queue_update.queue_update.expect("it stays").state, QueueState::Ready);
+        assert_eq!((queue_update.write_back, queue_update.reservation_update), (None, Some(ReservationUpdate::default())));
     }
 
     #[test]
     fn what_failed_without_a_reservation_is_decided_again() {
-        assert_eq!(without_row(change(None, Some(Kept::failed(1)))), None);
+        assert_eq!(without_row(change(None, Some(QueueUpdate::failed(1)))), None);
         assert_eq!(without_row(change(None, None)), None);
     }
 
     #[test]
     fn what_was_decided_without_a_call_is_decided_again() {
-        assert_eq!(without_row(Change { claim: None, ..change(Some(Held::default()), None) }), None);
+        assert_eq!(
+            without_row(OutcomeRows { claim_id: None, ..change(Some(ReservationUpdate::default()), None) }),
+            None
+        );
     }
 }

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use chrono::Utc;
 use pgrx::datum::DatumWithOid;
 
-use super::Change;
+use super::OutcomeRows;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::snapshot::TEST_PREFIX;
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 use crate::pg::host::bookings::WriteBack;
 use crate::pg::store::attempts::Attempt;
-use crate::pg::store::queue::Kept;
+use crate::pg::store::queue::{QueueState, QueueUpdate};
 
 /// Takes back what other bookings have: after a create the booking is in doubt, and asked for by its code; after a look-up it
 /// fails, and a person has to look.
-pub(super) fn refuse_taken(changes: Vec<Change>) -> Result<Vec<Change>> {
+pub(super) fn refuse_taken(changes: Vec<OutcomeRows>) -> Result<Vec<OutcomeRows>> {
     let named: Vec<(String, String)> = changes.iter().filter_map(named).collect();
     if named.is_empty() {
         return Ok(changes);
@@ -31,14 +31,18 @@ pub(super) fn refuse_taken(changes: Vec<Change>) -> Result<Vec<Change>> {
 }
 
 /// The booking, and the reservation that a create or its look-up named for it.
-fn named(change: &Change) -> Option<(String, String)> {
+fn named(change: &OutcomeRows) -> Option<(String, String)> {
     let operation = change.attempt.as_ref()?.operation;
-    let id = change.held.as_ref().map(|held| &held.reservation_id).filter(|id| !id.starts_with(TEST_PREFIX))?;
+    let id = change
+        .reservation_update
+        .as_ref()
+        .map(|reservation_update| &reservation_update.reservation_id)
+        .filter(|id| !id.starts_with(TEST_PREFIX))?;
     matches!(operation, "create" | "look_up").then(|| (change.booking_id.clone(), id.clone()))
 }
 
 /// `taken`: bookings whose reservation another one has, with that one. Of two that are named together, the first has it.
-fn refuse(changes: Vec<Change>, taken: &HashMap<String, String>) -> Vec<Change> {
+fn refuse(changes: Vec<OutcomeRows>, taken: &HashMap<String, String>) -> Vec<OutcomeRows> {
     let mut owners: HashMap<String, String> = HashMap::new();
     changes
         .into_iter()
@@ -56,35 +60,47 @@ fn refuse(changes: Vec<Change>, taken: &HashMap<String, String>) -> Vec<Change> 
         .collect()
 }
 
-fn without(change: Change, id: &str, other: &str) -> Change {
+fn without(change: OutcomeRows, id: &str, other: &str) -> OutcomeRows {
     let (booking, now) = (change.booking_id.clone(), Utc::now());
     let tries = change.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
     let created = change.attempt.as_ref().is_some_and(|attempt| attempt.operation == "create");
-    let code = change.held.as_ref().map(|held| held.code.clone()).unwrap_or_default();
+    let code = change
+        .reservation_update
+        .as_ref()
+        .map(|reservation_update| reservation_update.code.clone())
+        .unwrap_or_default();
     let (state, outcome, problem) = if created {
         let sentence = format!(
             "Guestly answered the create with reservation {id}, which belongs to booking {other}; the booking is looked up by its code {code}"
         );
-        ("unknown", "unknown", Problem::new(ErrorClass::UnknownOutcome, sentence))
+        (QueueState::Unknown, "unknown", Problem::new(ErrorClass::UnknownOutcome, sentence))
     } else {
         let sentence = format!(
             "Guestly returned reservation {id}, which belongs to booking {other}; search Guestly for the confirmation code {code}"
         );
-        ("failed", "refused", Problem::new(ErrorClass::Refused, sentence))
+        (QueueState::Failed, "refused", Problem::new(ErrorClass::Refused, sentence))
     };
-    let kept = Kept {
+    let queue_update = QueueUpdate {
         state,
-        due: created.then_some(now),
+        due_at: created.then_some(now),
         uncertain_since: created.then_some(now),
         unconfirmed_creates: 1,
         verify_first: true,
         problem: Some(problem.clone()),
-        ..Kept::failed(tries)
+        ..QueueUpdate::failed(tries)
     };
     let status = if created { "pending" } else { "failed" };
-    let write = change.write.as_ref().map(|_| WriteBack::unsynced(&booking, status, Some(&problem), tries));
+    let write = change.write_back.as_ref().map(|_| WriteBack::unsynced(&booking, status, Some(&problem), tries));
     let attempt = change.attempt.map(|attempt| Attempt { outcome, problem: Some(problem), ..attempt });
-    Change { kept: Some(kept), held: None, write, attempt, price: None, mismatch: true, ..change }
+    OutcomeRows {
+        queue_update: Some(queue_update),
+        reservation_update: None,
+        write_back: write,
+        attempt,
+        price: None,
+        mismatch: true,
+        ..change
+    }
 }
 
 #[cfg(test)]

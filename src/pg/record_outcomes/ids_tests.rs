@@ -1,9 +1,9 @@
 //! Unit tests of `record::ids`: reservations that are named for two bookings.
 
 use super::*;
-use crate::pg::store::reservations::Held;
+use crate::pg::store::reservations::ReservationUpdate;
 
-fn change(booking: &str, operation: &'static str, reservation: &str) -> Change {
+fn change(booking: &str, operation: &'static str, reservation: &str) -> OutcomeRows {
     let attempt = Attempt {
         booking_id: Some(booking.to_owned()),
         attempt: 2,
@@ -15,14 +15,18 @@ fn change(booking: &str, operation: &'static str, reservation: &str) -> Change {
         problem: None,
         request_id: None,
     };
-    let held = Held { reservation_id: reservation.to_owned(), code: format!("C-{booking}"), ..Held::default() };
-    Change {
+    let reservation_update = ReservationUpdate {
+        reservation_id: reservation.to_owned(),
+        code: format!("C-{booking}"),
+        ..ReservationUpdate::default()
+    };
+    OutcomeRows {
         booking_id: booking.to_owned(),
         reference: None,
-        claim: Some(1),
-        kept: None,
-        held: Some(held),
-        write: Some(WriteBack::synced(booking, reservation, 2)),
+        claim_id: Some(1),
+        queue_update: None,
+        reservation_update: Some(reservation_update),
+        write_back: Some(WriteBack::synced(booking, reservation, 2)),
         attempt: Some(attempt),
         withdrawn: false,
         deleted: None,
@@ -38,11 +42,18 @@ fn taken(booking: &str, other: &str) -> HashMap<String, String> {
 #[test]
 fn a_create_with_the_reservation_of_another_is_in_doubt() {
     let refused = refuse(vec![change("7", "create", "r1")], &taken("7", "3")).remove(0);
-    let kept = refused.kept.unwrap();
-    assert_eq!((kept.state, kept.attempts, kept.unconfirmed_creates, kept.verify_first), ("unknown", 2, 1, true));
-    assert!(kept.uncertain_since.is_some() && kept.due.is_some());
-    assert_eq!((refused.held, refused.price, refused.mismatch), (None, None, true), "nothing of it is stored");
-    assert_eq!(refused.write.unwrap().status, "pending");
+    let queue_update = refused.queue_update.unwrap();
+    assert_eq!(
+        (queue_update.state, queue_update.attempts, queue_update.unconfirmed_creates, queue_update.verify_first),
+        (QueueState::Unknown, 2, 1, true)
+    );
+    assert!(queue_update.uncertain_since.is_some() && queue_update.due_at.is_some());
+    assert_eq!(
+        (refused.reservation_update, refused.price, refused.mismatch),
+        (None, None, true),
+        "nothing of it is stored"
+    );
+    assert_eq!(refused.write_back.unwrap().status, "pending");
     let attempt = refused.attempt.unwrap();
     let said = attempt.problem.unwrap();
     assert_eq!((attempt.outcome, said.class), ("unknown", ErrorClass::UnknownOutcome));
@@ -53,21 +64,26 @@ fn a_create_with_the_reservation_of_another_is_in_doubt() {
 #[test]
 fn a_look_up_that_names_it_again_fails_and_names_both() {
     let refused = refuse(vec![change("7", "look_up", "r1")], &taken("7", "3")).remove(0);
-    let kept = refused.kept.unwrap();
-    let said = kept.problem.unwrap();
-    assert_eq!((kept.state, said.class, refused.held), ("failed", ErrorClass::Refused, None));
-    assert!(kept.verify_first, "a retry asks before it unconfirmed_creates");
+    let queue_update = refused.queue_update.unwrap();
+    let said = queue_update.problem.unwrap();
+    assert_eq!(
+        (queue_update.state, said.class, refused.reservation_update),
+        (QueueState::Failed, ErrorClass::Refused, None)
+    );
+    assert!(queue_update.verify_first, "a retry asks before it unconfirmed_creates");
     let words =
         "Guestly returned reservation r1, which belongs to booking 3; search Guestly for the confirmation code C-7";
     assert_eq!(said.sentence, words);
-    assert_eq!(refused.write.unwrap().status, "failed");
+    assert_eq!(refused.write_back.unwrap().status, "failed");
 }
 
 #[test]
 fn of_two_in_one_transaction_the_first_keeps_it() {
     let both = vec![change("7", "create", "r1"), change("8", "create", "r1"), change("9", "create", "r2")];
-    let states: Vec<_> =
-        refuse(both, &HashMap::new()).into_iter().map(|c| (c.held.is_some(), c.kept.is_some())).collect();
+    let states: Vec<_> = refuse(both, &HashMap::new())
+        .into_iter()
+        .map(|c| (c.reservation_update.is_some(), c.queue_update.is_some()))
+        .collect();
     assert_eq!(states, [(true, false), (false, true), (true, false)]);
 }
 

@@ -6,41 +6,46 @@ use std::time::{Duration, Instant};
 
 use pgrx::PgSqlErrorCode;
 
-use super::{Access, Change, Patience, Refused, park, record};
+use super::{Access, OutcomeRows, Refused, WriteRetries, park, record};
 use crate::pg::db::session::{self, Result, SqlError};
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
+use crate::pg::store::queue::QueueState;
 
 /// Writes `changes` inside the caller's transaction; gives back those that must wait, because another session holds the booking or
 /// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
-/// raises for longer than `patience` bears is parked. Errors: code of the host did not end in time. The worker is careful
+/// raises for longer than `retries` bears is parked. Errors: code of the host did not end in time. The worker is careful
 /// from then on; the caller gives its transaction up and writes each outcome in one of its own (`record_one`).
-pub fn record_all(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Result<Vec<Change>> {
-    if changes.len() <= 1 || host_code::is_careful() || patience.is_slow(Access::Write) {
-        return Ok(one_by_one(bookings, changes, patience));
+pub fn record_all(
+    bookings: Option<&Bookings>,
+    changes: Vec<OutcomeRows>,
+    retries: &mut WriteRetries,
+) -> Result<Vec<OutcomeRows>> {
+    if changes.len() <= 1 || host_code::is_cautious() || retries.is_slow(Access::Write) {
+        return Ok(one_by_one(bookings, changes, retries));
     }
     let refused = Cell::default();
     let together = host_code::for_several(|| session::subtransaction(|| record(bookings, changes.clone(), &refused)));
     match together {
         Ok(postponed) => {
-            changes.iter().for_each(|change| patience.over(Access::Write, &change.booking_id));
+            changes.iter().for_each(|change| retries.clear(Access::Write, &change.booking_id));
             Ok(postponed)
         }
         Err(error) if error.is_cancel() => {
-            host_code::be_careful();
+            host_code::be_cautious();
             Err(error)
         }
         Err(error) if waits_for_lock(&error) && refused.get() != Refused::Write => Ok(changes),
-        Err(_) => Ok(one_by_one(bookings, changes, patience)),
+        Err(_) => Ok(one_by_one(bookings, changes, retries)),
     }
 }
 
 /// Once code of the host has used up its limit, or the table is locked, the rest waits for the next time.
-fn one_by_one(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut Patience) -> Vec<Change> {
+fn one_by_one(bookings: Option<&Bookings>, changes: Vec<OutcomeRows>, retries: &mut WriteRetries) -> Vec<OutcomeRows> {
     let (began, mut postponed) = (Instant::now(), Vec::new());
     for change in changes {
         if began.elapsed() < host_code::SHORT {
-            postponed.extend(record_one(bookings, change, patience));
+            postponed.extend(record_one(bookings, change, retries));
         } else {
             postponed.push(change);
         }
@@ -49,18 +54,18 @@ fn one_by_one(bookings: Option<&Bookings>, changes: Vec<Change>, patience: &mut 
 }
 
 /// The same for one outcome.
-pub fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Patience) -> Option<Change> {
+pub fn record_one(bookings: Option<&Bookings>, change: OutcomeRows, retries: &mut WriteRetries) -> Option<OutcomeRows> {
     let id = &change.booking_id;
     let refused = Cell::default();
-    let limit = patience.limit(Access::Write, id);
+    let limit = retries.limit(Access::Write, id);
     let began = Instant::now();
     let tried = attempt(bookings, &change, limit, &refused);
     let error = match tried {
         Ok(postponed) => {
             if postponed.is_none() {
-                patience.passed(Access::Write, id, began.elapsed());
+                retries.record_duration(Access::Write, id, began.elapsed());
             }
-            patience.over(Access::Write, id);
+            retries.clear(Access::Write, id);
             return postponed;
         }
         Err(error) => error,
@@ -77,20 +82,20 @@ pub fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Pa
         return Some(change);
     }
     // One on its way goes on without its row saying so: Guestly may hold it, and is asked.
-    let on_its_way = change.kept.as_ref().is_some_and(|kept| kept.state != "failed");
+    let on_its_way = change.queue_update.as_ref().is_some_and(|queue_update| queue_update.state != QueueState::Failed);
     if waits && !on_its_way {
-        patience.waits(Access::Write, id);
+        retries.record_wait(Access::Write, id);
         return Some(change);
     }
     let hung = error.is_cancel() || exhausted;
-    if !on_its_way && patience.bears(Access::Write, id, hung) {
-        if hung && patience.tries(Access::Write, id) == 1 {
+    if !on_its_way && retries.record_failure(Access::Write, id, hung) {
+        if hung && retries.tries(Access::Write, id) == 1 {
             host_code::warn(id, "written", &error);
         }
         return Some(change);
     }
     let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };
-    let silent = Change { write: None, ..told.clone() };
+    let silent = OutcomeRows { write_back: None, ..told.clone() };
     let tries = if on_its_way { vec![silent] } else { vec![told, silent] };
     for parked in tries {
         if let Ok(postponed) = attempt(bookings, &parked, host_code::SHORT, &refused) {
@@ -102,10 +107,10 @@ pub fn record_one(bookings: Option<&Bookings>, change: Change, patience: &mut Pa
 
 fn attempt(
     bookings: Option<&Bookings>,
-    change: &Change,
+    change: &OutcomeRows,
     limit: Duration,
     refused: &Cell<Refused>,
-) -> Result<Option<Change>> {
+) -> Result<Option<OutcomeRows>> {
     let write = || session::subtransaction(|| record(bookings, vec![change.clone()], refused));
     Ok(host_code::for_one(&change.booking_id, limit, write)?.into_iter().next())
 }

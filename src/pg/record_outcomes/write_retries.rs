@@ -1,5 +1,5 @@
-//! Bookings whose row cannot be written or read at the moment, because code of the host raises or does not end: how often,
-//! and when each is tried again. In memory: a new worker looks the booking up, and begins again. Main thread only.
+//! Retries for bookings whose row cannot be written or read now, because code of the host raises or does not end. In memory: a
+//! new worker looks the booking up in Guestly, and begins again. Main thread only.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::domain::retry::Backoff;
 use crate::pg::host_code;
 
-/// A booking that was not tried again for so long was settled in another way.
-const FORGET: Duration = Duration::from_secs(3600);
-/// For so long after a slow try, new bookings begin with the limit that it needed.
+/// Entries that were due longer ago than this are stale, and dropped.
+const STALE: Duration = Duration::from_secs(3600);
+/// For this long after a slow try, new bookings begin with the limit that it needed.
 const SLOW: Duration = Duration::from_secs(600);
-/// After code that did not end, a booking rests at least so long: the others get this much of the worker's time.
-const BREATH: Duration = Duration::from_secs(2);
+/// The shortest pause after code that did not end: the other bookings get this much of the worker's time.
+const MIN_PAUSE_AFTER_HANG: Duration = Duration::from_secs(2);
 
 /// The worker's two uses of a booking's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,16 +24,16 @@ pub enum Access {
 }
 
 #[derive(Clone, Copy)]
-struct Rest {
+struct Retry {
     tries: u32,
-    until: Instant,
+    due: Instant,
 }
 
-/// The patience with the host's code.
-pub struct Patience {
+/// The bookings that wait for another try, by id, and how slow the host's code was lately.
+pub struct WriteRetries {
     backoff: Backoff,
-    written: HashMap<String, Rest>,
-    read: HashMap<String, Rest>,
+    writes: HashMap<String, Retry>,
+    reads: HashMap<String, Retry>,
     slow_write: Option<Slow>,
     slow_read: Option<Slow>,
 }
@@ -45,67 +45,73 @@ struct Slow {
     seen: Instant,
 }
 
-impl Patience {
-    /// Nothing has raised yet.
+impl WriteRetries {
+    /// No failures yet.
     pub fn new(backoff: Backoff) -> Self {
-        Self { backoff, written: HashMap::new(), read: HashMap::new(), slow_write: None, slow_read: None }
+        Self { backoff, writes: HashMap::new(), reads: HashMap::new(), slow_write: None, slow_read: None }
     }
 
     /// Follows changed settings.
-    pub fn set(&mut self, backoff: Backoff) {
+    pub fn set_backoff(&mut self, backoff: Backoff) {
         self.backoff = backoff;
     }
 
-    /// It raised for this booking; true if it is worth another try. `hung`: it did not end in time.
-    pub fn bears(&mut self, access: Access, booking_id: &str, hung: bool) -> bool {
+    /// The host's code raised for this booking. True if it is tried again; else its entry is gone. `hung`: it did not end in
+    /// time.
+    pub fn record_failure(&mut self, access: Access, booking_id: &str, hung: bool) -> bool {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
-            Some(pause) => self.rest(access, booking_id, tries, if hung { pause.max(BREATH) } else { pause }),
-            None => self.over(access, booking_id),
+            Some(pause) => {
+                self.schedule(access, booking_id, tries, if hung { pause.max(MIN_PAUSE_AFTER_HANG) } else { pause });
+            }
+            None => self.clear(access, booking_id),
         }
         self.tries(access, booking_id) == tries
     }
 
-    /// It cannot go on for a reason that passes: it rests, for longer each time, and is never given up.
-    pub fn waits(&mut self, access: Access, booking_id: &str) {
+    /// Something temporary is in the way: the booking is tried again after longer and longer pauses, without end.
+    pub fn record_wait(&mut self, access: Access, booking_id: &str) {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
-            Some(pause) => self.rest(access, booking_id, tries, pause),
-            None => self.rest(access, booking_id, tries - 1, self.backoff.before_write(tries - 1).unwrap_or(BREATH)),
+            Some(pause) => self.schedule(access, booking_id, tries, pause),
+            None => {
+                let longest = self.backoff.before_write(tries - 1).unwrap_or(MIN_PAUSE_AFTER_HANG);
+                self.schedule(access, booking_id, tries - 1, longest);
+            }
         }
     }
 
-    fn rest(&mut self, access: Access, booking_id: &str, tries: u32, pause: Duration) {
-        let rest = Rest { tries, until: Instant::now() + pause };
-        self.of_mut(access).insert(booking_id.to_owned(), rest);
+    fn schedule(&mut self, access: Access, booking_id: &str, tries: u32, pause: Duration) {
+        let retry = Retry { tries, due: Instant::now() + pause };
+        self.of_mut(access).insert(booking_id.to_owned(), retry);
     }
 
-    /// It went through, or was given up.
-    pub fn over(&mut self, access: Access, booking_id: &str) {
-        let rests = self.of_mut(access);
-        if !rests.is_empty() {
-            rests.remove(booking_id);
+    /// It succeeded, or was given up.
+    pub fn clear(&mut self, access: Access, booking_id: &str) {
+        let retries = self.of_mut(access);
+        if !retries.is_empty() {
+            retries.remove(booking_id);
         }
     }
 
-    /// How often it was tried in vain.
+    /// Failed tries in a row.
     pub fn tries(&self, access: Access, booking_id: &str) -> u32 {
-        let rests = match access {
-            Access::Write => &self.written,
-            Access::Read => &self.read,
+        let retries = match access {
+            Access::Write => &self.writes,
+            Access::Read => &self.reads,
         };
-        rests.get(booking_id).map_or(0, |rest| rest.tries)
+        retries.get(booking_id).map_or(0, |retry| retry.tries)
     }
 
-    /// How long the host's code may take for this booking: the worker does nothing else meanwhile, so the long limit comes last.
-    /// Where the code was slow a moment ago, it begins with the limit that was enough then.
+    /// The time limit of the host's code for this booking. The worker does nothing else meanwhile, so the long limit comes last.
+    /// Where the code was slow lately, it begins with the limit that was enough then.
     pub fn limit(&self, access: Access, booking_id: &str) -> Duration {
         let factor = [1, 2, 2, 3, 3, 4].get(self.tries(access, booking_id) as usize).copied().unwrap_or(5);
         (host_code::SHORT * factor).max(self.slow(access).map_or(Duration::ZERO, |slow| slow.limit))
     }
 
-    /// A try ended after `elapsed`. If that is more than the short limit, the code is slow, not endless.
-    pub fn passed(&mut self, access: Access, booking_id: &str, elapsed: Duration) {
+    /// A try succeeded after `elapsed`. If that is more than the short limit, the code is slow, not endless.
+    pub fn record_duration(&mut self, access: Access, booking_id: &str, elapsed: Duration) {
         if elapsed <= host_code::SHORT {
             return;
         }
@@ -114,10 +120,10 @@ impl Patience {
             Access::Write => self.slow_write = Some(slow),
             Access::Read => self.slow_read = Some(slow),
         }
-        host_code::be_calm();
+        host_code::end_caution();
     }
 
-    /// True where the code took longer than the short limit a moment ago, and ended: rows are best taken one by one.
+    /// True if the code was slow lately: rows are best taken one by one.
     pub fn is_slow(&self, access: Access) -> bool {
         self.slow(access).is_some()
     }
@@ -127,37 +133,37 @@ impl Patience {
         slow.filter(|slow| slow.seen.elapsed() < SLOW)
     }
 
-    /// True while this booking is left alone.
-    pub fn is_resting(&self, booking_id: &str) -> bool {
+    /// True while this booking is not tried again.
+    pub fn is_waiting(&self, booking_id: &str) -> bool {
         let now = Instant::now();
-        [&self.written, &self.read].iter().any(|rests| rests.get(booking_id).is_some_and(|rest| rest.until > now))
+        [&self.writes, &self.reads].iter().any(|retries| retries.get(booking_id).is_some_and(|retry| retry.due > now))
     }
 
-    /// The bookings that are left alone now.
-    pub fn resting(&self) -> impl Iterator<Item = String> {
+    /// The bookings that are not tried again yet.
+    pub fn waiting(&self) -> impl Iterator<Item = String> {
         let now = Instant::now();
-        self.written.iter().chain(&self.read).filter(move |(_, rest)| rest.until > now).map(|(id, _)| id.clone())
+        self.writes.iter().chain(&self.reads).filter(move |(_, retry)| retry.due > now).map(|(id, _)| id.clone())
     }
 
     /// When the next one is tried again.
-    pub fn next(&self) -> Option<Instant> {
+    pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
-        self.written.values().chain(self.read.values()).map(|rest| rest.until).filter(|until| *until > now).min()
+        self.writes.values().chain(self.reads.values()).map(|retry| retry.due).filter(|due| *due > now).min()
     }
 
-    /// True if a rest is over: what it belongs to may go on.
-    pub fn is_over(&mut self) -> bool {
+    /// True if a booking may be tried again. Drops stale entries.
+    pub fn is_due(&mut self) -> bool {
         let now = Instant::now();
-        for rests in [&mut self.written, &mut self.read] {
-            rests.retain(|_, rest| rest.until + FORGET > now);
+        for retries in [&mut self.writes, &mut self.reads] {
+            retries.retain(|_, retry| retry.due + STALE > now);
         }
-        self.written.values().chain(self.read.values()).any(|rest| rest.until <= now)
+        self.writes.values().chain(self.reads.values()).any(|retry| retry.due <= now)
     }
 
-    fn of_mut(&mut self, access: Access) -> &mut HashMap<String, Rest> {
+    fn of_mut(&mut self, access: Access) -> &mut HashMap<String, Retry> {
         match access {
-            Access::Write => &mut self.written,
-            Access::Read => &mut self.read,
+            Access::Write => &mut self.writes,
+            Access::Read => &mut self.reads,
         }
     }
 }
@@ -166,35 +172,35 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn patience() -> Patience {
-        Patience::new(Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) })
+    fn retries() -> WriteRetries {
+        WriteRetries::new(Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) })
     }
 
     #[test]
     fn the_long_limit_comes_last() {
-        let mut patience = patience();
-        let mut limits = vec![patience.limit(Access::Write, "1")];
-        while patience.bears(Access::Write, "1", true) {
-            limits.push(patience.limit(Access::Write, "1"));
+        let mut retries = retries();
+        let mut limits = vec![retries.limit(Access::Write, "1")];
+        while retries.record_failure(Access::Write, "1", true) {
+            limits.push(retries.limit(Access::Write, "1"));
         }
         assert_eq!(limits, [1, 2, 2, 3, 3, 4, 5].map(Duration::from_secs));
     }
 
     #[test]
-    fn a_slow_booking_begins_with_the_limit_that_was_enough() {
-        let mut patience = patience();
-        assert!(patience.bears(Access::Write, "1", true));
-        patience.passed(Access::Write, "1", Duration::from_millis(1500));
-        patience.over(Access::Write, "1");
-        assert_eq!(patience.limit(Access::Write, "2"), Duration::from_secs(2));
-        assert_eq!(patience.limit(Access::Read, "2"), Duration::from_secs(1));
-        assert!(patience.is_slow(Access::Write) && !patience.is_slow(Access::Read));
+    fn a_slow_booking_sets_the_first_limit_of_the_next() {
+        let mut retries = retries();
+        assert!(retries.record_failure(Access::Write, "1", true));
+        retries.record_duration(Access::Write, "1", Duration::from_millis(1500));
+        retries.clear(Access::Write, "1");
+        assert_eq!(retries.limit(Access::Write, "2"), Duration::from_secs(2));
+        assert_eq!(retries.limit(Access::Read, "2"), Duration::from_secs(1));
+        assert!(retries.is_slow(Access::Write) && !retries.is_slow(Access::Read));
     }
 
     #[test]
     fn a_quick_booking_changes_no_limit() {
-        let mut patience = patience();
-        patience.passed(Access::Write, "1", Duration::from_millis(900));
-        assert_eq!(patience.limit(Access::Write, "1"), Duration::from_secs(1));
+        let mut retries = retries();
+        retries.record_duration(Access::Write, "1", Duration::from_millis(900));
+        assert_eq!(retries.limit(Access::Write, "1"), Duration::from_secs(1));
     }
 }

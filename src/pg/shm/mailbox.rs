@@ -4,7 +4,7 @@ use super::memory::{SHARED, slot_for};
 use crate::pg::sys;
 
 /// Asks this database's worker to try the credentials; gives the question's number.
-pub fn ask() -> Option<u32> {
+pub fn ask_doctor() -> Option<u32> {
     let (worker, question) = {
         let mut shared = SHARED.exclusive();
         let slot = slot_for(&mut shared, sys::my_database().to_u32())?;
@@ -16,14 +16,14 @@ pub fn ask() -> Option<u32> {
 }
 
 /// The worker has answered a question.
-pub fn answered(question: u32) {
+pub fn doctor_answered(question: u32) {
     if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
         slot.answered = question;
     }
 }
 
 /// Asks this database's worker for a test mail; gives the question's number.
-pub fn ask_for_mail() -> Option<u32> {
+pub fn ask_test_mail() -> Option<u32> {
     let (worker, question) = {
         let mut shared = SHARED.exclusive();
         let slot = slot_for(&mut shared, sys::my_database().to_u32())?;
@@ -35,7 +35,7 @@ pub fn ask_for_mail() -> Option<u32> {
 }
 
 /// The test mail has come to its end.
-pub fn mail_answered(question: u32) {
+pub fn test_mail_answered(question: u32) {
     if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
         slot.mail_answered = question;
     }

@@ -58,6 +58,38 @@ impl Raised {
     }
 }
 
+/// The state of a row of `guestly.alerts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertState {
+    /// Waits for its mail.
+    Waiting,
+    /// Its mail was accepted.
+    Sent,
+    /// A later alert about the same thing was mailed instead.
+    Superseded,
+    /// Says nothing that was not mailed within a day.
+    Repeated,
+    /// The booking went through before the mail left.
+    Placed,
+}
+
+impl AlertState {
+    /// Every state.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 5] = [Self::Waiting, Self::Sent, Self::Superseded, Self::Repeated, Self::Placed];
+
+    /// The value in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Superseded => "superseded",
+            Self::Repeated => "repeated",
+            Self::Placed => "placed",
+        }
+    }
+}
+
 /// A row that waits, with what only its mail needs.
 pub struct WaitingAlert {
     /// What the policy looks at.
@@ -213,13 +245,13 @@ pub fn set_mail_key(ids: &[i64], key: Option<&str>, answer: Option<&str>) -> Res
 }
 
 /// Alerts that are done with: `sent` or `repeated`.
-pub fn close(ids: &[i64], state: &str, answer: Option<&str>) -> Result<()> {
+pub fn close(ids: &[i64], state: AlertState, answer: Option<&str>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
     statement::run(
         include_str!("../../../sql/queries/alerts/close.sql"),
-        &[ids.to_vec().into(), state.into(), answer.into()],
+        &[ids.to_vec().into(), state.as_str().into(), answer.into()],
     )
 }
 

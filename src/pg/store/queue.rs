@@ -7,7 +7,7 @@ use crate::domain::error::ErrorClass;
 use crate::pg::db::convert::{Named, column, seconds, signed, time};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
-use crate::pg::host::bookings::Probed;
+use crate::pg::host::bookings::Swept;
 
 mod claim;
 mod rows;
@@ -33,13 +33,13 @@ pub fn next_due() -> Result<Option<DateTime<Utc>>> {
 }
 
 /// The probe where no table is attached.
-pub fn peek() -> Result<Probed> {
+pub fn peek() -> Result<Swept> {
     let found = statement::row(include_str!("../../../sql/queries/queue/peek.sql"), &[], |row| {
-        Ok(Probed {
-            open: Vec::new(),
+        Ok(Swept {
+            unqueued: Vec::new(),
             ready: row.flag("ready")?,
             // Without the table nothing is sent.
-            sending: false,
+            orphaned: false,
             next_due: row.time("next_due")?,
             oldest: row.time("oldest")?,
         })
@@ -63,7 +63,7 @@ pub struct Intent {
     /// The booking.
     pub booking_id: String,
     /// The fence.
-    pub claim: i64,
+    pub claim_id: i64,
     /// What is called.
     pub operation: &'static str,
     /// Tries, this one included.
@@ -76,7 +76,7 @@ pub struct Intent {
 pub fn mark_sending(intents: &[Intent]) -> Result<()> {
     let args: [DatumWithOid; 5] = [
         column(intents, |intent| intent.booking_id.clone()).into(),
-        column(intents, |intent| intent.claim).into(),
+        column(intents, |intent| intent.claim_id).into(),
         column(intents, |intent| intent.operation).into(),
         column(intents, |intent| signed(intent.attempts)).into(),
         column(intents, |intent| intent.code.clone()).into(),
@@ -85,14 +85,14 @@ pub fn mark_sending(intents: &[Intent]) -> Result<()> {
 }
 
 /// Writes what stays in the queue; gives the bookings whose claim was still ours.
-pub fn update(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
+pub fn update(rows: &[(String, Option<i64>, QueueUpdate)]) -> Result<Vec<String>> {
     let seconds_of = |at: &Option<DateTime<Utc>>| at.map(seconds);
     let args: [DatumWithOid; 14] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1).into(),
-        column(rows, |row| row.2.state).into(),
+        column(rows, |row| row.2.state.as_str()).into(),
         column(rows, |row| signed(row.2.attempts)).into(),
-        column(rows, |row| seconds_of(&row.2.due)).into(),
+        column(rows, |row| seconds_of(&row.2.due_at)).into(),
         column(rows, |row| seconds_of(&row.2.uncertain_since)).into(),
         column(rows, |row| signed(row.2.look_ups)).into(),
         column(rows, |row| signed(row.2.unconfirmed_creates)).into(),
@@ -100,7 +100,7 @@ pub fn update(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
         column(rows, |row| row.2.verify_first).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.class.as_str())).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
-        column(rows, |row| row.2.held).into(),
+        column(rows, |row| row.2.is_created).into(),
         column(rows, |row| signed(row.2.failed_reads)).into(),
     ];
     statement::rows(include_str!("../../../sql/queries/queue/update_outcomes.sql"), &args, |row| {

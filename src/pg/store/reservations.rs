@@ -13,7 +13,7 @@ use crate::pg::db::statement::{self, Tuple};
 
 /// What Guestly is known to hold now.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Held {
+pub struct ReservationUpdate {
     /// Guestly's id.
     pub reservation_id: String,
     /// Its confirmation code.
@@ -27,14 +27,15 @@ pub struct Held {
 }
 
 /// Writes what Guestly holds: (booking, what).
-pub fn upsert(rows: &[(String, Held)]) -> Result<()> {
+pub fn upsert(rows: &[(String, ReservationUpdate)]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let snapshot = |row: &(String, Held)| row.1.update.snapshot.clone();
+    let snapshot = |row: &(String, ReservationUpdate)| row.1.update.snapshot.clone();
     let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
-    let count =
-        |row: &(String, Held), of: fn(GuestCount) -> u32| row.1.update.snapshot.guests.map(|guests| signed(of(guests)));
+    let count = |row: &(String, ReservationUpdate), of: fn(GuestCount) -> u32| {
+        row.1.update.snapshot.guests.map(|guests| signed(of(guests)))
+    };
     let args: [DatumWithOid; 19] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1.reservation_id.clone()).into(),

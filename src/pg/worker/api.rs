@@ -208,7 +208,7 @@ impl Api {
     /// Identifies the credentials and addresses in force; none without credentials.
     pub(super) fn fingerprint(&self, ctx: &Ctx) -> Option<String> {
         let settings = &ctx.settings;
-        self.credentials.as_ref().map(|credentials| credentials.mark(&settings.token_url, &settings.base_url))
+        self.credentials.as_ref().map(|credentials| credentials.fingerprint(&settings.token_url, &settings.base_url))
     }
 
     /// Reads the credentials in force. Without any, sending is blocked until they are read again.

@@ -21,7 +21,7 @@ use crate::pg::store::{self, queue::Skip};
 pub(super) struct Batch {
     /// Calls to be sent.
     pub(super) jobs: Vec<Job>,
-    /// Due, but locked by another session.
+    /// QueueRow, but locked by another session.
     pub(super) locked: Vec<String>,
     /// Whether there may be more to claim; none if that is not known.
     pub(super) backlog: Option<bool>,
@@ -122,7 +122,7 @@ fn claim_by_steps(
         let next_fence = || claims.next_fence();
         let Claimed { jobs, busy, drained } =
             claim::claim_and_plan(bookings, settings, Utc::now(), left, skip, &mut outcomes.retries, next_fence)?;
-        passed_over.extend(busy.iter().cloned().chain(outcomes.retries.resting()));
+        passed_over.extend(busy.iter().cloned().chain(outcomes.retries.waiting()));
         batch.locked.extend(busy);
         batch.jobs.extend(jobs);
         batch.backlog = Some(!drained || is_narrowed);

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outcomes::Outcomes;
 use crate::pg::job::Job;
-use crate::pg::record_outcomes::Change;
+use crate::pg::record_outcomes::OutcomeRows;
 
 /// A booking that another session has locked is passed over for this long: others wait behind it.
 const PASS_OVER: TimeDelta = TimeDelta::seconds(1);
@@ -42,11 +42,11 @@ impl Claims {
 
     /// The calls of these jobs are about to leave.
     pub(super) fn begin(&mut self, jobs: &[Job]) {
-        self.in_progress.extend(jobs.iter().map(|job| job.due.booking_id.clone()));
+        self.in_progress.extend(jobs.iter().map(|job| job.row.booking_id.clone()));
     }
 
     /// The bookings of these outcomes are not claimed before they are written.
-    pub(super) fn keep(&mut self, changes: &[Change]) {
+    pub(super) fn keep(&mut self, changes: &[OutcomeRows]) {
         self.in_progress.extend(changes.iter().map(|change| change.booking_id.clone()));
     }
 
@@ -64,7 +64,7 @@ impl Claims {
     pub(super) fn passed_over(&mut self, outcomes: &Outcomes, wall: DateTime<Utc>) -> Vec<String> {
         self.locked_until.retain(|_, until| *until > wall && *until <= wall + PASS_OVER);
         let locked = self.locked_until.keys();
-        self.in_progress.iter().chain(locked).cloned().chain(outcomes.retries.resting()).collect()
+        self.in_progress.iter().chain(locked).cloned().chain(outcomes.retries.waiting()).collect()
     }
 
     /// Another session has locked these bookings.
@@ -80,6 +80,6 @@ impl Claims {
     /// The system clock was changed by `jump`.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         // Their queue rows are in the state `sending`, which the statement that shifts the queue leaves alone.
-        self.prefetched.iter_mut().filter_map(|job| job.due.uncertain_since.as_mut()).for_each(|since| *since += jump);
+        self.prefetched.iter_mut().filter_map(|job| job.row.uncertain_since.as_mut()).for_each(|since| *since += jump);
     }
 }

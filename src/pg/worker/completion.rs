@@ -16,7 +16,7 @@ use crate::domain::send_gate;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
 use crate::pg::job::{Job, Trace};
-use crate::pg::record_outcomes::Change;
+use crate::pg::record_outcomes::OutcomeRows;
 use crate::pg::store;
 
 /// Completes the calls that have ended. Waits up to `linger` for more of them, so that they share a commit. True if there were
@@ -45,7 +45,7 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
     let (wall, now) = (Utc::now(), ctx.now());
     let (operation, booking) = match &done.tag {
         Purpose::Token { .. } => (Operation::Token, None),
-        Purpose::Call(job) => (job.operation, Some(job.due.booking_id.clone())),
+        Purpose::Call(job) => (job.operation, Some(job.row.booking_id.clone())),
         Purpose::Ping { .. } => (Operation::LookUp, None),
     };
     let outcome = classify(operation, &done.reply, wall);
@@ -104,7 +104,11 @@ fn complete_call(
     let mut change = job.change(outcome, next, trace);
     change.price = price_difference(ctx, &change);
     // Whether a reservation is a success is known once it is recorded.
-    if let Some(problem) = change.kept.as_ref().and_then(|kept| kept.problem.as_ref()).filter(|_| change.held.is_none())
+    if let Some(problem) = change
+        .queue_update
+        .as_ref()
+        .and_then(|kept| kept.problem.as_ref())
+        .filter(|_| change.reservation_update.is_none())
     {
         outcomes.record_error(&format!("booking {}", change.booking_id), problem);
     }
@@ -112,8 +116,8 @@ fn complete_call(
 }
 
 /// Guestly's total against what was paid, if the call reported it.
-fn price_difference(ctx: &Ctx, change: &Change) -> Option<String> {
-    let held = change.held.as_ref()?;
+fn price_difference(ctx: &Ctx, change: &OutcomeRows) -> Option<String> {
+    let held = change.reservation_update.as_ref()?;
     price::describe_difference(held.update.total.as_deref()?, held.paid?, ctx.settings.money.price_tolerance)
 }
 

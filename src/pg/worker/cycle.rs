@@ -16,7 +16,7 @@ use super::sending::{release_unsent, send, send_prefetched};
 use crate::domain::send_gate::Permit;
 use crate::pg::db::session::{self, Result};
 use crate::pg::host::bookings::Bookings;
-use crate::pg::record_outcomes::{Access, Change, at_exit, record_all, record_one, take_succeeded};
+use crate::pg::record_outcomes::{Access, OutcomeRows, at_exit, record_all, record_one, take_success};
 use crate::pg::{host_code, store, sys};
 
 /// The pause before an outcome that could not be written, or a row that could not be claimed, is tried again.
@@ -39,7 +39,7 @@ struct Plan {
 struct Committed {
     batch: Batch,
     /// Outcomes that must wait.
-    postponed: Vec<Change>,
+    postponed: Vec<OutcomeRows>,
     /// There is something to claim, in a transaction of its own.
     claim_next: bool,
     state_saved: bool,
@@ -48,7 +48,7 @@ struct Committed {
 /// Records the outcomes that have come in and claims what is due; then the calls leave.
 pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) {
     schedule.note(send_prefetched(ctx, api, claims, outcomes, schedule.linger));
-    schedule.note(outcomes.retries.is_over());
+    schedule.note(outcomes.retries.is_due());
     if !outcomes.has_writable() && !schedule.is_something_due(ctx) {
         return;
     }
@@ -61,7 +61,7 @@ pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &
         return;
     }
     let began = Instant::now();
-    let careful = host_code::is_careful() || outcomes.retries.is_slow(Access::Write);
+    let careful = host_code::is_cautious() || outcomes.retries.is_slow(Access::Write);
     let recorded = careful && outcomes.has_writable();
     if recorded && !record_one_by_one(ctx, claims, outcomes, schedule) {
         return;
@@ -82,7 +82,7 @@ pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &
 fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) -> bool {
     let (began, mut changes) = (Instant::now(), VecDeque::from(outcomes.take_writable()));
     changes.make_contiguous().sort_by_key(|change| outcomes.retries.tries(Access::Write, &change.booking_id));
-    at_exit::hold(changes.iter().chain(&outcomes.pending));
+    at_exit::set_unrecorded(changes.iter().chain(&outcomes.pending));
     let mut failure = None;
     while began.elapsed() < host_code::SHORT
         && failure.is_none()
@@ -96,10 +96,10 @@ fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes
         match written {
             Ok(None) => {
                 claims.end(&change.booking_id);
-                at_exit::written(&change.booking_id);
+                at_exit::remove(&change.booking_id);
             }
             Ok(Some(postponed)) => {
-                if !outcomes.retries.is_resting(&postponed.booking_id) {
+                if !outcomes.retries.is_waiting(&postponed.booking_id) {
                     ctx.back_off(RETRY_PAUSE);
                 }
                 outcomes.pending.push(postponed);
@@ -127,7 +127,7 @@ fn transact(
     outcomes: &mut Outcomes,
     schedule: &mut Schedule,
     plan: Plan,
-    changes: Vec<Change>,
+    changes: Vec<OutcomeRows>,
 ) -> bool {
     let kept = changes.clone();
     outcomes.save_at_exit(&kept);
@@ -142,7 +142,7 @@ fn transact(
             api.token_intent = None;
             schedule.note(true);
             // Of the host's code, which did not end in time: the next cycle is careful.
-            if !(error.is_cancel() && host_code::is_careful()) {
+            if !(error.is_cancel() && host_code::is_cautious()) {
                 ctx.failed(&error);
             }
             return false;
@@ -155,7 +155,7 @@ fn transact(
     let is_stuck = !plan.records && batch.jobs.is_empty() && api.token_intent.is_none() && !batch.ping;
     let may_go = !matches!(plan.permit, Permit::Wait(_)) && schedule.is_something_due(ctx);
     // Locked by another session: a claim in a tight loop would find the same.
-    let is_locked = postponed.iter().any(|change| !outcomes.retries.is_resting(&change.booking_id));
+    let is_locked = postponed.iter().any(|change| !outcomes.retries.is_waiting(&change.booking_id));
     if is_locked || (is_stuck && may_go && batch.locked.is_empty()) {
         ctx.back_off(RETRY_PAUSE);
     }
@@ -178,7 +178,7 @@ fn record_and_claim(
     outcomes: &mut Outcomes,
     schedule: &mut Schedule,
     plan: Plan,
-    changes: Vec<Change>,
+    changes: Vec<OutcomeRows>,
 ) -> Result<Committed> {
     let bookings = Bookings::load()?;
     ctx.table.clone_from(&bookings);
@@ -188,7 +188,7 @@ fn record_and_claim(
     let postponed = record_all(bookings.as_ref(), changes, &mut outcomes.retries)?;
     claims.keep(&postponed);
     let mut committed = Committed { postponed, ..Committed::default() };
-    if take_succeeded() {
+    if take_success() {
         outcomes.update.success = Some(wall);
     }
     match (&bookings, ctx.may_send()?) {

@@ -11,7 +11,7 @@ use super::outcomes::Outcomes;
 use crate::domain::operation::Operation;
 use crate::domain::outcome::Outcome;
 use crate::domain::send_gate::Permit;
-use crate::pg::job::attempt_for_nobody;
+use crate::pg::job::attempt_without_booking;
 use crate::pg::{shm, store, sys};
 
 /// The answer to one question serves the following ones for this long: each ping is a call that counts against the quota.
@@ -87,7 +87,7 @@ impl Doctor {
     /// Writes the outcomes of pings: the answer to the doctor, if it asked, and in any case the state of the breaker.
     pub(super) fn record_replies(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) {
         for reply in std::mem::take(&mut api.ping_replies) {
-            let attempt = attempt_for_nobody(Operation::LookUp, &reply.outcome, reply.trace);
+            let attempt = attempt_without_booking(Operation::LookUp, &reply.outcome, reply.trace);
             let written = ctx.transaction(|ctx| {
                 outcomes.save_state(ctx, api, Utc::now())?;
                 store::attempts::add(&[attempt])
@@ -120,7 +120,7 @@ impl Doctor {
     fn reply(&mut self, ctx: &mut Ctx, question: u32, status: &str, answer: &str) {
         self.waiting = None;
         ctx.transaction(|_| store::worker_state::save_doctor_answer(status, answer));
-        shm::answered(question);
+        shm::doctor_answered(question);
     }
 }
 

@@ -8,24 +8,24 @@ use super::completion::trace;
 use crate::domain::outcome::classify;
 use crate::domain::transition::{Moment, Policy};
 use crate::net::pool::Done;
-use crate::pg::record_outcomes::{Change, at_exit};
+use crate::pg::record_outcomes::{OutcomeRows, at_exit};
 
 /// From now on, with this policy.
 pub(super) fn save_at_exit(api: &Api, policy: Policy) {
     let Some(pool) = &api.pool else { return };
     let replies = pool.replies();
-    at_exit::also(Box::new(move || {
+    at_exit::set_late_answers(Box::new(move || {
         replies.take().into_iter().filter_map(|done| reservation_of(done, &policy)).collect()
     }));
 }
 
 /// None for an answer that names no reservation: its booking is looked up.
-fn reservation_of(done: Done<Purpose>, policy: &Policy) -> Option<Change> {
+fn reservation_of(done: Done<Purpose>, policy: &Policy) -> Option<OutcomeRows> {
     let trace = trace(&done);
     let Purpose::Call(job) = done.tag else { return None };
     let now = Utc::now();
     let outcome = classify(job.operation, &done.reply, now);
     let moment = Moment { started: trace.started, now, jitter: 0.5, outage: false, token_is_new: false };
     let next = job.next(&outcome, policy, &moment);
-    Some(job.change(&outcome, next, trace)).filter(|change| change.held.is_some())
+    Some(job.change(&outcome, next, trace)).filter(|change| change.reservation_update.is_some())
 }

@@ -128,7 +128,7 @@ impl Mailer {
         let pending: Vec<_> = waiting.iter().map(|row| row.pending.clone()).collect();
         let pace = MailLimits { digest: ctx.settings.mail.digest, not_before: None };
         let plan = select_for_mail(&pending, &store::alerts::recently_mailed()?, &pace, wall);
-        store::alerts::close(&plan.repeated, "repeated", None)?;
+        store::alerts::close(&plan.repeated, store::alerts::AlertState::Repeated, None)?;
         match plan.next {
             MailStep::Nothing => Ok(Step::Nothing),
             MailStep::At(then) => Ok(Step::Later((then - wall).to_std().unwrap_or_default())),
@@ -220,7 +220,7 @@ impl Mailer {
             MailOutcome::Unreachable { why, .. } => format!("not reached: {why}"),
         };
         ctx.transaction(|_| store::worker_state::save_test_mail_answer(&answer));
-        shm::mail_answered(question);
+        shm::test_mail_answered(question);
     }
 }
 
@@ -239,8 +239,8 @@ fn mail_settings(ctx: &Ctx) -> MailSettings {
 fn write_outcome(batch: &MailBatch, outcome: &MailOutcome) -> Result<()> {
     match outcome {
         MailOutcome::Accepted { answer } => {
-            store::alerts::close(&batch.superseded, "superseded", None)?;
-            store::alerts::close(&batch.ids, "sent", Some(answer))
+            store::alerts::close(&batch.superseded, store::alerts::AlertState::Superseded, None)?;
+            store::alerts::close(&batch.ids, store::alerts::AlertState::Sent, Some(answer))
         }
         MailOutcome::Refused { answer, .. } => store::alerts::set_mail_key(&all_ids(batch), None, Some(answer)),
         MailOutcome::Unreachable { why, maybe_sent } => {

@@ -9,7 +9,7 @@ use crate::domain::error::Problem;
 use crate::domain::retry::Backoff;
 use crate::pg::db::session::Result;
 use crate::pg::job::Job;
-use crate::pg::record_outcomes::{Change, Patience, at_exit};
+use crate::pg::record_outcomes::{OutcomeRows, WriteRetries, at_exit};
 use crate::pg::store;
 
 /// No more bookings are claimed while more outcomes than this wait to be written.
@@ -18,9 +18,9 @@ const PENDING_MAX: usize = 200;
 /// See the module.
 pub(super) struct Outcomes {
     /// Not committed yet.
-    pub(super) pending: Vec<Change>,
+    pub(super) pending: Vec<OutcomeRows>,
     /// When bookings whose row cannot be read or written are tried again.
-    pub(super) retries: Patience,
+    pub(super) retries: WriteRetries,
     /// What changed since the worker's state was saved.
     pub(super) update: store::worker_state::StatusUpdate,
     /// The last error, for the doctor and for alerts.
@@ -31,7 +31,7 @@ impl Outcomes {
     pub(super) fn new(backoff: Backoff) -> Self {
         Self {
             pending: Vec::new(),
-            retries: Patience::new(backoff),
+            retries: WriteRetries::new(backoff),
             update: store::worker_state::StatusUpdate::default(),
             last_error: None,
         }
@@ -44,13 +44,13 @@ impl Outcomes {
 
     /// True if an outcome can be written now: one that waits for the host's row does not count.
     pub(super) fn has_writable(&self) -> bool {
-        self.pending.iter().any(|change| !self.retries.is_resting(&change.booking_id))
+        self.pending.iter().any(|change| !self.retries.is_waiting(&change.booking_id))
     }
 
     /// Takes the outcomes that can be written now; the others stay.
-    pub(super) fn take_writable(&mut self) -> Vec<Change> {
+    pub(super) fn take_writable(&mut self) -> Vec<OutcomeRows> {
         let retries = &self.retries;
-        self.pending.extract_if(.., |change| !retries.is_resting(&change.booking_id)).collect()
+        self.pending.extract_if(.., |change| !retries.is_waiting(&change.booking_id)).collect()
     }
 
     /// True while so many outcomes wait that nothing more should be claimed.
@@ -59,8 +59,8 @@ impl Outcomes {
     }
 
     /// Registers everything that is not committed to be written if the process must end now: `changes` and what is pending.
-    pub(super) fn save_at_exit(&self, changes: &[Change]) {
-        at_exit::hold(changes.iter().chain(&self.pending));
+    pub(super) fn save_at_exit(&self, changes: &[OutcomeRows]) {
+        at_exit::set_unrecorded(changes.iter().chain(&self.pending));
     }
 
     /// Remembers an error for the status; `subject` says what it concerns.

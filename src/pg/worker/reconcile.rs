@@ -41,7 +41,7 @@ impl Reconcile {
 
     /// Runs the next step, if a round is on. True if some bookings differ.
     pub(super) fn tick(&mut self, ctx: &mut Ctx) -> bool {
-        let can_read = ctx.settings.enabled && !ctx.settings.test_mode && !host_code::is_careful();
+        let can_read = ctx.settings.enabled && !ctx.settings.test_mode && !host_code::is_cautious();
         let now = Instant::now();
         if now < self.next || !can_read {
             return false;

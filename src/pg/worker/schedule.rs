@@ -53,7 +53,7 @@ impl Schedule {
 
     /// How long until this cycle's parts have something to do; none until something happens.
     pub(super) fn pause(&self, ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes) -> Option<Duration> {
-        let retry = outcomes.retries.next().map(|then| then.saturating_duration_since(Instant::now()));
+        let retry = outcomes.retries.next_due().map(|then| then.saturating_duration_since(Instant::now()));
         let work = if let Some(pause) = ctx.pause() {
             Some(pause)
         } else if outcomes.has_writable() {

@@ -80,7 +80,7 @@ fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcome
     if claims.prefetched.is_empty() {
         return false;
     }
-    let fences: Vec<_> = claims.prefetched.iter().map(|job| (job.due.booking_id.clone(), job.claim)).collect();
+    let fences: Vec<_> = claims.prefetched.iter().map(|job| (job.row.booking_id.clone(), job.claim_id)).collect();
     let checked = ctx.transaction(|ctx| {
         let may_send = ctx.may_send()? && Bookings::load()? == ctx.table;
         if may_send { store::queue::claims_to_send(&fences).map(Some) } else { Ok(None) }
@@ -90,7 +90,7 @@ fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcome
         return false;
     }
     let (stay, back): (VecDeque<Job>, VecDeque<Job>) =
-        claims.prefetched.drain(..).partition(|job| may_leave.contains(&job.due.booking_id));
+        claims.prefetched.drain(..).partition(|job| may_leave.contains(&job.row.booking_id));
     claims.prefetched = stay;
     outcomes.add_unsent(back);
     true

@@ -16,7 +16,7 @@ use super::outcomes::Outcomes;
 use super::sending::release_unsent;
 use crate::pg::db::session;
 use crate::pg::host::bookings::Bookings;
-use crate::pg::record_outcomes::{Change, at_exit, record_all};
+use crate::pg::record_outcomes::{OutcomeRows, at_exit, record_all};
 use crate::pg::{shm, store, sys};
 
 /// How long a stop waits for calls that are being cut.
@@ -43,7 +43,7 @@ pub(super) fn run(
     mailer.complete(&mut ctx, None);
     api.record_token_replies(&mut ctx, &mut outcomes);
     record_outcomes(&mut outcomes);
-    at_exit::hold([]);
+    at_exit::set_unrecorded([]);
     // What the last calls used of the quota: a successor must not start from before them. Not where the predecessor's state was
     // never loaded, or nothing could be called: it would be lost.
     if api.restored && api.fingerprint(&ctx).is_some() {
@@ -63,7 +63,7 @@ fn record_outcomes(outcomes: &mut Outcomes) {
     if changes.is_empty() {
         return;
     }
-    at_exit::hold(&changes);
+    at_exit::set_unrecorded(&changes);
     let retries = &mut outcomes.retries;
     let written = session::transaction(c"guestly_sync: stopping", || {
         let bookings = Bookings::load()?;
@@ -72,7 +72,7 @@ fn record_outcomes(outcomes: &mut Outcomes) {
             Err(error) if error.is_cancel() => changes,
             together => together?,
         };
-        store::reservations::upsert(&postponed.iter().filter_map(Change::reservation).collect::<Vec<_>>())?;
+        store::reservations::upsert(&postponed.iter().filter_map(OutcomeRows::reservation).collect::<Vec<_>>())?;
         Ok(postponed.len())
     });
     match written {

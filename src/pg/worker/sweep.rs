@@ -12,7 +12,7 @@ use super::outcomes::Outcomes;
 use super::recovery::recover_orphans;
 use super::schedule::Schedule;
 use crate::pg::db::session::{self, Result, SqlError};
-use crate::pg::host::bookings::{Bookings, Probed};
+use crate::pg::host::bookings::{Bookings, Swept};
 use crate::pg::settings::paid_statuses;
 use crate::pg::{host_code, shm, store};
 use crate::sys::thread_time;
@@ -83,7 +83,7 @@ impl Sweep {
         let cost = thread_time().saturating_sub(before);
         self.next = now + ctx.settings.poll_interval.max(cost * PROCESSOR_SHARE);
         if let Some((found, _)) = &found {
-            schedule.note(found.ready || found.sending || !found.open.is_empty());
+            schedule.note(found.ready || found.orphaned || !found.unqueued.is_empty());
             schedule.next_due = found.next_due;
         }
         match &found {
@@ -101,18 +101,18 @@ impl Sweep {
     }
 
     /// What was found, and why the table of bookings could not be read.
-    fn run(&mut self, ctx: &mut Ctx, claims: &Claims, outcomes: &Outcomes) -> Result<(Probed, Option<SqlError>)> {
+    fn run(&mut self, ctx: &mut Ctx, claims: &Claims, outcomes: &Outcomes) -> Result<(Swept, Option<SqlError>)> {
         let (found, error) = match self.sweep_table(ctx, claims) {
             Ok(found) => (found, None),
             Err(error) => (None, Some(error)),
         };
         // Without the table, what waits in the queue is no less late.
         let found = found.map_or_else(store::queue::peek, Ok)?;
-        if found.sending {
+        if found.orphaned {
             recover_orphans(ctx, claims, outcomes)?;
         }
-        if !found.open.is_empty() {
-            store::sweep::enqueue(&found.open, uncertain_since(ctx))?;
+        if !found.unqueued.is_empty() {
+            store::sweep::enqueue(&found.unqueued, uncertain_since(ctx))?;
         }
         let stale =
             |oldest: DateTime<Utc>| (Utc::now() - oldest).to_std().is_ok_and(|age| age > ctx.settings.stale_after);
@@ -123,7 +123,7 @@ impl Sweep {
     }
 
     /// None where no table is attached, or the last such statement took too long a moment ago.
-    fn sweep_table(&mut self, ctx: &mut Ctx, claims: &Claims) -> Result<Option<Probed>> {
+    fn sweep_table(&mut self, ctx: &mut Ctx, claims: &Claims) -> Result<Option<Swept>> {
         if !host_code::may_read_table() {
             return Ok(None);
         }
@@ -147,7 +147,7 @@ impl Sweep {
         swept
     }
 
-    fn find_unqueued(&mut self, ctx: &Ctx, claims: &Claims) -> Result<Option<Probed>> {
+    fn find_unqueued(&mut self, ctx: &Ctx, claims: &Claims) -> Result<Option<Swept>> {
         let Some(bookings) = &ctx.table else { return Ok(None) };
         let paid = paid_statuses();
         if self.baseline != paid {

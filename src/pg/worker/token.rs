@@ -11,7 +11,7 @@ use crate::domain::operation::Operation;
 use crate::domain::outcome::Outcome;
 use crate::domain::token::Token;
 use crate::pg::db::session::{Result, SqlError};
-use crate::pg::job::{Trace, attempt_for_nobody};
+use crate::pg::job::{Trace, attempt_without_booking};
 use crate::pg::store;
 
 impl Api {
@@ -84,7 +84,7 @@ impl Api {
         // None of these counts against the five of a day.
         let unsent =
             matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
-        let attempt = attempt_for_nobody(Operation::Token, outcome, trace);
+        let attempt = attempt_without_booking(Operation::Token, outcome, trace);
         if let Some(problem) = &attempt.problem {
             outcomes.record_error("access token", problem);
             ctx.report(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
-use super::Due;
+use super::QueueRow;
 use crate::domain::breaker::CallKind;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::pg::db::convert::{Named, seconds};
@@ -21,13 +21,13 @@ pub struct Skip {
 }
 
 /// Up to `limit` bookings that may go now, nearest arrival first, locked; none of those to skip.
-pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>> {
+pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<QueueRow>> {
     let args: [DatumWithOid; 4] =
         [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(CallKind::as_str).into()];
     statement::rows(include_str!("../../../../sql/queries/queue/claim_due.sql"), &args, |row| {
         let class = |name| Ok::<_, SqlError>(row.text(name)?.and_then(|class| ErrorClass::parse(&class)));
         let sentence = row.text("error")?.unwrap_or_default();
-        Ok(Due {
+        Ok(QueueRow {
             booking_id: row.text("booking_id")?.unwrap_or_default(),
             attempts: row.count("attempts")?,
             force: row.flag("force")?,
@@ -39,7 +39,7 @@ pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Due>>
             pending_refusal: class("pending_refusal")?,
             problem: class("error_class")?.map(|class| Problem::new(class, sentence)),
             code: row.text("create_code")?,
-            claim: row.get_by_name("claim_id")?,
+            claim_id: row.get_by_name("claim_id")?,
             waited: row.flag("waited")?,
             missing_reservation: None,
             remote: remote(row)?,

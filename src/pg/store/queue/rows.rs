@@ -6,9 +6,41 @@ use chrono::{DateTime, Utc};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::snapshot::RemoteReservation;
 
+/// The state of a row of `guestly.queue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueState {
+    /// May go now.
+    Ready,
+    /// Claimed: its call is in flight, or among the next to go.
+    Sending,
+    /// A create may have taken effect; look-ups decide.
+    Unknown,
+    /// Due again at its time.
+    Waiting,
+    /// Needs manual action.
+    Failed,
+}
+
+impl QueueState {
+    /// Every state.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] = [Self::Ready, Self::Sending, Self::Unknown, Self::Waiting, Self::Failed];
+
+    /// The value in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Sending => "sending",
+            Self::Unknown => "unknown",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A queue row that may go now, locked until the claim is written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Due {
+pub struct QueueRow {
     /// The booking.
     pub booking_id: String,
     /// Tries since it was queued afresh.
@@ -38,56 +70,56 @@ pub struct Due {
     /// It waited for a time of its own, with nothing unclear about what Guestly holds.
     pub waited: bool,
     /// The claim of a call that has ended or died, where somebody changed the row during it.
-    pub claim: Option<i64>,
+    pub claim_id: Option<i64>,
 }
 
 /// What stays of a booking in the queue after an outcome.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct QueueUpdate {
     /// The new state.
-    pub state: &'static str,
+    pub state: QueueState,
     /// Tries.
     pub attempts: u32,
     /// When it is due; none leaves the time as it is.
-    pub due: Option<DateTime<Utc>>,
-    /// See [`Due`].
+    pub due_at: Option<DateTime<Utc>>,
+    /// See [`QueueRow`].
     pub uncertain_since: Option<DateTime<Utc>>,
-    /// See [`Due`].
+    /// See [`QueueRow`].
     pub look_ups: u32,
-    /// See [`Due`].
+    /// See [`QueueRow`].
     pub failed_reads: u32,
-    /// See [`Due`].
+    /// See [`QueueRow`].
     pub unconfirmed_creates: u32,
-    /// See [`Due`].
+    /// See [`QueueRow`].
     pub pending_refusal: Option<ErrorClass>,
     /// Ask Guestly before creating, or read back what it holds.
     pub verify_first: bool,
     /// Guestly holds it: of its create, nothing is left to be known.
-    pub held: bool,
+    pub is_created: bool,
     /// Why.
     pub problem: Option<Problem>,
 }
 
-impl Kept {
+impl QueueUpdate {
     /// A row that waits for a person.
     pub fn failed(attempts: u32) -> Self {
         Self {
-            state: "failed",
+            state: QueueState::Failed,
             attempts,
-            due: None,
+            due_at: None,
             uncertain_since: None,
             look_ups: 0,
             failed_reads: 0,
             unconfirmed_creates: 0,
             pending_refusal: None,
             verify_first: false,
-            held: false,
+            is_created: false,
             problem: None,
         }
     }
 
     /// The same; what Guestly may hold by now is asked for before the next create, whenever that comes.
-    pub fn failed_in_doubt(due: &Due, attempts: u32) -> Self {
+    pub fn failed_uncertain(due: &QueueRow, attempts: u32) -> Self {
         Self {
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
@@ -97,11 +129,9 @@ impl Kept {
             ..Self::failed(attempts)
         }
     }
-}
 
-impl Kept {
-    /// A row that is looked at again at `due`.
-    pub fn waiting(attempts: u32, due: DateTime<Utc>) -> Self {
-        Self { state: "waiting", due: Some(due), ..Self::failed(attempts) }
+    /// A row that is due again at that time.
+    pub fn waiting(attempts: u32, due_at: DateTime<Utc>) -> Self {
+        Self { state: QueueState::Waiting, due_at: Some(due_at), ..Self::failed(attempts) }
     }
 }
