@@ -190,13 +190,12 @@ impl Job {
         }
     }
 
-    fn kept(&self, next: Transition, tries: u32) -> Kept {
+    /// The row as it was claimed, ready again.
+    fn as_claimed(&self, attempts: u32) -> Kept {
         let due = &self.due;
-        // What did not count is given back; a look-up never added anything.
-        let uncounted = due.attempts;
-        let same = Kept {
+        Kept {
             state: "ready",
-            attempts: tries,
+            attempts,
             due: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
@@ -208,7 +207,13 @@ impl Job {
                 && due.pending_refusal.is_none(),
             held: false,
             problem: due.problem.clone(),
-        };
+        }
+    }
+
+    fn kept(&self, next: Transition, tries: u32) -> Kept {
+        let due = &self.due;
+        // What did not count is given back; a look-up never added anything.
+        let (uncounted, same) = (due.attempts, self.as_claimed(tries));
         match next {
             Transition::Ready(problem) => Kept { attempts: uncounted, problem: Some(problem), ..same },
             Transition::Wait { due, counted, problem } => Kept {
@@ -245,12 +250,8 @@ impl Job {
             Transition::Failed(problem) => {
                 // Where Guestly may hold it, it is asked again before anything is created.
                 let verify_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
-                Kept {
-                    unconfirmed_creates: due.unconfirmed_creates,
-                    verify_first,
-                    problem: Some(problem),
-                    ..Kept::failed(tries)
-                }
+                let unconfirmed_creates = due.unconfirmed_creates;
+                Kept { unconfirmed_creates, verify_first, problem: Some(problem), ..Kept::failed(tries) }
             }
             // Handled by the caller.
             Transition::Synced { .. }

@@ -95,15 +95,7 @@ impl Job {
                 problem: Some(problem),
                 ..same
             },
-            // The verdict says that a look-up by the code is next; the code of an earlier create stays.
-            Transition::LookUp { due, problem } => Kept {
-                state: "unknown",
-                due: Some(due),
-                pending_refusal: Some(ErrorClass::Refused),
-                verify_first: true,
-                problem: Some(problem),
-                ..Kept::failed(self.due.attempts)
-            },
+            Transition::LookUp { due, problem } => self.looked_up_next(due, problem),
             Transition::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Transition::Confirmed => {
                 let write = WriteBack::synced(id, &self.reservation_id(), tries);
@@ -123,6 +115,18 @@ impl Job {
         };
         let problem = kept.problem.clone();
         (Some(kept), held, None, problem)
+    }
+
+    /// A pending refusal makes a look-up by the code the next call; the code of an earlier create stays.
+    fn looked_up_next(&self, due: DateTime<Utc>, problem: Problem) -> Kept {
+        Kept {
+            state: "unknown",
+            due: Some(due),
+            pending_refusal: Some(ErrorClass::Refused),
+            verify_first: true,
+            problem: Some(problem),
+            ..Kept::failed(self.due.attempts)
+        }
     }
 
     fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> Kept {
