@@ -3,7 +3,7 @@
 //! A map of the crate; three folders, three laws (`tests/architecture.rs` holds them):
 //!
 //! - [`domain`] **decides**. Pure functions over plain values; the whole behaviour is [`domain::plan`] (what to do next for a
-//!   booking), [`domain::transition`] (what becomes of it when a call has ended) and [`domain::lane`] (whether a call may go).
+//!   booking), [`domain::transition`] (what becomes of it when a call has ended) and [`domain::send_gate`] (whether a call may go).
 //!   Tests run in milliseconds, without a server: `cargo unit`.
 //! - `net` **talks**. HTTP on sender threads; never names pgrx.
 //! - `pg` **touches Postgres**. Main thread only: `pg/trigger.rs` queues, `pg/launcher.rs` starts one `pg/worker.rs` per

@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use guestly_sync::domain::error::ErrorClass;
-use guestly_sync::domain::outcome::{Answer, Operation, Outcome, Reply, classify, error_text, parse_retry_after};
+use guestly_sync::domain::operation::Operation;
+use guestly_sync::domain::outcome::{Answer, Outcome, Reply, classify, error_text, parse_retry_after};
 use proptest::prelude::*;
 
 fn now() -> DateTime<Utc> {
@@ -55,7 +56,7 @@ fn answer(status: u16, body: Vec<u8>, retry_after: Option<String>) -> Reply {
 
 fn sentence(outcome: &Outcome) -> Option<&str> {
     match outcome {
-        outcome if outcome.is_yes() => None,
+        outcome if outcome.is_success() => None,
         Outcome::Refused { sentence, .. }
         | Outcome::TokenRejected { sentence, .. }
         | Outcome::Throttled { sentence, .. }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use guestly_sync::domain::error::{ErrorClass, Problem};
-use guestly_sync::domain::held::Known;
-use guestly_sync::domain::outcome::{Hit, Operation, Outcome};
-use guestly_sync::domain::retry::{Backoff, settled};
-use guestly_sync::domain::transition::{Moment, Next, Policy, Work, next, next_of_held};
+use guestly_sync::domain::operation::Operation;
+use guestly_sync::domain::outcome::{Hit, Outcome};
+use guestly_sync::domain::retry::{Backoff, has_propagated};
+use guestly_sync::domain::snapshot::RemoteReservation;
+use guestly_sync::domain::transition::{Case, Moment, Policy, Transition, Work, next, next_for_remote};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -30,18 +31,30 @@ fn config(cases: u32) -> ProptestConfig {
 fn policy() -> impl Strategy<Value = Policy> {
     (0_u64..3_000, 0_u64..400_000, 1_u32..9).prop_map(|(base, max, max_attempts)| {
         let backoff = Backoff { base: Duration::from_millis(base), max: Duration::from_millis(max) };
-        Policy { backoff, max_attempts, settle: SETTLE }
+        Policy { backoff, max_attempts, propagation_delay: SETTLE }
     })
 }
 
 fn work(operation: Operation) -> impl Strategy<Value = Work> {
-    let verdict = prop_oneof![Just(ErrorClass::DatesTaken), Just(ErrorClass::Refused)];
+    let pending_refusal = prop_oneof![Just(ErrorClass::DatesTaken), Just(ErrorClass::Refused)];
     let doubt = (option::of((-300_i64..300).prop_map(at)), 0_u32..9, 0_u32..4);
     let problem = option::of(class().prop_map(|class| Problem::new(class, "before")));
-    (0_u32..12, doubt, problem, option::of(verdict)).prop_map(move |(attempts, doubt, problem, verdict)| {
-        let (doubt_since, look_ups, creates) = doubt;
-        Work { operation, attempts, doubt_since, look_ups, failed_reads: 0, creates, problem, verdict, absent: None }
-    })
+    (0_u32..12, doubt, problem, option::of(pending_refusal)).prop_map(
+        move |(attempts, doubt, problem, pending_refusal)| {
+            let (uncertain_since, look_ups, unconfirmed_creates) = doubt;
+            Work {
+                operation,
+                attempts,
+                uncertain_since,
+                look_ups,
+                failed_reads: 0,
+                unconfirmed_creates,
+                problem,
+                pending_refusal,
+                missing_reservation: None,
+            }
+        },
+    )
 }
 
 fn moment() -> impl Strategy<Value = Moment> {
@@ -55,15 +68,19 @@ fn moment() -> impl Strategy<Value = Moment> {
 }
 
 /// When the next call is, if the booking stays in the queue.
-fn due(next: &Next) -> Option<chrono::DateTime<chrono::Utc>> {
+fn due(next: &Transition) -> Option<chrono::DateTime<chrono::Utc>> {
     match next {
-        Next::Wait { due, .. }
-        | Next::Doubt { due, .. }
-        | Next::Changed { due, .. }
-        | Next::Unsure { due, .. }
-        | Next::LookUp { due, .. }
-        | Next::Differs { due, .. } => Some(*due),
-        Next::Synced { .. } | Next::Ready(_) | Next::CreateAgain | Next::Settled | Next::Failed(_) => None,
+        Transition::Wait { due, .. }
+        | Transition::UncertainCreate { due, .. }
+        | Transition::Changed { due, .. }
+        | Transition::UncertainChange { due, .. }
+        | Transition::LookUp { due, .. }
+        | Transition::Differs { due, .. } => Some(*due),
+        Transition::Synced { .. }
+        | Transition::Ready(_)
+        | Transition::CreateAgain
+        | Transition::Confirmed
+        | Transition::Failed(_) => None,
     }
 }
 
@@ -74,20 +91,20 @@ proptest! {
     fn no_create_after_a_doubt_without_an_empty_look_that_began_after_the_settle_window(
         work in work(Operation::LookUp), outcome in outcome(), policy in policy(), moment in moment(),
     ) {
-        let next = next(&work, &outcome, &wanted(), &policy, &moment);
-        prop_assert!(!matches!(next, Next::Ready(_) | Next::Wait { .. }), "a create without a decision: {next:?}");
+        let next = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
+        prop_assert!(!matches!(next, Transition::Ready(_) | Transition::Wait { .. }), "a create without a decision: {next:?}");
         prop_assert!(due(&next).is_none_or(|due| due >= moment.now), "{next:?}");
-        if next == Next::CreateAgain {
+        if next == Transition::CreateAgain {
             let Outcome::Found(hits) = &outcome else { panic!("{outcome:?}") };
             let code = Some(wanted().code);
             prop_assert!(hits.iter().all(|hit| hit.confirmation_code.is_some() && hit.confirmation_code != code));
             prop_assert!(work.attempts < policy.max_attempts, "more tries than allowed");
-            if let Some(since) = work.doubt_since {
-                prop_assert!(settled(since, moment.started, policy.settle) && work.look_ups >= 3);
+            if let Some(since) = work.uncertain_since {
+                prop_assert!(has_propagated(since, moment.started, policy.propagation_delay) && work.look_ups >= 3);
             }
         }
-        if let (Some(before), Next::Doubt { since, .. }) = (work.doubt_since, &next) {
-            let restarted = work.look_ups < 3 && settled(before, moment.started, policy.settle);
+        if let (Some(before), Transition::UncertainCreate { since, .. }) = (work.uncertain_since, &next) {
+            let restarted = work.look_ups < 3 && has_propagated(before, moment.started, policy.propagation_delay);
             let expected = if before > moment.now || restarted { moment.now } else { before };
             prop_assert!(since.is_some_and(|since| since == before || since == expected), "the window was cut short");
         }
@@ -97,39 +114,39 @@ proptest! {
     fn a_look_up_that_failed_changes_nothing_but_the_time(
         work in work(Operation::LookUp), outcome in unanswered(), policy in policy(), moment in moment(),
     ) {
-        let Next::Doubt { look_ups, creates, counted, verdict, .. } = next(&work, &outcome, &wanted(), &policy, &moment)
+        let Transition::UncertainCreate { look_ups, unconfirmed_creates, counted, pending_refusal, .. } = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment })
         else { panic!("it decided something") };
-        prop_assert_eq!((look_ups, creates, counted), (work.look_ups, work.creates, true));
+        prop_assert_eq!((look_ups, unconfirmed_creates, counted), (work.look_ups, work.unconfirmed_creates, true));
         let token = matches!(outcome, Outcome::TokenRejected { .. })
             && work.problem.is_some_and(|problem| problem.class == ErrorClass::Credentials);
-        prop_assert_eq!(verdict, work.verdict.filter(|_| !token));
+        prop_assert_eq!(pending_refusal, work.pending_refusal.filter(|_| !token));
     }
 
     #[test]
     fn a_create_that_may_have_taken_effect_is_in_doubt_and_a_refusal_is_no_retry(
         work in work(Operation::Create), outcome in outcome(), policy in policy(), moment in moment(),
     ) {
-        let next = next(&work, &outcome, &wanted(), &policy, &moment);
+        let next = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
         prop_assert!(due(&next).is_none_or(|due| due >= moment.now), "{next:?}");
         match outcome {
             Outcome::Unknown { .. } | Outcome::Unavailable { .. } | Outcome::Found(_) | Outcome::Token { .. } => {
-                let Next::Doubt { since, look_ups, creates, counted, verdict, .. } = next else { panic!("{next:?}") };
-                prop_assert_eq!((since, look_ups, creates, verdict), (Some(moment.now), 0, work.creates + 1, None));
+                let Transition::UncertainCreate { since, look_ups, unconfirmed_creates, counted, pending_refusal, .. } = next else { panic!("{next:?}") };
+                prop_assert_eq!((since, look_ups, unconfirmed_creates, pending_refusal), (Some(moment.now), 0, work.unconfirmed_creates + 1, None));
                 prop_assert!(counted || moment.outage);
             }
-            Outcome::Refused { class, .. } if class == ErrorClass::DatesTaken || work.creates > 0 => {
-                prop_assert!(matches!(next, Next::Doubt { verdict, .. } if verdict == Some(class)), "{next:?}");
+            Outcome::Refused { class, .. } if class == ErrorClass::DatesTaken || work.unconfirmed_creates > 0 => {
+                prop_assert!(matches!(next, Transition::UncertainCreate { pending_refusal, .. } if pending_refusal == Some(class)), "{next:?}");
             }
             Outcome::Refused { class, .. } => {
-                prop_assert!(matches!(&next, Next::Failed(problem) if problem.class == class), "{next:?}");
+                prop_assert!(matches!(&next, Transition::Failed(problem) if problem.class == class), "{next:?}");
             }
             Outcome::NotSent { .. } if !moment.outage => {
                 let last = work.attempts >= policy.max_attempts;
-                prop_assert_eq!(matches!(next, Next::Failed(_)), last);
-                let waits = matches!(next, Next::Wait { counted: true, .. });
+                prop_assert_eq!(matches!(next, Transition::Failed(_)), last);
+                let waits = matches!(next, Transition::Wait { counted: true, .. });
                 prop_assert!(waits != last);
             }
-            _ => prop_assert!(next != Next::CreateAgain),
+            _ => prop_assert!(next != Transition::CreateAgain),
         }
     }
 
@@ -148,12 +165,12 @@ proptest! {
             }
             _ => (Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None }, vec!["r1".to_owned()]),
         };
-        match next(&work, &outcome, &wanted, &policy, &moment) {
-            Next::Synced { reservation_id, adopted, warning, .. } => {
+        match next(&Case { work: &work, outcome: &outcome, wanted: &wanted, policy: &policy, moment: &moment }) {
+            Transition::Synced { reservation_id, adopted, warning, .. } => {
                 prop_assert!(ids.contains(&reservation_id));
                 prop_assert_eq!((adopted, warning.is_some()), (operation == Operation::LookUp, ids.len() > 1));
             }
-            Next::Failed(problem) if !ids.is_empty() => {
+            Transition::Failed(problem) if !ids.is_empty() => {
                 prop_assert!(ids.iter().any(|id| problem.sentence.contains(id.as_str())), "{}", problem);
             }
             other => prop_assert!(ids.is_empty(), "{:?} dropped {:?}", other, ids),
@@ -181,27 +198,27 @@ proptest! {
 }
 
 /// What is held, as far as is known after its last write at second 0, which may be forgotten.
-fn held(remembered: bool) -> (Work, Known) {
-    let known = Known {
+fn held(remembered: bool) -> (Work, RemoteReservation) {
+    let remote = RemoteReservation {
         reservation_id: "r1".to_owned(),
         code: wanted().code,
-        aspects: wanted().aspects(),
+        snapshot: wanted().snapshot(),
         verified: true,
         changed_at: remembered.then(|| at(0)),
-        ..Known::default()
+        ..RemoteReservation::default()
     };
     let work = Work {
         operation: Operation::ReadBack,
         attempts: 1,
-        doubt_since: None,
+        uncertain_since: None,
         look_ups: 0,
         failed_reads: 0,
-        creates: 0,
+        unconfirmed_creates: 0,
         problem: None,
-        verdict: None,
-        absent: None,
+        pending_refusal: None,
+        missing_reservation: None,
     };
-    (work, known)
+    (work, remote)
 }
 
 proptest! {
@@ -211,7 +228,7 @@ proptest! {
     fn what_shows_within_the_delay_of_reads_is_never_called_gone(
         policy in policy(), remembered in any::<bool>(), first in 0_i64..120_000, lag in 0_i64..90_000, took in 1_i64..5_000,
     ) {
-        let (mut work, known) = held(remembered);
+        let (mut work, remote) = held(remembered);
         let millis = |millis: i64| at(0) + chrono::TimeDelta::milliseconds(millis);
         let mut now = millis(first);
         for _ in 0..40 {
@@ -219,11 +236,11 @@ proptest! {
                 started: now, now: now + chrono::TimeDelta::milliseconds(took), jitter: 0.5, outage: false, token_is_new: false,
             };
             let hits = if now >= millis(lag) { vec![our_hit("r1".to_owned())] } else { vec![] };
-            match next_of_held(&work, &known, &Outcome::Found(hits), &wanted(), &policy, &moment) {
-                Next::Unsure { due, since, .. } => {
-                    (work.doubt_since, now) = (since, due.max(moment.now));
+            match next_for_remote(&Case { work: &work, outcome: &Outcome::Found(hits), wanted: &wanted(), policy: &policy, moment: &moment }, &remote) {
+                Transition::UncertainChange { due, since, .. } => {
+                    (work.uncertain_since, now) = (since, due.max(moment.now));
                 }
-                Next::Settled => return Ok(()),
+                Transition::Confirmed => return Ok(()),
                 other => prop_assert!(false, "{other:?}"),
             }
         }
@@ -234,20 +251,20 @@ proptest! {
     fn reads_that_are_never_answered_end_and_use_up_no_attempt(
         policy in policy(), outcomes in vec(unanswered(), 1..60), operation in prop_oneof![Just(Operation::ReadBack), Just(Operation::ListPayments)],
     ) {
-        let (mut work, known) = held(true);
+        let (mut work, remote) = held(true);
         work.operation = operation;
         let mut reads = 0;
         for outcome in outcomes {
             let moment = Moment { started: at(9), now: at(9), jitter: 0.5, outage: false, token_is_new: false };
             let own = matches!(outcome, Outcome::Unknown { .. } | Outcome::Unavailable { .. } | Outcome::Created { .. } | Outcome::Token { .. });
             reads += u32::from(own);
-            match next_of_held(&work, &known, &outcome, &wanted(), &policy, &moment) {
-                Next::Unsure { counted, failed_reads, .. } => {
+            match next_for_remote(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment }, &remote) {
+                Transition::UncertainChange { counted, failed_reads, .. } => {
                     prop_assert!(own && !counted && reads < policy.max_attempts, "{reads} reads");
                     work.failed_reads = failed_reads;
                 }
-                Next::Wait { counted, .. } => prop_assert!(!own && !counted),
-                Next::Failed(_) => {
+                Transition::Wait { counted, .. } => prop_assert!(!own && !counted),
+                Transition::Failed(_) => {
                     let refused = matches!(outcome, Outcome::Refused { .. });
                     prop_assert!(refused || own && reads == policy.max_attempts, "after {reads} reads");
                     return Ok(());

@@ -1,6 +1,11 @@
 //! Kinds, urgency, causes and pauses.
 
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
 use super::*;
+use crate::domain::error::ErrorClass;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()

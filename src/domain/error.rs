@@ -16,7 +16,7 @@ pub enum ErrorClass {
     DatesTaken,
     /// Any other refusal: trying again would be refused again.
     Refused,
-    /// Guestly does not accept our credentials; stops the lane, not the booking.
+    /// Guestly does not accept our credentials; stops the send gate, not the booking.
     Credentials,
     /// Guestly asked us to slow down.
     Throttled,

@@ -1,7 +1,7 @@
 //! The notes of a reservation: what the host knows of a stay and Guestly has no field for, one line each.
 //! Called by `domain::booking` and `domain::update`; pure, any thread.
 
-use super::booking::{Field, Row};
+use super::field::{Field, Row};
 use super::redact::clean;
 
 /// Characters of one line.

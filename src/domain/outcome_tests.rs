@@ -1,9 +1,14 @@
 //! What each kind of reply comes to. The bodies of refusals are in `outcome/refusal_tests.rs`,
 //! their shapes in `outcome/error_text_tests.rs`.
 
-use chrono::TimeZone;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone, Utc};
 
 use super::*;
+use crate::domain::error::ErrorClass;
+use crate::domain::operation::Operation;
+use crate::domain::redact::Secret;
 
 pub(super) fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2027, 1, 3, 10, 0, 0).unwrap()

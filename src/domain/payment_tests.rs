@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::domain::booking::{self, Booking, Labels};
-use crate::domain::reservation::Tables;
+use crate::domain::reservation::{Reservation, Tables};
 
-fn terms() -> Terms {
-    Terms::new("OTHER", LEGACY_PATH).0
+fn method() -> PaymentMethod {
+    PaymentMethod::new("OTHER", LEGACY_PATH).0
 }
 
 fn row(id: &str, values: &[(Field, &str)]) -> Row {
@@ -21,7 +21,7 @@ fn payment(row: &Row) -> Option<Payment> {
     let tables = Tables { listings: pair("flat-1", "L1"), statuses: pair("confirmed", "confirmed") };
     let booking = Booking::parse(row, &Labels::default()).unwrap();
     let reservation = Reservation::map(booking, &tables, "website").unwrap();
-    Payment::of(&reservation, row, &terms(), &["paid".to_owned()])
+    Payment::of(&reservation.origin_id, reservation.booking.total, row, &method(), &["paid".to_owned()])
 }
 
 #[test]
@@ -55,28 +55,20 @@ fn nothing_to_pay_is_no_payment_and_what_is_unpaid_says_so() {
 #[test]
 fn a_method_that_can_charge_a_card_is_never_used() {
     for method in ["STRIPE", " credit ", "Cash", "DEBIT", "ECHECK", "AMARYLLIS"] {
-        let (terms, wrong) = Terms::new(method, LEGACY_PATH);
-        assert_eq!(terms.method, "OTHER", "{method}");
+        let (settings, wrong) = PaymentMethod::new(method, LEGACY_PATH);
+        assert_eq!(settings.method, "OTHER", "{method}");
         assert!(wrong.unwrap().contains("can charge a card"), "{method}");
     }
-    assert_eq!(Terms::new("bank_transfer", LEGACY_PATH).0.method, "BANK_TRANSFER");
-    assert_eq!(Terms::new("", LEGACY_PATH), (terms(), None));
+    assert_eq!(PaymentMethod::new("bank_transfer", LEGACY_PATH).0.method, "BANK_TRANSFER");
+    assert_eq!(PaymentMethod::new("", LEGACY_PATH), (method(), None));
 }
 
 #[test]
 fn a_path_without_the_reservation_is_not_used() {
     for path in ["", "/payments", "https://elsewhere.example/{id}"] {
-        let (terms, wrong) = Terms::new("OTHER", path);
-        assert_eq!(terms.path, LEGACY_PATH, "{path}");
+        let (settings, wrong) = PaymentMethod::new("OTHER", path);
+        assert_eq!(settings.path, LEGACY_PATH, "{path}");
         assert!(wrong.is_some());
     }
-    assert_eq!(Terms::new("OTHER", "/payments/recorded/{id}").0.path, "/payments/recorded/{id}");
-}
-
-#[test]
-fn stored_names_are_read_back() {
-    for recording in [Recording::Due, Recording::Absent, Recording::Sent, Recording::Recorded] {
-        assert_eq!(Recording::parse(recording.as_str()), Some(recording));
-    }
-    assert_eq!(Recording::parse(""), None);
+    assert_eq!(PaymentMethod::new("OTHER", "/payments/recorded/{id}").0.path, "/payments/recorded/{id}");
 }

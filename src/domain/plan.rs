@@ -1,38 +1,35 @@
-//! What to do next for one queued booking. Level-triggered: only what the booking says now and what Guestly is known to
-//! hold count, not which event queued it. Called by `pg::worker` at each claim; any thread.
+//! The next step for a queued booking. Level-triggered: it depends on the booking and on what Guestly has, not on the event
+//! that queued it. Called by `pg::claim` for each claimed row; pure, any thread.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::booking::{Booking, Field, Labels, Row};
+use super::booking::{Booking, Labels};
+use super::confirmation_code::next_code;
+use super::diff::next_change;
 use super::error::{ErrorClass, Problem};
-use super::held::{Known, difference};
-use super::outcome::Operation;
-use super::payment::{Payment, Terms};
-use super::reference::next_code;
-use super::reservation::{Reservation, Tables, is_active_status};
-use super::retry::later;
+use super::field::{Field, Row};
+use super::operation::Operation;
+use super::payment::{Payment, PaymentMethod};
+use super::reservation::{Reservation, Tables};
+use super::retry::{TEST_MODE_PAUSE, later};
+use super::snapshot::{RemoteReservation, is_active_status};
 
-/// The id of a reservation that test mode made up begins with this; it never counts as a real one.
-pub const TEST_PREFIX: &str = "test-";
-
-/// Between two looks at what test mode leaves as it is.
-const TEST_MODE_PAUSE: Duration = Duration::from_secs(60);
-
-/// What the queue knows about the booking.
+/// The booking's state in the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queued {
-    /// A person asked for it, paid or not.
+    /// An operator asked for it, paid or not.
     pub force: bool,
-    /// A create may have taken effect, or Guestly may hold it for another reason: ask before creating.
-    pub in_doubt: bool,
+    /// A create may have taken effect, or Guestly may have the booking for another reason: look it up before creating. An
+    /// existing reservation is read back once nothing is left to change.
+    pub verify_first: bool,
     /// A create was begun, and nothing is known of its reservation yet.
     pub creating: bool,
-    /// What is held must be read back before it is changed; in doubt alone, it is read back when nothing is left to change.
-    pub unsure: bool,
+    /// The existing reservation must be read back before it is changed.
+    pub read_back_first: bool,
     /// The row of `guestly.reservations`, if any.
-    pub known: Option<Known>,
+    pub remote: Option<RemoteReservation>,
 }
 
 /// The next step.
@@ -40,43 +37,43 @@ pub struct Queued {
 pub enum Plan {
     /// One call, for this reservation.
     Call(Operation, Box<Reservation>),
-    /// What is held was changed a moment ago: nothing before then.
+    /// No call before this time: the last change may not be visible yet, or test mode is on.
     Wait(DateTime<Utc>),
-    /// Guestly holds what it should hold.
+    /// Nothing to do: Guestly has what it should have.
     Done,
-    /// Nothing is to be sent, for this reason: cancelled or refunded before it was sent.
+    /// Nothing will be sent, with the reason: canceled or refunded before it was sent.
     Withdraw(&'static str),
     /// It cannot be sent as it is.
     Fail(Problem),
 }
 
-/// Everything that [`plan`] needs besides the row.
+/// The settings and tables of the operator that a plan depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Listings and statuses.
     pub tables: Tables,
-    /// How messages call the host's columns.
+    /// The host's column names, for messages.
     pub labels: Labels,
     /// Guestly's `source`.
     pub source: String,
-    /// Test mode: a made-up id counts as done, and what is held is left as it is until test mode ends.
+    /// Test mode: a made-up id counts as done, and existing reservations are not touched.
     pub test_mode: bool,
     /// Payment statuses that mean paid.
     pub paid: Vec<String>,
-    /// What is held is left in peace so long after each change.
-    pub settle: Duration,
-    /// A booking whose row is deleted is cancelled.
+    /// The setting `settle`: a reservation is not touched for this long after a change.
+    pub propagation_delay: Duration,
+    /// The reservation of a deleted booking is canceled.
     pub cancel_on_delete: bool,
-    /// How payments are recorded, if they are.
-    pub payments: Option<Terms>,
+    /// How payments are recorded; `None` if they are not.
+    pub payments: Option<PaymentMethod>,
 }
 
 /// The next step for a booking.
 #[must_use]
 pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
-    match &queued.known {
-        Some(known) if rules.test_mode => in_test_mode(known, now),
-        Some(known) if !known.is_test() => plan_held(row, known, queued, rules, now),
+    match &queued.remote {
+        Some(remote) if rules.test_mode => in_test_mode(remote, now),
+        Some(remote) if !remote.is_test() => plan_existing(row, remote, queued, rules, now),
         _ => match map(row, rules) {
             Err(problem) => Plan::Fail(problem),
             Ok(reservation) => plan_new(row, reservation, queued),
@@ -84,26 +81,32 @@ pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Pl
     }
 }
 
-/// The next step for what is held of a booking whose row was deleted.
+/// The next step for the reservation of a deleted booking.
 #[must_use]
-pub fn plan_deleted(booking_id: &str, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
-    if !rules.cancel_on_delete || known.is_test() {
+pub fn plan_deleted(
+    booking_id: &str,
+    remote: &RemoteReservation,
+    queued: &Queued,
+    rules: &Rules,
+    now: DateTime<Utc>,
+) -> Plan {
+    if !rules.cancel_on_delete || remote.is_test() {
         return Plan::Done;
     }
     if rules.test_mode {
-        return in_test_mode(known, now);
+        return in_test_mode(remote, now);
     }
-    step(Reservation::ending(booking_id, known), known, queued, rules, now)
+    step(Reservation::ending(booking_id, remote), remote, queued, rules, now)
 }
 
 /// A real reservation waits for the end of test mode.
-fn in_test_mode(known: &Known, now: DateTime<Utc>) -> Plan {
-    if known.is_test() { Plan::Done } else { Plan::Wait(later(now, TEST_MODE_PAUSE)) }
+fn in_test_mode(remote: &RemoteReservation, now: DateTime<Utc>) -> Plan {
+    if remote.is_test() { Plan::Done } else { Plan::Wait(later(now, TEST_MODE_PAUSE)) }
 }
 
 fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {
-    // A cancelled booking in doubt is still looked up: Guestly may hold it.
-    if queued.in_doubt {
+    // Even a canceled booking is looked up: Guestly may have it.
+    if queued.verify_first {
         return Plan::Call(Operation::LookUp, Box::new(reservation));
     }
     if !reservation.is_active() {
@@ -115,82 +118,87 @@ fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {
     Plan::Call(Operation::Create, Box::new(reservation))
 }
 
-fn plan_held(row: &Row, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
-    let mut wanted = match wanted_of_held(row, known, rules) {
+fn plan_existing(row: &Row, remote: &RemoteReservation, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+    let mut wanted = match wanted_of_existing(row, remote, rules) {
         Ok(wanted) => wanted,
         Err(problem) => return Plan::Fail(problem),
     };
-    if !known.verified && !queued.force && is_past(&wanted, now) {
+    if !remote.verified && !queued.force && is_past(&wanted, now) {
         return Plan::Done;
     }
-    let is_over = known.aspects.is_over();
-    if is_over && known.ended && (wanted.is_active() || queued.creating) && !is_to_be_read(known, queued) {
-        let alive = wanted.is_active() && (queued.force || row.is_paid(&rules.paid));
-        wanted.code = next_code(&known.code, &wanted.code);
-        return if alive || queued.in_doubt { plan_new(row, wanted, queued) } else { Plan::Done };
+    let rebook = remote.snapshot.is_over() && remote.ended && (wanted.is_active() || queued.creating);
+    if rebook && !must_verify_end(remote, queued) {
+        let active = wanted.is_active() && (queued.force || row.is_paid(&rules.paid));
+        wanted.code = next_code(&remote.code, &wanted.code);
+        return if active || queued.verify_first { plan_new(row, wanted, queued) } else { Plan::Done };
     }
-    step(wanted, known, queued, rules, now)
+    step(wanted, remote, queued, rules, now)
 }
 
-/// The guests have left, wherever on earth: what came with the table of bookings is not worth a look any more.
+/// The guests have left, in every time zone. Old rows of the bookings table are not worth a call.
 fn is_past(wanted: &Reservation, now: DateTime<Utc>) -> bool {
-    wanted.aspects().check_out.is_some_and(|day| now.date_naive().signed_duration_since(day) > TimeDelta::days(1))
+    let check_out = wanted.booking.check_out;
+    now.date_naive().signed_duration_since(check_out) > TimeDelta::days(1)
 }
 
-/// What is over is read back before a new reservation takes its place, unless that is on its way already.
-fn is_to_be_read(known: &Known, queued: &Queued) -> bool {
-    known.aspects.is_over() && (queued.unsure || queued.in_doubt) && !queued.creating
+/// An ended reservation of uncertain state is read back before a new one replaces it, unless its create has begun.
+fn must_verify_end(remote: &RemoteReservation, queued: &Queued) -> bool {
+    remote.snapshot.is_over() && (queued.read_back_first || queued.verify_first) && !queued.creating
 }
 
-fn step(wanted: Reservation, known: &Known, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
-    let change = difference(&wanted, &known.aspects);
+fn step(wanted: Reservation, remote: &RemoteReservation, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+    let change = next_change(&wanted, &remote.snapshot);
     let operation = match change {
-        _ if queued.unsure || is_to_be_read(known, queued) => Operation::ReadBack,
-        Some(change) if known.verified => change,
-        None if known.aspects.is_over() && wanted.is_active() => return Plan::Fail(over_there(known)),
-        None if !queued.in_doubt && known.aspects.status.is_some() => return Plan::Done,
+        _ if queued.read_back_first || must_verify_end(remote, queued) => Operation::ReadBack,
+        Some(change) if remote.verified => change,
+        None if remote.snapshot.is_over() && wanted.is_active() => return Plan::Fail(ended_remotely(remote)),
+        None if !queued.verify_first && remote.snapshot.status.is_some() => return Plan::Done,
         _ => Operation::ReadBack,
     };
-    match known.rests_until(rules.settle, now) {
+    match remote.propagates_until(rules.propagation_delay, now) {
         Some(until) => Plan::Wait(until),
         None => Plan::Call(operation, Box::new(wanted)),
     }
 }
 
-/// What Guestly should hold of a booking that it holds something of. A booking that is over needs no more than its status:
-/// it is cancelled whatever else is wrong with its row.
-fn wanted_of_held(row: &Row, known: &Known, rules: &Rules) -> Result<Reservation, Problem> {
+/// The reservation that Guestly should have for a booking that it already has. A booking that is over only needs its status
+/// changed: it is canceled even if its row is invalid.
+fn wanted_of_existing(row: &Row, remote: &RemoteReservation, rules: &Rules) -> Result<Reservation, Problem> {
     let status = row.get(Field::Status).and_then(|status| rules.tables.status(status));
-    let alive = status.is_none_or(|status| is_active_status(status) && (status == "confirmed" || !is_refunded(row)));
+    let active = status.is_none_or(|status| is_active_status(status) && (status == "confirmed" || !is_refunded(row)));
     match map(row, rules) {
-        Ok(reservation) if alive => Ok(reservation),
-        Err(problem) if alive => Err(problem),
+        Ok(reservation) if active => Ok(reservation),
+        Err(problem) if active => Err(problem),
         Ok(reservation) => Ok(Reservation { status: "canceled".to_owned(), ..reservation }),
-        Err(_) => Ok(Reservation::ending(&row.booking_id, known)),
+        Err(_) => Ok(Reservation::ending(&row.booking_id, remote)),
     }
 }
 
-/// A problem of a booking that is alive here and over in Guestly, by somebody else's hand.
+/// The problem of an active booking whose reservation was ended in Guestly, not by us.
 #[must_use]
-pub fn over_there(known: &Known) -> Problem {
-    let (id, status) = (&known.reservation_id, known.aspects.status.as_deref().unwrap_or("over"));
+pub fn ended_remotely(remote: &RemoteReservation) -> Problem {
+    let (id, status) = (&remote.reservation_id, remote.snapshot.status.as_deref().unwrap_or("over"));
     let sentence = format!(
-        "Guestly holds reservation {id} as {status}, by a hand there, and the booking is alive here; nothing is changed in Guestly"
+        "Guestly holds reservation {id} as {status}: it was ended in Guestly, but the booking is still active; nothing is changed in Guestly"
     );
     Problem::new(ErrorClass::Refused, sentence)
 }
 
-/// A queued booking was paid: that `processing` or `failed` stands in its row by now is a late or repeated notice of the
-/// payment provider. Only a refund takes the payment back.
+/// A queued booking was paid. If its row says `processing` or `failed` by now, that is a late or repeated notification of
+/// the payment provider; only a refund takes the payment back.
 fn is_refunded(row: &Row) -> bool {
     row.get(Field::PaymentStatus).is_some_and(|status| status.eq_ignore_ascii_case("refunded"))
 }
 
-/// The reservation that Guestly should hold. Errors: whatever makes the row unsendable.
+/// The reservation that Guestly should have.
+///
+/// # Errors
+/// `invalid_booking`, `unknown_listing` or `unknown_status`, with the fix.
 pub fn map(row: &Row, rules: &Rules) -> Result<Reservation, Problem> {
-    let mut reservation = Reservation::map(Booking::parse(row, &rules.labels)?, &rules.tables, &rules.source)?;
-    reservation.payment = rules.payments.as_ref().and_then(|terms| Payment::of(&reservation, row, terms, &rules.paid));
-    Ok(reservation)
+    let mut wanted = Reservation::map(Booking::parse(row, &rules.labels)?, &rules.tables, &rules.source)?;
+    let (id, total) = (&wanted.origin_id, wanted.booking.total);
+    wanted.payment = rules.payments.as_ref().and_then(|method| Payment::of(id, total, row, method, &rules.paid));
+    Ok(wanted)
 }
 
 #[cfg(test)]

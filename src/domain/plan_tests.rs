@@ -3,8 +3,9 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 
 use super::*;
-use crate::domain::booking::{self, Field};
-use crate::domain::held::Aspects;
+use crate::domain::booking;
+use crate::domain::field::Field;
+use crate::domain::snapshot::Snapshot;
 
 fn rules() -> Rules {
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -28,13 +29,13 @@ fn row(status: &str, payment: &str) -> Row {
 }
 
 /// What Guestly holds is what `row("confirmed", …)` says.
-fn held(id: &str) -> Known {
-    let aspects = map(&row("confirmed", "paid"), &rules()).unwrap().aspects();
-    Known { reservation_id: id.to_owned(), aspects, verified: true, ..Known::default() }
+fn held(id: &str) -> RemoteReservation {
+    let snapshot = map(&row("confirmed", "paid"), &rules()).unwrap().snapshot();
+    RemoteReservation { reservation_id: id.to_owned(), snapshot, verified: true, ..RemoteReservation::default() }
 }
 
-fn known(id: &str) -> Queued {
-    Queued { known: Some(held(id)), ..Queued::default() }
+fn remote(id: &str) -> Queued {
+    Queued { remote: Some(held(id)), ..Queued::default() }
 }
 
 fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
@@ -52,7 +53,7 @@ fn operation(plan: &Plan) -> Option<Operation> {
 fn the_table_of_cases() {
     let rules = rules();
     let fresh = Queued::default();
-    let doubt = Queued { in_doubt: true, ..Queued::default() };
+    let doubt = Queued { verify_first: true, ..Queued::default() };
     let forced = Queued { force: true, ..Queued::default() };
     assert_eq!(operation(&plan(&row("confirmed", "paid"), &fresh, &rules)), Some(Operation::Create));
     assert_eq!(operation(&plan(&row("confirmed", "completed"), &doubt, &rules)), Some(Operation::LookUp));
@@ -62,7 +63,7 @@ fn the_table_of_cases() {
     assert_eq!(plan(&row("pending", "refunded"), &fresh, &rules), Plan::Withdraw("refunded before it was sent"));
     assert_eq!(operation(&plan(&row("pending", "refunded"), &forced, &rules)), Some(Operation::Create));
     assert_eq!(plan(&row("cancelled", "paid"), &fresh, &rules), Plan::Withdraw("cancelled before it was sent"));
-    assert_eq!(plan(&row("confirmed", "paid"), &known("r1"), &rules), Plan::Done);
+    assert_eq!(plan(&row("confirmed", "paid"), &remote("r1"), &rules), Plan::Done);
     assert!(matches!(plan(&row("odd", "paid"), &fresh, &rules), Plan::Fail(_)));
 }
 
@@ -80,40 +81,40 @@ fn a_late_notice_of_the_payment_provider_does_not_take_a_paid_booking_out_of_the
 #[test]
 fn a_made_up_reservation_counts_only_in_test_mode() {
     let paid = row("confirmed", "paid");
-    assert_eq!(operation(&plan(&paid, &known("test-1"), &rules())), Some(Operation::Create));
+    assert_eq!(operation(&plan(&paid, &remote("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
-    assert_eq!(plan(&paid, &known("test-1"), &test_mode), Plan::Done);
+    assert_eq!(plan(&paid, &remote("test-1"), &test_mode), Plan::Done);
     // What is really held is followed when test mode ends.
     let until = DateTime::UNIX_EPOCH + TEST_MODE_PAUSE;
-    assert_eq!(plan(&row("cancelled", "paid"), &known("r1"), &test_mode), Plan::Wait(until));
+    assert_eq!(plan(&row("cancelled", "paid"), &remote("r1"), &test_mode), Plan::Wait(until));
 }
 
 /// A row of what Guestly holds, changed, and what is called for it.
 fn called(change: impl FnOnce(&mut Queued), row: &Row) -> Plan {
-    let mut queued = known("r1");
+    let mut queued = remote("r1");
     change(&mut queued);
     plan(row, &queued, &rules())
 }
 
-fn change(queued: &mut Queued) -> &mut Known {
-    queued.known.as_mut().unwrap()
+fn change(queued: &mut Queued) -> &mut RemoteReservation {
+    queued.remote.as_mut().unwrap()
 }
 
 #[test]
 fn what_is_held_is_changed_cancelled_or_read_back() {
     let alive = row("confirmed", "paid");
-    let elsewhere = |queued: &mut Queued| change(queued).aspects.check_in = NaiveDate::from_ymd_opt(2027, 5, 9);
+    let elsewhere = |queued: &mut Queued| change(queued).snapshot.check_in = NaiveDate::from_ymd_opt(2027, 5, 9);
     let call = |plan: &Plan| operation(plan);
     assert_eq!(call(&called(elsewhere, &alive)), Some(Operation::Dates));
-    let unsure = |queued: &mut Queued| (elsewhere(queued), queued.unsure = true).1;
-    assert_eq!(call(&called(unsure, &alive)), Some(Operation::ReadBack));
-    let doubt = |queued: &mut Queued| queued.in_doubt = true;
+    let read_back_first = |queued: &mut Queued| (elsewhere(queued), queued.read_back_first = true).1;
+    assert_eq!(call(&called(read_back_first, &alive)), Some(Operation::ReadBack));
+    let doubt = |queued: &mut Queued| queued.verify_first = true;
     assert_eq!(call(&called(doubt, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
-    let both = |queued: &mut Queued| (elsewhere(queued), queued.in_doubt = true).1;
+    let both = |queued: &mut Queued| (elsewhere(queued), queued.verify_first = true).1;
     assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes first, one look at the end");
     let foreign = |queued: &mut Queued| (elsewhere(queued), change(queued).verified = false).1;
     assert_eq!(call(&called(foreign, &alive)), Some(Operation::ReadBack), "perhaps it is not ours");
-    let unknown = |queued: &mut Queued| change(queued).aspects = Aspects::default();
+    let unknown = |queued: &mut Queued| change(queued).snapshot = Snapshot::default();
     assert_eq!(call(&called(unknown, &alive)), Some(Operation::ReadBack), "taken over from the table");
     for over in [row("cancelled", "paid"), row("pending", "refunded"), row("cancelled", "refunded")] {
         assert_eq!(call(&called(elsewhere, &over)), Some(Operation::Status));
@@ -135,8 +136,8 @@ fn a_cancelled_booking_is_cancelled_whatever_else_is_wrong_with_its_row() {
 #[test]
 fn nothing_is_changed_within_the_settle_gap_of_the_last_change() {
     let changed = DateTime::UNIX_EPOCH - chrono::TimeDelta::seconds(30);
-    let rules = Rules { settle: Duration::from_secs(90), ..rules() };
-    let mut queued = known("r1");
+    let rules = Rules { propagation_delay: Duration::from_secs(90), ..rules() };
+    let mut queued = remote("r1");
     change(&mut queued).changed_at = Some(changed);
     let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(60);
     assert_eq!(plan(&row("cancelled", "paid"), &queued, &rules), Plan::Wait(until));
@@ -149,8 +150,9 @@ fn nothing_is_changed_within_the_settle_gap_of_the_last_change() {
 fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended_by_us_and_is_paid() {
     let over = |ended| {
         move |queued: &mut Queued| {
-            let known = change(queued);
-            (known.aspects.status, known.ended, known.code) = (Some("canceled".to_owned()), ended, "BK-1-2".to_owned());
+            let remote = change(queued);
+            (remote.snapshot.status, remote.ended, remote.code) =
+                (Some("canceled".to_owned()), ended, "BK-1-2".to_owned());
         }
     };
     let alive = row("confirmed", "paid");
@@ -160,7 +162,7 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended
     assert!(matches!(called(over(false), &alive), Plan::Fail(_)), "cancelled by a hand in Guestly");
     assert_eq!(called(over(true), &row("confirmed", "failed")), Plan::Done);
     assert_eq!(called(over(true), &row("cancelled", "paid")), Plan::Done);
-    let unsettled = |queued: &mut Queued| (over(true)(queued), queued.in_doubt = true).1;
+    let unsettled = |queued: &mut Queued| (over(true)(queued), queued.verify_first = true).1;
     assert_eq!(operation(&called(unsettled, &alive)), Some(Operation::ReadBack), "is it over at all?");
     let creating = |queued: &mut Queued| (unsettled(queued), queued.creating = true).1;
     assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is in doubt");
@@ -173,19 +175,21 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended
 
 #[test]
 fn a_deleted_booking_is_cancelled_only_where_that_is_asked_for() {
-    let plan = |known: &Known, rules: &Rules| plan_deleted("7", known, &Queued::default(), rules, DateTime::UNIX_EPOCH);
+    let plan = |remote: &RemoteReservation, rules: &Rules| {
+        plan_deleted("7", remote, &Queued::default(), rules, DateTime::UNIX_EPOCH)
+    };
     let asked = Rules { cancel_on_delete: true, ..rules() };
     assert_eq!(plan(&held("r1"), &rules()), Plan::Done);
     assert_eq!(operation(&plan(&held("r1"), &asked)), Some(Operation::Status));
     assert_eq!(plan(&held("test-1"), &asked), Plan::Done);
-    let foreign = Known { verified: false, ..held("r1") };
+    let foreign = RemoteReservation { verified: false, ..held("r1") };
     assert_eq!(operation(&plan(&foreign, &asked)), Some(Operation::ReadBack));
 }
 
 #[test]
 fn what_came_with_the_table_is_not_looked_at_once_its_guests_have_left() {
-    let attached = Known { verified: false, aspects: Aspects::default(), ..held("r1") };
-    let queued = Queued { known: Some(attached), ..Queued::default() };
+    let attached = RemoteReservation { verified: false, snapshot: Snapshot::default(), ..held("r1") };
+    let queued = Queued { remote: Some(attached), ..Queued::default() };
     let at = |day: u32, queued: &Queued| {
         let now = NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();
         super::plan(&row("confirmed", "paid"), queued, &rules(), now)

@@ -8,13 +8,13 @@ const NOTHING: f64 = 0.005;
 /// the guest paid. None where it does not, or cannot be read: a price never fails a booking.
 ///
 /// ```
-/// use guestly_sync::domain::price::apart;
+/// use guestly_sync::domain::price::describe_difference;
 ///
-/// assert_eq!(apart("452.00", 420.0, 1.0).as_deref(), Some("Guestly's total is 452.00 and the guest paid 420.00: 32.00 more"));
-/// assert_eq!(apart("420.90", 420.0, 1.0), None);
+/// assert_eq!(describe_difference("452.00", 420.0, 1.0).as_deref(), Some("Guestly's total is 452.00 and the guest paid 420.00: 32.00 more"));
+/// assert_eq!(describe_difference("420.90", 420.0, 1.0), None);
 /// ```
 #[must_use]
-pub fn apart(reported: &str, paid: f64, tolerance: f64) -> Option<String> {
+pub fn describe_difference(reported: &str, paid: f64, tolerance: f64) -> Option<String> {
     let total: f64 = reported.parse().ok().filter(|total: &f64| total.is_finite())?;
     let (more, word) = if total > paid { (total - paid, "more") } else { (paid - total, "less") };
     let counts = more > tolerance.max(0.0) + NOTHING;
@@ -40,8 +40,8 @@ mod tests {
             ("nothing", 0.0, false),
             ("inf", 0.0, false),
         ] {
-            assert_eq!(apart(reported, 420.0, tolerance).is_some(), counts, "{reported}, {tolerance}");
+            assert_eq!(describe_difference(reported, 420.0, tolerance).is_some(), counts, "{reported}, {tolerance}");
         }
-        assert!(apart("400", 420.0, 1.0).is_some_and(|said| said.ends_with("20.00 less")));
+        assert!(describe_difference("400", 420.0, 1.0).is_some_and(|said| said.ends_with("20.00 less")));
     }
 }

@@ -59,3 +59,10 @@ pub enum Request {
         request: ApiRequest,
     },
 }
+
+/// Percent-encodes everything but letters, digits and `-_.~`, for a segment of a path or a query value.
+#[must_use]
+pub fn percent_encode(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

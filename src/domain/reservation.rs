@@ -1,26 +1,24 @@
-//! The mapping: a booking, the listings and the statuses make the reservation that Guestly should hold, and its requests.
-//! Called by `pg::worker` and `guestly_preview`; any thread. Endpoints and fields: Guesty Open API, Reservations v3.
+//! The reservation that Guestly should have for a booking, and the request that creates it. Called by `domain::plan` and
+//! `guestly_preview`; pure, any thread. Endpoint and fields: Guesty Open API, Reservations v3.
 
 use std::collections::HashMap;
 
-use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use super::booking::Booking;
+use super::confirmation_code::{confirmation_code, fingerprint};
 use super::error::{ErrorClass, Problem};
-use super::held::{Aspects, Known};
-use super::outcome::Hit;
 use super::payment::Payment;
-use super::reference::{confirmation_code, fingerprint};
 use super::request::{ApiRequest, Method};
+use super::snapshot::{RemoteReservation, Snapshot, is_active_status};
 
-/// Who made the reservation, in Guestly's `origin`.
+/// Guestly's `origin` of our reservations.
 pub const ORIGIN: &str = "guestly_sync";
 
 /// Longest `originId` that the API takes, in characters.
 const ORIGIN_ID_MAX: usize = 50;
 
-/// The two tables of the operator that a mapping needs.
+/// The operator's tables that a mapping needs.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// `guestly.listings`: property to listing id.
@@ -30,34 +28,37 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Guestly's status for one of the host's; case does not count.
+    /// Guestly's status for a status of the host, which is compared without regard to case.
     #[must_use]
     pub fn status(&self, status: &str) -> Option<&String> {
         self.statuses.get(&status.to_lowercase())
     }
 }
 
-/// What Guestly should hold for a booking.
+/// The reservation that Guestly should have for a booking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reservation {
-    /// Confirmation code: derives from the booking alone, the same in every attempt, and is what look-ups ask for.
+    /// Confirmation code, searched for by look-ups. It depends on the booking alone and is the same in every attempt.
     pub code: String,
-    /// Guestly's `originId`: our booking id.
+    /// Guestly's `originId`: the booking id, or the code if that is too long.
     pub origin_id: String,
     /// Guestly's listing id.
     pub listing_id: String,
     /// Guestly's status.
     pub status: String,
-    /// Shown as the source in Guestly.
+    /// Guestly's `source`.
     pub source: String,
     /// The booking.
     pub booking: Booking,
-    /// Its payment, where payments are recorded.
+    /// Its payment, if payments are recorded.
     pub payment: Option<Payment>,
 }
 
 impl Reservation {
-    /// Maps a booking. Errors: `unknown_listing`, `unknown_status`, each with what to mend.
+    /// Maps a booking.
+    ///
+    /// # Errors
+    /// `unknown_listing` or `unknown_status`, with the fix.
     pub fn map(booking: Booking, tables: &Tables, source: &str) -> Result<Self, Problem> {
         let listing_id = find_listing(&booking, tables)?;
         let status = tables.status(&booking.status).ok_or_else(|| {
@@ -76,21 +77,21 @@ impl Reservation {
         })
     }
 
-    /// Keeps the code of an earlier create: Guestly may hold the booking under it.
-    pub fn keep_code(&mut self, earlier: Option<&str>) {
+    /// Uses the code of an earlier create: Guestly may have the booking under it.
+    pub fn use_earlier_code(&mut self, earlier: Option<&str>) {
         if let Some(code) = earlier {
             code.clone_into(&mut self.code);
         }
     }
 
-    /// True for a status that occupies or may come to occupy the calendar.
+    /// True unless the status is one of an ended reservation.
     #[must_use]
     pub fn is_active(&self) -> bool {
         is_active_status(&self.status)
     }
 
-    /// `POST /reservations-v3`. Never asks Guestly to ignore its calendar, terms or blocks: a refusal is the guard
-    /// against a double booking. The whole amount is one line, so the fare is the total and the cleaning fee 0.
+    /// `POST /reservations-v3`. The calendar, terms and blocks are never ignored: Guestly's refusal prevents double
+    /// bookings. The amount is not itemized, so the fare is the total and the cleaning fee is 0.
     #[must_use]
     pub fn create(&self) -> ApiRequest {
         let b = &self.booking;
@@ -100,7 +101,7 @@ impl Reservation {
             "checkOutDateLocalized": b.check_out.to_string(),
             "source": self.source,
             "status": self.status,
-            "guestsCount": b.party().guests(),
+            "guestsCount": b.guests().guests_count(),
             "numberOfGuests": self.number_of_guests(),
             "guest": self.guest(),
             "accommodationFare": b.total,
@@ -117,39 +118,39 @@ impl Reservation {
     }
 
     pub(super) fn number_of_guests(&self) -> Value {
-        let party = self.booking.party();
+        let guests = self.booking.guests();
         json!({
-            "numberOfAdults": party.adults,
-            "numberOfChildren": party.children,
-            "numberOfInfants": party.infants,
-            "numberOfPets": party.pets,
+            "numberOfAdults": guests.adults,
+            "numberOfChildren": guests.children,
+            "numberOfInfants": guests.infants,
+            "numberOfPets": guests.pets,
         })
     }
 
-    /// Every aspect as it should be.
+    /// The snapshot that a reservation as wanted would have; no payment.
     #[must_use]
-    pub fn aspects(&self) -> Aspects {
-        Aspects {
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
             status: Some(self.status.clone()),
             listing_id: Some(self.listing_id.clone()),
             check_in: Some(self.booking.check_in),
             check_out: Some(self.booking.check_out),
-            party: Some(self.booking.party()),
+            guests: Some(self.booking.guests()),
             notes: Some(fingerprint(self.booking.notes.as_deref().unwrap_or_default())),
             payment: None,
         }
     }
 
-    /// The end of what is held, where the booking cannot say more than that: it was deleted, or cannot be read.
+    /// The cancellation of an existing reservation whose booking was deleted or is invalid.
     #[must_use]
-    pub fn ending(booking_id: &str, known: &Known) -> Self {
+    pub fn ending(booking_id: &str, remote: &RemoteReservation) -> Self {
         let booking = Booking { booking_id: booking_id.to_owned(), ..Booking::default() };
-        let code = Some(known.code.clone()).filter(|code| !code.is_empty());
+        let code = Some(remote.code.clone()).filter(|code| !code.is_empty());
         let code = code.unwrap_or_else(|| confirmation_code(booking_id, None));
         Self {
             origin_id: origin_id(booking_id, &code),
             code,
-            listing_id: known.aspects.listing_id.clone().unwrap_or_default(),
+            listing_id: remote.snapshot.listing_id.clone().unwrap_or_default(),
             status: "canceled".to_owned(),
             source: String::new(),
             booking,
@@ -162,49 +163,12 @@ impl Reservation {
         let phones: Vec<String> = b.phone.iter().map(|phone| e164(phone)).collect();
         json!({ "firstName": b.first_name, "lastName": b.last_name, "email": b.email, "phones": phones })
     }
-
-    /// What makes this reservation of Guestly's another one than ours, in words with both sides; none if it is ours.
-    /// A field that the answer leaves out is no difference.
-    #[must_use]
-    pub fn difference(&self, hit: &Hit) -> Option<String> {
-        let b = &self.booking;
-        let mut sides = Vec::new();
-        let mut day = |name: &str, ours: NaiveDate, theirs: Option<NaiveDate>| {
-            if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
-                sides.push(format!("{name} {theirs} there, {ours} here"));
-            }
-        };
-        day("check-in", b.check_in, hit.check_in);
-        day("check-out", b.check_out, hit.check_out);
-        if !hit.listing_ids.is_empty() && !hit.listing_ids.contains(&self.listing_id) {
-            sides.push(format!("listing {} there, {} here", hit.listing_ids.join(" or "), self.listing_id));
-        }
-        if let Some(theirs) = hit.origin_id.as_deref().filter(|theirs| *theirs != self.origin_id) {
-            sides.push(format!("origin id {theirs} there, {} here", self.origin_id));
-        }
-        if let Some(theirs) = hit.status.as_deref().filter(|theirs| self.is_active() && !is_active_status(theirs)) {
-            sides.push(format!("status {theirs} there, {} here", self.status));
-        }
-        (!sides.is_empty()).then(|| sides.join("; "))
-    }
 }
 
-/// The booking's id, or its code where that is too long.
+/// The booking's id, or its code if that is too long.
 fn origin_id(booking_id: &str, code: &str) -> String {
     let short = booking_id.chars().count() <= ORIGIN_ID_MAX;
     if short { booking_id.to_owned() } else { code.to_owned() }
-}
-
-/// The look-up by confirmation code: `GET /reservations-v3/search`. Brackets must be encoded.
-#[must_use]
-pub fn look_up(code: &str) -> ApiRequest {
-    let path = format!("/reservations-v3/search?filter%5BconfirmationCode%5D={}&limit=10", percent_encode(code));
-    ApiRequest { method: Method::Get, path, body: None }
-}
-
-/// From these a reservation never becomes active again.
-pub(super) fn is_active_status(status: &str) -> bool {
-    !matches!(status, "canceled" | "closed" | "declined" | "expired")
 }
 
 fn find_listing(booking: &Booking, tables: &Tables) -> Result<String, Problem> {
@@ -218,7 +182,7 @@ fn find_listing(booking: &Booking, tables: &Tables) -> Result<String, Problem> {
     Err(Problem::new(ErrorClass::UnknownListing, sentence))
 }
 
-/// The API wants E.164: what is visibly international loses its spaces and brackets, anything else goes as it is.
+/// The API wants E.164: international numbers lose their spaces and brackets, others are sent unchanged.
 fn e164(phone: &str) -> String {
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
     let dressing = |c: char| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '/' | '(' | ')');
@@ -230,11 +194,6 @@ fn e164(phone: &str) -> String {
         (false, Some(rest)) => format!("+{rest}"),
         (false, None) => phone.to_owned(),
     }
-}
-
-pub(super) fn percent_encode(text: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]

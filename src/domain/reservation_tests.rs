@@ -1,5 +1,6 @@
 use super::*;
-use crate::domain::booking::{Labels, Row};
+use crate::domain::booking::Labels;
+use crate::domain::field::Row;
 
 fn tables() -> Tables {
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -31,21 +32,6 @@ pub(crate) fn reservation() -> Reservation {
     let row =
         Row { booking_id: "7".to_owned(), values: values.map(|text| Some(text.to_owned())).to_vec(), ..Row::default() };
     Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables(), "website").unwrap()
-}
-
-fn hit() -> Hit {
-    Hit {
-        reservation_id: "r1".to_owned(),
-        status: Some("confirmed".to_owned()),
-        confirmation_code: Some("BK-0000123".to_owned()),
-        origin_id: Some("7".to_owned()),
-        listing_ids: vec!["64b1f0aa11bb22cc33dd44e1".to_owned()],
-        check_in: NaiveDate::from_ymd_opt(2027, 5, 10),
-        check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
-        created_at: None,
-        total: None,
-        ..Hit::default()
-    }
 }
 
 #[test]
@@ -94,19 +80,6 @@ fn the_property_id_finds_a_listing_when_the_slug_does_not() {
 }
 
 #[test]
-fn ours_has_no_difference_and_another_one_shows_both_sides() {
-    let ours = reservation();
-    assert_eq!(ours.difference(&hit()), None);
-    let sparse = Hit { status: None, origin_id: None, listing_ids: vec![], check_in: None, check_out: None, ..hit() };
-    assert_eq!(ours.difference(&sparse), None);
-    let other = Hit { check_in: NaiveDate::from_ymd_opt(2027, 6, 1), listing_ids: vec!["x".to_owned()], ..hit() };
-    let words = ours.difference(&other).unwrap();
-    assert_eq!(words, "check-in 2027-06-01 there, 2027-05-10 here; listing x there, 64b1f0aa11bb22cc33dd44e1 here");
-    let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
-    assert_eq!(ours.difference(&gone).unwrap(), "status canceled there, confirmed here");
-}
-
-#[test]
 fn phones_become_e164_only_where_that_is_certain() {
     let cases = [
         ("+49 (30) 555-0100", "+49305550100"),
@@ -123,14 +96,8 @@ fn phones_become_e164_only_where_that_is_certain() {
 #[test]
 fn the_code_of_an_earlier_create_outlives_a_changed_reference() {
     let mut ours = reservation();
-    ours.keep_code(None);
+    ours.use_earlier_code(None);
     assert_eq!(ours.code, "BK-0000123");
-    ours.keep_code(Some("BK-0000100"));
+    ours.use_earlier_code(Some("BK-0000100"));
     assert_eq!(ours.create().body.unwrap()["confirmationCode"], "BK-0000100");
-}
-
-#[test]
-fn look_ups_encode_brackets_and_odd_codes() {
-    assert_eq!(look_up("GS-1").path, "/reservations-v3/search?filter%5BconfirmationCode%5D=GS-1&limit=10");
-    assert!(look_up("a&b=c").path.contains("=a%26b%3Dc&"));
 }

@@ -3,12 +3,18 @@
 
 use std::collections::HashMap;
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
-use crate::domain::booking::{Booking, Labels, Row};
+use crate::domain::booking::{Booking, Labels};
+use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::field::Row;
+use crate::domain::outcome::Outcome;
 use crate::domain::redact::Secret;
-use crate::domain::reservation::Tables;
+use crate::domain::reservation::{Reservation, Tables};
+use crate::domain::retry::Backoff;
 
 pub(super) const SETTLE: Duration = Duration::from_secs(90);
 
@@ -31,19 +37,19 @@ pub(super) fn create() -> Work {
     Work {
         operation: Operation::Create,
         attempts: 1,
-        doubt_since: None,
+        uncertain_since: None,
         look_ups: 0,
         failed_reads: 0,
-        creates: 0,
+        unconfirmed_creates: 0,
         problem: None,
-        verdict: None,
-        absent: None,
+        pending_refusal: None,
+        missing_reservation: None,
     }
 }
 
 pub(super) fn policy() -> Policy {
     let backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) };
-    Policy { backoff, max_attempts: 3, settle: SETTLE }
+    Policy { backoff, max_attempts: 3, propagation_delay: SETTLE }
 }
 
 /// A call that was answered at once, in fine weather.
@@ -92,35 +98,35 @@ pub(super) fn token() -> Outcome {
 }
 
 /// At second 100 a create comes back.
-fn decide(work: &Work, outcome: &Outcome, moment: Moment) -> Next {
-    next(work, outcome, &wanted(), &policy(), &moment)
+fn decide(work: &Work, outcome: &Outcome, moment: Moment) -> Transition {
+    next(&Case { work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment })
 }
 
-/// A create of unknown outcome; `creates` counts it.
-fn in_doubt(class: ErrorClass, sentence: &str, creates: u32, counted: bool) -> Next {
-    Next::Doubt {
+/// A create of unknown outcome; `unconfirmed_creates` counts it.
+fn uncertain_create(class: ErrorClass, sentence: &str, unconfirmed_creates: u32, counted: bool) -> Transition {
+    Transition::UncertainCreate {
         due: at(102),
         since: Some(at(100)),
         look_ups: 0,
         failed_reads: 0,
-        creates,
+        unconfirmed_creates,
         counted,
         problem: Problem::new(class, sentence),
-        verdict: None,
+        pending_refusal: None,
     }
 }
 
 /// A refusal that one look-up confirms, or several if an earlier create is in doubt.
-fn to_be_confirmed(verdict: ErrorClass, class: ErrorClass, creates: u32) -> Next {
-    Next::Doubt {
-        due: if creates > 0 { at(102) } else { at(100) },
-        since: (creates > 0).then(|| at(100)),
+fn to_be_confirmed(pending_refusal: ErrorClass, class: ErrorClass, unconfirmed_creates: u32) -> Transition {
+    Transition::UncertainCreate {
+        due: if unconfirmed_creates > 0 { at(102) } else { at(100) },
+        since: (unconfirmed_creates > 0).then(|| at(100)),
         look_ups: 0,
         failed_reads: 0,
-        creates,
+        unconfirmed_creates,
         counted: true,
         problem: problem(class),
-        verdict: Some(verdict),
+        pending_refusal: Some(pending_refusal),
     }
 }
 
@@ -128,23 +134,23 @@ fn to_be_confirmed(verdict: ErrorClass, class: ErrorClass, creates: u32) -> Next
 fn every_outcome_of_a_create() {
     use ErrorClass::*;
     let other = "an answer of another kind of call";
-    let failed = |class| Next::Failed(problem(class));
+    let failed = |class| Transition::Failed(problem(class));
     let waits =
-        Next::Wait { due: at(100) + TimeDelta::milliseconds(500), counted: true, problem: problem(Unavailable) };
-    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None, found: None };
+        Transition::Wait { due: at(100) + TimeDelta::milliseconds(500), counted: true, problem: problem(Unavailable) };
+    let synced = Transition::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None, found: None };
     let cases = [
         ("created", created(), synced),
         ("dates taken: ours, perhaps", refused(DatesTaken), to_be_confirmed(DatesTaken, DatesTaken, 0)),
         ("refused for good", refused(Refused), failed(Refused)),
         ("listing unknown there", refused(UnknownListing), failed(UnknownListing)),
         ("invalid there", refused(InvalidBooking), failed(InvalidBooking)),
-        ("a good token rejected", rejected(), Next::Ready(problem(Credentials))),
-        ("429", throttled(), Next::Ready(problem(Throttled))),
+        ("a good token rejected", rejected(), Transition::Ready(problem(Credentials))),
+        ("429", throttled(), Transition::Ready(problem(Throttled))),
         ("never left", not_sent(), waits),
-        ("5xx", unavailable(), in_doubt(Unavailable, "said", 1, true)),
-        ("answer lost", lost(), in_doubt(UnknownOutcome, "said", 1, true)),
-        ("a look-up's answer", Outcome::Found(vec![]), in_doubt(Internal, other, 1, true)),
-        ("a token's answer", token(), in_doubt(Internal, other, 1, true)),
+        ("5xx", unavailable(), uncertain_create(Unavailable, "said", 1, true)),
+        ("answer lost", lost(), uncertain_create(UnknownOutcome, "said", 1, true)),
+        ("a look-up's answer", Outcome::Found(vec![]), uncertain_create(Internal, other, 1, true)),
+        ("a token's answer", token(), uncertain_create(Internal, other, 1, true)),
     ];
     for (name, outcome, expected) in cases {
         assert_eq!(decide(&create(), &outcome, moment(100)), expected, "{name}");
@@ -157,10 +163,12 @@ fn every_outcome_of_a_create() {
 fn a_refusal_that_speaks_of_the_code_is_confirmed() {
     for words in ["confirmationCode already exists", "This confirmation code is in use", "CONFIRMATION_CODE_TAKEN"] {
         let outcome = Outcome::Refused { class: ErrorClass::Refused, sentence: words.to_owned() };
-        let Next::Doubt { due, since, verdict, problem, .. } = decide(&create(), &outcome, moment(100)) else {
+        let Transition::UncertainCreate { due, since, pending_refusal, problem, .. } =
+            decide(&create(), &outcome, moment(100))
+        else {
             panic!("{words}: final without a look");
         };
-        assert_eq!((due, since, verdict), (at(100), None, Some(ErrorClass::Refused)), "{words}");
+        assert_eq!((due, since, pending_refusal), (at(100), None, Some(ErrorClass::Refused)), "{words}");
         assert_eq!(problem.sentence, words);
     }
 }
@@ -169,17 +177,17 @@ fn a_refusal_that_speaks_of_the_code_is_confirmed() {
 fn an_outage_uses_no_attempt() {
     let work = Work { attempts: 3, ..create() };
     let outage = Moment { outage: true, ..moment(100) };
-    assert_eq!(decide(&work, &not_sent(), outage), Next::Ready(problem(ErrorClass::Unavailable)), "never left");
-    let doubt = in_doubt(ErrorClass::Unavailable, "said", 1, false);
+    assert_eq!(decide(&work, &not_sent(), outage), Transition::Ready(problem(ErrorClass::Unavailable)), "never left");
+    let doubt = uncertain_create(ErrorClass::Unavailable, "said", 1, false);
     assert_eq!(decide(&work, &unavailable(), outage), doubt, "5xx: still to be looked up");
-    let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 1, false);
+    let doubt = uncertain_create(ErrorClass::UnknownOutcome, "said", 1, false);
     assert_eq!(decide(&work, &lost(), outage), doubt, "its answer was lost: likewise");
-    let pauses = [1, 4, 7, 20].map(|creates| {
-        let next = decide(&Work { creates, ..work.clone() }, &unavailable(), outage);
-        let Next::Doubt { due, .. } = next else { panic!("{next:?}") };
+    let pauses = [1, 4, 7, 20].map(|unconfirmed_creates| {
+        let next = decide(&Work { unconfirmed_creates, ..work.clone() }, &unavailable(), outage);
+        let Transition::UncertainCreate { due, .. } = next else { panic!("{next:?}") };
         (due - at(100)).num_seconds()
     });
-    assert_eq!(pauses, [2, 8, 64, 150], "pauses grow with the creates");
+    assert_eq!(pauses, [2, 8, 64, 150], "pauses grow with the unconfirmed_creates");
 }
 
 #[test]
@@ -188,9 +196,9 @@ fn a_create_that_cannot_be_sent_fails_after_the_usual_tries() {
     for outage in [false, true] {
         let moment = Moment { outage, ..moment(100) };
         let next = decide(&Work { attempts: 2, ..create() }, &outcome, moment);
-        assert!(matches!(next, Next::Wait { counted: true, .. }), "{next:?}");
+        assert!(matches!(next, Transition::Wait { counted: true, .. }), "{next:?}");
         let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment);
-        assert_eq!(next, Next::Failed(problem(ErrorClass::InvalidBooking)));
+        assert_eq!(next, Transition::Failed(problem(ErrorClass::InvalidBooking)));
     }
 }
 
@@ -198,7 +206,7 @@ fn a_create_that_cannot_be_sent_fails_after_the_usual_tries() {
 fn the_last_try_that_never_left_fails_and_the_one_before_waits() {
     for (attempts, fails) in [(1, false), (2, false), (3, true), (4, true), (u32::MAX, true)] {
         let next = decide(&Work { attempts, ..create() }, &not_sent(), moment(100));
-        assert_eq!(next == Next::Failed(problem(ErrorClass::Unavailable)), fails, "try {attempts}: {next:?}");
+        assert_eq!(next == Transition::Failed(problem(ErrorClass::Unavailable)), fails, "try {attempts}: {next:?}");
     }
 }
 
@@ -206,7 +214,7 @@ fn the_last_try_that_never_left_fails_and_the_one_before_waits() {
 fn the_last_try_in_doubt_is_still_looked_up() {
     for (outcome, class) in [(unavailable(), ErrorClass::Unavailable), (lost(), ErrorClass::UnknownOutcome)] {
         let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment(100));
-        assert_eq!(next, in_doubt(class, "said", 1, true));
+        assert_eq!(next, uncertain_create(class, "said", 1, true));
     }
 }
 
@@ -214,15 +222,25 @@ fn the_last_try_in_doubt_is_still_looked_up() {
 fn pauses_grow_with_the_tries() {
     let patient = Policy { max_attempts: u32::MAX, ..policy() };
     for (attempts, millis) in [(1, 500), (2, 1_000), (3, 2_000), (9, 128_000), (10, 150_000), (u32::MAX - 1, 150_000)] {
-        let next = next(&Work { attempts, ..create() }, &not_sent(), &wanted(), &patient, &moment(100));
+        let next = next(&Case {
+            work: &Work { attempts, ..create() },
+            outcome: &not_sent(),
+            wanted: &wanted(),
+            policy: &patient,
+            moment: &moment(100),
+        });
         let due = at(100) + TimeDelta::milliseconds(millis);
-        assert_eq!(next, Next::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) }, "{attempts}");
+        assert_eq!(
+            next,
+            Transition::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) },
+            "{attempts}"
+        );
     }
 }
 
 #[test]
 fn an_earlier_create_in_doubt_makes_a_refusal_wait_for_the_settle_window() {
-    let again = Work { attempts: 2, creates: 1, ..create() };
+    let again = Work { attempts: 2, unconfirmed_creates: 1, ..create() };
     for class in [ErrorClass::DatesTaken, ErrorClass::Refused, ErrorClass::UnknownListing] {
         assert_eq!(decide(&again, &refused(class), moment(100)), to_be_confirmed(class, class, 1));
     }
@@ -236,33 +254,42 @@ fn a_new_token_rejected_is_a_refusal_to_be_confirmed() {
     let new = Moment { token_is_new: true, ..moment(100) };
     let expected = to_be_confirmed(ErrorClass::Refused, ErrorClass::Credentials, 0);
     assert_eq!(decide(&create(), &rejected(), new), expected);
-    let synced = Next::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None, found: None };
+    let synced = Transition::Synced { reservation_id: "r1".to_owned(), adopted: false, warning: None, found: None };
     assert_eq!(decide(&create(), &created(), new), synced, "a new token accepted");
-    assert_eq!(decide(&create(), &throttled(), new), Next::Ready(problem(ErrorClass::Throttled)));
+    assert_eq!(decide(&create(), &throttled(), new), Transition::Ready(problem(ErrorClass::Throttled)));
 }
 
 #[test]
 fn each_create_in_doubt_is_counted_and_its_window_begins_anew() {
-    let again = Work { attempts: 2, creates: 1, look_ups: 7, ..create() };
-    assert_eq!(decide(&again, &lost(), moment(100)), in_doubt(ErrorClass::UnknownOutcome, "said", 2, true));
+    let again = Work { attempts: 2, unconfirmed_creates: 1, look_ups: 7, ..create() };
+    assert_eq!(decide(&again, &lost(), moment(100)), uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true));
     let slow = Moment { started: at(70), ..moment(100) };
-    let doubt = in_doubt(ErrorClass::UnknownOutcome, "said", 2, true);
+    let doubt = uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true);
     assert_eq!(
         decide(&again, &lost(), slow),
         doubt,
         "it counts from the end of the call: that long it may take effect"
     );
-    let many = Work { creates: u32::MAX, ..create() };
-    assert_eq!(decide(&many, &lost(), moment(100)), in_doubt(ErrorClass::UnknownOutcome, "said", u32::MAX, true));
+    let many = Work { unconfirmed_creates: u32::MAX, ..create() };
+    assert_eq!(
+        decide(&many, &lost(), moment(100)),
+        uncertain_create(ErrorClass::UnknownOutcome, "said", u32::MAX, true)
+    );
 }
 
 #[test]
 fn settings_without_measure_do_not_overflow() {
     let backoff = Backoff { base: Duration::MAX, max: Duration::MAX };
-    let endless = Policy { backoff, max_attempts: u32::MAX, settle: Duration::MAX };
-    let next = next(&create(), &not_sent(), &wanted(), &endless, &moment(100));
+    let endless = Policy { backoff, max_attempts: u32::MAX, propagation_delay: Duration::MAX };
+    let next = next(&Case {
+        work: &create(),
+        outcome: &not_sent(),
+        wanted: &wanted(),
+        policy: &endless,
+        moment: &moment(100),
+    });
     let due = DateTime::<Utc>::MAX_UTC;
-    assert_eq!(next, Next::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) });
+    assert_eq!(next, Transition::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) });
 }
 
 #[test]
@@ -273,11 +300,11 @@ fn a_create_that_was_confirmed_with_another_code_is_in_doubt() {
         total: None,
     };
     for code in [None, Some("BK-0000123"), Some("bk-0000123 ")] {
-        assert!(matches!(decide(&create(), &created(code), moment(100)), Next::Synced { .. }), "{code:?}");
+        assert!(matches!(decide(&create(), &created(code), moment(100)), Transition::Synced { .. }), "{code:?}");
     }
     for code in ["BK-0000124", "BK-000012", "HM-1"] {
         let said = "Guestly answered the create with another confirmation code";
-        let expected = in_doubt(ErrorClass::UnknownOutcome, said, 1, true);
+        let expected = uncertain_create(ErrorClass::UnknownOutcome, said, 1, true);
         assert_eq!(decide(&create(), &created(Some(code)), moment(100)), expected, "{code}");
     }
 }

@@ -8,7 +8,7 @@ use ureq::http::header::{DATE, HeaderName, RETRY_AFTER};
 use ureq::http::{HeaderMap, Response};
 use ureq::{Body, Error};
 
-use crate::domain::outcome::{Answer, QuotaHeaders, Window};
+use crate::domain::outcome::{Answer, RateLimitHeaders, Window};
 use crate::domain::redact::clean;
 
 /// Bytes of a body that are kept.
@@ -42,7 +42,7 @@ fn head(status: u16, headers: &HeaderMap) -> Answer {
         retry_after: text(headers, &RETRY_AFTER),
         request_id: text(headers, &HeaderName::from_static("x-request-id")),
         date: text(headers, &DATE),
-        quota: QuotaHeaders {
+        rate_limit: RateLimitHeaders {
             second: window("x-ratelimit-limit-second", "x-ratelimit-remaining-second"),
             minute: window("x-ratelimit-limit-minute", "x-ratelimit-remaining-minute"),
             hour: window("x-ratelimit-limit-hour", "x-ratelimit-remaining-hour"),

@@ -83,7 +83,7 @@ fn headers_are_read() {
     assert_eq!(answer.retry_after.as_deref(), Some("17"));
     assert_eq!(answer.request_id.as_deref(), Some("req-1"));
     assert_eq!(answer.date.as_deref(), Some("Sun, 03 Jan 2027 10:00:00 GMT"));
-    let windows = [answer.quota.second, answer.quota.minute, answer.quota.hour];
+    let windows = [answer.rate_limit.second, answer.rate_limit.minute, answer.rate_limit.hour];
     assert_eq!(windows.map(|w| w.limit), [Some(15), Some(120), Some(5000)]);
     assert_eq!(windows.map(|w| w.remaining), [Some(0), Some(0), None]);
 }

@@ -11,9 +11,9 @@ use super::bookings::Bookings;
 use super::queue::{PRUNE_STEP, seconds, time};
 use super::session::{Result, subtransaction};
 use super::statement;
-use crate::domain::alert::{AlertKind, Mailed, Pending, cause};
-use crate::domain::booking::Field;
+use crate::domain::alert::{AlertKind, MailedAlert, PendingAlert, cause};
 use crate::domain::error::ErrorClass;
+use crate::domain::field::Field;
 
 mod compose;
 
@@ -46,8 +46,8 @@ pub struct Raised {
 }
 
 impl Raised {
-    /// About the lane as a whole.
-    pub fn about_lane(kind: AlertKind, sentence: impl Into<String>) -> Self {
+    /// About the send gate as a whole.
+    pub fn new(kind: AlertKind, sentence: impl Into<String>) -> Self {
         Self {
             kind,
             booking_id: None,
@@ -64,7 +64,7 @@ impl Raised {
 /// A row that waits, with what only its mail needs.
 pub struct Waiting {
     /// What the policy looks at.
-    pub pending: Pending,
+    pub pending: PendingAlert,
     sentence: String,
     reference: Option<String>,
     since: Option<DateTime<Utc>>,
@@ -144,7 +144,7 @@ pub fn stale(after: std::time::Duration) -> Result<Vec<Raised>> {
             booking_id: row.get(1)?,
             class,
             since: row.get::<f64>(5)?.map(time),
-            ..Raised::about_lane(AlertKind::Stale, sentence)
+            ..Raised::new(AlertKind::Stale, sentence)
         })
     })
 }
@@ -177,7 +177,7 @@ pub fn pending() -> Result<(Vec<Waiting>, Vec<String>)> {
             unknown.push(name);
             return Ok(None);
         };
-        let pending = Pending {
+        let pending = PendingAlert {
             id: row.get(1)?.unwrap_or_default(),
             kind,
             booking_id: row.get(3)?,
@@ -198,11 +198,11 @@ pub fn pending() -> Result<(Vec<Waiting>, Vec<String>)> {
 }
 
 /// What was mailed within a day.
-pub fn mailed() -> Result<Vec<Mailed>> {
+pub fn mailed() -> Result<Vec<MailedAlert>> {
     let found = statement::rows(include_str!("../../sql/queries/alerts_mailed.sql"), &[], |row| {
         // What another version mailed is never repeated by this one.
         let Some(kind) = row.get::<String>(1)?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
-        Ok(Some(Mailed {
+        Ok(Some(MailedAlert {
             kind,
             booking_id: row.get(2)?,
             cause: row.get(3)?.unwrap_or_default(),

@@ -10,12 +10,12 @@ use super::record::{Change, Deleted, Patience, record_all};
 use super::session::{self, Result, SqlError};
 use super::settings::{Settings, paid_statuses};
 use super::{host_code, statement};
-use crate::domain::booking::{Field, Row};
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::held::{Known, known_or_named};
-use crate::domain::outcome::Operation;
+use crate::domain::field::{Field, Row};
+use crate::domain::operation::Operation;
 use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
 use crate::domain::reservation::Tables;
+use crate::domain::snapshot::{RemoteReservation, remote_or_named};
 
 mod read;
 
@@ -74,8 +74,8 @@ pub fn claim(
         let Some(row) = read.rows.remove(&due.booking_id) else { continue };
         let gone = matches!(row, Ok(None));
         if let Ok(Some(row)) = &row {
-            match known_or_named(due.known.take(), row) {
-                Ok(known) => due.known = known,
+            match remote_or_named(due.remote.take(), row) {
+                Ok(known) => due.remote = known,
                 Err(problem) => {
                     let reference = row.get(Field::Reference).map(str::to_owned);
                     settled.push(Change { reference, ..failed(&due, problem, now) });
@@ -88,10 +88,10 @@ pub fn claim(
         }
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
-                reservation.keep_code(due.code.as_deref());
+                reservation.use_earlier_code(due.code.as_deref());
                 claimed.jobs.push(Job { due: *due, operation, reservation, claim: claim(), generation: 0, gone });
             }
-            Decision::Settled(change) => settled.push(*change),
+            Decision::NoCall(change) => settled.push(*change),
         }
     }
     let intents: Vec<Intent> = claimed.jobs.iter().map(Job::intent).collect();
@@ -109,34 +109,34 @@ pub fn claim(
 impl Due {
     /// Guestly does not hold the reservation that the booking's row names: what it is asked for now is our code.
     fn look_up_by_code(&mut self) {
-        let named = |known: &mut Known| !known.verified && !known.ended && !known.is_test();
-        if self.verdict.is_some() {
-            self.absent = self.known.take_if(named).map(|known| known.reservation_id);
+        let named = |remote: &mut RemoteReservation| !remote.verified && !remote.ended && !remote.is_test();
+        if self.pending_refusal.is_some() {
+            self.missing_reservation = self.remote.take_if(named).map(|remote| remote.reservation_id);
         }
     }
 }
 
 enum Decision {
     Call(Box<Due>, Operation, Box<crate::domain::reservation::Reservation>),
-    Settled(Box<Change>),
+    NoCall(Box<Change>),
 }
 
 fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
-    let settled = |change: Change| Decision::Settled(Box::new(change));
+    let settled = |change: Change| Decision::NoCall(Box::new(change));
     // A doubt alone (a copy, a promoted standby) does not say that a create was begun.
-    let creating = due.code.is_some() || due.creates > 0;
+    let creating = due.code.is_some() || due.unconfirmed_creates > 0;
     let queued = Queued {
         force: due.force,
-        in_doubt: due.in_doubt,
+        verify_first: due.verify_first,
         creating,
-        unsure: due.in_doubt && !due.settled,
-        known: due.known.clone(),
+        read_back_first: due.verify_first && !due.waited,
+        remote: due.remote.clone(),
     };
-    let (planned, reference) = match (row, &due.known) {
+    let (planned, reference) = match (row, &due.remote) {
         (Ok(Some(row)), _) => (plan(&row, &queued, rules, now), row.get(Field::Reference).map(str::to_owned)),
-        (Ok(None), Some(known)) if known.aspects.is_over() && creating => return settled(gone(&due, now)),
-        (Ok(None), Some(known)) => match plan_deleted(&due.booking_id, known, &queued, rules, now) {
-            Plan::Done => return settled(deleted(&due, known, now)),
+        (Ok(None), Some(remote)) if remote.snapshot.is_over() && creating => return settled(gone(&due, now)),
+        (Ok(None), Some(remote)) => match plan_deleted(&due.booking_id, remote, &queued, rules, now) {
+            Plan::Done => return settled(deleted(&due, remote, now)),
             planned => (planned, None),
         },
         (Ok(None), None) => return settled(gone(&due, now)),
@@ -146,9 +146,9 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
         Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
         Plan::Wait(until) => {
             let kept = Kept {
-                state: if queued.unsure { "unknown" } else { "waiting" },
+                state: if queued.read_back_first { "unknown" } else { "waiting" },
                 due: Some(until),
-                verdict: due.verdict,
+                pending_refusal: due.pending_refusal,
                 held: !creating,
                 problem: due.problem.clone(),
                 ..Kept::failed_in_doubt(&due, due.attempts)
@@ -156,7 +156,7 @@ fn decide(due: Due, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>)
             settled(Change { kept: Some(kept), attempt: None, ..without_call(&due, "plan", "waits", None, now) })
         }
         Plan::Done => {
-            let id = due.known.as_ref().map(|known| known.reservation_id.clone()).unwrap_or_default();
+            let id = due.remote.as_ref().map(|remote| remote.reservation_id.clone()).unwrap_or_default();
             let write = WriteBack { idle: true, ..WriteBack::synced(&due.booking_id, &id, due.attempts) };
             settled(Change { write: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
         }
@@ -180,17 +180,17 @@ fn failed(due: &Due, problem: Problem, now: DateTime<Utc>) -> Change {
 /// The booking was deleted. The confirmation code is what a person can look for.
 fn gone(due: &Due, now: DateTime<Utc>) -> Change {
     let problem = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
-    let in_doubt = due.doubt_since.is_some() || due.creates > 0;
-    let deleted = in_doubt.then_some(Deleted::InDoubt);
+    let uncertain = due.uncertain_since.is_some() || due.unconfirmed_creates > 0;
+    let deleted = uncertain.then_some(Deleted::InDoubt);
     Change { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
 /// Guestly holds what the host has deleted: a person decides, unless it was over anyway or never real.
-fn deleted(due: &Due, known: &Known, now: DateTime<Utc>) -> Change {
+fn deleted(due: &Due, remote: &RemoteReservation, now: DateTime<Utc>) -> Change {
     let change = gone(due, now);
-    let held = !known.is_test() && !known.aspects.is_over();
-    let deleted = held.then(|| Deleted::Held(known.reservation_id.clone())).or(change.deleted);
-    Change { reference: due.code.clone().or_else(|| Some(known.code.clone())), deleted, ..change }
+    let held = !remote.is_test() && !remote.snapshot.is_over();
+    let deleted = held.then(|| Deleted::Held(remote.reservation_id.clone())).or(change.deleted);
+    Change { reference: due.code.clone().or_else(|| Some(remote.code.clone())), deleted, ..change }
 }
 
 fn unreadable(error: &SqlError) -> Problem {
@@ -215,7 +215,7 @@ pub fn rules(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
         source: settings.source.clone(),
         test_mode: settings.test_mode,
         paid: paid_statuses(),
-        settle: settings.policy.settle,
+        propagation_delay: settings.policy.propagation_delay,
         cancel_on_delete: settings.cancel_on_delete,
         payments: settings.money.payments.clone(),
     })

@@ -16,7 +16,7 @@ mod guestly {
     use pgrx::prelude::*;
     use serde_json::json;
 
-    use crate::domain::booking::{Field, Row};
+    use crate::domain::field::{Field, Row};
     use crate::domain::plan;
     use crate::domain::redact::clean;
     use crate::pg::bookings::Bookings;

@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use super::bookings::WriteBack;
 use super::queue::{Attempt, Due, Intent, Kept};
 use super::record::Change;
+use crate::domain::diff::next_change;
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::held::{Known, difference};
-use crate::domain::outcome::{Operation, Outcome};
+use crate::domain::operation::Operation;
+use crate::domain::outcome::Outcome;
 use crate::domain::request::ApiRequest;
-use crate::domain::reservation::{Reservation, look_up};
-use crate::domain::transition::{Moment, Next, Policy, Work, next, next_of_held};
-use crate::domain::update;
+use crate::domain::reservation::Reservation;
+use crate::domain::snapshot::RemoteReservation;
+use crate::domain::transition::{Case, Moment, Policy, Transition, Work, next, next_for_remote};
+use crate::domain::update_request::{self, look_up};
 
 mod held;
 mod log;
@@ -57,8 +59,8 @@ impl Job {
     }
 
     /// What Guestly holds, if the call is about that.
-    fn known(&self) -> Option<&Known> {
-        self.due.known.as_ref().filter(|_| self.operation.is_about_held())
+    fn remote(&self) -> Option<&RemoteReservation> {
+        self.due.remote.as_ref().filter(|_| self.operation.is_about_remote())
     }
 
     /// What is written before the call leaves.
@@ -68,24 +70,25 @@ impl Job {
             claim: self.claim,
             operation: self.operation.as_str(),
             attempts: self.attempts(),
-            code: self.known().is_none().then(|| self.reservation.code.clone()),
+            code: self.remote().is_none().then(|| self.reservation.code.clone()),
         }
     }
 
     /// The call.
     pub fn request(&self) -> ApiRequest {
-        match (self.operation, self.known()) {
+        match (self.operation, self.remote()) {
             (Operation::LookUp, _) => look_up(&self.reservation.code),
-            (operation, Some(known)) => update::request(operation, &self.reservation, known),
+            (operation, Some(remote)) => update_request::build(operation, &self.reservation, remote),
             _ => self.reservation.create(),
         }
     }
 
     /// What becomes of the booking.
-    pub fn next(&self, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Next {
-        match self.known() {
-            Some(known) => next_of_held(&self.work(), known, outcome, &self.reservation, policy, moment),
-            None => next(&self.work(), outcome, &self.reservation, policy, moment),
+    pub fn next(&self, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Transition {
+        let case = Case { work: &self.work(), outcome, wanted: &self.reservation, policy, moment };
+        match self.remote() {
+            Some(remote) => next_for_remote(&case, remote),
+            None => next(&case),
         }
     }
 
@@ -94,18 +97,18 @@ impl Job {
         Work {
             operation: self.operation,
             attempts: self.attempts(),
-            doubt_since: self.due.doubt_since,
+            uncertain_since: self.due.uncertain_since,
             look_ups: self.due.look_ups,
             failed_reads: self.due.failed_reads,
-            creates: self.due.creates,
+            unconfirmed_creates: self.due.unconfirmed_creates,
             problem: self.due.problem.clone(),
-            verdict: self.due.verdict,
-            absent: self.due.absent.clone(),
+            pending_refusal: self.due.pending_refusal,
+            missing_reservation: self.due.missing_reservation.clone(),
         }
     }
 
     /// The rows that the decision becomes.
-    pub fn change(self, outcome: &Outcome, next: Next, trace: Trace) -> Change {
+    pub fn change(self, outcome: &Outcome, next: Transition, trace: Trace) -> Change {
         let word = word(outcome, &next);
         let tries = self.attempts();
         let id = self.due.booking_id.clone();
@@ -121,13 +124,13 @@ impl Job {
             request_id: trace.request_id.clone(),
         };
         let (kept, held, write, problem) = match next {
-            _ if self.known().is_some() => self.held_rows(outcome, next),
-            Next::Synced { reservation_id, adopted, warning, found } => {
+            _ if self.remote().is_some() => self.held_rows(outcome, next),
+            Transition::Synced { reservation_id, adopted, warning, found } => {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
                 let held = self.made(reservation_id, adopted, found.as_deref(), outcome);
                 // It changed while its create was in flight or in doubt.
-                let changed = difference(&self.reservation, &held.learned.aspects).is_some();
+                let changed = next_change(&self.reservation, &held.update.snapshot).is_some();
                 let kept = changed.then(|| Kept { held: true, ..Kept::waiting(tries, trace.started) });
                 (kept, Some(held), Some(write), warning)
             }
@@ -146,24 +149,24 @@ impl Job {
 
     /// The row as it was before the claim: the call certainly never left.
     pub fn unsent(self) -> Change {
-        if self.known().is_some() {
+        if self.remote().is_some() {
             // A payment that was to be recorded certainly was not.
             let held = self.told(&Outcome::NotSent { sentence: String::new() });
             return Change { kept: Some(self.kept_as_it_was()), held, ..self.blank() };
         }
         let blank = self.blank();
         let due = self.due;
-        let known = due.doubt_since.is_some() || due.verdict.is_some();
+        let known = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let kept = Kept {
             state: if known { "unknown" } else { "ready" },
             attempts: due.attempts,
             due: None,
-            doubt_since: due.doubt_since,
+            uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
-            creates: due.creates,
-            verdict: due.verdict,
-            look_up_first: self.operation == Operation::LookUp && !known,
+            unconfirmed_creates: due.unconfirmed_creates,
+            pending_refusal: due.pending_refusal,
+            verify_first: self.operation == Operation::LookUp && !known,
             held: false,
             problem: due.problem,
         };
@@ -187,57 +190,76 @@ impl Job {
         }
     }
 
-    fn kept(&self, next: Next, tries: u32) -> Kept {
+    /// The row as it was claimed, ready again.
+    fn as_claimed(&self, attempts: u32) -> Kept {
         let due = &self.due;
-        // What did not count is given back; a look-up never added anything.
-        let uncounted = due.attempts;
-        let same = Kept {
+        Kept {
             state: "ready",
-            attempts: tries,
+            attempts,
             due: None,
-            doubt_since: due.doubt_since,
+            uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
-            creates: due.creates,
-            verdict: None,
-            look_up_first: self.operation == Operation::LookUp && due.doubt_since.is_none() && due.verdict.is_none(),
+            unconfirmed_creates: due.unconfirmed_creates,
+            pending_refusal: None,
+            verify_first: self.operation == Operation::LookUp
+                && due.uncertain_since.is_none()
+                && due.pending_refusal.is_none(),
             held: false,
             problem: due.problem.clone(),
-        };
+        }
+    }
+
+    fn kept(&self, next: Transition, tries: u32) -> Kept {
+        let due = &self.due;
+        // What did not count is given back; a look-up never added anything.
+        let (uncounted, same) = (due.attempts, self.as_claimed(tries));
         match next {
-            Next::Ready(problem) => Kept { attempts: uncounted, problem: Some(problem), ..same },
-            Next::Wait { due, counted, problem } => Kept {
+            Transition::Ready(problem) => Kept { attempts: uncounted, problem: Some(problem), ..same },
+            Transition::Wait { due, counted, problem } => Kept {
                 state: "waiting",
                 attempts: if counted { tries } else { uncounted },
                 due: Some(due),
                 problem: Some(problem),
                 ..same
             },
-            Next::Doubt { due, since, look_ups, failed_reads, creates, counted, problem, verdict } => Kept {
+            Transition::UncertainCreate {
+                due,
+                since,
+                look_ups,
+                failed_reads,
+                unconfirmed_creates,
+                counted,
+                problem,
+                pending_refusal,
+            } => Kept {
                 state: "unknown",
                 attempts: if counted { tries } else { uncounted },
                 due: Some(due),
-                doubt_since: since,
+                uncertain_since: since,
                 look_ups,
                 failed_reads,
-                creates,
-                verdict,
+                unconfirmed_creates,
+                pending_refusal,
                 problem: Some(problem),
                 ..same
             },
-            Next::CreateAgain => Kept { doubt_since: None, look_ups: 0, failed_reads: 0, look_up_first: false, ..same },
-            Next::Failed(problem) => {
+            Transition::CreateAgain => {
+                Kept { uncertain_since: None, look_ups: 0, failed_reads: 0, verify_first: false, ..same }
+            }
+            Transition::Failed(problem) => {
                 // Where Guestly may hold it, it is asked again before anything is created.
-                let look_up_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
-                Kept { creates: due.creates, look_up_first, problem: Some(problem), ..Kept::failed(tries) }
+                let verify_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
+                let unconfirmed_creates = due.unconfirmed_creates;
+                Kept { unconfirmed_creates, verify_first, problem: Some(problem), ..Kept::failed(tries) }
             }
             // Handled by the caller.
-            Next::Synced { .. }
-            | Next::Changed { .. }
-            | Next::Unsure { .. }
-            | Next::LookUp { .. }
-            | Next::Differs { .. }
-            | Next::Settled => same,
+            Transition::Synced { .. }
+            | Transition::Changed { .. }
+            | Transition::UncertainChange { .. }
+            | Transition::LookUp { .. }
+            | Transition::Differs { .. }
+            | Transition::Confirmed => same,
         }
     }
 }

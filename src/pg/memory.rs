@@ -10,14 +10,15 @@ use super::queue::{seconds, time};
 use super::session::Result;
 use super::statement;
 use crate::domain::error::ErrorClass;
-use crate::domain::lane::{Blocked, Lane, REFUSED_PAUSE};
 use crate::domain::redact::Secret;
+use crate::domain::retry::TOKEN_REFUSED_PAUSE;
+use crate::domain::send_gate::{Blocked, SendGate};
 use crate::domain::token::{Token, is_sendable};
 
 /// The longest pause that a Retry-After is followed for; more after a restart means that the clock went back.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 
-/// What is written beside the lane.
+/// What is written beside the send gate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct News {
     /// The last success.
@@ -28,8 +29,8 @@ pub struct News {
     pub clock_skew_ms: Option<i64>,
 }
 
-/// Fills a new lane with what the last worker knew. `mark` names the credentials.
-pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> {
+/// Fills a new send gate with what the last worker knew. `mark` names the credentials.
+pub fn recall(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../sql/queries/recall.sql"), &[], |row| {
         let blocked = (row.get::<String>(3)?, row.get::<f64>(4)?, row.get::<f64>(7)?, row.get::<String>(8)?);
         Ok((row.get::<Vec<f64>>(1)?, row.get::<f64>(2)?, blocked, row.get::<String>(5)?, row.get::<f64>(6)?))
@@ -38,23 +39,23 @@ pub fn recall(lane: &mut Lane, mark: Option<&str>, now: Duration) -> Result<()> 
         // What Retry-After asked for holds for us, not for the process that was told.
         let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(LONGEST_HOLD));
         if let Some(held) = held {
-            lane.quota.hold(now.saturating_add(held));
+            send_gate.limiter.pause_until(now.saturating_add(held));
         }
         let levels: Option<[f64; 3]> = levels.and_then(|levels| levels.try_into().ok());
         if let (Some(levels), Some(age)) = (levels, age) {
-            lane.quota.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
+            send_gate.limiter.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
         }
         if let (Some(sentence), Some(at)) = (error, at) {
-            let until = until.map_or(time(at) + REFUSED_PAUSE, time);
+            let until = until.map_or(time(at) + TOKEN_REFUSED_PAUSE, time);
             let class = class.and_then(|name| ErrorClass::parse(&name)).unwrap_or(ErrorClass::Credentials);
             let blocked = Blocked { class, sentence, since: time(at), until };
-            lane.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
+            send_gate.tokens.blocked = Some(blocked).filter(|_| mark.is_some() && refused.as_deref() == mark);
         }
     }
     if let Some(mark) = mark {
         // An earlier version kept any.
-        lane.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
-        lane.history = token_history(mark)?;
+        send_gate.tokens.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
+        send_gate.tokens.history = token_history(mark)?;
     }
     Ok(())
 }
@@ -76,14 +77,23 @@ fn token_history(mark: &str) -> Result<Vec<DateTime<Utc>>> {
 }
 
 /// Writes what a successor should know, and what `guestly.status` shows.
-pub fn remember(lane: &mut Lane, news: &News, mark: Option<&str>, now: Duration, wall: DateTime<Utc>) -> Result<()> {
-    let held =
-        lane.quota.held_until().filter(|until| *until > now).map(|until| seconds(wall) + (until - now).as_secs_f64());
-    let blocked = lane.blocked.as_ref();
+pub fn remember(
+    send_gate: &mut SendGate,
+    news: &News,
+    mark: Option<&str>,
+    now: Duration,
+    wall: DateTime<Utc>,
+) -> Result<()> {
+    let held = send_gate
+        .limiter
+        .paused_until()
+        .filter(|until| *until > now)
+        .map(|until| seconds(wall) + (until - now).as_secs_f64());
+    let blocked = send_gate.tokens.blocked.as_ref();
     let args: [DatumWithOid; 11] = [
-        lane.breaker.state().as_str().into(),
+        send_gate.breaker.state().as_str().into(),
         held.into(),
-        lane.quota.levels(now).to_vec().into(),
+        send_gate.limiter.levels(now).to_vec().into(),
         news.success.map(seconds).into(),
         news.error.clone().into(),
         blocked.map(|blocked| blocked.sentence.clone()).into(),

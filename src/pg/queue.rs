@@ -124,11 +124,11 @@ pub fn record(rows: &[(String, Option<i64>, Kept)]) -> Result<Vec<String>> {
         column(rows, |row| row.2.state).into(),
         column(rows, |row| signed(row.2.attempts)).into(),
         column(rows, |row| seconds_of(&row.2.due)).into(),
-        column(rows, |row| seconds_of(&row.2.doubt_since)).into(),
+        column(rows, |row| seconds_of(&row.2.uncertain_since)).into(),
         column(rows, |row| signed(row.2.look_ups)).into(),
-        column(rows, |row| signed(row.2.creates)).into(),
-        column(rows, |row| row.2.verdict.map(ErrorClass::as_str)).into(),
-        column(rows, |row| row.2.look_up_first).into(),
+        column(rows, |row| signed(row.2.unconfirmed_creates)).into(),
+        column(rows, |row| row.2.pending_refusal.map(ErrorClass::as_str)).into(),
+        column(rows, |row| row.2.verify_first).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.class.as_str())).into(),
         column(rows, |row| row.2.problem.as_ref().map(|problem| problem.sentence.clone())).into(),
         column(rows, |row| row.2.held).into(),
@@ -197,11 +197,11 @@ pub fn shift(by: f64) -> Result<()> {
 }
 
 /// Queues what the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
-pub fn sweep(found: &[(String, Option<String>)], doubt_since: Option<DateTime<Utc>>) -> Result<()> {
+pub fn sweep(found: &[(String, Option<String>)], uncertain_since: Option<DateTime<Utc>>) -> Result<()> {
     let args: [DatumWithOid; 3] = [
         column(found, |row| row.0.clone()).into(),
         column(found, |row| row.1.clone()).into(),
-        doubt_since.map(seconds).into(),
+        uncertain_since.map(seconds).into(),
     ];
     statement::run(include_str!("../../sql/queries/sweep.sql"), &args)
 }

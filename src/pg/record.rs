@@ -148,7 +148,7 @@ fn alert(change: &Change) -> Option<Raised> {
             booking_id: Some(change.booking_id.clone()),
             reference: change.reference.clone(),
             class,
-            ..Raised::about_lane(AlertKind::Deleted, sentence)
+            ..Raised::new(AlertKind::Deleted, sentence)
         });
     }
     let failed = change
@@ -166,9 +166,9 @@ fn alert(change: &Change) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(change.booking_id.clone()),
         reference: change.reference.clone(),
-        arrival: change.held.as_ref().and_then(|held| held.learned.aspects.check_in),
+        arrival: change.held.as_ref().and_then(|held| held.update.snapshot.check_in),
         class: Some(problem.class),
-        ..Raised::about_lane(kind, problem.sentence.clone())
+        ..Raised::new(kind, problem.sentence.clone())
     })
 }
 
@@ -177,7 +177,7 @@ fn price_alert(change: &Change) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(change.booking_id.clone()),
         reference: change.reference.clone(),
-        ..Raised::about_lane(AlertKind::PriceDiffers, change.price.clone()?)
+        ..Raised::new(AlertKind::PriceDiffers, change.price.clone()?)
     })
 }
 
@@ -187,7 +187,7 @@ fn forget(change: &mut Change) {
     let kept = change.kept.take();
     change.deleted = match &change.held {
         Some(held) => Some(Deleted::Held(held.reservation_id.clone())),
-        None => kept.filter(|kept| kept.doubt_since.is_some()).map(|_| Deleted::InDoubt),
+        None => kept.filter(|kept| kept.uncertain_since.is_some()).map(|_| Deleted::InDoubt),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     if let Some(attempt) = change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.held.is_none())
@@ -229,12 +229,12 @@ impl Kept {
             state: "failed",
             attempts,
             due: None,
-            doubt_since: None,
+            uncertain_since: None,
             look_ups: 0,
             failed_reads: 0,
-            creates: 0,
-            verdict: None,
-            look_up_first: false,
+            unconfirmed_creates: 0,
+            pending_refusal: None,
+            verify_first: false,
             held: false,
             problem: None,
         }
@@ -243,11 +243,11 @@ impl Kept {
     /// The same; what Guestly may hold by now is asked for before the next create, whenever that comes.
     pub fn failed_in_doubt(due: &Due, attempts: u32) -> Self {
         Self {
-            doubt_since: due.doubt_since,
+            uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
-            creates: due.creates,
-            look_up_first: due.in_doubt,
+            unconfirmed_creates: due.unconfirmed_creates,
+            verify_first: due.verify_first,
             ..Self::failed(attempts)
         }
     }

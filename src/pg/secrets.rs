@@ -4,8 +4,8 @@ use pgrx::pg_sys;
 
 use super::session::{self, Owner, Result};
 use super::{settings, statement, sys};
+use crate::domain::confirmation_code::fingerprint;
 use crate::domain::redact::Secret;
-use crate::domain::reference::fingerprint;
 
 /// Client id and secret, and where they were found.
 #[derive(Clone, Debug, PartialEq, Eq)]

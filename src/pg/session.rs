@@ -13,8 +13,8 @@ use pgrx::prelude::*;
 
 use super::sys::{relation, transaction as calls};
 use super::{host_code, sys};
-use crate::domain::outcome::scrub;
 use crate::domain::redact::clean;
+use crate::domain::redact::scrub;
 
 /// An SQL error as a value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use crate::domain::quota::Limits;
+use crate::domain::rate_limiter::Limits;
 use crate::domain::redact::Secret;
 use crate::domain::retry::Backoff;
 use crate::domain::transition::Policy;
@@ -208,7 +208,7 @@ impl Settings {
             policy: Policy {
                 backoff: Backoff { base: millis(&BACKOFF_BASE), max: millis(&BACKOFF_MAX) },
                 max_attempts: natural(&MAX_ATTEMPTS),
-                settle: millis(&SETTLE),
+                propagation_delay: millis(&SETTLE),
             },
             connect_timeout: millis(&CONNECT_TIMEOUT),
             request_timeout: millis(&REQUEST_TIMEOUT),

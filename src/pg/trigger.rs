@@ -137,7 +137,7 @@ fn flush(notes: Notes) {
     }
     match session::subtransaction(|| as_extension_owner(|| queue(&notes))) {
         Ok(known) => {
-            // Known already: whatever changed with the payment counts.
+            // RemoteReservation already: whatever changed with the payment counts.
             let again = notes.paid.into_iter().zip(known).filter_map(|(noted, known)| known.then_some(noted));
             NOTES.with_borrow_mut(|notes| notes.changed.extend(again));
             wake::wake_at_commit();

@@ -141,7 +141,7 @@ impl Worker {
         }
         if self.ctx.read_slot().woken {
             self.schedule.note(true);
-            self.api.gate.breaker.something_new();
+            self.api.gate.breaker.work_arrived();
         }
     }
 
@@ -204,7 +204,7 @@ impl Worker {
         }
         warning!("guestly_sync: system clock changed by {seconds:.0} s; pending retries rescheduled");
         self.ctx.clock.accept();
-        self.api.gate.clock_jumped(jump);
+        self.api.gate.shift_clock(jump);
         self.claims.shift(jump);
         self.schedule.check_again();
     }

@@ -1,6 +1,6 @@
 //! The API's side of the limits.
 
-use guestly_sync::domain::outcome::{QuotaHeaders, Window};
+use guestly_sync::domain::outcome::{RateLimitHeaders, Window};
 
 /// Nanoseconds of the second, the minute and the hour.
 pub const WINDOWS: [u128; 3] = [1_000_000_000, 60_000_000_000, 3_600_000_000_000];
@@ -40,16 +40,16 @@ impl Api {
         })
     }
 
-    pub fn headers(&mut self, at: u128) -> QuotaHeaders {
+    pub fn headers(&mut self, at: u128) -> RateLimitHeaders {
         self.advance(at);
         let [second, minute, hour] = [0, 1, 2]
             .map(|i| Window { limit: Some(self.limits[i]), remaining: u32::try_from(self.level[i] / WINDOWS[i]).ok() });
-        QuotaHeaders { second, minute, hour }
+        RateLimitHeaders { second, minute, hour }
     }
 }
 
 /// The same headers for all three windows.
-pub fn every_window(limit: Option<u32>, remaining: Option<u32>) -> QuotaHeaders {
+pub fn every_window(limit: Option<u32>, remaining: Option<u32>) -> RateLimitHeaders {
     let window = Window { limit, remaining };
-    QuotaHeaders { second: window, minute: window, hour: window }
+    RateLimitHeaders { second: window, minute: window, hour: window }
 }

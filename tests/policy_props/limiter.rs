@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use guestly_sync::domain::quota::Quota;
+use guestly_sync::domain::rate_limiter::RateLimiter;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -102,13 +102,13 @@ proptest! {
         (taken, uncounted) in (0_u32..30).prop_flat_map(|taken| (Just(taken), 0..=taken)),
     ) {
         let limits = [0, limit, 0];
-        let (mut api, mut quota) = (Api::new(limits, 0), Quota::new(settings(limits, 100), Duration::ZERO));
-        quota.take(taken, Duration::ZERO);
+        let (mut api, mut limiter) = (Api::new(limits, 0), RateLimiter::new(settings(limits, 100), Duration::ZERO));
+        limiter.take(taken, Duration::ZERO);
         api.serve(taken - uncounted + others, 0);
-        quota.observe(&api.headers(0), uncounted, Duration::ZERO, Duration::ZERO);
+        limiter.observe(&api.headers(0), uncounted, Duration::ZERO, Duration::ZERO);
         // So few of theirs look like ours in flight, and one more like rounding: a later answer tells.
         let unseen = if others <= uncounted + 1 { others } else { 0 };
-        let permits = quota.permits(Duration::ZERO);
+        let permits = limiter.permits(Duration::ZERO);
         prop_assert!(
             permits == 0 || api.serve((uncounted + permits).saturating_sub(unseen), 0),
             "{permits} beside {uncounted} in flight"
@@ -121,13 +121,13 @@ proptest! {
     ) {
         // The API may allow less than is configured, though not less than what leaves before its first answer says so.
         let limits = [0, limit.saturating_sub(lower).max(limit.min(15)), 0];
-        let (mut api, mut quota) = (Api::new(limits, 0), Quota::new(settings([0, limit, 0], share), Duration::ZERO));
+        let (mut api, mut limiter) = (Api::new(limits, 0), RateLimiter::new(settings([0, limit, 0], share), Duration::ZERO));
         let (mut sent, mut counted, mut time) = (VecDeque::new(), VecDeque::new(), 0_u64);
         for (step, pause) in steps {
             let now = Duration::from_nanos(time);
             match step {
-                0 if sent.len() + counted.len() < 15 && quota.permits(now) > 0 => {
-                    quota.take(1, now);
+                0 if sent.len() + counted.len() < 15 && limiter.permits(now) > 0 => {
+                    limiter.take(1, now);
                     sent.push_back(now);
                 }
                 1 => if let Some(started) = sent.pop_front() {
@@ -135,7 +135,7 @@ proptest! {
                     counted.push_back((started, api.headers(u128::from(time))));
                 },
                 2 => if let Some((started, headers)) = counted.pop_front() {
-                    quota.observe(&headers, (sent.len() + counted.len()) as u32, now - started, now);
+                    limiter.observe(&headers, (sent.len() + counted.len()) as u32, now - started, now);
                 },
                 // The way there takes no time: what is counted late may come when our bucket is full again and theirs is not.
                 _ if sent.is_empty() => time += pause,
@@ -149,16 +149,16 @@ proptest! {
         limits in any::<[u32; 3]>(), share in any::<u32>(), nows in vec(any::<u64>(), 1..9),
         levels in any::<[f64; 3]>(), n in any::<u32>(), remaining in any::<Option<u32>>(), limit in any::<Option<u32>>(),
     ) {
-        let mut quota = Quota::new(settings(limits, share), Duration::from_nanos(n.into()));
+        let mut limiter = RateLimiter::new(settings(limits, share), Duration::from_nanos(n.into()));
         for now in nows.into_iter().flat_map(|now| [Duration::from_nanos(now), Duration::from_secs(now)]) {
-            quota.restore(levels, now, now);
-            quota.take(n / 2, now);
-            quota.observe(&every_window(limit, remaining), n, now, now);
-            quota.hold(now);
-            quota.set_limits(settings([n, limits[0], limits[1]], share), now);
-            let permits = quota.permits(now);
-            prop_assert_eq!(permits == 0, quota.next_permit(now).is_some());
-            for level in quota.levels(now) {
+            limiter.restore(levels, now, now);
+            limiter.take(n / 2, now);
+            limiter.observe(&every_window(limit, remaining), n, now, now);
+            limiter.pause_until(now);
+            limiter.set_limits(settings([n, limits[0], limits[1]], share), now);
+            let permits = limiter.permits(now);
+            prop_assert_eq!(permits == 0, limiter.next_permit(now).is_some());
+            for level in limiter.levels(now) {
                 prop_assert!(level >= 0.0);
             }
         }

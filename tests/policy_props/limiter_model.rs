@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use guestly_sync::domain::outcome::QuotaHeaders;
-use guestly_sync::domain::quota::{Limits, Quota};
+use guestly_sync::domain::outcome::RateLimitHeaders;
+use guestly_sync::domain::rate_limiter::{Limits, RateLimiter};
 use proptest::prelude::*;
 
 use crate::api::{Api, every_window};
@@ -71,7 +71,7 @@ pub fn settings(limits: [u32; 3], share_percent: u32) -> Limits {
 
 /// One worker (and its successors) on true time, which the API sees; `origin` is when it started.
 pub struct Run {
-    quota: Quota,
+    limiter: RateLimiter,
     limits: Limits,
     origin: u64,
     pub time: u64,
@@ -82,8 +82,8 @@ pub struct Run {
 
 impl Run {
     pub fn new(limits: Limits) -> Self {
-        let quota = Quota::new(limits, Duration::ZERO);
-        Self { quota, limits, origin: 0, time: 0, calls: Vec::new(), held: 0 }
+        let limiter = RateLimiter::new(limits, Duration::ZERO);
+        Self { limiter, limits, origin: 0, time: 0, calls: Vec::new(), held: 0 }
     }
 
     fn now(&self) -> Duration {
@@ -91,8 +91,8 @@ impl Run {
     }
 
     fn call(&mut self, wanted: u32, now: Duration) {
-        let n = wanted.min(self.quota.permits(now));
-        self.quota.take(n, now);
+        let n = wanted.min(self.limiter.permits(now));
+        self.limiter.take(n, now);
         if n > 0 {
             self.calls.push((self.time, n));
         }
@@ -100,23 +100,23 @@ impl Run {
 
     pub fn greedy(&mut self) -> Result<(), TestCaseError> {
         let now = self.now();
-        if let Some(wait) = self.quota.next_permit(now) {
+        if let Some(wait) = self.limiter.next_permit(now) {
             prop_assert!(wait > Duration::ZERO);
-            prop_assert_eq!(self.quota.clone().permits(now + wait - Duration::from_nanos(1)), 0, "not the earliest");
+            prop_assert_eq!(self.limiter.clone().permits(now + wait - Duration::from_nanos(1)), 0, "not the earliest");
             self.time += wait.as_nanos() as u64;
         }
-        prop_assert!(self.quota.permits(self.now()) > 0, "the promised permit is missing");
+        prop_assert!(self.limiter.permits(self.now()) > 0, "the promised permit is missing");
         self.call(u32::MAX, self.now());
         Ok(())
     }
 
     fn restart(&mut self, away: u64) {
-        let saved = self.quota.levels(self.now());
+        let saved = self.limiter.levels(self.now());
         self.time += away;
         self.origin = self.time;
         self.held = 0;
-        self.quota = Quota::new(self.limits, Duration::ZERO);
-        self.quota.restore(saved, Duration::from_nanos(away), Duration::ZERO);
+        self.limiter = RateLimiter::new(self.limits, Duration::ZERO);
+        self.limiter.restore(saved, Duration::from_nanos(away), Duration::ZERO);
     }
 
     /// One step. The caller gives new `calls` to the API, and compares them with `held`.
@@ -136,7 +136,7 @@ impl Run {
             }
             Step::Hold { length } => {
                 let until = self.now() + Duration::from_nanos(length);
-                self.quota.hold(until);
+                self.limiter.pause_until(until);
                 self.held = self.held.max(self.time + length);
             }
             Step::Restart { away } => self.restart(away),
@@ -147,9 +147,9 @@ impl Run {
     }
 
     fn go_back(&mut self, by: u64, wanted: u32) -> Result<(), TestCaseError> {
-        let before = self.quota.permits(self.now());
+        let before = self.limiter.permits(self.now());
         let now = self.now().saturating_sub(Duration::from_nanos(by));
-        let after = self.quota.permits(now);
+        let after = self.limiter.permits(now);
         prop_assert!(after <= before, "time that went back gave permits");
         self.call(wanted, now);
         Ok(())
@@ -160,15 +160,15 @@ impl Run {
         let Limits { per_second, per_minute, per_hour, share_percent } = self.limits;
         let cut = [per_second, per_minute, per_hour].map(|l| l.saturating_sub(smaller).max(l.min(1)));
         let now = self.now();
-        self.quota.set_limits(settings(cut, share_percent), now);
-        self.quota.set_limits(self.limits, now);
+        self.limiter.set_limits(settings(cut, share_percent), now);
+        self.limiter.set_limits(self.limits, now);
     }
 
-    pub fn learn(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: u64) -> Result<(), TestCaseError> {
+    pub fn learn(&mut self, headers: &RateLimitHeaders, in_flight: u32, elapsed: u64) -> Result<(), TestCaseError> {
         let now = self.now();
-        let before = self.quota.levels(now);
-        self.quota.observe(headers, in_flight, Duration::from_nanos(elapsed), now);
-        let after = self.quota.levels(now);
+        let before = self.limiter.levels(now);
+        self.limiter.observe(headers, in_flight, Duration::from_nanos(elapsed), now);
+        let after = self.limiter.levels(now);
         prop_assert!((0..3).all(|i| after[i] <= before[i]), "an answer raised a level");
         Ok(())
     }

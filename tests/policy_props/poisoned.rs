@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use guestly_sync::domain::breaker::{Kind, Step};
+use guestly_sync::domain::breaker::{CallKind, NextCall};
 use guestly_sync::domain::error::ErrorClass;
-use guestly_sync::domain::lane::{Go, Instant, Lane};
-use guestly_sync::domain::outcome::{Operation, Outcome};
-use guestly_sync::domain::quota::Limits;
+use guestly_sync::domain::operation::Operation;
+use guestly_sync::domain::outcome::Outcome;
+use guestly_sync::domain::rate_limiter::Limits;
 use guestly_sync::domain::redact::Secret;
 use guestly_sync::domain::retry::Backoff;
+use guestly_sync::domain::send_gate::{Completion, Permit, SendGate};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -39,12 +40,12 @@ enum Way {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Poison {
     Booking(usize),
-    Kind(Kind),
+    Kind(CallKind),
 }
 
 #[derive(Clone, Debug)]
 struct Job {
-    kind: Kind,
+    kind: CallKind,
     arrived: Duration,
     due: Duration,
     tries: u32,
@@ -61,7 +62,7 @@ struct Call {
 }
 
 struct World {
-    lane: Lane,
+    send_gate: SendGate,
     jobs: Vec<Job>,
     poison: Poison,
     way: Way,
@@ -76,35 +77,36 @@ fn wall(now: Duration) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::from_std(now).unwrap_or_default()
 }
 
-fn operation(kind: Kind) -> Operation {
+fn operation(kind: CallKind) -> Operation {
     match kind {
-        Kind::Create => Operation::Create,
-        Kind::LookUp => Operation::LookUp,
-        Kind::FollowUp => Operation::ReadBack,
+        CallKind::Create => Operation::Create,
+        CallKind::LookUp => Operation::LookUp,
+        CallKind::FollowUp => Operation::ReadBack,
     }
 }
 
 impl World {
-    fn new(jobs: &[(Kind, u64)], poison: Poison, way: Way) -> Self {
+    fn new(jobs: &[(CallKind, u64)], poison: Poison, way: Way) -> Self {
         let limits = Limits { per_second: 0, per_minute: 0, per_hour: 0, share_percent: 100 };
-        let mut lane = Lane::new(limits, Duration::ZERO);
+        let mut send_gate = SendGate::new(limits, Duration::ZERO);
         let token =
             Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) };
-        lane.token_requested(wall(Duration::ZERO));
-        let moment = Instant { wall: wall(Duration::ZERO), token_call: true, status: Some(200), ..Instant::default() };
-        lane.came_back(Operation::Token, 0, &token, &moment);
-        let job = |(kind, arrived): &(Kind, u64)| {
+        send_gate.tokens.record_request(wall(Duration::ZERO));
+        let moment =
+            Completion { wall: wall(Duration::ZERO), token_call: true, status: Some(200), ..Completion::default() };
+        send_gate.record_outcome(Operation::Token, 0, &token, &moment);
+        let job = |(kind, arrived): &(CallKind, u64)| {
             let arrived = Duration::from_millis(*arrived);
             Job { kind: *kind, arrived, due: arrived, tries: 0, attempts: 0, sent: None }
         };
         let jobs = jobs.iter().map(job).collect();
-        Self { lane, jobs, poison, way, calls: vec![], now: Duration::ZERO, blind: false, outage: false }
+        Self { send_gate, jobs, poison, way, calls: vec![], now: Duration::ZERO, blind: false, outage: false }
     }
 
     fn is_poisoned(&self, job: Option<usize>) -> bool {
         match self.poison {
             Poison::Booking(booking) => job == Some(booking),
-            Poison::Kind(kind) => job.map_or(Kind::LookUp, |job| self.jobs[job].kind) == kind,
+            Poison::Kind(kind) => job.map_or(CallKind::LookUp, |job| self.jobs[job].kind) == kind,
         }
     }
 
@@ -113,17 +115,17 @@ impl World {
     }
 
     /// Due and not in flight, sales first.
-    fn due(&self, not_bookings: &[String], not_kind: Option<Kind>) -> Option<usize> {
+    fn due(&self, skip_bookings: &[String], skip_kind: Option<CallKind>) -> Option<usize> {
         let free = |job: &usize| {
             let row = &self.jobs[*job];
             let calling = self.calls.iter().any(|call| call.job == Some(*job));
             row.sent.is_none()
                 && row.due <= self.now
                 && !calling
-                && !not_bookings.contains(&job.to_string())
-                && not_kind != Some(row.kind)
+                && !skip_bookings.contains(&job.to_string())
+                && skip_kind != Some(row.kind)
         };
-        (0..self.jobs.len()).filter(free).min_by_key(|job| (self.jobs[*job].kind == Kind::FollowUp, *job))
+        (0..self.jobs.len()).filter(free).min_by_key(|job| (self.jobs[*job].kind == CallKind::FollowUp, *job))
     }
 
     fn send(&mut self, job: Option<usize>) {
@@ -135,17 +137,17 @@ impl World {
     /// What the worker does in one turn; true if a call left.
     fn turn(&mut self) -> bool {
         let in_flight = self.calls.len() as u32;
-        if !matches!(self.lane.go(self.now, wall(self.now), in_flight, PLACES as u32), Go::Send(_)) {
+        if !matches!(self.send_gate.permit_calls(self.now, wall(self.now), in_flight, PLACES as u32), Permit::Send(_)) {
             return false;
         }
-        let anyone = vec![Step::Claim { not_bookings: vec![], not_kind: None }];
-        let steps = if self.blind { anyone } else { self.lane.breaker.steps(self.now) };
+        let anyone = vec![NextCall::Claim { skip_bookings: vec![], skip_kind: None }];
+        let steps = if self.blind { anyone } else { self.send_gate.breaker.next_calls(self.now) };
         for step in steps {
             let job = match step {
                 // The worker asks only where something waits for it.
-                Step::Ask if self.due(&[], None).is_none() => return false,
-                Step::Ask => None,
-                Step::Claim { not_bookings, not_kind } => match self.due(&not_bookings, not_kind) {
+                NextCall::Probe if self.due(&[], None).is_none() => return false,
+                NextCall::Probe => None,
+                NextCall::Claim { skip_bookings, skip_kind } => match self.due(&skip_bookings, skip_kind) {
                     Some(job) => Some(job),
                     None => continue,
                 },
@@ -154,13 +156,13 @@ impl World {
             return true;
         }
         if self.due(&[], None).is_some() {
-            self.lane.breaker.nothing_else();
+            self.send_gate.breaker.mark_exhausted();
         }
         false
     }
 
     fn comes_back(&mut self, call: &Call) {
-        let kind = call.job.map_or(Kind::LookUp, |job| self.jobs[job].kind);
+        let kind = call.job.map_or(CallKind::LookUp, |job| self.jobs[job].kind);
         let sentence = "said".to_owned();
         let (outcome, status) = match (self.is_poisoned(call.job), self.way) {
             (false, _) => (Outcome::Found(vec![]), Some(200)),
@@ -170,20 +172,22 @@ impl World {
             (true, Way::Unsendable) => (Outcome::Unsendable { sentence }, None),
             (true, Way::Refused) => (Outcome::Refused { class: ErrorClass::Refused, sentence }, Some(422)),
         };
-        let moment = Instant {
+        let moment = Completion {
             now: self.now,
             started: call.began,
             wall: wall(self.now),
             jitter: 0.5,
             status,
             booking: call.job.map(|job| job.to_string()),
-            ..Instant::default()
+            ..Completion::default()
         };
-        let outage = self.lane.is_outage_for(operation(kind), &outcome, &moment);
-        match (self.blind, outcome.is_yes()) {
-            (false, _) => self.lane.came_back(operation(kind), self.lane.generation, &outcome, &moment),
-            (true, true) => self.lane.breaker.success(self.now),
-            (true, false) => self.lane.breaker.failure_of(call.began, self.now, 0.5),
+        let outage = self.send_gate.is_outage_for(operation(kind), &outcome, &moment);
+        match (self.blind, outcome.is_success()) {
+            (false, _) => {
+                self.send_gate.record_outcome(operation(kind), self.send_gate.tokens.generation, &outcome, &moment)
+            }
+            (true, true) => self.send_gate.breaker.success(self.now),
+            (true, false) => self.send_gate.breaker.failure_of(call.began, self.now, 0.5),
         }
         let failed = self.is_poisoned(call.job);
         if let Some(job) = call.job {
@@ -205,12 +209,12 @@ impl World {
         while self.now < end && self.healthy().iter().any(|job| self.jobs[*job].sent.is_none()) {
             let here = self.jobs.iter().filter(|job| job.arrived <= self.now).count();
             if here != arrived {
-                self.lane.breaker.something_new();
+                self.send_gate.breaker.work_arrived();
                 arrived = here;
             }
             while self.turn() {}
-            self.outage |= self.lane.breaker.is_confirmed();
-            let probe = self.lane.breaker.next_probe(self.now).map(|wait| self.now + wait);
+            self.outage |= self.send_gate.breaker.is_confirmed();
+            let probe = self.send_gate.breaker.next_probe(self.now).map(|wait| self.now + wait);
             let dues = self.jobs.iter().filter(|job| job.sent.is_none()).map(|job| job.due);
             let events = self.calls.iter().map(|call| call.back).chain(dues).chain(probe);
             let next = events.filter(|event| *event > self.now).min();
@@ -229,8 +233,8 @@ impl World {
     }
 }
 
-fn kind() -> impl Strategy<Value = Kind> {
-    select(vec![Kind::Create, Kind::LookUp, Kind::FollowUp])
+fn kind() -> impl Strategy<Value = CallKind> {
+    select(vec![CallKind::Create, CallKind::LookUp, CallKind::FollowUp])
 }
 
 fn way() -> impl Strategy<Value = Way> {
@@ -238,7 +242,7 @@ fn way() -> impl Strategy<Value = Way> {
 }
 
 /// Kinds and times of arrival: now, or in the next minutes.
-fn jobs() -> impl Strategy<Value = Vec<(Kind, u64)>> {
+fn jobs() -> impl Strategy<Value = Vec<(CallKind, u64)>> {
     vec((kind(), prop_oneof![Just(0), 0_u64..400_000]), 1..30)
 }
 
@@ -262,7 +266,7 @@ proptest! {
         // the others wait through some of the breaker's pauses.
         prop_assert!(world.longest_wait() <= BOUND * 4, "{:?}: {:?}", world.longest_wait(), world.jobs);
         // Where all searches fail, the harmless one does as well, and nothing else may be due.
-        prop_assert!(!world.outage || kind == Kind::LookUp, "called an outage: {:?}", world.jobs);
+        prop_assert!(!world.outage || kind == CallKind::LookUp, "called an outage: {:?}", world.jobs);
     }
 }
 
@@ -270,7 +274,7 @@ proptest! {
 #[test]
 fn without_telling_sources_apart_one_booking_stops_the_others() {
     let waited = |blind| {
-        let jobs = [(Kind::FollowUp, 0), (Kind::Create, 400_000), (Kind::Create, 400_000)];
+        let jobs = [(CallKind::FollowUp, 0), (CallKind::Create, 400_000), (CallKind::Create, 400_000)];
         let mut world = World::new(&jobs, Poison::Booking(0), Way::TimeOut);
         world.blind = blind;
         world.run();
@@ -286,11 +290,11 @@ fn without_telling_sources_apart_one_booking_stops_the_others() {
 #[test]
 fn an_outage_of_creates_alone_uses_up_no_sale_and_is_told() {
     for way in [Way::ServerError, Way::TimeOut] {
-        let follow_ups = (0..90).map(|number| (Kind::FollowUp, number * 10_000));
-        let jobs: Vec<(Kind, u64)> = (0..6).map(|_| (Kind::Create, 0)).chain(follow_ups).collect();
-        let mut world = World::new(&jobs, Poison::Kind(Kind::Create), way);
+        let follow_ups = (0..90).map(|number| (CallKind::FollowUp, number * 10_000));
+        let jobs: Vec<(CallKind, u64)> = (0..6).map(|_| (CallKind::Create, 0)).chain(follow_ups).collect();
+        let mut world = World::new(&jobs, Poison::Kind(CallKind::Create), way);
         world.run_until(Duration::from_secs(880));
-        assert!(world.lane.breaker.refuses_creates(world.now), "{way:?}: not told");
+        assert!(world.send_gate.breaker.refuses_creates(world.now), "{way:?}: not told");
         let (attempts, tries): (Vec<u32>, Vec<u32>) =
             world.jobs[..6].iter().map(|job| (job.attempts, job.tries)).unzip();
         assert!(attempts.iter().all(|attempts| *attempts < 5), "{way:?}: {attempts:?}");
@@ -298,6 +302,6 @@ fn an_outage_of_creates_alone_uses_up_no_sale_and_is_told() {
         world.poison = Poison::Booking(usize::MAX);
         world.run();
         assert!(world.jobs.iter().all(|job| job.sent.is_some()), "{way:?}");
-        assert!(!world.lane.breaker.awaits_create(), "{way:?}: its end is not told");
+        assert!(!world.send_gate.breaker.awaits_create(), "{way:?}: its end is not told");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use guestly_sync::domain::retry::{Backoff, look_up_at, settled};
+use guestly_sync::domain::retry::{Backoff, has_propagated, look_up_at};
 use proptest::prelude::*;
 
 use crate::{config, duration, instant};
@@ -55,8 +55,8 @@ proptest! {
         let at = look_up_at(since, done, settle);
         prop_assert!(at >= since);
         prop_assert!(at <= look_up_at(since, done.saturating_add(1), settle));
-        prop_assert_eq!(settled(since, look_up_at(since, 6, settle), settle), true);
-        prop_assert_eq!(settled(since, at, settle), done >= 6 || settle.is_zero());
+        prop_assert_eq!(has_propagated(since, look_up_at(since, 6, settle), settle), true);
+        prop_assert_eq!(has_propagated(since, at, settle), done >= 6 || settle.is_zero());
         if done >= 6 && !settle.is_zero() {
             let step = look_up_at(since, done.saturating_add(1), settle) - at;
             prop_assert!(at == DateTime::<Utc>::MAX_UTC || done == u32::MAX || step > TimeDelta::zero(), "it would spin");
@@ -67,6 +67,6 @@ proptest! {
     fn no_window_makes_look_ups_panic(since in any::<i64>(), settle in duration(), done in any::<u32>()) {
         let since = DateTime::from_timestamp_millis(since).unwrap_or(DateTime::<Utc>::MAX_UTC);
         prop_assert!(look_up_at(since, done, settle) >= since);
-        prop_assert!(!settled(since, since, settle) || settle < Duration::from_nanos(1) || since == DateTime::<Utc>::MAX_UTC);
+        prop_assert!(!has_propagated(since, since, settle) || settle < Duration::from_nanos(1) || since == DateTime::<Utc>::MAX_UTC);
     }
 }

@@ -1,7 +1,7 @@
 //! Masking, cleaning and the confirmation code.
 
+use guestly_sync::domain::confirmation_code::confirmation_code;
 use guestly_sync::domain::redact::{Secret, clean, mask};
-use guestly_sync::domain::reference::confirmation_code;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

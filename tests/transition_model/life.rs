@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use guestly_sync::domain::error::{ErrorClass, Problem};
-use guestly_sync::domain::outcome::{Operation, Outcome};
+use guestly_sync::domain::operation::Operation;
+use guestly_sync::domain::outcome::Outcome;
 use guestly_sync::domain::reservation::Reservation;
-use guestly_sync::domain::transition::{Moment, Next, Policy, Work, next};
+use guestly_sync::domain::transition::{Case, Moment, Policy, Transition, Work, next};
 use proptest::prelude::*;
 
 use crate::values::{at, our_hit, wanted};
@@ -46,7 +47,7 @@ pub struct Life {
     policy: Policy,
     wanted: Reservation,
     row: Work,
-    in_doubt: bool,
+    verify_first: bool,
     due: DateTime<Utc>,
     /// True time, and what the clock adds to it.
     now: DateTime<Utc>,
@@ -55,7 +56,7 @@ pub struct Life {
     held: Vec<DateTime<Utc>>,
     /// Refused for good: no create may follow.
     refused: bool,
-    pub end: Option<Next>,
+    pub end: Option<Transition>,
 }
 
 impl Life {
@@ -63,20 +64,20 @@ impl Life {
         let row = Work {
             operation: Operation::Create,
             attempts: 0,
-            doubt_since: None,
+            uncertain_since: None,
             look_ups: 0,
             failed_reads: 0,
-            creates: 0,
+            unconfirmed_creates: 0,
             problem: None,
-            verdict: None,
-            absent: None,
+            pending_refusal: None,
+            missing_reservation: None,
         };
         let (now, clock) = (at(0), TimeDelta::zero());
         Self {
             policy,
             wanted: wanted(),
             row,
-            in_doubt: false,
+            verify_first: false,
             due: now,
             now,
             clock,
@@ -88,17 +89,17 @@ impl Life {
 
     /// One call.
     pub fn step(&mut self, weather: &Weather) -> Result<(), TestCaseError> {
-        if weather.jump < TimeDelta::zero() || self.row.doubt_since.is_some() && self.row.look_ups == 0 {
+        if weather.jump < TimeDelta::zero() || self.row.uncertain_since.is_some() && self.row.look_ups == 0 {
             self.clock += weather.jump;
         }
         self.now = self.now.max(self.due - self.clock);
         let started = self.now;
-        let operation = if self.in_doubt { Operation::LookUp } else { Operation::Create };
+        let operation = if self.verify_first { Operation::LookUp } else { Operation::Create };
         let before = self.row.attempts;
         self.row.operation = operation;
         self.row.attempts += u32::from(operation == Operation::Create);
         self.now += weather.took;
-        let outcome = if self.in_doubt { self.look_up(weather, started) } else { self.create(weather)? };
+        let outcome = if self.verify_first { self.look_up(weather, started) } else { self.create(weather)? };
         let moment = Moment {
             started: started + self.clock,
             now: self.now + self.clock,
@@ -106,7 +107,13 @@ impl Life {
             outage: weather.outage,
             token_is_new: weather.token_is_new,
         };
-        let decided = next(&self.row, &outcome, &self.wanted, &self.policy, &moment);
+        let decided = next(&Case {
+            work: &self.row,
+            outcome: &outcome,
+            wanted: &self.wanted,
+            policy: &self.policy,
+            moment: &moment,
+        });
         self.keep(decided, before);
         Ok(())
     }
@@ -160,28 +167,37 @@ impl Life {
     }
 
     /// As `pg::job` keeps a decision.
-    fn keep(&mut self, decided: Next, uncounted: u32) {
+    fn keep(&mut self, decided: Transition, uncounted: u32) {
         let row = &mut self.row;
         match decided {
-            Next::Ready(problem) => {
-                (row.attempts, row.problem, row.verdict) = (uncounted, Some(problem), None);
-                self.in_doubt = row.doubt_since.is_some();
+            Transition::Ready(problem) => {
+                (row.attempts, row.problem, row.pending_refusal) = (uncounted, Some(problem), None);
+                self.verify_first = row.uncertain_since.is_some();
             }
-            Next::Wait { due, counted, problem } => {
+            Transition::Wait { due, counted, problem } => {
                 row.attempts = if counted { row.attempts } else { uncounted };
-                (self.due, row.problem, row.verdict) = (due, Some(problem), None);
-                self.in_doubt = row.doubt_since.is_some();
+                (self.due, row.problem, row.pending_refusal) = (due, Some(problem), None);
+                self.verify_first = row.uncertain_since.is_some();
             }
-            Next::Doubt { due, since, look_ups, failed_reads, creates, counted, problem, verdict } => {
+            Transition::UncertainCreate {
+                due,
+                since,
+                look_ups,
+                failed_reads,
+                unconfirmed_creates,
+                counted,
+                problem,
+                pending_refusal,
+            } => {
                 row.attempts = if counted { row.attempts } else { uncounted };
-                (self.due, row.problem, row.verdict) = (due, Some(problem), verdict);
-                (row.doubt_since, row.look_ups, row.creates) = (since, look_ups, creates);
+                (self.due, row.problem, row.pending_refusal) = (due, Some(problem), pending_refusal);
+                (row.uncertain_since, row.look_ups, row.unconfirmed_creates) = (since, look_ups, unconfirmed_creates);
                 row.failed_reads = failed_reads;
-                self.in_doubt = true;
+                self.verify_first = true;
             }
-            Next::CreateAgain => {
-                (row.doubt_since, row.look_ups, row.failed_reads, row.verdict) = (None, 0, 0, None);
-                self.in_doubt = false;
+            Transition::CreateAgain => {
+                (row.uncertain_since, row.look_ups, row.failed_reads, row.pending_refusal) = (None, 0, 0, None);
+                self.verify_first = false;
             }
             _ => self.end = Some(decided),
         }
@@ -189,10 +205,12 @@ impl Life {
 
     pub fn check_end(&self) -> Result<(), TestCaseError> {
         match (&self.end, self.held.as_slice()) {
-            (Some(Next::Synced { reservation_id, warning: None, .. }), [_]) => prop_assert_eq!(reservation_id, "r0"),
-            (Some(Next::Failed(Problem { class, .. })), []) => {
+            (Some(Transition::Synced { reservation_id, warning: None, .. }), [_]) => {
+                prop_assert_eq!(reservation_id, "r0")
+            }
+            (Some(Transition::Failed(Problem { class, .. })), []) => {
                 let given_up = self.row.attempts >= self.policy.max_attempts;
-                let token = *class == ErrorClass::Refused && self.row.verdict == Some(ErrorClass::Refused);
+                let token = *class == ErrorClass::Refused && self.row.pending_refusal == Some(ErrorClass::Refused);
                 prop_assert!(self.refused || given_up || token, "failed without a reason: {class:?}");
             }
             (end, held) => prop_assert!(false, "{end:?} with {held:?} there"),

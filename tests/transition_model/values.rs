@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use guestly_sync::domain::booking::{Booking, Labels, Row};
+use guestly_sync::domain::booking::{Booking, Labels};
 use guestly_sync::domain::error::ErrorClass;
+use guestly_sync::domain::field::Row;
 use guestly_sync::domain::outcome::{Hit, Outcome};
 use guestly_sync::domain::redact::Secret;
 use guestly_sync::domain::reservation::{Reservation, Tables};

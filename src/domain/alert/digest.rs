@@ -1,20 +1,21 @@
-//! Writes the mail of a batch of alerts. Called through `domain::alert`; pure, any thread.
+//! The mail about a batch of alerts. Part of `domain::alert`; pure, any thread.
 //!
-//! Bookings come first, the next arrival first. The first fifty are told in full; of the others each has one line, so that
-//! a mail about hundreds still opens on a phone and names every one.
+//! Bookings come first, by arrival. The first fifty are shown in full, the others with one line each, so that a mail about
+//! hundreds of bookings still opens on a phone.
 
 use chrono::{DateTime, Utc};
 
+use super::kind::AlertKind;
 use super::page::Page;
 use super::section::{LINE, booking, line, moment, outage, problem};
 use super::subject::{section, subject};
-use super::{Alert, AlertBooking, AlertKind, Mail, UNREACHABLE};
+use super::types::{Alert, AlertBooking, Mail, UNREACHABLE};
 use crate::domain::redact::clean;
 
-/// Bookings told in full.
+/// Bookings shown in full.
 const IN_FULL: usize = 50;
 
-/// The mail about these alerts, in any order; none for none. `site` names this server where there are several.
+/// The mail about these alerts; `None` if there are none. `site` is the name of this server, if it has one.
 #[must_use]
 pub fn digest(alerts: &[Alert], now: DateTime<Utc>, site: Option<&str>) -> Option<Mail> {
     let mut sorted: Vec<&Alert> = alerts.iter().collect();
@@ -63,7 +64,7 @@ fn of(site: Option<&str>) -> String {
         .map_or_else(String::new, |site| format!(" of {site}"))
 }
 
-/// Sections in the order of the kinds; in each the next arrival first, so that what is urgent stands at the top.
+/// Sections in the order of the kinds, each sorted by arrival, so that urgent bookings are at the top.
 fn rank(alert: &Alert) -> (Option<usize>, bool, Option<chrono::NaiveDate>, i64) {
     let section = AlertKind::ALL.iter().position(|kind| *kind == section(alert.kind));
     let arrival = alert.booking.as_ref().and_then(|booking| booking.check_in);
@@ -93,12 +94,12 @@ fn heading(kind: AlertKind, same: &[&Alert]) -> &'static str {
     }
 }
 
-/// Tells each booking; returns how many more may be told in full.
+/// Writes the bookings; returns how many more may be shown in full.
 fn about_bookings(page: &mut Page, alerts: &[&Alert], full: usize, now: DateTime<Utc>) -> usize {
-    let (told, listed) = alerts.split_at(full.min(alerts.len()));
-    for alert in told {
+    let (shown, listed) = alerts.split_at(full.min(alerts.len()));
+    for alert in shown {
         match &alert.booking {
-            Some(known) => booking(page, alert, known, now),
+            Some(details) => booking(page, alert, details, now),
             None => page.paragraph(&alert.sentence),
         }
     }
@@ -109,24 +110,24 @@ fn about_bookings(page: &mut Page, alerts: &[&Alert], full: usize, now: DateTime
         page.table(&header, &rows);
         page.command("To send every failed booking again, type: SELECT guestly_retry_failed();");
     }
-    full - told.len()
+    full - shown.len()
 }
 
 fn in_short(alert: &Alert) -> Vec<String> {
-    let Some(known) = &alert.booking else { return vec![alert.sentence.clone()] };
-    let mut cells = line(known);
-    cells.extend([clean(problem(alert, known), 120), known.booking_id.clone()]);
+    let Some(details) = &alert.booking else { return vec![alert.sentence.clone()] };
+    let mut cells = line(details);
+    cells.extend([clean(problem(alert, details), 120), details.booking_id.clone()]);
     cells
 }
 
 const fn what_to_do(kind: AlertKind) -> Option<&'static str> {
     match kind {
-        AlertKind::Outage => Some("nothing. Bookings are queued, and go by themselves once Guestly answers."),
+        AlertKind::Outage => Some("nothing. Bookings are queued and sent automatically once Guestly answers."),
         AlertKind::Credentials => Some(
             "correct the API key where it is kept, then type SELECT pg_reload_conf(); (if that is the server's environment, restart the server).",
         ),
         AlertKind::TokenCap => Some(
-            "nothing. Bookings go by themselves at the time above. To see who asked for tokens, type SELECT * FROM guestly.attempts WHERE operation = 'token';",
+            "nothing. Bookings are sent automatically from the time above on. To see the token requests, type SELECT * FROM guestly.attempts WHERE operation = 'token';",
         ),
         _ => None,
     }
@@ -137,17 +138,17 @@ fn about_guestly(page: &mut Page, alert: &Alert) {
     if let Some(words) = what_to_do(alert.kind) {
         page.paragraph(&format!("What to do: {words}"));
     }
-    if let Some(known) = &alert.outage {
-        outage(page, known);
+    if let Some(details) = &alert.outage {
+        outage(page, details);
     }
     if alert.kind == AlertKind::Recovered {
         return;
     }
     if alert.arrivals.is_empty() {
-        page.paragraph("Nobody arrives within the next 48 hours.");
+        page.paragraph("No guest arrives within the next 48 hours.");
         return;
     }
-    page.paragraph("Arrivals of the next 48 hours, so that the desk can work by hand:");
+    page.paragraph("Arrivals in the next 48 hours, for manual work at the front desk:");
     let mut arrivals: Vec<&AlertBooking> = alert.arrivals.iter().collect();
     arrivals.sort_by(|a, b| (a.check_in, a.name()).cmp(&(b.check_in, b.name())));
     let placed = |booking: &AlertBooking| if booking.placed { "yes" } else { "no" }.to_owned();

@@ -1,13 +1,14 @@
-//! The sections of a mail: a booking, an outage, the credentials. Called by `digest`; pure, any thread.
+//! The sections of a mail: a booking, an outage. Part of `domain::alert`; pure, any thread.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::kind::AlertKind;
 use super::page::Page;
-use super::{Alert, AlertBooking, AlertKind, Outage};
+use super::types::{Alert, AlertBooking, Outage};
 use crate::domain::error::ErrorClass;
 use crate::domain::redact::clean;
 
-/// Everything about one booking.
+/// All fields of one booking.
 pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: DateTime<Utc>) {
     let urgent = if booking.is_urgent(now) { "URGENT " } else { "" };
     let problem = problem(alert, booking);
@@ -35,7 +36,7 @@ pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: Date
     page.command(&line_to_type(alert.kind, booking));
 }
 
-/// What is wrong. Of a booking that failed, what is wrong with it now.
+/// The problem; for a failed booking its current one.
 pub fn problem<'a>(alert: &'a Alert, booking: &'a AlertBooking) -> &'a str {
     let now = booking.problem.as_deref().filter(|text| alert.kind.is_failure() && !text.is_empty());
     now.unwrap_or(&alert.sentence)
@@ -61,7 +62,7 @@ pub fn line(booking: &AlertBooking) -> Vec<String> {
 /// The header of such a list.
 pub const LINE: [&str; 6] = ["Stay", "Booking", "Guest", "Phone", "Flat", "Guests"];
 
-/// Since when Guestly cannot be reached, or was not.
+/// The times of an outage.
 pub fn outage(page: &mut Page, outage: &Outage) {
     let count = bookings(outage.waiting);
     let fields = match outage.until {
@@ -101,19 +102,19 @@ fn guests(booking: &AlertBooking) -> String {
     format!("{all} ({})", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
-/// The next step for a person. Entering it by hand is named only where Guestly certainly does not hold it.
+/// The recommended action. Manual entry is recommended only if Guestly certainly does not have the booking.
 const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
     match kind {
         AlertKind::TwoReservations => {
-            return "Open both reservations in Guestly and cancel the one that is too many.";
+            return "Open both reservations in Guestly and cancel the duplicate.";
         }
         AlertKind::Deleted => {
-            return "Look for it in Guestly under this reference, and cancel the reservation if nobody is coming.";
+            return "Look for it in Guestly under this reference, and cancel the reservation if the guest is not coming.";
         }
         AlertKind::PriceDiffers => {
             return "The reservation stands. Open it in Guestly and correct its price, or the listing's rate plan and taxes.";
         }
-        _ if booking.gone => return "The booking was deleted meanwhile: nothing is sent for it any more.",
+        _ if booking.gone => return "The booking has been deleted: nothing more is sent for it.",
         _ => {}
     }
     let about_guestly = matches!(
@@ -124,31 +125,31 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         return "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
     }
     match booking.class {
-        Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent by itself.",
+        Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent automatically.",
         Some(ErrorClass::UnknownListing) => "Check the flat's row in guestly.listings, then send the booking again.",
         Some(ErrorClass::UnknownStatus) => "Add the status to guestly.status_map, then send the booking again.",
         Some(ErrorClass::DatesTaken) => {
             "Look at the calendar in Guestly. Free the nights and send the booking again, or call the guest."
         }
         Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
-        Some(ErrorClass::Credentials) => "Correct the credentials; the booking then goes by itself.",
+        Some(ErrorClass::Credentials) => "Correct the credentials; the booking is then sent automatically.",
         Some(ErrorClass::Internal) => {
-            "Correct what the sentence names, for example your trigger, then send it again. Guestly may hold it already: do not enter it again."
+            "Fix the cause (for example your trigger), then send it again. Guestly may hold it already: do not enter it again."
         }
         Some(ErrorClass::UnknownOutcome) => {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
         }
-        Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None if booking.in_doubt => {
+        Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None if booking.uncertain => {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
         }
         Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None => {
-            "Enter the booking in Guestly by hand if it is needed now, or send it again."
+            "Create the reservation manually in Guestly if it is needed now, or send the booking again."
         }
     }
 }
 
-/// The line that sends a booking again or, where that is not what is needed, tells its story. Where the key cannot be typed
-/// on one line, the list that shows it.
+/// The statement that sends the booking again or, if that does not help, shows its history. If the key cannot be typed on
+/// one line, the statement that lists it.
 fn line_to_type(kind: AlertKind, booking: &AlertBooking) -> String {
     let key = &booking.booking_id;
     if clean(key, usize::MAX) != *key {

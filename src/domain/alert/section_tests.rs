@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn booking(class: Option<ErrorClass>, placed: bool, in_doubt: bool) -> AlertBooking {
-    AlertBooking { class, placed, in_doubt, ..AlertBooking::default() }
+fn booking(class: Option<ErrorClass>, placed: bool, uncertain: bool) -> AlertBooking {
+    AlertBooking { class, placed, uncertain, ..AlertBooking::default() }
 }
 
 #[test]
@@ -12,11 +12,11 @@ fn by_hand_is_named_only_where_guestly_certainly_has_nothing() {
     let mut named = 0;
     for kind in AlertKind::ALL {
         for class in &classes {
-            for (placed, in_doubt) in [(false, false), (true, false), (false, true), (true, true)] {
-                let text = advice(kind, &booking(*class, placed, in_doubt)).to_lowercase();
+            for (placed, uncertain) in [(false, false), (true, false), (false, true), (true, true)] {
+                let text = advice(kind, &booking(*class, placed, uncertain)).to_lowercase();
                 let by_hand = text.contains("by hand") || text.contains("manually");
-                let certain = !placed && !in_doubt && !matches!(class, Some(ErrorClass::UnknownOutcome));
-                assert!(!by_hand || certain, "{kind:?} {class:?} {placed} {in_doubt}: {text}");
+                let certain = !placed && !uncertain && !matches!(class, Some(ErrorClass::UnknownOutcome));
+                assert!(!by_hand || certain, "{kind:?} {class:?} {placed} {uncertain}: {text}");
                 named += u32::from(by_hand);
             }
         }

@@ -1,12 +1,13 @@
-//! The subject: what a phone shows of a mail in its first forty characters. Called by `digest`; pure, any thread.
+//! The subject of a mail. A phone shows its first forty characters. Part of `domain::alert`; pure, any thread.
 
 use chrono::{DateTime, Datelike, Utc};
 
+use super::kind::AlertKind;
 use super::section::{bookings, moment};
-use super::{Alert, AlertBooking, AlertKind};
+use super::types::{Alert, AlertBooking};
 use crate::domain::redact::clean;
 
-/// Characters of a subject, of a reference and of the site's name in it.
+/// Longest subject, and longest reference or site name in it, in characters.
 const SUBJECT: usize = 160;
 const NAME: usize = 40;
 
@@ -28,7 +29,7 @@ pub fn subject(alerts: &[&Alert], now: DateTime<Utc>, site: Option<&str>) -> Str
     clean(&format!("{tag} {urgent}{}{others}", sentence(first, &same, now)), SUBJECT)
 }
 
-/// Kinds that are told together.
+/// The kind that stands for the section of the mail: some kinds share one.
 pub fn section(kind: AlertKind) -> AlertKind {
     if kind.is_failure() { AlertKind::BookingFailed } else { kind }
 }
@@ -63,7 +64,7 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
     }
 }
 
-/// What failed: to be placed, to be changed, or both.
+/// The failures: of creates, of changes, or of both.
 fn failed(same: &[&Alert]) -> String {
     let count = same.len() as u64;
     match same.iter().filter(|alert| alert.is_about_a_change()).count() {

@@ -1,6 +1,6 @@
 //! What the host calls each field, for messages. Part of `domain::booking`; pure, any thread.
 
-use super::Field;
+use crate::domain::field::Field;
 
 /// How messages call each field: the host's column where the expression is just a column, else the field.
 #[derive(Clone, Debug, PartialEq, Eq)]

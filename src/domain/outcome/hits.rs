@@ -6,11 +6,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
-use crate::domain::held::Party;
-use crate::domain::plan::TEST_PREFIX;
-
-/// Bytes of a reservation's id; Guesty's have 24.
-const LONGEST_ID: usize = 200;
+use crate::domain::guests::GuestCount;
+use crate::domain::snapshot::is_usable_id;
 
 /// A reservation found by a look-up. Everything but the id may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,9 +29,9 @@ pub struct Hit {
     /// When Guesty created it.
     pub created_at: Option<DateTime<Utc>>,
     /// Who comes.
-    pub party: Option<Party>,
+    pub guests: Option<GuestCount>,
     /// How many come, infants and pets aside.
-    pub guests: Option<u32>,
+    pub guests_count: Option<u32>,
     /// The total as Guesty shows it, a decimal in major units of the listing's currency.
     pub total: Option<String>,
 }
@@ -42,11 +39,11 @@ pub struct Hit {
 /// The hits of a 2xx body: `{"results":[..]}` or a bare array. `None` when it is neither, when it tells
 /// of an error beside them or has none and says that there are more, or when a row has no readable id: a search that cannot be
 /// read must not count as "not found".
-pub(super) fn parse(body: &[u8]) -> Option<Vec<Hit>> {
+pub(super) fn parse_hits(body: &[u8]) -> Option<Vec<Hit>> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let rows = match &value {
         Value::Array(rows) => rows,
-        Value::Object(map) if !tells_of_error(&value) => map.get("results")?.as_array()?,
+        Value::Object(map) if !contains_error(&value) => map.get("results")?.as_array()?,
         _ => return None,
     };
     if rows.is_empty() && value.pointer("/pagination/hasMore") == Some(&Value::Bool(true)) {
@@ -56,7 +53,7 @@ pub(super) fn parse(body: &[u8]) -> Option<Vec<Hit>> {
 }
 
 /// A yes with an error in it, as gateways send when a part behind them failed.
-pub(super) fn tells_of_error(value: &Value) -> bool {
+pub(super) fn contains_error(value: &Value) -> bool {
     ["error", "errors"].iter().filter_map(|name| value.get(name)).any(|error| match error {
         Value::Null | Value::Bool(false) => false,
         Value::Array(errors) => !errors.is_empty(),
@@ -76,8 +73,8 @@ fn hit(row: &Value) -> Option<Hit> {
         check_in: date(row, "checkInDateLocalized", "checkIn"),
         check_out: date(row, "checkOutDateLocalized", "checkOut"),
         created_at: instant(row.get("createdAt")).or_else(|| instant(row.get("creationTime"))),
-        party: party(row),
-        guests: row.get("guestsCount").and_then(count),
+        guests: guests_of(row),
+        guests_count: row.get("guestsCount").and_then(count),
         total: total(row),
     })
 }
@@ -90,13 +87,6 @@ pub(super) fn reservation_id(row: &Value) -> Option<String> {
         .find_map(|name| row.get(name).filter(|id| !id.is_null() && **id != ""))?;
     let text = named.as_str()?;
     is_usable_id(text).then(|| text.to_owned())
-}
-
-/// True for an id that a reservation of Guestly can have: 1 to 200 visible ASCII characters, not made up by test mode.
-#[must_use]
-pub fn is_usable_id(text: &str) -> bool {
-    let shaped = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    shaped && !text.starts_with(TEST_PREFIX)
 }
 
 /// The id of a listing is 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path
@@ -149,10 +139,10 @@ fn date(row: &Value, localized: &str, plain: &str) -> Option<NaiveDate> {
 }
 
 /// None unless the adults are told.
-fn party(row: &Value) -> Option<Party> {
-    let party = row.get("numberOfGuests")?;
-    let of = |name: &str| party.get(name).and_then(count);
-    Some(Party {
+fn guests_of(row: &Value) -> Option<GuestCount> {
+    let guests = row.get("numberOfGuests")?;
+    let of = |name: &str| guests.get(name).and_then(count);
+    Some(GuestCount {
         adults: of("numberOfAdults")?,
         children: of("numberOfChildren").unwrap_or(0),
         infants: of("numberOfInfants").unwrap_or(0),

@@ -3,8 +3,9 @@
 use chrono::TimeZone;
 
 use super::super::tests::{answer, now};
-use super::super::{Operation, Outcome, classify};
+use super::super::{Outcome, classify};
 use super::*;
+use crate::domain::operation::Operation;
 
 #[test]
 fn look_ups() {
@@ -18,8 +19,8 @@ fn look_ups() {
         check_in: NaiveDate::from_ymd_opt(2027, 5, 10),
         check_out: NaiveDate::from_ymd_opt(2027, 5, 14),
         created_at: Some(Utc.with_ymd_and_hms(2027, 1, 3, 10, 15, 0).unwrap()),
-        party: Some(Party { adults: 2, children: 1, infants: 0, pets: 0 }),
-        guests: Some(3),
+        guests: Some(GuestCount { adults: 2, children: 1, infants: 0, pets: 0 }),
+        guests_count: Some(3),
         total: Some("720.5".into()),
     };
     let look_up = |body: &str| classify(Operation::LookUp, &answer(200, body), now());

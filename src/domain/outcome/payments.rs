@@ -6,13 +6,13 @@
 
 use serde_json::Value;
 
-use super::hits::tells_of_error;
+use super::hits::contains_error;
 
 /// The notes of the payments in a 2xx body: a bare array, an array under one of the usual names, or one payment. `None` when
 /// it is neither: a list that cannot be read must not count as "not recorded".
-pub(super) fn parse(body: &[u8]) -> Option<Vec<String>> {
+pub(super) fn parse_payments(body: &[u8]) -> Option<Vec<String>> {
     let value: Value = serde_json::from_slice(body).ok()?;
-    if tells_of_error(&value) {
+    if contains_error(&value) {
         return None;
     }
     let rows = match &value {
@@ -58,7 +58,7 @@ mod tests {
             ("<html>".to_owned(), None),
         ] {
             let notes = notes.map(|notes: Vec<&str>| notes.into_iter().map(str::to_owned).collect::<Vec<_>>());
-            assert_eq!(parse(body.as_bytes()), notes, "{body}");
+            assert_eq!(parse_payments(body.as_bytes()), notes, "{body}");
         }
     }
 }

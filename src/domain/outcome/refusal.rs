@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use super::error_text::{error_text, key_words};
+use super::reply::Answer;
 use super::sentence::sentence;
-use super::{Answer, Operation, Outcome};
+use super::types::Outcome;
 use crate::domain::error::ErrorClass;
+use crate::domain::operation::Operation;
 
 /// What a refusal speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +95,8 @@ fn subject(words: &str) -> Option<Subject> {
     has(&LISTING).then_some(Subject::Listing)
 }
 
-/// Judges a 4xx other than 408, 425 and 429.
-pub(super) fn judge(operation: Operation, answer: &Answer, wait: Option<Duration>) -> Outcome {
+/// The outcome of a 4xx other than 408, 425 and 429.
+pub(super) fn classify_4xx(operation: Operation, answer: &Answer, wait: Option<Duration>) -> Outcome {
     let words = key_words(&answer.body);
     match operation {
         Operation::Token => token(answer, wait, &words),

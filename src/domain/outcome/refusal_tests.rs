@@ -1,8 +1,9 @@
 //! Refusals: the subject of the body against every status it comes with.
 
 use super::super::tests::{GATEWAY, TAKEN, answer, create, now, refused};
-use super::super::{Operation, Outcome, classify};
+use super::super::{Outcome, classify};
 use super::*;
+use crate::domain::operation::Operation;
 
 #[test]
 fn taken_dates_whatever_the_status() {

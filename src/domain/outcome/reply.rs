@@ -3,75 +3,6 @@
 //! Built by `net::client` on a pool thread, read by `classify` and the quota on the main thread.
 //! Must not import: pgrx, ureq, clocks, threads.
 
-/// What a call wanted. It decides how a 2xx body is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Fetch an access token.
-    Token,
-    /// Create a reservation.
-    Create,
-    /// Search reservations by confirmation code.
-    LookUp,
-    /// Read the reservation that is held, by its id.
-    ReadBack,
-    /// Change its status; how it is cancelled.
-    Status,
-    /// Change its dates.
-    Dates,
-    /// Change who comes.
-    Guests,
-    /// Move it to another listing.
-    Relocate,
-    /// Write its notes.
-    Notes,
-    /// List its payments.
-    ListPayments,
-    /// Record the payment that was made on the site.
-    RecordPayment,
-}
-
-impl Operation {
-    /// The name used in tables and log lines.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Token => "token",
-            Operation::Create => "create",
-            Operation::LookUp => "look_up",
-            Operation::ReadBack => "read_back",
-            Operation::Status => "status",
-            Operation::Dates => "dates",
-            Operation::Guests => "guests",
-            Operation::Relocate => "relocate",
-            Operation::Notes => "notes",
-            Operation::ListPayments => "list_payments",
-            Operation::RecordPayment => "record_payment",
-        }
-    }
-
-    /// True for what changes a reservation that Guestly holds.
-    pub const fn is_update(self) -> bool {
-        matches!(
-            self,
-            Operation::Status
-                | Operation::Dates
-                | Operation::Guests
-                | Operation::Relocate
-                | Operation::Notes
-                | Operation::RecordPayment
-        )
-    }
-
-    /// True for what is about a reservation that Guestly holds.
-    pub const fn is_about_held(self) -> bool {
-        self.is_update() || matches!(self, Operation::ReadBack | Operation::ListPayments)
-    }
-
-    /// True for what only asks.
-    pub const fn is_read(self) -> bool {
-        matches!(self, Operation::LookUp | Operation::ReadBack | Operation::ListPayments)
-    }
-}
-
 /// One rate-limit window as the API states it; each number may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
@@ -83,7 +14,7 @@ pub struct Window {
 
 /// The `X-RateLimit-*` headers of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuotaHeaders {
+pub struct RateLimitHeaders {
     /// The one-second window.
     pub second: Window,
     /// The one-minute window.
@@ -106,7 +37,7 @@ pub struct Answer {
     /// `Date`, as sent.
     pub date: Option<String>,
     /// The rate-limit headers.
-    pub quota: QuotaHeaders,
+    pub rate_limit: RateLimitHeaders,
     /// False: the body was larger than the cap and `body` is only its beginning.
     pub whole: bool,
 }

@@ -1,24 +1,16 @@
-//! Reading `Retry-After`.
-//!
-//! Called by `classify` on the worker's main thread.
-//! Must not import: pgrx, ureq, clocks, threads.
+//! The `Retry-After` header. Part of `domain::outcome`; pure.
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use super::Operation;
+use crate::domain::operation::Operation;
+use crate::domain::retry::{MAX_RETRY_AFTER, MAX_TOKEN_RETRY_AFTER};
 
-/// A header that asks for a day must not stop a queue for a day: one hour, then we ask again.
-const LONGEST: Duration = Duration::from_secs(3600);
-/// Tokens are counted over 24 hours, and asking for one before may itself count.
-const LONGEST_FOR_TOKEN: Duration = Duration::from_secs(86_400);
-
-/// The wait a `Retry-After` header asks for: seconds (decimals allowed, negative counts as none)
-/// or an HTTP date, which is compared with `now`. At most an hour, for a token a day. `None` for
-/// anything else.
+/// The pause that a `Retry-After` header asks for: seconds (decimals allowed, a negative number counts as zero) or an HTTP
+/// date, which is compared with `now`. At most an hour, for a token request a day. `None` for anything else.
 pub fn parse_retry_after(value: &str, operation: Operation, now: DateTime<Utc>) -> Option<Duration> {
-    let longest = if operation == Operation::Token { LONGEST_FOR_TOKEN } else { LONGEST };
+    let longest = if operation == Operation::Token { MAX_TOKEN_RETRY_AFTER } else { MAX_RETRY_AFTER };
     let value = value.trim();
     match value.parse::<f64>() {
         Ok(seconds) if seconds.is_nan() => None,

@@ -1,210 +1,214 @@
-//! What becomes of a queued booking when a look-up has come to an outcome: adopted, looked for again, created again or
-//! failed. Part of `domain::transition`, which see; any thread. Imports no clock, no `pg`, no `net`.
+//! The decision after a look-up by confirmation code: adopt, look again, create again or fail. Part of
+//! `domain::transition`; pure, any thread.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::update::quoted;
-use super::{Moment, Next, Policy, Work, is_code, later};
+use super::case::{Case, Transition, WRONG_OUTCOME, Work, is_code};
+use crate::domain::diff::mismatch;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::{Hit, Outcome};
-use crate::domain::reservation::{Reservation, is_active_status};
-use crate::domain::retry::{look_up_at, settled};
+use crate::domain::reservation::Reservation;
+use crate::domain::retry::{LOOK_UP_GIVES_UP_AFTER, has_propagated, look_up_at};
+use crate::domain::snapshot::is_active_status;
 
-/// Look-ups that must have found nothing before the one that ends a doubt: a clock that jumps ahead, or look-ups that
-/// failed until the window was over, must not make one look enough.
-const EARLIER_LOOKS: u32 = 3;
+/// Empty look-ups required before the last one. A clock that jumps ahead, or look-ups that failed until the propagation
+/// delay had passed, must not make a single look-up decide.
+const MIN_EMPTY_LOOK_UPS: u32 = 3;
 
-/// A doubt that could not be looked into for so long is left to a person.
-const GIVE_UP: TimeDelta = TimeDelta::hours(24);
+/// Failed look-ups in a row required before giving up. After a long stop of this server one failure must not decide.
+const MIN_FAILED_LOOK_UPS: u32 = 20;
 
-/// Look-ups in a row that must have failed by then: after a long pause of this server, one failure must not end a doubt.
-const FAILED_LOOKS: u32 = 20;
+/// The pause after a failed look-up grows with the age of the uncertainty. Without one it is that of the fourth attempt.
+const USUAL_ATTEMPT: u32 = 4;
 
-/// Failed look-ups are not counted; without a doubt, whose age stands for their number, the pause is that of the fourth.
-const USUAL_TRY: u32 = 4;
-
-pub(super) fn after_look_up(
-    work: &Work,
-    outcome: &Outcome,
-    wanted: &Reservation,
-    policy: &Policy,
-    moment: &Moment,
-) -> Next {
-    let again = |class, sentence: &str, tries| look_again(work, Problem::new(class, sentence), tries, policy, moment);
-    let unread = |class, sentence: &str, tries| {
-        let work = doubted(work, moment);
-        match give_up(&work, FAILED_LOOKS, sentence, wanted, moment) {
-            Some(problem) => Next::Failed(problem),
-            None => look_again(&work, Problem::new(class, sentence), tries, policy, moment),
+pub(super) fn after_look_up(case: &Case) -> Transition {
+    let attempt = attempt_of_age(case);
+    let again = |class, sentence: &str| look_again(case, Problem::new(class, sentence), attempt);
+    let unanswered = |class, sentence: &str, attempt| {
+        let work = with_failed_read(case);
+        let case = Case { work: &work, ..*case };
+        match give_up(&case, sentence) {
+            Some(problem) => Transition::Failed(problem),
+            None => look_again(&case, Problem::new(class, sentence), attempt),
         }
     };
-    let tries = tries(work, policy, moment);
-    match outcome {
+    match case.outcome {
         Outcome::Found(hits) => {
-            let ours = |hit: &&Hit| hit.confirmation_code.as_ref().is_none_or(|code| is_code(code, &wanted.code));
+            let code = &case.wanted.code;
+            let ours = |hit: &&Hit| hit.confirmation_code.as_ref().is_none_or(|theirs| is_code(theirs, code));
             let ours: Vec<&Hit> = hits.iter().filter(ours).collect();
-            adopt(&ours, wanted).unwrap_or_else(|| nothing_found(work, wanted, policy, moment))
+            adopt(&ours, case.wanted).unwrap_or_else(|| nothing_found(case))
         }
-        Outcome::TokenRejected { sentence, .. } => again(ErrorClass::Credentials, sentence, tries),
-        Outcome::Throttled { sentence, .. } => again(ErrorClass::Throttled, sentence, tries),
-        Outcome::NotSent { sentence } => again(ErrorClass::Unavailable, sentence, tries),
+        Outcome::TokenRejected { sentence, .. } => again(ErrorClass::Credentials, sentence),
+        Outcome::Throttled { sentence, .. } => again(ErrorClass::Throttled, sentence),
+        Outcome::NotSent { sentence } => again(ErrorClass::Unavailable, sentence),
         Outcome::Unsendable { sentence } => {
-            let work = doubted(work, moment);
-            match work.failed_reads >= policy.max_attempts {
-                true => Next::Failed(gave_up(&work, sentence, wanted, moment)),
-                false => look_again(&work, Problem::new(ErrorClass::InvalidBooking, sentence), tries, policy, moment),
+            let work = with_failed_read(case);
+            let case = Case { work: &work, ..*case };
+            match work.failed_reads >= case.policy.max_attempts {
+                true => Transition::Failed(given_up(&case, sentence)),
+                false => look_again(&case, Problem::new(ErrorClass::InvalidBooking, sentence), attempt),
             }
         }
-        Outcome::Unavailable { sentence, .. } => unread(ErrorClass::Unavailable, sentence, tries),
-        Outcome::Unknown { sentence } => unread(ErrorClass::UnknownOutcome, sentence, tries),
-        // It will be refused again, and no breaker opens for it: as seldom as the settings know.
-        Outcome::Refused { sentence, .. } => unread(ErrorClass::UnknownOutcome, sentence, u32::MAX),
+        Outcome::Unavailable { sentence, .. } => unanswered(ErrorClass::Unavailable, sentence, attempt),
+        Outcome::Unknown { sentence } => unanswered(ErrorClass::UnknownOutcome, sentence, attempt),
+        // It will be refused again, and no breaker opens for it: use the longest pause.
+        Outcome::Refused { sentence, .. } => unanswered(ErrorClass::UnknownOutcome, sentence, u32::MAX),
         Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Payments(_) | Outcome::Token { .. } => {
-            again(ErrorClass::Internal, "an answer of another kind of call", tries)
+            again(ErrorClass::Internal, WRONG_OUTCOME)
         }
     }
 }
 
-/// None if there is none of ours. The oldest that is this booking is kept; only if none is, a person has to look.
-fn adopt(ours: &[&Hit], wanted: &Reservation) -> Option<Next> {
-    let same: Vec<&Hit> = ours.iter().copied().filter(|hit| is_this(hit, wanted)).collect();
+/// Adopts the oldest reservation that is this booking; fails if there are only others with our code. `None` if there are
+/// no reservations at all.
+fn adopt(ours: &[&Hit], wanted: &Reservation) -> Option<Transition> {
+    let same: Vec<&Hit> = ours.iter().copied().filter(|hit| is_this_booking(hit, wanted)).collect();
     let hit = oldest(&same).or_else(|| oldest(ours))?;
     let (id, code, hits) = (&hit.reservation_id, &wanted.code, ours.len());
-    if let Some(sides) = wanted.difference(hit).filter(|_| !is_this(hit, wanted)) {
+    if let Some(sides) = mismatch(wanted, hit).filter(|_| !is_this_booking(hit, wanted)) {
         let sentence = format!("Guestly holds reservation {id} under our code {code}, but not this booking: {sides}");
-        return Some(Next::Failed(Problem::new(ErrorClass::Refused, sentence)));
+        return Some(Transition::Failed(Problem::new(ErrorClass::Refused, sentence)));
     }
     let warning = (hits > 1).then(|| {
-        format!("Guestly holds {hits} reservations with the code {code}; {id} was kept, the others need a person")
+        format!(
+            "Guestly holds {hits} reservations with the code {code}; {id} was kept; cancel the duplicates in Guestly"
+        )
     });
-    Some(Next::Synced { reservation_id: id.clone(), adopted: true, warning, found: Some(Box::new((*hit).clone())) })
+    let found = Some(Box::new((*hit).clone()));
+    Some(Transition::Synced { reservation_id: id.clone(), adopted: true, warning, found })
 }
 
-/// The same booking, or made for it by us before it was changed. What has ended is not worth keeping.
-fn is_this(hit: &Hit, wanted: &Reservation) -> bool {
+/// True if it matches the booking, or was created for it before the booking changed. An ended one is not adopted.
+fn is_this_booking(hit: &Hit, wanted: &Reservation) -> bool {
     let ended = wanted.is_active() && hit.status.as_deref().is_some_and(|status| !is_active_status(status));
     let origin = hit.origin_id.as_deref() == Some(&wanted.origin_id);
-    wanted.difference(hit).is_none() || origin && !ended
+    mismatch(wanted, hit).is_none() || origin && !ended
 }
 
-/// Guestly's ids grow with time; where the answer tells of each when it was made, that decides.
+/// By creation time if the answer has all of them; otherwise by id, since Guestly's ids grow.
 fn oldest<'a>(hits: &[&'a Hit]) -> Option<&'a Hit> {
     let dated = hits.iter().all(|hit| hit.created_at.is_some());
     hits.iter().copied().min_by_key(|hit| (hit.created_at.filter(|_| dated), &hit.reservation_id))
 }
 
-fn nothing_found(work: &Work, wanted: &Reservation, policy: &Policy, moment: &Moment) -> Next {
-    let since = doubt_since(work, moment);
-    let late = since.is_some_and(|since| settled(since, moment.started, policy.settle));
-    let over = since.is_none() || late && work.look_ups >= EARLIER_LOOKS;
-    // A token that was not rejected for a create, say one fetched since, proves nothing about the one that was.
-    let verdict = work.verdict.filter(|_| !is_about_token(work) || moment.token_is_new);
-    match (over, verdict) {
-        (true, Some(class)) if work.absent.is_some() => Next::Failed(neither(class, work, wanted)),
-        (true, Some(class)) => Next::Failed(Problem::new(class, still_unknown(work).sentence)),
-        (true, None) if work.attempts >= policy.max_attempts => Next::Failed(exhausted(work)),
-        (true, None) => Next::CreateAgain,
-        (false, verdict) => {
+fn nothing_found(case: &Case) -> Transition {
+    let Case { work, policy, moment, .. } = *case;
+    let since = uncertain_since(case);
+    let late = since.is_some_and(|since| has_propagated(since, moment.started, policy.propagation_delay));
+    let certain = since.is_none() || late && work.look_ups >= MIN_EMPTY_LOOK_UPS;
+    // A token that was not rejected for a create (a later one) proves nothing about the token that was.
+    let refusal = work.pending_refusal.filter(|_| !is_refusal_of_token(work) || moment.token_is_new);
+    match (certain, refusal) {
+        (true, Some(class)) if work.missing_reservation.is_some() => Transition::Failed(neither_exists(class, case)),
+        (true, Some(class)) => Transition::Failed(Problem::new(class, last_problem(work).sentence)),
+        (true, None) if work.attempts >= policy.max_attempts => Transition::Failed(exhausted(work)),
+        (true, None) => Transition::CreateAgain,
+        (false, pending_refusal) => {
             let look_ups = work.look_ups.saturating_add(1);
-            // Late, and hardly looked at: the window begins again.
+            // Late, but with too few look-ups: the delay starts again.
             let since = since.map(|since| if late { moment.now } else { since });
-            let due = since.map_or(moment.now, |since| look_up_at(since, look_ups, policy.settle));
-            Next::Doubt {
+            let due = since.map_or(moment.now, |since| look_up_at(since, look_ups, policy.propagation_delay));
+            Transition::UncertainCreate {
                 due: due.max(moment.now),
                 since,
                 look_ups,
                 failed_reads: 0,
-                creates: work.creates,
+                unconfirmed_creates: work.unconfirmed_creates,
                 counted: true,
-                problem: still_unknown(work),
-                verdict,
+                problem: last_problem(work),
+                pending_refusal,
             }
         }
     }
 }
 
-/// A doubt of the future means that the clock went back; it would have to be waited out.
-fn doubt_since(work: &Work, moment: &Moment) -> Option<DateTime<Utc>> {
-    work.doubt_since.map(|since| since.min(moment.now))
+/// A time in the future means that the clock went back; waiting for it would take too long.
+fn uncertain_since(case: &Case) -> Option<DateTime<Utc>> {
+    case.work.uncertain_since.map(|since| since.min(case.moment.now))
 }
 
-/// A create was rejected as if for its token, and a look-up with the same token decides.
-fn is_about_token(work: &Work) -> bool {
-    work.verdict.is_some() && work.problem.as_ref().is_some_and(|problem| problem.class == ErrorClass::Credentials)
+/// True if the pending refusal is a create that was rejected like a bad token. A look-up with the same token decides.
+fn is_refusal_of_token(work: &Work) -> bool {
+    work.pending_refusal.is_some()
+        && work.problem.as_ref().is_some_and(|problem| problem.class == ErrorClass::Credentials)
 }
 
-/// Of a reservation that only the booking's row names: it is never created on the strength of a wrong id alone.
-fn neither(class: ErrorClass, work: &Work, wanted: &Reservation) -> Problem {
-    let (id, code) = (work.absent.as_deref().unwrap_or_default(), &wanted.code);
+/// The booking's row names a reservation that does not exist. A wrong id alone is no reason to create one.
+fn neither_exists(class: ErrorClass, case: &Case) -> Problem {
+    let (id, code) = (case.work.missing_reservation.as_deref().unwrap_or_default(), &case.wanted.code);
     let sentence = format!(
         "Guestly holds neither reservation {id}, which the booking names, nor one with the confirmation code {code}. Set \
          guestly_reservation_id to the right id, or to NULL to create the reservation; then: SELECT guestly_sync({})",
-        quoted(wanted)
+        case.quoted_id()
     );
     Problem::new(class, sentence)
 }
 
-fn still_unknown(work: &Work) -> Problem {
-    let unsaid = || Problem::new(ErrorClass::UnknownOutcome, "no answer came to the create; Guestly is asked for it");
+fn last_problem(work: &Work) -> Problem {
+    let unsaid =
+        || Problem::new(ErrorClass::UnknownOutcome, "the create was not answered; its reservation is looked up");
     work.problem.clone().unwrap_or_else(unsaid)
 }
 
 fn exhausted(work: &Work) -> Problem {
-    let (last, tries) = (still_unknown(work), work.attempts);
-    let said = &last.sentence;
-    let sentence = format!("given up after {tries} tries, and Guestly does not hold it; the last one: {said}");
+    let (last, tries) = (last_problem(work), work.attempts);
+    let answer = &last.sentence;
+    let sentence = format!("given up after {tries} tries, and Guestly does not hold it; the last one: {answer}");
     Problem::new(last.class, sentence)
 }
 
-/// Answers that cannot be read, again and again: for ever is too long. Not during an outage, which ends by itself.
-fn give_up(work: &Work, least: u32, last: &str, wanted: &Reservation, moment: &Moment) -> Option<Problem> {
-    let since = doubt_since(work, moment).filter(|_| !moment.outage && work.failed_reads >= least)?;
-    (moment.now - since >= GIVE_UP).then(|| gave_up(work, last, wanted, moment))
+/// Gives up if no answer could be read for a day. Never during an outage, which ends by itself.
+fn give_up(case: &Case, last_answer: &str) -> Option<Problem> {
+    let Case { work, moment, .. } = *case;
+    let since = uncertain_since(case).filter(|_| !moment.outage && work.failed_reads >= MIN_FAILED_LOOK_UPS)?;
+    (moment.now - since >= LOOK_UP_GIVES_UP_AFTER).then(|| given_up(case, last_answer))
 }
 
-fn gave_up(work: &Work, last: &str, wanted: &Reservation, moment: &Moment) -> Problem {
-    let hours = doubt_since(work, moment).map_or(0, |since| (moment.now - since).num_hours());
-    let (code, id) = (&wanted.code, quoted(wanted));
+fn given_up(case: &Case, last_answer: &str) -> Problem {
+    let hours = uncertain_since(case).map_or(0, |since| (case.moment.now - since).num_hours());
+    let (code, id) = (&case.wanted.code, case.quoted_id());
     let sentence = format!(
-        "Guestly may hold this booking, but no look-up has worked for {hours} hours. Do not enter it by hand; search Guestly for the \
-         confirmation code {code}. To look again: SELECT guestly_sync({id}); last answer: {last}"
+        "Guestly may hold this booking, but no look-up has worked for {hours} hours. Do not create it manually; search Guestly for the \
+         confirmation code {code}. To look again: SELECT guestly_sync({id}); last answer: {last_answer}"
     );
     Problem::new(ErrorClass::UnknownOutcome, sentence)
 }
 
-/// The doubt is as old as the first look that told nothing; each is counted, except during an outage.
-fn doubted(work: &Work, moment: &Moment) -> Work {
-    let counted = !moment.outage;
+/// The row with one more failed read, except during an outage. The uncertainty begins with the first one.
+fn with_failed_read(case: &Case) -> Work {
+    let counted = !case.moment.outage;
     Work {
-        doubt_since: work.doubt_since.or(counted.then_some(moment.now)),
-        failed_reads: work.failed_reads.saturating_add(u32::from(counted)),
-        ..work.clone()
+        uncertain_since: case.work.uncertain_since.or(counted.then_some(case.moment.now)),
+        failed_reads: case.work.failed_reads.saturating_add(u32::from(counted)),
+        ..case.work.clone()
     }
 }
 
-/// The look-up itself did not work: the doubt stays as it is, and a verdict keeps its words. Only a verdict about the
-/// token falls, since the token is bad for look-ups too; the look-up is repeated with the next token.
-fn look_again(work: &Work, problem: Problem, tries: u32, policy: &Policy, moment: &Moment) -> Next {
-    let falls = problem.class == ErrorClass::Credentials && is_about_token(work);
-    let verdict = work.verdict.filter(|_| !falls);
-    let kept = work.problem.clone().filter(|_| verdict.is_some());
-    Next::Doubt {
-        due: later(moment.now, policy.backoff.delay(tries, moment.jitter, None)),
-        since: doubt_since(work, moment),
+/// The look-up failed: the uncertainty stays, and a pending refusal keeps its sentence. A refusal of the token is dropped,
+/// since the token does not work for look-ups either; the look-up is repeated with the next token.
+fn look_again(case: &Case, problem: Problem, attempt: u32) -> Transition {
+    let work = case.work;
+    let dropped = problem.class == ErrorClass::Credentials && is_refusal_of_token(work);
+    let pending_refusal = work.pending_refusal.filter(|_| !dropped);
+    let earlier = work.problem.clone().filter(|_| pending_refusal.is_some());
+    Transition::UncertainCreate {
+        due: case.after_pause(attempt),
+        since: uncertain_since(case),
         look_ups: work.look_ups,
         failed_reads: work.failed_reads,
-        creates: work.creates,
+        unconfirmed_creates: work.unconfirmed_creates,
         counted: true,
-        problem: kept.unwrap_or(problem),
-        verdict,
+        problem: earlier.unwrap_or(problem),
+        pending_refusal,
     }
 }
 
-/// The pause after a failed look-up grows to the age of the doubt.
-fn tries(work: &Work, policy: &Policy, moment: &Moment) -> u32 {
-    let Some(since) = doubt_since(work, moment) else { return USUAL_TRY };
-    let age = (moment.now - since).to_std().unwrap_or_default().as_nanos();
-    let base = policy.backoff.base.as_nanos().max(1);
+/// The attempt whose pause fits the age of the uncertainty: pauses grow with it.
+fn attempt_of_age(case: &Case) -> u32 {
+    let Some(since) = uncertain_since(case) else { return USUAL_ATTEMPT };
+    let age = (case.moment.now - since).to_std().unwrap_or_default().as_nanos();
+    let base = case.policy.backoff.base.as_nanos().max(1);
     (age / base).checked_ilog2().map_or(1, |doublings| doublings + 1)
 }
 

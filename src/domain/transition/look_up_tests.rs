@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 
+use super::super::case::{Moment, Policy};
 use super::super::tests::*;
 use super::*;
 use crate::domain::error::ErrorClass::*;
-use crate::domain::outcome::Operation;
+use crate::domain::operation::Operation;
 use crate::domain::transition::next;
 
 /// A look-up without a doubt: the first look at a copy, or at what takes the dates.
@@ -17,12 +18,12 @@ fn look_up() -> Work {
 
 /// In doubt since second 0; the look-up that is due when the window is over.
 fn last_look() -> Work {
-    Work { doubt_since: Some(at(0)), look_ups: 6, creates: 1, ..look_up() }
+    Work { uncertain_since: Some(at(0)), look_ups: 6, unconfirmed_creates: 1, ..look_up() }
 }
 
 /// A create was rejected as if for its token.
 fn token_verdict() -> Work {
-    Work { verdict: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
+    Work { pending_refusal: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
 }
 
 fn ours() -> Hit {
@@ -49,17 +50,17 @@ fn moved(id: &str) -> Hit {
     Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), origin_id: None, ..hit(id, None) }
 }
 
-fn decide(work: &Work, outcome: &Outcome, moment: &Moment) -> Next {
-    next(work, outcome, &wanted(), &policy(), moment)
+fn decide(work: &Work, outcome: &Outcome, moment: &Moment) -> Transition {
+    next(&Case { work, outcome, wanted: &wanted(), policy: &policy(), moment })
 }
 
-fn nothing(work: &Work, seconds: i64) -> Next {
+fn nothing(work: &Work, seconds: i64) -> Transition {
     decide(work, &Outcome::Found(vec![]), &moment(seconds))
 }
 
-fn adopted(hit: &Hit, warning: Option<&str>) -> Next {
+fn adopted(hit: &Hit, warning: Option<&str>) -> Transition {
     let found = Some(Box::new(hit.clone()));
-    Next::Synced {
+    Transition::Synced {
         reservation_id: hit.reservation_id.clone(),
         adopted: true,
         warning: warning.map(str::to_owned),
@@ -68,20 +69,20 @@ fn adopted(hit: &Hit, warning: Option<&str>) -> Next {
 }
 
 /// `work` goes on being looked up, changed by nothing but this.
-fn doubt(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Next {
+fn doubt(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Transition {
     doubt_after(work, due, look_ups, 0)
 }
 
-fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32) -> Next {
-    Next::Doubt {
+fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32) -> Transition {
+    Transition::UncertainCreate {
         due,
-        since: work.doubt_since,
+        since: work.uncertain_since,
         look_ups,
         failed_reads,
-        creates: work.creates,
+        unconfirmed_creates: work.unconfirmed_creates,
         counted: true,
         problem: work.problem.clone().unwrap(),
-        verdict: work.verdict,
+        pending_refusal: work.pending_refusal,
     }
 }
 
@@ -89,10 +90,10 @@ fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32
 fn what_is_found_is_adopted_whatever_the_row_says() {
     let cases = [
         ("no doubt", look_up()),
-        ("in doubt", Work { doubt_since: Some(at(0)), ..look_up() }),
+        ("in doubt", Work { uncertain_since: Some(at(0)), ..look_up() }),
         ("window over, tries used up", Work { attempts: 9, ..last_look() }),
-        ("dates taken by ourselves", Work { verdict: Some(DatesTaken), ..look_up() }),
-        ("token verdict", token_verdict()),
+        ("dates taken by ourselves", Work { pending_refusal: Some(DatesTaken), ..look_up() }),
+        ("token pending_refusal", token_verdict()),
     ];
     for (name, work) in cases {
         assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(100)), adopted(&ours(), None), "{name}");
@@ -102,7 +103,7 @@ fn what_is_found_is_adopted_whatever_the_row_says() {
     let next = decide(&look_up(), &Outcome::Found(vec![bare.clone()]), &moment(0));
     assert_eq!(next, adopted(&bare, None), "the filter's word");
     let foreign = Hit { confirmation_code: Some("BK-0000124".to_owned()), ..ours() };
-    assert_eq!(decide(&look_up(), &Outcome::Found(vec![foreign]), &moment(0)), Next::CreateAgain, "another code");
+    assert_eq!(decide(&look_up(), &Outcome::Found(vec![foreign]), &moment(0)), Transition::CreateAgain, "another code");
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn another_booking_under_our_code_is_not_adopted_and_both_sides_are_named() {
     for (hit, sides) in cases {
         let said = format!("Guestly holds reservation r1 under our code BK-0000123, but not this booking: {sides}");
         let next = decide(&last_look(), &Outcome::Found(vec![hit]), &moment(100));
-        assert_eq!(next, Next::Failed(Problem::new(Refused, said)));
+        assert_eq!(next, Transition::Failed(Problem::new(Refused, said)));
     }
 }
 
@@ -137,12 +138,12 @@ fn of_several_the_oldest_is_kept_with_a_warning() {
         ("by time", vec![hit("r1", Some(9)), hit("r2", Some(5)), hit("r3", Some(7))], "r2", 3),
         ("by id", vec![hit("r2", None), hit("r1", None)], "r1", 2),
         ("same time, by id", vec![hit("r2", Some(5)), hit("r1", Some(5))], "r1", 2),
-        ("time known of one only: by id", vec![hit("r2", None), hit("r1", Some(5))], "r1", 2),
+        ("only one has a time: by id", vec![hit("r2", None), hit("r1", Some(5))], "r1", 2),
         ("an older one that is another booking", vec![moved, hit("r1", Some(5))], "r1", 2),
     ];
     for (name, hits, kept, number) in cases {
         let words = format!(
-            "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept, the others need a person"
+            "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept; cancel the duplicates in Guestly"
         );
         let next = decide(&look_up(), &Outcome::Found(hits.clone()), &moment(0));
         let hit = hits.iter().find(|hit| hit.reservation_id == kept).unwrap();
@@ -158,10 +159,10 @@ fn looks_widen_until_the_window_is_over_and_then_it_is_created_again() {
         work.look_ups += 1;
         assert_eq!(next, doubt(&work, at(due), work.look_ups), "at {now}");
     }
-    assert_eq!(nothing(&work, 90), Next::CreateAgain);
+    assert_eq!(nothing(&work, 90), Transition::CreateAgain);
     let late = Work { look_ups: 1, ..work };
     assert_eq!(nothing(&late, 50), doubt(&late, at(50), 2), "missed looks are made up for, none is due in the past");
-    assert_eq!(nothing(&look_up(), 0), Next::CreateAgain, "where no create is in doubt, one look is enough");
+    assert_eq!(nothing(&look_up(), 0), Transition::CreateAgain, "where no create is in doubt, one look is enough");
 }
 
 #[test]
@@ -173,19 +174,22 @@ fn only_a_look_that_began_after_the_window_ends_it() {
 #[test]
 fn a_window_that_is_over_after_fewer_than_three_looks_begins_again() {
     for (look_ups, next_look) in [(0, 5), (1, 10), (2, 20)] {
-        let anew = Work { doubt_since: Some(at(4_000)), ..last_look() };
+        let anew = Work { uncertain_since: Some(at(4_000)), ..last_look() };
         let next = nothing(&Work { look_ups, ..last_look() }, 4_000);
         assert_eq!(next, doubt(&anew, at(4_000 + next_look), look_ups + 1), "after {look_ups} looks");
-        let verdict = Work { look_ups, verdict: Some(DatesTaken), ..last_look() };
-        assert!(matches!(nothing(&verdict, 4_000), Next::Doubt { .. }), "a verdict waits likewise");
+        let pending_refusal = Work { look_ups, pending_refusal: Some(DatesTaken), ..last_look() };
+        assert!(
+            matches!(nothing(&pending_refusal, 4_000), Transition::UncertainCreate { .. }),
+            "a pending_refusal waits likewise"
+        );
     }
-    assert_eq!(nothing(&Work { look_ups: 3, ..last_look() }, 4_000), Next::CreateAgain);
+    assert_eq!(nothing(&Work { look_ups: 3, ..last_look() }, 4_000), Transition::CreateAgain);
 }
 
 #[test]
 fn a_clock_that_went_back_is_not_waited_out() {
-    let ahead = Work { doubt_since: Some(at(3_600)), look_ups: 2, ..last_look() };
-    let now = Work { doubt_since: Some(at(0)), ..ahead.clone() };
+    let ahead = Work { uncertain_since: Some(at(3_600)), look_ups: 2, ..last_look() };
+    let now = Work { uncertain_since: Some(at(0)), ..ahead.clone() };
     assert_eq!(nothing(&ahead, 0), doubt(&now, at(20), 3));
     let next = decide(&ahead, &lost(), &moment(0));
     assert_eq!(next, doubt_after(&now, at(0) + TimeDelta::milliseconds(500), 2, 1), "the first of the pauses");
@@ -193,10 +197,10 @@ fn a_clock_that_went_back_is_not_waited_out() {
 
 #[test]
 fn a_verdict_is_confirmed_by_one_look_or_by_the_whole_window() {
-    let failed = Next::Failed(Problem::new(DatesTaken, "said"));
-    let at_once = Work { verdict: Some(DatesTaken), ..look_up() };
+    let failed = Transition::Failed(Problem::new(DatesTaken, "said"));
+    let at_once = Work { pending_refusal: Some(DatesTaken), ..look_up() };
     assert_eq!(nothing(&at_once, 0), failed, "no create in doubt");
-    let window = Work { verdict: Some(DatesTaken), ..last_look() };
+    let window = Work { pending_refusal: Some(DatesTaken), ..last_look() };
     assert_eq!(nothing(&window, 89), doubt(&window, at(120), 7), "an earlier create may still appear");
     assert_eq!(nothing(&window, 90), failed);
 }
@@ -204,21 +208,29 @@ fn a_verdict_is_confirmed_by_one_look_or_by_the_whole_window() {
 #[test]
 fn a_token_verdict_holds_only_for_the_token_that_was_rejected() {
     let new = Moment { token_is_new: true, ..moment(0) };
-    let failed = Next::Failed(Problem::new(Refused, "said"));
+    let failed = Transition::Failed(Problem::new(Refused, "said"));
     let empty = Outcome::Found(vec![]);
     assert_eq!(decide(&token_verdict(), &empty, &new), failed, "the token is good, so it is the booking");
-    assert_eq!(decide(&token_verdict(), &empty, &moment(0)), Next::CreateAgain, "another token: it may have been that");
-    let again = Next::Doubt {
+    assert_eq!(
+        decide(&token_verdict(), &empty, &moment(0)),
+        Transition::CreateAgain,
+        "another token: it may have been that"
+    );
+    let again = Transition::UncertainCreate {
         due: at(0) + TimeDelta::seconds(4),
         since: None,
         look_ups: 0,
         failed_reads: 0,
-        creates: 0,
+        unconfirmed_creates: 0,
         counted: true,
         problem: problem(Credentials),
-        verdict: None,
+        pending_refusal: None,
     };
-    assert_eq!(decide(&token_verdict(), &rejected(), &new), again, "rejected too: no verdict, and looked up again");
+    assert_eq!(
+        decide(&token_verdict(), &rejected(), &new),
+        again,
+        "rejected too: no pending_refusal, and looked up again"
+    );
 }
 
 #[test]
@@ -242,9 +254,13 @@ fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
         let failed = u32::from(["5xx", "refused", "answer lost"].contains(&name));
         let expected = doubt_after(&Work { problem: Some(said), ..work.clone() }, due, 6, failed);
         assert_eq!(decide(&work, &outcome, &moment(64)), expected, "{name}");
-        let verdict = Work { verdict: Some(DatesTaken), problem: taken.clone(), ..work };
-        let expected = doubt_after(&verdict, due, 6, failed);
-        assert_eq!(decide(&verdict, &outcome, &moment(64)), expected, "{name}: a verdict keeps its words");
+        let pending_refusal = Work { pending_refusal: Some(DatesTaken), problem: taken.clone(), ..work };
+        let expected = doubt_after(&pending_refusal, due, 6, failed);
+        assert_eq!(
+            decide(&pending_refusal, &outcome, &moment(64)),
+            expected,
+            "{name}: a pending_refusal keeps its words"
+        );
     }
 }
 
@@ -257,7 +273,13 @@ fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
     }
     let hasty =
         Policy { backoff: crate::domain::retry::Backoff { base: Duration::ZERO, ..policy().backoff }, ..policy() };
-    let next = next(&last_look(), &unavailable(), &wanted(), &hasty, &moment(9));
+    let next = next(&Case {
+        work: &last_look(),
+        outcome: &unavailable(),
+        wanted: &wanted(),
+        policy: &hasty,
+        moment: &moment(9),
+    });
     assert_eq!(
         next,
         doubt_after(&Work { problem: Some(problem(Unavailable)), ..last_look() }, at(9), 6, 1),
@@ -271,13 +293,13 @@ fn tries_are_given_up_only_when_the_window_is_over() {
     for (attempts, fails) in [(0, false), (2, false), (3, true), (4, true)] {
         let work = Work { attempts, ..last_look() };
         assert_eq!(nothing(&work, 60), doubt(&work, at(120), 7), "try {attempts}, window open");
-        let failed = Next::Failed(Problem::new(UnknownOutcome, words(attempts)));
-        assert_eq!(nothing(&work, 90), if fails { failed } else { Next::CreateAgain }, "try {attempts}");
+        let failed = Transition::Failed(Problem::new(UnknownOutcome, words(attempts)));
+        assert_eq!(nothing(&work, 90), if fails { failed } else { Transition::CreateAgain }, "try {attempts}");
         let copy = Work { attempts, ..look_up() };
-        assert_eq!(nothing(&copy, 0) == Next::CreateAgain, !fails, "try {attempts} without a doubt");
+        assert_eq!(nothing(&copy, 0) == Transition::CreateAgain, !fails, "try {attempts} without a doubt");
     }
     let silent = Work { problem: None, attempts: 3, ..last_look() };
-    let Next::Failed(problem) = nothing(&silent, 90) else { panic!("not failed") };
+    let Transition::Failed(problem) = nothing(&silent, 90) else { panic!("not failed") };
     assert!(problem.class == UnknownOutcome && problem.sentence.ends_with("Guestly is asked for it"), "{problem}");
 }
 
@@ -293,21 +315,24 @@ fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
         ("429", throttled(), false),
         ("token rejected", rejected(), false),
     ] {
-        assert!(matches!(decide(&often, &outcome, &moment(day - 1)), Next::Doubt { .. }), "{name}: not yet");
+        assert!(
+            matches!(decide(&often, &outcome, &moment(day - 1)), Transition::UncertainCreate { .. }),
+            "{name}: not yet"
+        );
         let outage = Moment { outage: true, ..moment(day) };
-        assert!(matches!(decide(&often, &outcome, &outage), Next::Doubt { .. }), "{name}: an outage");
+        assert!(matches!(decide(&often, &outcome, &outage), Transition::UncertainCreate { .. }), "{name}: an outage");
         let next = decide(&often, &outcome, &moment(day));
-        let Next::Failed(problem) = next else {
+        let Transition::Failed(problem) = next else {
             assert!(!fails, "{name}: {next:?}");
             continue;
         };
         let seldom = Work { failed_reads: 18, ..last_look() };
         assert!(
-            matches!(decide(&seldom, &outcome, &moment(day)), Next::Doubt { failed_reads: 19, .. }),
+            matches!(decide(&seldom, &outcome, &moment(day)), Transition::UncertainCreate { failed_reads: 19, .. }),
             "{name}: too few"
         );
         assert!(fails && problem.class == UnknownOutcome, "{name}: {problem}");
-        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not enter it by hand"] {
+        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not create it manually"] {
             assert!(problem.sentence.contains(part), "{part}: {problem}");
         }
     }
@@ -318,12 +343,14 @@ fn the_first_look_that_tells_nothing_begins_the_doubt() {
     for (name, outcome, since) in
         [("unreadable", lost(), Some(at(5))), ("5xx", unavailable(), Some(at(5))), ("never left", not_sent(), None)]
     {
-        let Next::Doubt { since: begun, .. } = decide(&look_up(), &outcome, &moment(5)) else { panic!("{name}") };
+        let Transition::UncertainCreate { since: begun, .. } = decide(&look_up(), &outcome, &moment(5)) else {
+            panic!("{name}")
+        };
         assert_eq!(begun, since, "{name}");
     }
     let outage = Moment { outage: true, ..moment(5) };
     let next = decide(&look_up(), &unavailable(), &outage);
-    assert!(matches!(next, Next::Doubt { since: None, .. }), "an outage: {next:?}");
+    assert!(matches!(next, Transition::UncertainCreate { since: None, .. }), "an outage: {next:?}");
 }
 
 #[test]
@@ -335,29 +362,29 @@ fn a_code_in_another_case_is_ours() {
 #[test]
 fn one_failed_look_after_a_long_pause_ends_no_doubt() {
     let next = decide(&last_look(), &unavailable(), &moment(30 * 24 * 3_600));
-    assert!(matches!(next, Next::Doubt { failed_reads: 1, .. }), "{next:?}");
+    assert!(matches!(next, Transition::UncertainCreate { failed_reads: 1, .. }), "{next:?}");
     let outage = Moment { outage: true, ..moment(9) };
     let often = Work { failed_reads: 7, ..last_look() };
     let next = decide(&often, &unavailable(), &outage);
-    assert!(matches!(next, Next::Doubt { failed_reads: 7, .. }), "an outage: {next:?}");
+    assert!(matches!(next, Transition::UncertainCreate { failed_reads: 7, .. }), "an outage: {next:?}");
     let next = nothing(&often, 9);
-    assert!(matches!(next, Next::Doubt { failed_reads: 0, .. }), "in a row: {next:?}");
+    assert!(matches!(next, Transition::UncertainCreate { failed_reads: 0, .. }), "in a row: {next:?}");
 }
 
 #[test]
 fn a_look_up_that_cannot_be_sent_ends_after_the_usual_tries() {
     let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
     let next = decide(&Work { failed_reads: 1, ..last_look() }, &outcome, &moment(9));
-    assert!(matches!(next, Next::Doubt { failed_reads: 2, .. }), "{next:?}");
+    assert!(matches!(next, Transition::UncertainCreate { failed_reads: 2, .. }), "{next:?}");
     let next = decide(&Work { failed_reads: 2, ..last_look() }, &outcome, &moment(9));
-    assert!(matches!(&next, Next::Failed(problem) if problem.class == UnknownOutcome), "{next:?}");
+    assert!(matches!(&next, Transition::Failed(problem) if problem.class == UnknownOutcome), "{next:?}");
 }
 
 #[test]
 fn a_named_reservation_that_is_nowhere_fails_and_is_never_created() {
-    let work = Work { verdict: Some(Refused), absent: Some("r9".to_owned()), ..look_up() };
+    let work = Work { pending_refusal: Some(Refused), missing_reservation: Some("r9".to_owned()), ..look_up() };
     assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(0)), adopted(&ours(), None), "under our code");
-    let Next::Failed(problem) = nothing(&work, 0) else { panic!("not failed") };
+    let Transition::Failed(problem) = nothing(&work, 0) else { panic!("not failed") };
     assert_eq!(problem.class, Refused);
     for part in ["neither reservation r9", "BK-0000123", "guestly_reservation_id", "SELECT guestly_sync('7')"] {
         assert!(problem.sentence.contains(part), "{part}: {problem}");

@@ -1,16 +1,18 @@
 //! Unit tests of `transition::reads`: reads that fail, and a reservation that is not found. The fixtures are those of
-//! `update_tests.rs`.
+//! `change_tests.rs`.
 
+use super::super::case::Moment;
+use super::super::change::tests::*;
 use super::super::tests::*;
-use super::super::update::tests::*;
 use super::*;
 use crate::domain::error::ErrorClass::*;
-use crate::domain::outcome::{Hit, Operation};
-use crate::domain::transition::next_of_held;
+use crate::domain::operation::Operation;
+use crate::domain::outcome::Hit;
+use crate::domain::transition::next_for_remote;
 
-fn read(operation: Operation, work: &Work, outcome: &Outcome, moment: &Moment) -> Next {
+fn read(operation: Operation, work: &Work, outcome: &Outcome, moment: &Moment) -> Transition {
     let work = Work { operation, ..work.clone() };
-    next_of_held(&work, &known(), outcome, &paying(), &policy(), moment)
+    next_for_remote(&Case { work: &work, outcome, wanted: &paying(), policy: &policy(), moment }, &remote())
 }
 
 /// A row whose reads failed so often.
@@ -23,7 +25,7 @@ fn a_read_that_always_fails_is_tried_so_often_and_then_the_change_fails_alone() 
     for operation in [Operation::ReadBack, Operation::ListPayments] {
         for (class, outcome) in [(UnknownOutcome, lost()), (Unavailable, unavailable())] {
             for (times, pause) in [(0, 500), (1, 1_000)] {
-                let expected = Next::Unsure {
+                let expected = Transition::UncertainChange {
                     due: at(9) + chrono::TimeDelta::milliseconds(pause),
                     counted: false,
                     since: None,
@@ -33,7 +35,7 @@ fn a_read_that_always_fails_is_tried_so_often_and_then_the_change_fails_alone() 
                 assert_eq!(read(operation, &failed(times), &outcome, &moment(9)), expected, "{operation:?} {times}");
             }
             let next = read(operation, &failed(2), &outcome, &moment(9));
-            let Next::Failed(problem) = next else { panic!("{operation:?}: {next:?}") };
+            let Transition::Failed(problem) = next else { panic!("{operation:?}: {next:?}") };
             assert_eq!(problem.class, class);
             for part in ["Guestly holds reservation r1", "3 tries", "to try again: SELECT guestly_sync('7');", "said"] {
                 assert!(problem.sentence.contains(part), "{part}: {problem}");
@@ -47,10 +49,10 @@ fn an_outage_or_what_never_left_uses_up_no_read() {
     let outage = Moment { outage: true, ..moment(9) };
     for operation in [Operation::ReadBack, Operation::ListPayments] {
         let next = read(operation, &failed(9), &unavailable(), &outage);
-        assert!(matches!(next, Next::Unsure { failed_reads: 9, .. }), "{next:?}");
+        assert!(matches!(next, Transition::UncertainChange { failed_reads: 9, .. }), "{next:?}");
         for outcome in [not_sent(), throttled()] {
             let next = read(operation, &failed(9), &outcome, &moment(9));
-            assert!(matches!(next, Next::Wait { counted: false, .. }), "{outcome:?}: {next:?}");
+            assert!(matches!(next, Transition::Wait { counted: false, .. }), "{outcome:?}: {next:?}");
         }
     }
 }
@@ -59,11 +61,11 @@ fn an_outage_or_what_never_left_uses_up_no_read() {
 fn a_read_that_is_rejected_with_a_good_token_is_the_bookings_affair() {
     let new = Moment { token_is_new: true, ..moment(9) };
     let next = read(Operation::ReadBack, &failed(0), &rejected(), &new);
-    assert!(matches!(next, Next::Unsure { failed_reads: 1, .. }), "{next:?}");
+    assert!(matches!(next, Transition::UncertainChange { failed_reads: 1, .. }), "{next:?}");
     let next = read(Operation::ReadBack, &failed(2), &rejected(), &new);
-    assert!(matches!(&next, Next::Failed(problem) if problem.class == Refused), "{next:?}");
+    assert!(matches!(&next, Transition::Failed(problem) if problem.class == Refused), "{next:?}");
     let next = read(Operation::ReadBack, &failed(9), &rejected(), &moment(9));
-    assert!(matches!(next, Next::Wait { counted: false, .. }), "a new token first: {next:?}");
+    assert!(matches!(next, Transition::Wait { counted: false, .. }), "a new token first: {next:?}");
 }
 
 #[test]
@@ -71,30 +73,33 @@ fn a_read_that_succeeds_forgets_the_failed_ones_and_keeps_the_ignored_change() {
     let moved = Hit { check_in: other_day(), ..hit() };
     let ignored = Work { look_ups: 1, failed_reads: 2, ..create() };
     let next = read(Operation::ReadBack, &ignored, &Outcome::Found(vec![moved]), &moment(9));
-    assert!(matches!(next, Next::Differs { look_ups: 2, .. }), "{next:?}");
+    assert!(matches!(next, Transition::Differs { look_ups: 2, .. }), "{next:?}");
     let next = read(Operation::ListPayments, &ignored, &Outcome::Payments(vec![]), &moment(9));
-    assert!(matches!(next, Next::Differs { look_ups: 1, .. }), "{next:?}");
+    assert!(matches!(next, Transition::Differs { look_ups: 1, .. }), "{next:?}");
 }
 
 /// Looked for at second 200 by a read that began then; a write is known to have been made at `changed`.
-fn absent(doubt_since: Option<i64>, changed: Option<i64>, began: i64) -> Next {
-    let work = Work { operation: Operation::ReadBack, doubt_since: doubt_since.map(at), ..create() };
-    let known = Known { changed_at: changed.map(at), ..known() };
+fn absent(uncertain_since: Option<i64>, changed: Option<i64>, began: i64) -> Transition {
+    let work = Work { operation: Operation::ReadBack, uncertain_since: uncertain_since.map(at), ..create() };
+    let remote = RemoteReservation { changed_at: changed.map(at), ..remote() };
     let moment = Moment { started: at(began), ..moment(200) };
-    next_of_held(&work, &known, &Outcome::Found(vec![]), &wanted(), &policy(), &moment)
+    next_for_remote(
+        &Case { work: &work, outcome: &Outcome::Found(vec![]), wanted: &wanted(), policy: &policy(), moment: &moment },
+        &remote,
+    )
 }
 
 #[test]
 fn what_is_not_found_is_not_gone_before_settle_has_passed() {
-    let look = |since: i64, due: i64| Next::Unsure {
+    let look = |since: i64, due: i64| Transition::UncertainChange {
         due: at(due),
         counted: false,
         since: Some(at(since)),
         failed_reads: 0,
-        problem: Problem::new(UnknownOutcome, "Guestly does not show reservation r1 yet; it is looked for again"),
+        problem: Problem::new(UnknownOutcome, "Guestly does not show reservation r1 yet; it is read again"),
     };
     for (name, next, expected) in [
-        ("nothing is known of the last write", absent(None, None, 200), look(200, 202)),
+        ("the time of the last write is unknown", absent(None, None, 200), look(200, 202)),
         ("an old write, and another one may be forgotten", absent(None, Some(-9_000), 200), look(200, 202)),
         ("looked for since a while", absent(Some(150), None, 200), look(150, 210)),
         ("written after the first look", absent(Some(20), Some(199), 200), look(199, 201)),
@@ -107,8 +112,8 @@ fn what_is_not_found_is_not_gone_before_settle_has_passed() {
         ("looked for all the time", absent(Some(110), None, 200)),
         ("written before that", absent(Some(20), Some(110), 200)),
     ] {
-        let said = "Guestly does not hold reservation r1 any more";
-        assert_eq!(next, Next::Failed(Problem::new(Refused, said)), "{name}");
+        let said = "Guestly no longer holds reservation r1";
+        assert_eq!(next, Transition::Failed(Problem::new(Refused, said)), "{name}");
     }
 }
 
@@ -116,12 +121,21 @@ fn what_is_not_found_is_not_gone_before_settle_has_passed() {
 fn looks_for_what_is_not_found_end_with_the_window() {
     let (mut work, mut now, mut looks) = (Work { operation: Operation::ReadBack, ..create() }, 0, vec![]);
     loop {
-        match next_of_held(&work, &known(), &Outcome::Found(vec![]), &wanted(), &policy(), &moment(now)) {
-            Next::Unsure { due, since, .. } => {
-                (work.doubt_since, now) = (since, (due - at(0)).num_seconds());
+        match next_for_remote(
+            &Case {
+                work: &work,
+                outcome: &Outcome::Found(vec![]),
+                wanted: &wanted(),
+                policy: &policy(),
+                moment: &moment(now),
+            },
+            &remote(),
+        ) {
+            Transition::UncertainChange { due, since, .. } => {
+                (work.uncertain_since, now) = (since, (due - at(0)).num_seconds());
                 looks.push(now);
             }
-            Next::Failed(_) => break,
+            Transition::Failed(_) => break,
             other => panic!("{other:?}"),
         }
     }
@@ -130,17 +144,26 @@ fn looks_for_what_is_not_found_end_with_the_window() {
 
 #[test]
 fn what_only_the_row_names_is_looked_up_by_code_before_it_fails() {
-    let work = Work { operation: Operation::ReadBack, doubt_since: Some(at(0)), ..create() };
-    let named = Known { reservation_id: "r1".to_owned(), ..Known::default() };
-    for (name, known, looks) in [
+    let work = Work { operation: Operation::ReadBack, uncertain_since: Some(at(0)), ..create() };
+    let named = RemoteReservation { reservation_id: "r1".to_owned(), ..RemoteReservation::default() };
+    for (name, remote, looks) in [
         ("named by the row", named, true),
-        ("never seen to be ours", Known { verified: false, ..known() }, true),
-        ("made by us", known(), false),
+        ("never seen to be ours", RemoteReservation { verified: false, ..remote() }, true),
+        ("made by us", remote(), false),
     ] {
-        let next = next_of_held(&work, &known, &Outcome::Found(vec![]), &wanted(), &policy(), &moment(100));
+        let next = next_for_remote(
+            &Case {
+                work: &work,
+                outcome: &Outcome::Found(vec![]),
+                wanted: &wanted(),
+                policy: &policy(),
+                moment: &moment(100),
+            },
+            &remote,
+        );
         let looked =
-            matches!(&next, Next::LookUp { due, problem } if *due == at(100) && problem.class == UnknownOutcome);
-        assert_eq!((looked, matches!(next, Next::Failed(_))), (looks, !looks), "{name}: {next:?}");
+            matches!(&next, Transition::LookUp { due, problem } if *due == at(100) && problem.class == UnknownOutcome);
+        assert_eq!((looked, matches!(next, Transition::Failed(_))), (looks, !looks), "{name}: {next:?}");
     }
 }
 
@@ -148,7 +171,7 @@ fn what_only_the_row_names_is_looked_up_by_code_before_it_fails() {
 fn a_read_that_cannot_be_sent_fails_after_the_usual_tries() {
     let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
     let next = read(Operation::ReadBack, &failed(1), &outcome, &moment(9));
-    assert!(matches!(next, Next::Unsure { failed_reads: 2, counted: false, .. }), "{next:?}");
+    assert!(matches!(next, Transition::UncertainChange { failed_reads: 2, counted: false, .. }), "{next:?}");
     let next = read(Operation::ReadBack, &failed(2), &outcome, &moment(9));
-    assert!(matches!(&next, Next::Failed(problem) if problem.class == InvalidBooking), "{next:?}");
+    assert!(matches!(&next, Transition::Failed(problem) if problem.class == InvalidBooking), "{next:?}");
 }

@@ -7,9 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pgrx::datum::DatumWithOid;
 
 use super::{Waiting, attached};
-use crate::domain::alert::{Alert, AlertBooking, AlertKind, Batch, Outage, last_arrival_of_list};
-use crate::domain::booking::{Field, Row};
+use crate::domain::alert::{Alert, AlertBooking, AlertKind, MailBatch, Outage, last_arrival_of_list};
 use crate::domain::error::ErrorClass;
+use crate::domain::field::{Field, Row};
 use crate::pg::bookings::Bookings;
 use crate::pg::queue::time;
 use crate::pg::session::Result;
@@ -21,7 +21,7 @@ const FOREIGN: &str =
     "no reservation that was sent from here has these nights: it came from elsewhere; Guestly's calendar shows it";
 
 /// The alerts of one mail, with all that it says.
-pub fn compose(waiting: &[Waiting], batch: &Batch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
+pub fn compose(waiting: &[Waiting], batch: &MailBatch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
     let bookings = attached();
     let bookings = bookings.as_ref();
     let told: Vec<&Waiting> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
@@ -83,7 +83,7 @@ impl Found {
                 booking.class = row.get::<String>(4)?.and_then(|name| ErrorClass::parse(&name));
                 booking.problem = row.get(5)?;
                 booking.placed = row.get(6)?.unwrap_or_default();
-                booking.in_doubt = row.get(7)?.unwrap_or_default();
+                booking.uncertain = row.get(7)?.unwrap_or_default();
             }
             Ok(())
         })?;
@@ -128,7 +128,7 @@ impl Found {
             booking_id: id.to_owned(),
             reference: row.reference.clone(),
             check_in: row.pending.arrival,
-            in_doubt: true,
+            uncertain: true,
             gone: self.gone.contains(id),
             ..AlertBooking::default()
         })

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pgrx::PgSqlErrorCode;
 
-use crate::domain::booking::Row;
+use crate::domain::field::Row;
 use crate::pg::bookings::Bookings;
 use crate::pg::host_code;
 use crate::pg::record::{Access, Patience};

@@ -9,8 +9,9 @@ use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 use super::properties;
-use crate::domain::booking::{Field, Labels, Row};
+use crate::domain::booking::Labels;
 use crate::domain::error::ErrorClass;
+use crate::domain::field::{Field, Row};
 use crate::pg::queue::time;
 use crate::pg::session::{Owner, Result, SqlError, as_owner, as_owner_in_time};
 use crate::pg::{host_code, statement};

@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 use super::bookings::Bookings;
-use crate::domain::booking::{Field, Row};
+use crate::domain::field::{Field, Row};
 use crate::pg::session::{Owner, Result, as_owner_in_time};
 use crate::pg::statement;
 

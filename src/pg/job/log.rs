@@ -2,8 +2,9 @@
 
 use super::Trace;
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::outcome::{Operation, Outcome};
-use crate::domain::transition::Next;
+use crate::domain::operation::Operation;
+use crate::domain::outcome::Outcome;
+use crate::domain::transition::Transition;
 use crate::pg::queue::{Attempt, Kept};
 
 /// What the log says was wrong: the outcome's own words, not those that the booking keeps from before.
@@ -15,19 +16,19 @@ pub(super) fn said(outcome: &Outcome, kept: &Kept) -> Option<Problem> {
 }
 
 /// One word for the log.
-pub(super) fn word(outcome: &Outcome, next: &Next) -> &'static str {
+pub(super) fn word(outcome: &Outcome, next: &Transition) -> &'static str {
     match (outcome, next) {
-        (_, Next::Synced { adopted: true, .. }) => "adopted",
+        (_, Transition::Synced { adopted: true, .. }) => "adopted",
         // The answer was not believed.
-        (Outcome::Created { .. }, Next::Doubt { .. }) => "unknown",
+        (Outcome::Created { .. }, Transition::UncertainCreate { .. }) => "unknown",
         (Outcome::Created { .. }, _) => "created",
         (Outcome::Updated { .. }, _) => "changed",
-        (Outcome::Found(_), Next::Settled) => "confirmed",
-        (Outcome::Found(_), Next::Differs { .. }) => "differs",
+        (Outcome::Found(_), Transition::Confirmed) => "confirmed",
+        (Outcome::Found(_), Transition::Differs { .. }) => "differs",
         (Outcome::Found(hits), _) if hits.is_empty() => "not_found",
         (Outcome::Found(_), _) => "found",
-        (Outcome::Payments(_), Next::Changed { .. }) => "recorded",
-        (Outcome::Payments(_), Next::Differs { .. }) => "not_recorded",
+        (Outcome::Payments(_), Transition::Changed { .. }) => "recorded",
+        (Outcome::Payments(_), Transition::Differs { .. }) => "not_recorded",
         (Outcome::Payments(_), _) => "unknown",
         (Outcome::Token { .. }, _) => "token",
         (Outcome::Refused { .. }, _) => "refused",
@@ -61,7 +62,7 @@ pub fn attempt_for_nobody(operation: Operation, outcome: &Outcome, trace: Trace)
         started: trace.started,
         duration_ms: trace.duration_ms,
         http_status: trace.http_status,
-        outcome: word(outcome, &Next::CreateAgain),
+        outcome: word(outcome, &Transition::CreateAgain),
         problem: problem.map(|(class, sentence)| Problem::new(class, sentence.clone())),
         request_id: trace.request_id,
     }

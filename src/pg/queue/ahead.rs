@@ -2,8 +2,8 @@
 
 use pgrx::datum::DatumWithOid;
 
-use super::due::known;
-use crate::domain::held::Known;
+use super::due::remote;
+use crate::domain::snapshot::RemoteReservation;
 use crate::pg::session::Result;
 use crate::pg::statement;
 
@@ -14,7 +14,7 @@ pub struct Ahead {
     /// Day of departure.
     pub check_out: String,
     /// What is held.
-    pub known: Known,
+    pub remote: RemoteReservation,
 }
 
 /// Up to `limit` of them after this day of departure and booking, in that order.
@@ -25,7 +25,7 @@ pub fn ahead(day: &str, booking_id: &str, limit: usize) -> Result<Vec<Ahead>> {
         Ok(Ahead {
             booking_id: row.get(1)?.unwrap_or_default(),
             check_out: row.get(2)?.unwrap_or_default(),
-            known: known(row)?.unwrap_or_default(),
+            remote: remote(row)?.unwrap_or_default(),
         })
     })
 }

@@ -5,8 +5,8 @@ use chrono::NaiveDate;
 use pgrx::datum::DatumWithOid;
 
 use super::{Held, column, signed};
-use crate::domain::held::Party;
-use crate::domain::payment::Recording;
+use crate::domain::guests::GuestCount;
+use crate::domain::snapshot::PaymentState;
 use crate::pg::session::Result;
 use crate::pg::statement;
 
@@ -15,28 +15,29 @@ pub fn keep(rows: &[(String, Held)]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let aspects = |row: &(String, Held)| row.1.learned.aspects.clone();
+    let snapshot = |row: &(String, Held)| row.1.update.snapshot.clone();
     let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
-    let count = |row: &(String, Held), of: fn(Party) -> u32| row.1.learned.aspects.party.map(|party| signed(of(party)));
+    let count =
+        |row: &(String, Held), of: fn(GuestCount) -> u32| row.1.update.snapshot.guests.map(|guests| signed(of(guests)));
     let args: [DatumWithOid; 19] = [
         column(rows, |row| row.0.clone()).into(),
         column(rows, |row| row.1.reservation_id.clone()).into(),
         column(rows, |row| row.1.code.clone()).into(),
-        column(rows, |row| aspects(row).status).into(),
-        column(rows, |row| aspects(row).listing_id).into(),
-        column(rows, |row| day(aspects(row).check_in)).into(),
-        column(rows, |row| day(aspects(row).check_out)).into(),
-        column(rows, |row| count(row, |party| party.adults)).into(),
-        column(rows, |row| count(row, |party| party.children)).into(),
-        column(rows, |row| count(row, |party| party.infants)).into(),
-        column(rows, |row| count(row, |party| party.pets)).into(),
+        column(rows, |row| snapshot(row).status).into(),
+        column(rows, |row| snapshot(row).listing_id).into(),
+        column(rows, |row| day(snapshot(row).check_in)).into(),
+        column(rows, |row| day(snapshot(row).check_out)).into(),
+        column(rows, |row| count(row, |guests| guests.adults)).into(),
+        column(rows, |row| count(row, |guests| guests.children)).into(),
+        column(rows, |row| count(row, |guests| guests.infants)).into(),
+        column(rows, |row| count(row, |guests| guests.pets)).into(),
         column(rows, |row| row.1.adopted).into(),
-        column(rows, |row| row.1.learned.verified).into(),
-        column(rows, |row| row.1.learned.ended).into(),
-        column(rows, |row| row.1.learned.changed).into(),
-        column(rows, |row| aspects(row).notes).into(),
-        column(rows, |row| aspects(row).payment.map(Recording::as_str)).into(),
-        column(rows, |row| row.1.learned.total.clone()).into(),
+        column(rows, |row| row.1.update.verified).into(),
+        column(rows, |row| row.1.update.ended).into(),
+        column(rows, |row| row.1.update.changed).into(),
+        column(rows, |row| snapshot(row).notes).into(),
+        column(rows, |row| snapshot(row).payment.map(PaymentState::as_str)).into(),
+        column(rows, |row| row.1.update.total.clone()).into(),
         column(rows, |row| row.1.paid).into(),
     ];
     statement::run(include_str!("../../../sql/queries/keep.sql"), &args)

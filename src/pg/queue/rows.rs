@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::held::Known;
-use crate::domain::transition::Learned;
+use crate::domain::snapshot::RemoteReservation;
+use crate::domain::transition::SnapshotUpdate;
 
 /// A queue row that may go now, locked until the claim is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,27 +17,27 @@ pub struct Due {
     /// A person asked for it, paid or not.
     pub force: bool,
     /// Ask Guestly before creating.
-    pub in_doubt: bool,
+    pub verify_first: bool,
     /// Since when a create of unknown outcome may be taking effect.
-    pub doubt_since: Option<DateTime<Utc>>,
+    pub uncertain_since: Option<DateTime<Utc>>,
     /// Look-ups since then that found nothing.
     pub look_ups: u32,
     /// Reads in a row that brought no answer that can be read.
     pub failed_reads: u32,
     /// Creates of unknown outcome.
-    pub creates: u32,
+    pub unconfirmed_creates: u32,
     /// A refusal that waits to be confirmed.
-    pub verdict: Option<ErrorClass>,
+    pub pending_refusal: Option<ErrorClass>,
     /// Why the row is where it is.
     pub problem: Option<Problem>,
     /// The confirmation code of the first create.
     pub code: Option<String>,
     /// The reservation that the booking's row names and Guestly does not hold: looked up by the code instead.
-    pub absent: Option<String>,
+    pub missing_reservation: Option<String>,
     /// The row of `guestly.reservations`.
-    pub known: Option<Known>,
+    pub remote: Option<RemoteReservation>,
     /// It waited for a time of its own, with nothing unclear about what Guestly holds.
-    pub settled: bool,
+    pub waited: bool,
     /// The claim of a call that has ended or died, where somebody changed the row during it.
     pub claim: Option<i64>,
 }
@@ -52,17 +52,17 @@ pub struct Kept {
     /// When it is due; none leaves the time as it is.
     pub due: Option<DateTime<Utc>>,
     /// See [`Due`].
-    pub doubt_since: Option<DateTime<Utc>>,
+    pub uncertain_since: Option<DateTime<Utc>>,
     /// See [`Due`].
     pub look_ups: u32,
     /// See [`Due`].
     pub failed_reads: u32,
     /// See [`Due`].
-    pub creates: u32,
+    pub unconfirmed_creates: u32,
     /// See [`Due`].
-    pub verdict: Option<ErrorClass>,
+    pub pending_refusal: Option<ErrorClass>,
     /// Ask Guestly before creating, or read back what it holds.
-    pub look_up_first: bool,
+    pub verify_first: bool,
     /// Guestly holds it: of its create, nothing is left to be known.
     pub held: bool,
     /// Why.
@@ -76,7 +76,7 @@ pub struct Attempt {
     pub booking_id: Option<String>,
     /// Which try.
     pub attempt: u32,
-    /// The name of an operation (`domain::outcome::Operation`), or what was done without a call.
+    /// The name of an operation (`domain::operation::Operation`), or what was done without a call.
     pub operation: &'static str,
     /// When it began.
     pub started: DateTime<Utc>,
@@ -102,7 +102,7 @@ pub struct Held {
     /// Found instead of created.
     pub adopted: bool,
     /// What a call told; what it did not tell stays as it was.
-    pub learned: Learned,
+    pub update: SnapshotUpdate,
     /// What the guest paid, to be compared with the total that Guestly reports.
     pub paid: Option<f64>,
 }

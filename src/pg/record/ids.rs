@@ -8,7 +8,7 @@ use pgrx::datum::DatumWithOid;
 
 use super::Change;
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::plan::TEST_PREFIX;
+use crate::domain::snapshot::TEST_PREFIX;
 use crate::pg::bookings::WriteBack;
 use crate::pg::queue::{Attempt, Kept};
 use crate::pg::session::Result;
@@ -74,9 +74,9 @@ fn without(change: Change, id: &str, other: &str) -> Change {
     let kept = Kept {
         state,
         due: created.then_some(now),
-        doubt_since: created.then_some(now),
-        creates: 1,
-        look_up_first: true,
+        uncertain_since: created.then_some(now),
+        unconfirmed_creates: 1,
+        verify_first: true,
         problem: Some(problem.clone()),
         ..Kept::failed(tries)
     };

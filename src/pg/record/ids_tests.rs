@@ -39,8 +39,8 @@ fn taken(booking: &str, other: &str) -> HashMap<String, String> {
 fn a_create_with_the_reservation_of_another_is_in_doubt() {
     let refused = refuse(vec![change("7", "create", "r1")], &taken("7", "3")).remove(0);
     let kept = refused.kept.unwrap();
-    assert_eq!((kept.state, kept.attempts, kept.creates, kept.look_up_first), ("unknown", 2, 1, true));
-    assert!(kept.doubt_since.is_some() && kept.due.is_some());
+    assert_eq!((kept.state, kept.attempts, kept.unconfirmed_creates, kept.verify_first), ("unknown", 2, 1, true));
+    assert!(kept.uncertain_since.is_some() && kept.due.is_some());
     assert_eq!((refused.held, refused.price, refused.mismatch), (None, None, true), "nothing of it is stored");
     assert_eq!(refused.write.unwrap().status, "pending");
     let attempt = refused.attempt.unwrap();
@@ -56,7 +56,7 @@ fn a_look_up_that_names_it_again_fails_and_names_both() {
     let kept = refused.kept.unwrap();
     let said = kept.problem.unwrap();
     assert_eq!((kept.state, said.class, refused.held), ("failed", ErrorClass::Refused, None));
-    assert!(kept.look_up_first, "a retry asks before it creates");
+    assert!(kept.verify_first, "a retry asks before it unconfirmed_creates");
     let words =
         "Guestly returned reservation r1, which belongs to booking 3; search Guestly for the confirmation code C-7";
     assert_eq!(said.sentence, words);

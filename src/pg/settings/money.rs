@@ -3,7 +3,7 @@
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::{Text, string, text};
-use crate::domain::payment::Terms;
+use crate::domain::payment::PaymentMethod;
 
 static RECORD_PAYMENT: GucSetting<bool> = GucSetting::<bool>::new(false);
 // The only method of Guesty's that certainly charges nobody.
@@ -51,7 +51,7 @@ pub(super) fn init() {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Money {
     /// How payments are recorded; none: they are not.
-    pub payments: Option<Terms>,
+    pub payments: Option<PaymentMethod>,
     /// What of the settings of payments cannot be used, in words.
     pub problem: Option<String>,
     /// In the booking's currency, major units.
@@ -61,7 +61,7 @@ pub struct Money {
 impl Money {
     /// The settings as they are now.
     pub fn load() -> Self {
-        let (terms, problem) = Terms::new(&string(&PAYMENT_METHOD_NAME), &string(&PAYMENT_PATH));
+        let (terms, problem) = PaymentMethod::new(&string(&PAYMENT_METHOD_NAME), &string(&PAYMENT_PATH));
         let payments = RECORD_PAYMENT.get().then_some(terms);
         Self { problem: problem.filter(|_| payments.is_some()), payments, price_tolerance: PRICE_TOLERANCE.get() }
     }

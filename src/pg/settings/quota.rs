@@ -3,7 +3,7 @@
 use pgrx::guc::GucSetting;
 
 use super::define::number;
-use crate::domain::quota::Limits;
+use crate::domain::rate_limiter::Limits;
 
 // Guesty limits more than 15 calls at once; others use the account too.
 static CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);

@@ -9,11 +9,11 @@ use super::context::Ctx;
 use super::waker::WakeHandle;
 use crate::domain::breaker::BreakerState;
 use crate::domain::error::ErrorClass;
-use crate::domain::lane::{Blocked, Go, Lane};
 use crate::domain::outcome::Outcome;
 use crate::domain::request::Request;
-use crate::domain::reservation::look_up;
+use crate::domain::send_gate::{Blocked, Permit, SendGate};
 use crate::domain::token::Token;
+use crate::domain::update_request::look_up;
 use crate::net::client::{Client, Endpoint};
 use crate::net::pool::Pool;
 use crate::pg::job::{Job, Trace};
@@ -63,7 +63,7 @@ pub(super) struct PingReply {
 
 /// See the module.
 pub(super) struct Api {
-    pub(super) gate: Lane,
+    pub(super) gate: SendGate,
     /// None only while the worker stops.
     pub(super) pool: Option<Pool<Purpose>>,
     client: Option<Client>,
@@ -84,7 +84,7 @@ impl Api {
     /// Errors: no thread can be started.
     pub(super) fn start(settings: &Settings, waker: WakeHandle) -> Result<Self, String> {
         Ok(Self {
-            gate: Lane::new(settings.limits, Duration::ZERO),
+            gate: SendGate::new(settings.limits, Duration::ZERO),
             pool: Some(Pool::new(settings.concurrency as usize, move || waker.wake())?),
             client: None,
             credentials: None,
@@ -103,12 +103,12 @@ impl Api {
         if (&before.base_url, &before.token_url) != (&new.base_url, &new.token_url) {
             self.client = None;
             self.credentials = None;
-            self.gate.credentials_changed();
+            self.gate.tokens.reset();
         }
         if (before.connect_timeout, before.request_timeout) != (new.connect_timeout, new.request_timeout) {
             self.client = None;
         }
-        self.gate.quota.set_limits(new.limits, ctx.now());
+        self.gate.limiter.set_limits(new.limits, ctx.now());
         if let Some(pool) = &mut self.pool {
             pool.resize(new.concurrency as usize);
         }
@@ -125,40 +125,40 @@ impl Api {
     }
 
     /// The calls that may leave now.
-    pub(super) fn permit(&mut self, ctx: &Ctx, wall: DateTime<Utc>) -> Go {
+    pub(super) fn permit(&mut self, ctx: &Ctx, wall: DateTime<Utc>) -> Permit {
         if !ctx.settings.enabled {
-            return Go::Wait(None);
+            return Permit::Wait(None);
         }
         let in_flight = self.in_flight();
-        self.gate.go(ctx.now(), wall, in_flight, ctx.settings.concurrency)
+        self.gate.permit_calls(ctx.now(), wall, in_flight, ctx.settings.concurrency)
     }
 
     /// The calls that may be claimed now, beside `prefetched` ones that have not left.
-    pub(super) fn permit_to_claim(&mut self, ctx: &Ctx, wall: DateTime<Utc>, prefetched: usize) -> Go {
+    pub(super) fn permit_to_claim(&mut self, ctx: &Ctx, wall: DateTime<Utc>, prefetched: usize) -> Permit {
         let (in_flight, waiting) = (self.in_flight(), u32::try_from(prefetched).unwrap_or(u32::MAX));
-        self.gate.go_claim(ctx.now(), wall, in_flight, waiting, ctx.settings.concurrency)
+        self.gate.permit_claims(ctx.now(), wall, in_flight, waiting, ctx.settings.concurrency)
     }
 
     /// Sends a call. Gives it back if the addresses may not be called, which is reported.
     pub(super) fn send(&mut self, ctx: &mut Ctx, mut job: Job) -> Result<(), Box<Job>> {
-        let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.tokens.token, &self.pool) else {
             return Err(Box::new(job));
         };
         let request = Request::Call { token: token.value.clone(), request: job.request() };
-        job.generation = self.gate.generation;
-        self.gate.quota.take(1, ctx.now());
+        job.generation = self.gate.tokens.generation;
+        self.gate.limiter.take(1, ctx.now());
         pool.submit(client, Purpose::Call(Box::new(job)), request);
         Ok(())
     }
 
     /// Sends a ping. False if the addresses may not be called, which is reported, or there is no token.
     pub(super) fn ping(&mut self, ctx: &mut Ctx, question: Option<u32>) -> bool {
-        let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.token, &self.pool) else {
+        let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.tokens.token, &self.pool) else {
             return false;
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(PING_CODE) };
-        self.gate.quota.take(1, ctx.now());
-        pool.submit(client, Purpose::Ping { question, generation: self.gate.generation }, request);
+        self.gate.limiter.take(1, ctx.now());
+        pool.submit(client, Purpose::Ping { question, generation: self.gate.tokens.generation }, request);
         true
     }
 
@@ -169,8 +169,8 @@ impl Api {
             return;
         };
         let request = Request::Token { client_id: credentials.id.clone(), client_secret: credentials.secret.clone() };
-        self.gate.token_requested(requested);
-        self.gate.quota.take(1, ctx.now());
+        self.gate.tokens.record_request(requested);
+        self.gate.limiter.take(1, ctx.now());
         pool.submit(client, Purpose::Token { requested, fingerprint }, request);
     }
 
@@ -220,7 +220,7 @@ impl Api {
         let wall = Utc::now();
         let until = wall + TimeDelta::from_std(ctx.settings.poll_interval).unwrap_or_default();
         let sentence = "no API credentials were found".to_owned();
-        self.gate.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
+        self.gate.tokens.blocked = Some(Blocked { class: ErrorClass::Credentials, sentence, since: wall, until });
         ctx.report(
             "no API credentials: paid bookings wait",
             "Put guestly_client_id and guestly_client_secret into Vault, or set GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET in the server's environment, or guestly_sync.client_id and guestly_sync.client_secret.",

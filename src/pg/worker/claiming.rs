@@ -8,8 +8,8 @@ use super::api::Api;
 use super::claims::Claims;
 use super::context::Ctx;
 use super::outcomes::Outcomes;
-use crate::domain::breaker::Step;
-use crate::domain::lane::Go;
+use crate::domain::breaker::NextCall;
+use crate::domain::send_gate::Permit;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
 use crate::pg::job::Job;
@@ -37,36 +37,36 @@ pub(super) fn claim_batch(
     claims: &mut Claims,
     outcomes: &mut Outcomes,
     bookings: &Bookings,
-    permit: Go,
+    permit: Permit,
 ) -> Result<Batch> {
     let wall = Utc::now();
     queue_changes(ctx, bookings);
     let passed_over = claims.passed_over(outcomes, wall);
     let mut batch = Batch::default();
     match permit {
-        Go::Send(calls) => batch = claim_by_steps(ctx, api, claims, outcomes, bookings, calls, passed_over)?,
+        Permit::Send(calls) => batch = claim_by_steps(ctx, api, claims, outcomes, bookings, calls, passed_over)?,
         // The reply with the token starts the next claim.
-        Go::FetchToken => {
+        Permit::FetchToken => {
             if is_due(wall, passed_over)? {
                 api.intend_token(ctx, wall)?;
             }
             batch.backlog = Some(false);
         }
-        Go::Wait(_) => {}
+        Permit::Wait(_) => {}
     }
     check_switches_again(ctx, api, &batch)?;
     claims.pass_over(&batch.locked, wall);
-    if !ctx.settings.test_mode && !batch.jobs.is_empty() && api.gate.should_renew(wall) {
+    if !ctx.settings.test_mode && !batch.jobs.is_empty() && api.gate.tokens.should_renew(wall) {
         api.intend_token(ctx, wall)?;
     }
     Ok(batch)
 }
 
 /// True if a claim would find something: code of the host may run for other bookings than those of the outcomes.
-pub(super) fn is_something_to_claim(claims: &mut Claims, outcomes: &Outcomes, permit: Go) -> Result<bool> {
+pub(super) fn is_something_to_claim(claims: &mut Claims, outcomes: &Outcomes, permit: Permit) -> Result<bool> {
     let wall = Utc::now();
     let passed_over = claims.passed_over(outcomes, wall);
-    Ok(queue::is_changed()? || (matches!(permit, Go::Send(_)) && is_due(wall, passed_over)?))
+    Ok(queue::is_changed()? || (matches!(permit, Permit::Send(_)) && is_due(wall, passed_over)?))
 }
 
 fn is_due(wall: DateTime<Utc>, passed_over: Vec<String>) -> Result<bool> {
@@ -103,22 +103,22 @@ fn claim_by_steps(
     mut passed_over: Vec<String>,
 ) -> Result<Batch> {
     let settings = &ctx.settings;
-    if !settings.test_mode && api.gate.wants_proof() {
+    if !settings.test_mode && api.gate.tokens.take_check_request() {
         return Ok(Batch { ping: true, backlog: Some(true), ..Batch::default() });
     }
-    let any = Step::Claim { not_bookings: Vec::new(), not_kind: None };
-    let steps = if settings.test_mode { vec![any] } else { api.gate.breaker.steps(ctx.now()) };
+    let any = NextCall::Claim { skip_bookings: Vec::new(), skip_kind: None };
+    let steps = if settings.test_mode { vec![any] } else { api.gate.breaker.next_calls(ctx.now()) };
     let mut batch = Batch { backlog: Some(true), ..Batch::default() };
     for step in steps {
         let left = calls.saturating_sub(u32::try_from(batch.jobs.len()).unwrap_or(u32::MAX));
         if left == 0 || (api.is_open() && !batch.jobs.is_empty()) {
             return Ok(batch);
         }
-        let Step::Claim { not_bookings, not_kind } = step else {
+        let NextCall::Claim { skip_bookings, skip_kind } = step else {
             return Ok(Batch { ping: true, backlog: Some(true), ..batch });
         };
-        let is_narrowed = !not_bookings.is_empty() || not_kind.is_some();
-        let skip = Skip { bookings: passed_over.iter().cloned().chain(not_bookings).collect(), kind: not_kind };
+        let is_narrowed = !skip_bookings.is_empty() || skip_kind.is_some();
+        let skip = Skip { bookings: passed_over.iter().cloned().chain(skip_bookings).collect(), kind: skip_kind };
         let next_fence = || claims.next_fence();
         let Claimed { jobs, busy, drained } =
             claim::claim(bookings, settings, Utc::now(), left, skip, &mut outcomes.retries, next_fence)?;
@@ -128,7 +128,7 @@ fn claim_by_steps(
         batch.backlog = Some(!drained || is_narrowed);
     }
     if api.is_open() && batch.jobs.is_empty() {
-        api.gate.breaker.nothing_else();
+        api.gate.breaker.mark_exhausted();
     }
     Ok(batch)
 }

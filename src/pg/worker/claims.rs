@@ -80,6 +80,6 @@ impl Claims {
     /// The system clock was changed by `jump`.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         // Their queue rows are in the state `sending`, which the statement that shifts the queue leaves alone.
-        self.prefetched.iter_mut().filter_map(|job| job.due.doubt_since.as_mut()).for_each(|since| *since += jump);
+        self.prefetched.iter_mut().filter_map(|job| job.due.uncertain_since.as_mut()).for_each(|since| *since += jump);
     }
 }

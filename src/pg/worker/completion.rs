@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use super::api::{Api, PingReply, Purpose};
 use super::context::Ctx;
 use super::outcomes::Outcomes;
-use crate::domain::lane;
-use crate::domain::outcome::{Operation, Outcome, Reply, classify};
+use crate::domain::operation::Operation;
+use crate::domain::outcome::{Outcome, Reply, classify};
 use crate::domain::price;
+use crate::domain::send_gate;
 use crate::domain::transition::Moment;
 use crate::net::pool::Done;
 use crate::pg::job::{Job, Trace};
@@ -51,7 +52,7 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
     note_clock_skew(outcomes, &done);
     let trace = trace(&done);
     let age = done.started.elapsed();
-    let instant = lane::Instant {
+    let completion = send_gate::Completion {
         now,
         started: now.saturating_sub(age),
         wall,
@@ -62,18 +63,18 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
     };
     if let Reply::Answer(answer) = &done.reply {
         let in_flight = api.in_flight();
-        api.gate.observe(&answer.quota, in_flight, age, now);
+        api.gate.observe(&answer.rate_limit, in_flight, age, now);
     }
     match done.tag {
         Purpose::Token { requested, fingerprint } => {
-            api.gate.came_back(operation, api.gate.generation, &outcome, &instant);
+            api.gate.record_outcome(operation, api.gate.tokens.generation, &outcome, &completion);
             api.complete_token(ctx, outcomes, &outcome, (requested, fingerprint), trace);
         }
         Purpose::Ping { question, generation } => {
-            api.gate.came_back(operation, generation, &outcome, &instant);
+            api.gate.record_outcome(operation, generation, &outcome, &completion);
             api.ping_replies.push(PingReply { question, outcome, trace });
         }
-        Purpose::Call(job) => complete_call(ctx, api, outcomes, *job, &outcome, &instant, trace),
+        Purpose::Call(job) => complete_call(ctx, api, outcomes, *job, &outcome, &completion, trace),
     }
 }
 
@@ -83,21 +84,21 @@ fn complete_call(
     outcomes: &mut Outcomes,
     job: Job,
     outcome: &Outcome,
-    instant: &lane::Instant,
+    completion: &send_gate::Completion,
     trace: Trace,
 ) {
     let operation = job.operation;
     let moment = Moment {
         started: trace.started,
-        now: instant.wall,
+        now: completion.wall,
         jitter: jitter(),
-        outage: api.gate.is_outage_for(operation, outcome, instant),
-        token_is_new: api.gate.token_was_new(operation, job.generation),
+        outage: api.gate.is_outage_for(operation, outcome, completion),
+        token_is_new: api.gate.tokens.was_new_for(operation, job.generation),
     };
     let next = job.next(outcome, &ctx.settings.policy, &moment);
-    let had_token = api.gate.token.is_some();
-    api.gate.came_back(operation, job.generation, outcome, instant);
-    if had_token && api.gate.token.is_none() {
+    let had_token = api.gate.tokens.token.is_some();
+    api.gate.record_outcome(operation, job.generation, outcome, completion);
+    if had_token && api.gate.tokens.token.is_none() {
         ctx.transaction(|_| memory::drop_token());
     }
     let mut change = job.change(outcome, next, trace);
@@ -113,7 +114,7 @@ fn complete_call(
 /// Guestly's total against what was paid, if the call reported it.
 fn price_difference(ctx: &Ctx, change: &Change) -> Option<String> {
     let held = change.held.as_ref()?;
-    price::apart(held.learned.total.as_deref()?, held.paid?, ctx.settings.money.price_tolerance)
+    price::describe_difference(held.update.total.as_deref()?, held.paid?, ctx.settings.money.price_tolerance)
 }
 
 /// The times and ids of a call, for the log.

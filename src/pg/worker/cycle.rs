@@ -13,7 +13,7 @@ use super::context::Ctx;
 use super::outcomes::Outcomes;
 use super::schedule::{Schedule, may_claim};
 use super::sending::{release_unsent, send, send_prefetched};
-use crate::domain::lane::Go;
+use crate::domain::send_gate::Permit;
 use crate::pg::bookings::Bookings;
 use crate::pg::record::{Access, Change, at_exit, record_all, record_one, take_succeeded};
 use crate::pg::session::{self, Result};
@@ -27,7 +27,7 @@ const PING_PAUSE: Duration = Duration::from_secs(1);
 /// The transactions of one cycle.
 #[derive(Clone, Copy)]
 struct Plan {
-    permit: Go,
+    permit: Permit,
     /// Outcomes are written in this cycle.
     records: bool,
     /// The worker's state needs no saving in this transaction.
@@ -57,7 +57,7 @@ pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &
         schedule.note(release_unsent(api, claims, outcomes));
     }
     let permit = may_claim(ctx, api, claims, outcomes, Utc::now());
-    if !outcomes.has_writable() && matches!(permit, Go::Wait(_)) {
+    if !outcomes.has_writable() && matches!(permit, Permit::Wait(_)) {
         return;
     }
     let began = Instant::now();
@@ -153,7 +153,7 @@ fn transact(
         outcomes.state_saved();
     }
     let is_stuck = !plan.records && batch.jobs.is_empty() && api.token_intent.is_none() && !batch.ping;
-    let may_go = !matches!(plan.permit, Go::Wait(_)) && schedule.is_something_due(ctx);
+    let may_go = !matches!(plan.permit, Permit::Wait(_)) && schedule.is_something_due(ctx);
     // Locked by another session: a claim in a tight loop would find the same.
     let is_locked = postponed.iter().any(|change| !outcomes.retries.is_resting(&change.booking_id));
     if is_locked || (is_stuck && may_go && batch.locked.is_empty()) {

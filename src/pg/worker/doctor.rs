@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use super::api::Api;
 use super::context::Ctx;
 use super::outcomes::Outcomes;
-use crate::domain::lane::Go;
-use crate::domain::outcome::{Operation, Outcome};
+use crate::domain::operation::Operation;
+use crate::domain::outcome::Outcome;
+use crate::domain::send_gate::Permit;
 use crate::pg::job::attempt_for_nobody;
 use crate::pg::{memory, queue, sys, wake};
 
@@ -64,13 +65,13 @@ impl Doctor {
         let Some(question) = self.waiting else { return };
         let wall = Utc::now();
         let in_flight = api.in_flight();
-        match api.gate.go(ctx.now(), wall, in_flight, ctx.settings.concurrency) {
-            Go::Send(_) => match self.fresh(api.fingerprint(ctx).as_deref()) {
+        match api.gate.permit_calls(ctx.now(), wall, in_flight, ctx.settings.concurrency) {
+            Permit::Send(_) => match self.fresh(api.fingerprint(ctx).as_deref()) {
                 Some((status, answer)) => self.reply(ctx, question, status, &answer),
                 None if api.ping(ctx, Some(question)) => self.waiting = None,
                 None => self.explain(ctx, api, outcomes, question),
             },
-            Go::FetchToken => {
+            Permit::FetchToken => {
                 ctx.transaction(|ctx| api.intend_token(ctx, wall));
                 api.send_token_request(ctx);
                 if api.credentials.is_none() {
@@ -78,8 +79,8 @@ impl Doctor {
                 }
             }
             // A token is on its way, and its reply wakes the worker.
-            Go::Wait(None) => {}
-            Go::Wait(Some(_)) => self.explain(ctx, api, outcomes, question),
+            Permit::Wait(None) => {}
+            Permit::Wait(Some(_)) => self.explain(ctx, api, outcomes, question),
         }
     }
 
@@ -140,17 +141,17 @@ fn describe(outcome: &Outcome) -> (&'static str, String) {
 fn why_not_tried(ctx: &Ctx, api: &mut Api, outcomes: &Outcomes) -> (&'static str, String) {
     let (now, wall) = (ctx.now(), Utc::now());
     let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
-    if let Some(trouble) = api.gate.token_trouble(wall) {
+    if let Some(trouble) = api.gate.tokens.reason_not_usable(wall) {
         return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
     }
     if api.gate.breaker.is_outage() {
         return ("fail", "Guestly is out of reach; the next probe is near".to_owned());
     }
-    if let Some(until) = api.gate.quota.held_until().filter(|until| *until > now) {
+    if let Some(until) = api.gate.limiter.paused_until().filter(|until| *until > now) {
         return ("warn", format!("Guestly asked us to wait until {}", at(wall + (until - now))));
     }
     // Normal in the middle of a backlog.
-    if api.gate.quota.next_permit(now).is_some() {
+    if api.gate.limiter.next_permit(now).is_some() {
         return ("warn", "the quota allows no call now; a backlog uses it up".to_owned());
     }
     ("fail", outcomes.last_error.clone().unwrap_or_else(|| "no access token could be fetched".to_owned()))

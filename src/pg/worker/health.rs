@@ -89,11 +89,11 @@ impl Health {
 
     /// One alert for each reason, until the credentials have worked again.
     fn token_alert(&mut self, ctx: &Ctx, api: &Api, wall: DateTime<Utc>) -> Option<Raised> {
-        if ctx.settings.test_mode || api.gate.is_token_fine(wall) {
+        if ctx.settings.test_mode || api.gate.tokens.works(wall) {
             self.token = None;
             return None;
         }
-        let trouble = api.gate.token_trouble(wall)?;
+        let trouble = api.gate.tokens.reason_not_usable(wall)?;
         if self.token.as_ref() == Some(&trouble.sentence) {
             return None;
         }
@@ -101,19 +101,19 @@ impl Health {
         let is_capped = trouble.class == ErrorClass::Throttled;
         let kind = if is_capped { AlertKind::TokenCap } else { AlertKind::Credentials };
         let until = trouble.until.format("%Y-%m-%d %H:%M UTC");
-        let alert = Raised::about_lane(kind, format!("{}; next request at {until}", trouble.sentence));
+        let alert = Raised::new(kind, format!("{}; next request at {until}", trouble.sentence));
         Some(Raised { class: Some(trouble.class), since: Some(trouble.since), ..alert })
     }
 }
 
 fn outage_alert(creates_only: bool, last_error: Option<&str>, wall: DateTime<Utc>) -> Result<Raised> {
     let lead = if creates_only { NO_CREATES } else { UNREACHABLE };
-    let alert = Raised::about_lane(AlertKind::Outage, format!("{lead}: {}", last_error.unwrap_or("no answer came")));
+    let alert = Raised::new(AlertKind::Outage, format!("{lead}: {}", last_error.unwrap_or("no answer came")));
     let class = Some(ErrorClass::Unavailable);
     Ok(Raised { class, since: Some(wall), waiting: Some(alerts::waiting()?), ..alert })
 }
 
 fn recovery_alert(since: DateTime<Utc>, failed: i64) -> Raised {
     let sentence = format!("Guestly answers again (outage since {})", since.format("%Y-%m-%d %H:%M UTC"));
-    Raised { since: Some(since), waiting: Some(failed), ..Raised::about_lane(AlertKind::Recovered, sentence) }
+    Raised { since: Some(since), waiting: Some(failed), ..Raised::new(AlertKind::Recovered, sentence) }
 }

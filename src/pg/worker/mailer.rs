@@ -12,7 +12,7 @@ use self::state::MailPurpose;
 use super::api::Purpose;
 use super::completion::jitter;
 use super::context::Ctx;
-use crate::domain::alert::{Batch, Mail, Next, Pace, digest, due, mail_pause, test_mail};
+use crate::domain::alert::{Mail, MailBatch, MailLimits, MailStep, digest, mail_pause, select_for_mail, test_mail};
 use crate::domain::redact::clean;
 use crate::net::mail::{MailOutcome, MailSettings, check};
 use crate::net::pool::Pool;
@@ -34,7 +34,7 @@ enum Step {
     Nothing,
     /// Check again after that time, or when there is a new alert.
     Later(Duration),
-    Send(Batch, Mail),
+    Send(MailBatch, Mail),
 }
 
 impl Mailer {
@@ -126,13 +126,13 @@ impl Mailer {
             return Ok(Step::Nothing);
         }
         let pending: Vec<_> = waiting.iter().map(|row| row.pending.clone()).collect();
-        let pace = Pace { digest: ctx.settings.mail.digest, not_before: None };
-        let plan = due(&pending, &alerts::mailed()?, &pace, wall);
+        let pace = MailLimits { digest: ctx.settings.mail.digest, not_before: None };
+        let plan = select_for_mail(&pending, &alerts::mailed()?, &pace, wall);
         alerts::settle(&plan.repeated, "repeated", None)?;
         match plan.next {
-            Next::Nothing => Ok(Step::Nothing),
-            Next::At(then) => Ok(Step::Later((then - wall).to_std().unwrap_or_default())),
-            Next::Send(batch) => {
+            MailStep::Nothing => Ok(Step::Nothing),
+            MailStep::At(then) => Ok(Step::Later((then - wall).to_std().unwrap_or_default())),
+            MailStep::Send(batch) => {
                 let content = alerts::compose(&waiting, &batch, wall)?;
                 let Some(mail) = digest(&content, wall, server_name().as_deref()) else { return Ok(Step::Nothing) };
                 alerts::set_key(&all_ids(&batch), Some(&batch.key), None)?;
@@ -236,7 +236,7 @@ fn mail_settings(ctx: &Ctx) -> MailSettings {
     }
 }
 
-fn write_outcome(batch: &Batch, outcome: &MailOutcome) -> Result<()> {
+fn write_outcome(batch: &MailBatch, outcome: &MailOutcome) -> Result<()> {
     match outcome {
         MailOutcome::Accepted { answer } => {
             alerts::settle(&batch.superseded, "superseded", None)?;
@@ -255,6 +255,6 @@ fn server_name() -> Option<String> {
 }
 
 /// Every alert that a mail leaves with.
-fn all_ids(batch: &Batch) -> Vec<i64> {
+fn all_ids(batch: &MailBatch) -> Vec<i64> {
     batch.ids.iter().chain(&batch.superseded).copied().collect()
 }

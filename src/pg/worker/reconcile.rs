@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::context::Ctx;
-use crate::domain::booking::Row;
+use crate::domain::field::Row;
 use crate::domain::plan::{Plan, Queued, Rules, plan};
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::rules;
@@ -82,7 +82,7 @@ impl Reconcile {
 /// True if something is to be sent. A booking that cannot be sent or read raises no alert before it is changed; nor does a row that
 /// is gone: an alert was raised when it was deleted, or `cancel_on_delete` was off.
 fn differs(held: &Ahead, row: &Result<Option<Row>>, rules: &Rules) -> bool {
-    let (queued, now) = (Queued { known: Some(held.known.clone()), ..Queued::default() }, Utc::now());
+    let (queued, now) = (Queued { remote: Some(held.remote.clone()), ..Queued::default() }, Utc::now());
     let Ok(Some(row)) = row else { return false };
     matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))
 }

@@ -50,13 +50,13 @@ impl Recovery {
             queue::cap(now, later(now, ctx.settings.policy.longest_pause()))?;
             recover_orphans(ctx, claims, outcomes)?;
             health.load()?;
-            queue::follow_timeline(now, look_up_at(now, 0, ctx.settings.policy.settle))?;
+            queue::follow_timeline(now, look_up_at(now, 0, ctx.settings.policy.propagation_delay))?;
             Ok(orphans)
         });
         let Some(orphans) = orphans else { return };
         self.postpone_hung(ctx);
         // Guestly may have counted each of them; the saved level of the limiter is that of the last outcome before.
-        api.gate.quota.take(orphans, ctx.now());
+        api.gate.limiter.take(orphans, ctx.now());
         self.done = true;
     }
 
@@ -86,7 +86,7 @@ impl Recovery {
 
 /// Claims that are not this worker's, of a predecessor or restored from a dump, are unknown outcomes from now on.
 pub(super) fn recover_orphans(ctx: &Ctx, claims: &Claims, outcomes: &Outcomes) -> Result<()> {
-    let (now, settle) = (Utc::now(), ctx.settings.policy.settle);
+    let (now, settle) = (Utc::now(), ctx.settings.policy.propagation_delay);
     let mut own = claims.in_progress();
     own.extend(outcomes.pending.iter().map(|change| change.booking_id.clone()));
     queue::rescue(now, look_up_at(now, 0, settle), later(now, settle), own)
@@ -99,6 +99,6 @@ fn postpone(booking_id: &str, seconds: u32) -> Result<()> {
     alerts::raise(&[Raised {
         booking_id: Some(booking_id.to_owned()),
         class: Some(ErrorClass::Internal),
-        ..Raised::about_lane(kind, sentence)
+        ..Raised::new(kind, sentence)
     }])
 }

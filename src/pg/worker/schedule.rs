@@ -8,7 +8,7 @@ use super::api::Api;
 use super::claims::Claims;
 use super::context::Ctx;
 use super::outcomes::Outcomes;
-use crate::domain::lane::Go;
+use crate::domain::send_gate::Permit;
 
 /// Bookings that test mode completes in one transaction.
 const TEST_BATCH: u32 = 100;
@@ -61,8 +61,8 @@ impl Schedule {
             Some(Duration::ZERO)
         } else if self.is_something_due(ctx) {
             match may_claim(ctx, api, claims, outcomes, Utc::now()) {
-                Go::Wait(pause) => pause,
-                Go::Send(_) | Go::FetchToken => Some(Duration::ZERO),
+                Permit::Wait(pause) => pause,
+                Permit::Send(_) | Permit::FetchToken => Some(Duration::ZERO),
             }
         } else {
             let due = self.next_due.filter(|_| ctx.settings.enabled);
@@ -73,12 +73,12 @@ impl Schedule {
 }
 
 /// The calls that may be claimed now; test mode needs no permit.
-pub(super) fn may_claim(ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes, wall: DateTime<Utc>) -> Go {
+pub(super) fn may_claim(ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes, wall: DateTime<Utc>) -> Permit {
     if !ctx.settings.enabled || outcomes.is_full() {
-        return Go::Wait(None);
+        return Permit::Wait(None);
     }
     if ctx.settings.test_mode {
-        return Go::Send(TEST_BATCH);
+        return Permit::Send(TEST_BATCH);
     }
     api.permit_to_claim(ctx, wall, claims.prefetched.len())
 }

@@ -12,11 +12,11 @@ use super::claims::Claims;
 use super::completion::complete_all;
 use super::context::Ctx;
 use super::outcomes::Outcomes;
-use crate::domain::lane::Go;
 use crate::domain::outcome::Outcome;
-use crate::domain::plan::TEST_PREFIX;
 use crate::domain::redact::mask_personal;
-use crate::domain::transition::Next;
+use crate::domain::send_gate::Permit;
+use crate::domain::snapshot::TEST_PREFIX;
+use crate::domain::transition::Transition;
 use crate::pg::bookings::Bookings;
 use crate::pg::job::{Job, Trace};
 use crate::pg::queue;
@@ -99,7 +99,7 @@ fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcome
 /// Sends prefetched calls as far as the gate permits. True if some came back.
 fn send_permitted(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
     let mut found = false;
-    if let Go::Send(calls) = api.permit(ctx, Utc::now()) {
+    if let Permit::Send(calls) = api.permit(ctx, Utc::now()) {
         for _ in 0..calls {
             let Some(job) = claims.prefetched.pop_front() else { break };
             if let Err(job) = api.send(ctx, job) {
@@ -122,7 +122,7 @@ fn simulate(job: Job, outcomes: &mut Outcomes) {
     log!("guestly_sync test mode: {} {} {body}", request.method.as_str(), request.path);
     let reservation_id = format!("{TEST_PREFIX}{}", job.reservation.code);
     let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None, total: None };
-    let next = Next::Synced { reservation_id, adopted: false, warning: None, found: None };
+    let next = Transition::Synced { reservation_id, adopted: false, warning: None, found: None };
     let trace = Trace { started: Utc::now(), ..Trace::default() };
     outcomes.pending.push(job.change(&outcome, next, trace));
 }

@@ -175,7 +175,7 @@ impl Sweep {
 /// This worker's own calls are known, whatever became of their rows. A call of an earlier worker whose row was deleted may be
 /// taking effect until the propagation delay has passed since that worker ended.
 fn uncertain_since(ctx: &Ctx) -> Option<DateTime<Utc>> {
-    ctx.clock.started_at().filter(|_| ctx.now() < ctx.settings.policy.settle)
+    ctx.clock.started_at().filter(|_| ctx.now() < ctx.settings.policy.propagation_delay)
 }
 
 /// The sweep was cancelled; the sales go on. `pg::host_code` delays the next one by some minutes.

@@ -7,7 +7,8 @@ use pgrx::PgSqlErrorCode;
 use super::api::{Api, TokenReply};
 use super::context::Ctx;
 use super::outcomes::Outcomes;
-use crate::domain::outcome::{Operation, Outcome};
+use crate::domain::operation::Operation;
+use crate::domain::outcome::Outcome;
 use crate::domain::token::Token;
 use crate::pg::job::{Trace, attempt_for_nobody};
 use crate::pg::session::{Result, SqlError};
@@ -33,7 +34,7 @@ impl Api {
         let before = self.fingerprint(ctx);
         self.read_credentials(ctx);
         if before != self.fingerprint(ctx) {
-            self.gate.credentials_changed();
+            self.gate.tokens.reset();
             self.restored = false;
         }
         self.restore(ctx).unwrap_or_else(|error| {
@@ -79,7 +80,7 @@ impl Api {
         let (requested, fingerprint) = request;
         // A token for credentials that are no longer in force is of no use.
         let current = matches!(outcome, Outcome::Token { .. }) && self.fingerprint(ctx).as_ref() == Some(&fingerprint);
-        let token = self.gate.token.clone().filter(|_| current);
+        let token = self.gate.tokens.token.clone().filter(|_| current);
         // None of these counts against the five of a day.
         let unsent =
             matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
@@ -117,7 +118,7 @@ impl Api {
 
     fn write_token_reply(&self, reply: &TokenReply) -> Result<()> {
         // Another one may have followed, or Guestly may have rejected it meanwhile.
-        let is_current = |token: &(Token, String)| self.gate.token.as_ref() == Some(&token.0);
+        let is_current = |token: &(Token, String)| self.gate.tokens.token.as_ref() == Some(&token.0);
         if let Some((token, fingerprint)) = reply.token.as_ref().filter(|token| is_current(token)) {
             memory::save_token(token, fingerprint)?;
         }

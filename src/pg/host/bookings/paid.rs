@@ -4,7 +4,7 @@
 use pgrx::spi::quote_identifier;
 
 use super::{Bookings, Paid, day, text};
-use crate::domain::booking::Field;
+use crate::domain::field::Field;
 use crate::pg::session::{Result, as_owner, as_owner_in_time};
 use crate::pg::{host_code, statement};
 

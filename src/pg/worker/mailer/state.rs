@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::alert::Batch;
+use crate::domain::alert::MailBatch;
 use crate::net::mail::{MailOutcome, MailSettings, PostOffice};
 use crate::pg::{sys, wake};
 
 /// The purpose of a mail; travels with it through the sender threads.
 pub(super) enum MailPurpose {
     /// Alerts.
-    Alerts(Batch),
+    Alerts(MailBatch),
     /// `guestly_test_alert()`: the question, and the settings that the mail left with.
     Test(u32, Box<MailSettings>),
 }
@@ -27,7 +27,7 @@ pub(in crate::pg::worker) struct Mailer {
     /// The settings of the last mail.
     pub(super) used: Option<MailSettings>,
     /// The outcome that is not written yet.
-    pub(super) ended: Option<(Batch, MailOutcome)>,
+    pub(super) ended: Option<(MailBatch, MailOutcome)>,
     /// The mail server failed: nothing leaves before.
     pub(super) not_before: Option<Instant>,
     /// A digest is being collected. A new alert may be urgent and is looked at at once.

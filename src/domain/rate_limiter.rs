@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::outcome::QuotaHeaders;
+use super::outcome::RateLimitHeaders;
 use bucket::Bucket;
 
 mod bucket;
@@ -40,37 +40,37 @@ impl Default for Limits {
 /// that earlier one: nothing refills twice.
 ///
 /// ```
-/// use guestly_sync::domain::quota::{Limits, Quota};
+/// use guestly_sync::domain::rate_limiter::{Limits, RateLimiter};
 /// use std::time::Duration;
 ///
 /// let start = Duration::ZERO;
-/// let mut quota = Quota::new(Limits::default(), start);
+/// let mut quota = RateLimiter::new(Limits::default(), start);
 /// assert_eq!(quota.permits(start), 10);
 /// quota.take(10, start);
 /// let wait = quota.next_permit(start).unwrap();
 /// assert_eq!(quota.permits(wait), 1);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Quota {
+pub struct RateLimiter {
     buckets: [Bucket; 3],
     latest: Duration,
-    held: Option<Duration>,
+    paused_until: Option<Duration>,
     /// The API has asked us to wait: until no call is in flight, our count is not to be trusted.
     wary: bool,
 }
 
-impl Quota {
+impl RateLimiter {
     /// Starts with all that our share allows; a restarted worker calls `restore` next.
     pub fn new(limits: Limits, now: Duration) -> Self {
         let mut buckets = WINDOWS.map(Bucket::new);
         configure(&mut buckets, limits);
-        Self { buckets, latest: now, held: None, wary: false }
+        Self { buckets, latest: now, paused_until: None, wary: false }
     }
 
-    /// How many calls may start now: 0 while held, `u32::MAX` where nothing is limited.
+    /// How many calls may start now: 0 while paused_until, `u32::MAX` where nothing is limited.
     pub fn permits(&mut self, now: Duration) -> u32 {
         self.advance(now);
-        if self.held.is_some() {
+        if self.paused_until.is_some() {
             return 0;
         }
         self.buckets.iter().map(Bucket::whole).min().unwrap_or(0)
@@ -88,12 +88,12 @@ impl Quota {
     pub fn next_permit(&mut self, now: Duration) -> Option<Duration> {
         self.advance(now);
         let wait = self.buckets.iter().map(Bucket::wait).max().unwrap_or(0);
-        if wait == 0 && self.held.is_none() {
+        if wait == 0 && self.paused_until.is_none() {
             return None;
         }
         let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX));
         let due = self.latest.saturating_add(wait);
-        Some(self.held.map_or(due, |until| due.max(until)).saturating_sub(now))
+        Some(self.paused_until.map_or(due, |until| due.max(until)).saturating_sub(now))
     }
 
     /// Learns from the headers of an answer to a call that began `elapsed` ago, since others use the account too. What we
@@ -103,7 +103,7 @@ impl Quota {
     /// it had counted none. Of others' calls, about as many as we have in flight, and as come back in `elapsed`, stay
     /// unseen until fewer are in flight. A limit below the configured one counts until the API names another; a limit of 0
     /// is ignored, and so is every header of a window that is configured as unlimited.
-    pub fn observe(&mut self, headers: &QuotaHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
+    pub fn observe(&mut self, headers: &RateLimitHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
         self.advance(now);
         let seen = [headers.second, headers.minute, headers.hour];
         for (bucket, window) in self.buckets.iter_mut().zip(seen) {
@@ -117,16 +117,16 @@ impl Quota {
     }
 
     /// Allows nothing before `until` (`Retry-After`). Only ever extends; buckets refill meanwhile.
-    pub fn hold(&mut self, until: Duration) {
+    pub fn pause_until(&mut self, until: Duration) {
         if until > self.latest {
-            self.held = Some(self.held.map_or(until, |held| held.max(until)));
+            self.paused_until = Some(self.paused_until.map_or(until, |paused_until| paused_until.max(until)));
             self.wary = true;
         }
     }
 
-    /// Until when `hold` forbids calls; `None` once a later call here has seen that time pass.
-    pub fn held_until(&self) -> Option<Duration> {
-        self.held
+    /// Until when `pause_until` forbids calls; `None` once a later call here has seen that time pass.
+    pub fn paused_until(&self) -> Option<Duration> {
+        self.paused_until
     }
 
     /// Follows changed settings. Levels stay, cut to the new sizes, and never rise at once; a window that
@@ -159,8 +159,8 @@ impl Quota {
             }
             self.latest = now;
         }
-        if self.held.is_some_and(|until| until <= self.latest) {
-            self.held = None;
+        if self.paused_until.is_some_and(|until| until <= self.latest) {
+            self.paused_until = None;
         }
     }
 }
@@ -173,5 +173,5 @@ fn configure(buckets: &mut [Bucket; 3], limits: Limits) {
 }
 
 #[cfg(test)]
-#[path = "quota_tests.rs"]
+#[path = "rate_limiter_tests.rs"]
 mod tests;

@@ -77,7 +77,7 @@ impl Bucket {
         self.rate().map_or(0, |rate| missing.div_ceil(rate))
     }
 
-    /// See `Quota::observe`.
+    /// See `RateLimiter::observe`.
     pub(super) fn observe(&mut self, window: Window, in_flight: u32, elapsed: Duration, wary: bool) {
         if self.limit == 0 {
             return;
@@ -105,7 +105,7 @@ impl Bucket {
         }
     }
 
-    /// See `Quota::restore`.
+    /// See `RateLimiter::restore`.
     pub(super) fn restore(&mut self, level: f64, elapsed: Duration) {
         // The cast takes NaN as 0. More than the largest limit is only ever "full".
         let steps = (level.clamp(0.0, f64::from(u32::MAX)) * f64::from(1 << STEP)) as u128;

@@ -1,51 +1,59 @@
-//! The requests that change a reservation, one endpoint for each aspect, and the one that reads it back.
+//! The requests about existing reservations: changes, one endpoint per property, reads and the look-up.
 //! Called by `pg::job`; pure, any thread. Endpoints and fields: Guesty Open API, Reservations v3.
 
 use serde_json::{Value, json};
 
-use super::held::{Known, next_status};
-use super::outcome::Operation;
+use super::diff::next_status;
+use super::operation::Operation;
 use super::payment::Payment;
-use super::request::{ApiRequest, Method};
-use super::reservation::{Reservation, percent_encode};
+use super::request::{ApiRequest, Method, percent_encode};
+use super::reservation::Reservation;
+use super::snapshot::RemoteReservation;
 
-/// Guesty documents a free text, and was seen to accept only reasons of a list that it does not publish; this one it took.
+/// Documented as free text, but Guesty accepts only reasons of an unpublished list. This one was accepted.
 const REASON: &str = "Cancelled Due to Hold/Expiration";
 
-/// The call of that kind which brings Guestly nearer to `wanted`. All but the record of a payment are idempotent.
+/// The request of an operation about `remote`. All but the record of a payment are idempotent.
 #[must_use]
-pub fn request(operation: Operation, wanted: &Reservation, known: &Known) -> ApiRequest {
+pub fn build(operation: Operation, wanted: &Reservation, remote: &RemoteReservation) -> ApiRequest {
     let put = |action: &str, body: Value| ApiRequest {
         method: Method::Put,
-        path: format!("/reservations-v3/{}/{action}", percent_encode(&known.reservation_id)),
+        path: format!("/reservations-v3/{}/{action}", percent_encode(&remote.reservation_id)),
         body: Some(body),
     };
     let payments = |method, body| {
-        let path = wanted.payment.as_ref().map(|payment| payment.path(&known.reservation_id)).unwrap_or_default();
+        let path = wanted.payment.as_ref().map(|payment| payment.path(&remote.reservation_id)).unwrap_or_default();
         ApiRequest { method, path, body }
     };
     match operation {
         Operation::ListPayments => payments(Method::Get, None),
         Operation::RecordPayment => payments(Method::Post, wanted.payment.as_ref().map(Payment::body)),
-        Operation::Status => put("status", status(wanted, known)),
+        Operation::Status => put("status", status(wanted, remote)),
         Operation::Relocate => put("relocate", checked(json!({ "listingId": wanted.listing_id }))),
         Operation::Dates => put("dates", checked(dates(wanted))),
-        Operation::Guests => put("guests", checked(guests(wanted))),
+        Operation::Guests => put("guests", checked(guests_body(wanted))),
         Operation::Notes => {
             put("notes", json!({ "notes": { "other": wanted.booking.notes.as_deref().unwrap_or("") } }))
         }
-        _ => read_back(&known.reservation_id),
+        _ => read_back(&remote.reservation_id),
     }
 }
 
-/// `GET /reservations-v3`: by id, since only that answer is sure to show the origin. Brackets must be encoded.
+/// The look-up by confirmation code, `GET /reservations-v3/search`. Brackets must be encoded.
+#[must_use]
+pub fn look_up(code: &str) -> ApiRequest {
+    let path = format!("/reservations-v3/search?filter%5BconfirmationCode%5D={}&limit=10", percent_encode(code));
+    ApiRequest { method: Method::Get, path, body: None }
+}
+
+/// `GET /reservations-v3` by id: only this answer is sure to contain the origin. Brackets must be encoded.
 fn read_back(reservation_id: &str) -> ApiRequest {
     let path = format!("/reservations-v3?reservationIds%5B%5D={}", percent_encode(reservation_id));
     ApiRequest { method: Method::Get, path, body: None }
 }
 
-fn status(wanted: &Reservation, known: &Known) -> Value {
-    match next_status(wanted, known.aspects.status.as_deref()) {
+fn status(wanted: &Reservation, remote: &RemoteReservation) -> Value {
+    match next_status(wanted, remote.snapshot.status.as_deref()) {
         "canceled" => json!({
             "status": "canceled",
             "canceledBy": "GUEST",
@@ -67,11 +75,11 @@ fn dates(wanted: &Reservation) -> Value {
     })
 }
 
-fn guests(wanted: &Reservation) -> Value {
-    json!({ "guestsCount": wanted.booking.party().guests(), "numberOfGuests": wanted.number_of_guests() })
+fn guests_body(wanted: &Reservation) -> Value {
+    json!({ "guestsCount": wanted.booking.guests().guests_count(), "numberOfGuests": wanted.number_of_guests() })
 }
 
-/// As at the create: Guestly's refusal is the guard against a double booking.
+/// As for a create: Guestly's refusal prevents double bookings.
 fn checked(mut body: Value) -> Value {
     if let Some(map) = body.as_object_mut() {
         map.extend(["ignoreCalendar", "ignoreTerms", "ignoreBlocks"].map(|flag| (flag.to_owned(), Value::Bool(false))));
@@ -80,5 +88,5 @@ fn checked(mut body: Value) -> Value {
 }
 
 #[cfg(test)]
-#[path = "update_tests.rs"]
+#[path = "update_request_tests.rs"]
 mod tests;

@@ -4,34 +4,34 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PACE: Pace = Pace { digest: Duration::from_secs(60), not_before: None };
+const PACE: MailLimits = MailLimits { digest: Duration::from_secs(60), not_before: None };
 
 fn at(seconds: i64) -> DateTime<Utc> {
     "2027-05-08T10:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
 }
 
-fn row(id: i64, kind: AlertKind, booking: &str, created: i64) -> Pending {
+fn row(id: i64, kind: AlertKind, booking: &str, created: i64) -> PendingAlert {
     let booking_id = kind.is_about_a_booking().then(|| booking.to_owned());
     let cause = "refused:no".to_owned();
-    Pending { id, kind, booking_id, cause, created_at: at(created), arrival: None, mail_key: None }
+    PendingAlert { id, kind, booking_id, cause, created_at: at(created), arrival: None, mail_key: None }
 }
 
-fn failed(id: i64, booking: &str, created: i64) -> Pending {
+fn failed(id: i64, booking: &str, created: i64) -> PendingAlert {
     row(id, AlertKind::BookingFailed, booking, created)
 }
 
-fn soon(mut row: Pending) -> Pending {
+fn soon(mut row: PendingAlert) -> PendingAlert {
     row.arrival = Some("2027-05-09".parse().unwrap());
     row
 }
 
-fn mailed(row: &Pending, at_second: i64) -> Mailed {
-    Mailed { kind: row.kind, booking_id: row.booking_id.clone(), cause: row.cause.clone(), at: at(at_second) }
+fn mailed(row: &PendingAlert, at_second: i64) -> MailedAlert {
+    MailedAlert { kind: row.kind, booking_id: row.booking_id.clone(), cause: row.cause.clone(), at: at(at_second) }
 }
 
-fn ids(next: &Next) -> Vec<i64> {
+fn ids(next: &MailStep) -> Vec<i64> {
     match next {
-        Next::Send(batch) => batch.ids.clone(),
+        MailStep::Send(batch) => batch.ids.clone(),
         other => panic!("not sent: {other:?}"),
     }
 }
@@ -39,11 +39,11 @@ fn ids(next: &Next) -> Vec<i64> {
 #[test]
 fn alerts_are_collected_and_urgent_ones_take_the_others_along() {
     let rows = [failed(1, "a", 0), failed(2, "b", 40)];
-    assert_eq!(due(&[], &[], &PACE, at(0)).next, Next::Nothing);
-    assert_eq!(due(&rows, &[], &PACE, at(41)).next, Next::At(at(60)));
-    assert_eq!(ids(&due(&rows, &[], &PACE, at(60)).next), [1, 2]);
+    assert_eq!(select_for_mail(&[], &[], &PACE, at(0)).next, MailStep::Nothing);
+    assert_eq!(select_for_mail(&rows, &[], &PACE, at(41)).next, MailStep::At(at(60)));
+    assert_eq!(ids(&select_for_mail(&rows, &[], &PACE, at(60)).next), [1, 2]);
     let rows = [failed(1, "a", 0), soon(failed(2, "b", 10))];
-    assert_eq!(ids(&due(&rows, &[], &PACE, at(10)).next), [1, 2]);
+    assert_eq!(ids(&select_for_mail(&rows, &[], &PACE, at(10)).next), [1, 2]);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_booking_is_told_once_with_its_latest_alert() {
         failed(3, "b", 31),
         row(4, AlertKind::TwoReservations, "a", 32),
     ];
-    let Next::Send(batch) = due(&rows, &[], &PACE, at(90)).next else { panic!() };
+    let MailStep::Send(batch) = select_for_mail(&rows, &[], &PACE, at(90)).next else { panic!() };
     assert_eq!((batch.ids, batch.superseded), (vec![2, 3, 4], vec![1]));
 }
 
@@ -62,17 +62,22 @@ fn a_booking_is_told_once_with_its_latest_alert() {
 fn the_same_is_not_repeated_before_it_changes_or_a_day_has_passed() {
     let old = failed(1, "a", 0);
     let again = failed(2, "a", 3_600);
-    let plan = |row: &Pending, now| due(std::slice::from_ref(row), &[mailed(&old, 60)], &PACE, at(now));
-    assert_eq!(plan(&again, 4_000), Plan { repeated: vec![2], next: Next::Nothing });
+    let plan =
+        |row: &PendingAlert, now| select_for_mail(std::slice::from_ref(row), &[mailed(&old, 60)], &PACE, at(now));
+    assert_eq!(plan(&again, 4_000), MailSelection { repeated: vec![2], next: MailStep::Nothing });
     assert_eq!(ids(&plan(&again, 60 + 86_400).next), [2], "a day later");
-    let changed = Pending { cause: "refused:other".to_owned(), ..again.clone() };
+    let changed = PendingAlert { cause: "refused:other".to_owned(), ..again.clone() };
     assert_eq!(ids(&plan(&changed, 4_000).next), [2]);
-    let stale = Pending { kind: AlertKind::Stale, ..again.clone() };
+    let stale = PendingAlert { kind: AlertKind::Stale, ..again.clone() };
     assert_eq!(ids(&plan(&stale, 4_000).next), [2], "another kind");
     let other = failed(2, "b", 3_600);
     assert_eq!(ids(&plan(&other, 4_000).next), [2], "another booking");
-    let back = [changed, Pending { id: 3, created_at: at(3_700), ..again }];
-    assert_eq!(due(&back, &[mailed(&old, 60)], &PACE, at(4_000)).repeated, [2, 3], "changed back before anybody heard");
+    let back = [changed, PendingAlert { id: 3, created_at: at(3_700), ..again }];
+    assert_eq!(
+        select_for_mail(&back, &[mailed(&old, 60)], &PACE, at(4_000)).repeated,
+        [2, 3],
+        "changed back before anybody heard"
+    );
 }
 
 #[test]
@@ -80,58 +85,64 @@ fn an_outage_after_a_recovery_is_news() {
     let outage = |id, created| row(id, AlertKind::Outage, "", created);
     let recovered = |id, created| row(id, AlertKind::Recovered, "", created);
     let history = [mailed(&outage(1, 0), 60)];
-    assert_eq!(due(&[outage(2, 600)], &history, &PACE, at(700)).repeated, [2]);
-    assert_eq!(ids(&due(&[recovered(3, 600)], &history, &PACE, at(700)).next), [3]);
+    assert_eq!(select_for_mail(&[outage(2, 600)], &history, &PACE, at(700)).repeated, [2]);
+    assert_eq!(ids(&select_for_mail(&[recovered(3, 600)], &history, &PACE, at(700)).next), [3]);
     let history = [mailed(&outage(1, 0), 60), mailed(&recovered(3, 600), 660)];
-    assert_eq!(ids(&due(&[outage(4, 900)], &history, &PACE, at(1_000)).next), [4]);
-    assert_eq!(due(&[recovered(5, 900)], &history, &PACE, at(1_000)).repeated, [5], "nothing was wrong");
+    assert_eq!(ids(&select_for_mail(&[outage(4, 900)], &history, &PACE, at(1_000)).next), [4]);
+    assert_eq!(select_for_mail(&[recovered(5, 900)], &history, &PACE, at(1_000)).repeated, [5], "nothing was wrong");
     let both = [outage(4, 900), recovered(5, 930)];
-    assert_eq!(ids(&due(&both, &history, &PACE, at(1_000)).next), [4, 5]);
+    assert_eq!(ids(&select_for_mail(&both, &history, &PACE, at(1_000)).next), [4, 5]);
 }
 
 #[test]
 fn refused_credentials_are_told_each_time_that_they_are_raised() {
     for kind in [AlertKind::Credentials, AlertKind::TokenCap] {
         let history = [mailed(&row(1, kind, "", 0), 60)];
-        assert_eq!(ids(&due(&[row(2, kind, "", 600)], &history, &PACE, at(700)).next), [2]);
+        assert_eq!(ids(&select_for_mail(&[row(2, kind, "", 600)], &history, &PACE, at(700)).next), [2]);
     }
 }
 
 #[test]
 fn a_mail_that_may_have_been_taken_goes_again_alone_with_its_key() {
     let mut rows = vec![failed(1, "a", 0), failed(2, "b", 1)];
-    let Next::Send(first) = due(&rows, &[], &PACE, at(60)).next else { panic!() };
+    let MailStep::Send(first) = select_for_mail(&rows, &[], &PACE, at(60)).next else { panic!() };
     rows.iter_mut().for_each(|row| row.mail_key = Some(first.key.clone()));
     rows.push(soon(failed(3, "c", 61)));
-    let Next::Send(second) = due(&rows, &[], &PACE, at(61)).next else { panic!() };
+    let MailStep::Send(second) = select_for_mail(&rows, &[], &PACE, at(61)).next else { panic!() };
     assert_eq!(second, first);
     rows.retain(|row| row.mail_key.is_none());
-    let Next::Send(third) = due(&rows, &[mailed(&failed(1, "a", 0), 61)], &PACE, at(66)).next else { panic!() };
+    let MailStep::Send(third) = select_for_mail(&rows, &[mailed(&failed(1, "a", 0), 61)], &PACE, at(66)).next else {
+        panic!()
+    };
     assert_ne!(third.key, first.key);
 }
 
 #[test]
 fn a_broken_mail_server_and_a_clock_that_jumps() {
     let rows = [soon(failed(1, "a", 0))];
-    let pace = Pace { not_before: Some(at(100)), ..PACE };
-    assert_eq!(due(&rows, &[], &pace, at(10)).next, Next::At(at(100)));
-    assert_eq!(ids(&due(&rows, &[], &pace, at(100)).next), [1]);
+    let limits = MailLimits { not_before: Some(at(100)), ..PACE };
+    assert_eq!(select_for_mail(&rows, &[], &limits, at(10)).next, MailStep::At(at(100)));
+    assert_eq!(ids(&select_for_mail(&rows, &[], &limits, at(100)).next), [1]);
     let future = [failed(1, "a", 9_000)];
     let history = [mailed(&failed(9, "z", 0), 8_000)];
-    assert_eq!(due(&future, &history, &PACE, at(0)).next, Next::At(at(60)), "no longer than the digest");
+    assert_eq!(
+        select_for_mail(&future, &history, &PACE, at(0)).next,
+        MailStep::At(at(60)),
+        "no longer than the digest"
+    );
 }
 
 /// Every second of four minutes: rows come, mails leave and are taken at once. The mails' times and ids.
-fn simulate(rows: &[Pending], digest: u64) -> Vec<(i64, Vec<i64>)> {
-    let pace = Pace { digest: Duration::from_secs(digest), not_before: None };
+fn simulate(rows: &[PendingAlert], digest: u64) -> Vec<(i64, Vec<i64>)> {
+    let limits = MailLimits { digest: Duration::from_secs(digest), not_before: None };
     let (mut history, mut mails) = (Vec::new(), Vec::new());
-    let mut coming: Vec<Pending> = rows.to_vec();
-    let mut waiting: Vec<Pending> = Vec::new();
+    let mut coming: Vec<PendingAlert> = rows.to_vec();
+    let mut waiting: Vec<PendingAlert> = Vec::new();
     for now in 0..240 {
         waiting.extend(coming.extract_if(.., |row| row.created_at <= at(now)));
-        let plan = due(&waiting, &history, &pace, at(now));
+        let plan = select_for_mail(&waiting, &history, &limits, at(now));
         waiting.retain(|row| !plan.repeated.contains(&row.id));
-        if let Next::Send(batch) = plan.next {
+        if let MailStep::Send(batch) = plan.next {
             let taken = waiting.extract_if(.., |row| batch.ids.contains(&row.id) || batch.superseded.contains(&row.id));
             history.extend(taken.map(|row| mailed(&row, now)));
             mails.push((now, batch.ids));
@@ -140,7 +151,7 @@ fn simulate(rows: &[Pending], digest: u64) -> Vec<(i64, Vec<i64>)> {
     mails
 }
 
-fn crowd(seconds: impl IntoIterator<Item = i64>, urgent: bool) -> Vec<Pending> {
+fn crowd(seconds: impl IntoIterator<Item = i64>, urgent: bool) -> Vec<PendingAlert> {
     let rows = seconds.into_iter().zip(1..).map(|(second, id)| failed(id, &format!("b{id}"), second));
     rows.map(|row| if urgent { soon(row) } else { row }).collect()
 }
@@ -197,18 +208,18 @@ proptest! {
         kinds in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -100..100_i64, any::<bool>()), 0..12),
         past in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -90_000..100_i64), 0..12),
     ) {
-        let rows: Vec<Pending> = kinds.iter().zip(1..).map(|((kind, booking, second, doubt), id)| {
+        let rows: Vec<PendingAlert> = kinds.iter().zip(1..).map(|((kind, booking, second, doubt), id)| {
             let mut row = row(id, AlertKind::ALL[*kind], &booking.to_string(), *second);
             row.mail_key = doubt.then(|| format!("key-{booking}"));
             row
         }).collect();
-        let history: Vec<Mailed> =
+        let history: Vec<MailedAlert> =
             past.iter().map(|(kind, booking, second)| mailed(&row(0, AlertKind::ALL[*kind], &booking.to_string(), 0), *second)).collect();
-        let plan = due(&rows, &history, &PACE, at(0));
+        let plan = select_for_mail(&rows, &history, &PACE, at(0));
         match plan.next {
-            Next::Nothing => prop_assert_eq!(plan.repeated.len(), rows.len()),
-            Next::At(then) => prop_assert!(then > at(0) && then <= at(160)),
-            Next::Send(batch) => {
+            MailStep::Nothing => prop_assert_eq!(plan.repeated.len(), rows.len()),
+            MailStep::At(then) => prop_assert!(then > at(0) && then <= at(160)),
+            MailStep::Send(batch) => {
                 prop_assert!(!batch.ids.is_empty());
                 let mut all = [batch.ids, batch.superseded, plan.repeated].concat();
                 let count = all.len();

@@ -21,7 +21,7 @@ const CODE_CHARS: u32 = 20;
 /// derive from `booking_id` alone.
 ///
 /// ```
-/// use guestly_sync::domain::reference::confirmation_code;
+/// use guestly_sync::domain::confirmation_code::confirmation_code;
 ///
 /// assert_eq!(confirmation_code("4711", Some("BK-0000123")), "BK-0000123");
 /// assert_eq!(confirmation_code("4711", None), "GS-49KNE9VVG1Q907MVJ590");
@@ -37,7 +37,7 @@ pub fn confirmation_code(booking_id: &str, reference: Option<&str>) -> String {
 /// comes back, and a code that Guestly holds already could be refused or, in a look-up, be taken for the former one.
 ///
 /// ```
-/// use guestly_sync::domain::reference::next_code;
+/// use guestly_sync::domain::confirmation_code::next_code;
 ///
 /// assert_eq!(next_code("BK-0000123", "BK-0000123"), "BK-0000123-2");
 /// assert_eq!(next_code("BK-0000123-2", "BK-0000123"), "BK-0000123-3");
@@ -79,5 +79,5 @@ fn fnv1a_128(bytes: &[u8]) -> u128 {
 }
 
 #[cfg(test)]
-#[path = "reference_tests.rs"]
+#[path = "confirmation_code_tests.rs"]
 mod tests;

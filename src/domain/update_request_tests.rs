@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::booking::Booking;
-use crate::domain::held::Aspects;
+use crate::domain::snapshot::Snapshot;
 
 fn wanted(status: &str) -> Reservation {
     let booking = Booking {
@@ -14,13 +14,13 @@ fn wanted(status: &str) -> Reservation {
         pets: 1,
         ..Booking::default()
     };
-    let known = known("confirmed");
-    Reservation { booking, listing_id: "L2".to_owned(), status: status.to_owned(), ..Reservation::ending("7", &known) }
+    let remote = remote("confirmed");
+    Reservation { booking, listing_id: "L2".to_owned(), status: status.to_owned(), ..Reservation::ending("7", &remote) }
 }
 
-fn known(status: &str) -> Known {
-    let aspects = Aspects { status: Some(status.to_owned()), ..Aspects::default() };
-    Known { reservation_id: "64b1/9".to_owned(), aspects, ..Known::default() }
+fn remote(status: &str) -> RemoteReservation {
+    let snapshot = Snapshot { status: Some(status.to_owned()), ..Snapshot::default() };
+    RemoteReservation { reservation_id: "64b1/9".to_owned(), snapshot, ..RemoteReservation::default() }
 }
 
 #[test]
@@ -32,14 +32,14 @@ fn each_aspect_has_its_endpoint() {
         body
     };
     let dates = json!({"checkInDateLocalized": "2027-05-10", "checkOutDateLocalized": "2027-05-14"});
-    let party = json!({"numberOfAdults": 2, "numberOfChildren": 1, "numberOfInfants": 0, "numberOfPets": 1});
+    let guests = json!({"numberOfAdults": 2, "numberOfChildren": 1, "numberOfInfants": 0, "numberOfPets": 1});
     for (operation, action, body) in [
         (Operation::Relocate, "relocate", flags(json!({"listingId": "L2"}))),
         (Operation::Dates, "dates", flags(dates)),
-        (Operation::Guests, "guests", flags(json!({"guestsCount": 3, "numberOfGuests": party}))),
+        (Operation::Guests, "guests", flags(json!({"guestsCount": 3, "numberOfGuests": guests}))),
         (Operation::Status, "status", json!({"status": "confirmed"})),
     ] {
-        let request = request(operation, &wanted("confirmed"), &known("inquiry"));
+        let request = build(operation, &wanted("confirmed"), &remote("inquiry"));
         let path = format!("/reservations-v3/64b1%2F9/{action}");
         assert_eq!(request, ApiRequest { method: Method::Put, path, body: Some(body) });
     }
@@ -47,17 +47,23 @@ fn each_aspect_has_its_endpoint() {
 
 #[test]
 fn a_cancellation_names_who_and_why_and_a_hold_is_closed_without() {
-    let cancelled = request(Operation::Status, &wanted("canceled"), &known("confirmed")).body.unwrap();
+    let cancelled = build(Operation::Status, &wanted("canceled"), &remote("confirmed")).body.unwrap();
     assert_eq!((&cancelled["status"], &cancelled["canceledBy"]), (&json!("canceled"), &json!("GUEST")));
     assert!(cancelled["cancellationReason"].is_string());
     assert_eq!(cancelled["cancellationNote"], "cancelled on the website, booking BK-0000123");
-    let closed = request(Operation::Status, &wanted("canceled"), &known("reserved")).body;
+    let closed = build(Operation::Status, &wanted("canceled"), &remote("reserved")).body;
     assert_eq!(closed, Some(json!({"status": "closed"})));
 }
 
 #[test]
 fn it_is_read_back_by_id() {
-    let request = request(Operation::ReadBack, &wanted("confirmed"), &known("confirmed"));
+    let request = build(Operation::ReadBack, &wanted("confirmed"), &remote("confirmed"));
     assert_eq!((request.method, request.body), (Method::Get, None));
     assert_eq!(request.path, "/reservations-v3?reservationIds%5B%5D=64b1%2F9");
+}
+
+#[test]
+fn look_ups_encode_brackets_and_odd_codes() {
+    assert_eq!(look_up("GS-1").path, "/reservations-v3/search?filter%5BconfirmationCode%5D=GS-1&limit=10");
+    assert!(look_up("a&b=c").path.contains("=a%26b%3Dc&"));
 }

@@ -1,0 +1,276 @@
+//! Unit tests of `transition::change`: what becomes of changes and of reading back.
+
+use super::super::case::*;
+use super::super::tests::*;
+use super::super::{SnapshotUpdate, next_for_remote, snapshot_update};
+use super::*;
+use crate::domain::error::ErrorClass::*;
+use crate::domain::field::{Field, Row};
+use crate::domain::payment::{LEGACY_PATH, Payment, PaymentMethod};
+use crate::domain::reservation::Reservation;
+use crate::domain::snapshot::{PaymentState, Snapshot};
+
+pub(in crate::domain::transition) fn remote() -> RemoteReservation {
+    RemoteReservation {
+        reservation_id: "r1".to_owned(),
+        code: "BK-0000123".to_owned(),
+        snapshot: wanted().snapshot(),
+        verified: true,
+        ..RemoteReservation::default()
+    }
+}
+
+/// What Guestly shows of it.
+pub(in crate::domain::transition) fn hit() -> Hit {
+    let snapshot = wanted().snapshot();
+    Hit {
+        reservation_id: "r1".to_owned(),
+        status: snapshot.status,
+        confirmation_code: Some("BK-0000123".to_owned()),
+        origin_id: Some("7".to_owned()),
+        listing_ids: snapshot.listing_id.into_iter().collect(),
+        check_in: snapshot.check_in,
+        check_out: snapshot.check_out,
+        guests: snapshot.guests,
+        ..Hit::default()
+    }
+}
+
+pub(in crate::domain::transition) fn other_day() -> Option<chrono::NaiveDate> {
+    chrono::NaiveDate::from_ymd_opt(2027, 5, 9)
+}
+
+fn call(operation: Operation, attempts: u32, outcome: &Outcome) -> Transition {
+    let work = Work { operation, attempts, ..create() };
+    next_for_remote(&Case { work: &work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment(0) }, &remote())
+}
+
+fn back(remote: &RemoteReservation, look_ups: u32, hits: Vec<Hit>, wanted: &Reservation) -> Transition {
+    let work = Work { operation: Operation::ReadBack, look_ups, ..create() };
+    next_for_remote(
+        &Case { work: &work, outcome: &Outcome::Found(hits), wanted, policy: &policy(), moment: &moment(0) },
+        remote,
+    )
+}
+
+fn cancelled() -> Reservation {
+    Reservation { status: "canceled".to_owned(), ..wanted() }
+}
+
+fn ended() -> RemoteReservation {
+    let mut remote = RemoteReservation { ended: true, ..remote() };
+    remote.snapshot.status = Some("canceled".to_owned());
+    remote
+}
+
+#[test]
+fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
+    for operation in [Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Status] {
+        assert_eq!(
+            call(operation, 1, &Outcome::Updated { total: None }),
+            Transition::Changed { due: at(90), read_back: true }
+        );
+        let read_back_first = Transition::UncertainChange {
+            due: at(90),
+            counted: true,
+            since: None,
+            failed_reads: 0,
+            problem: problem(UnknownOutcome),
+        };
+        assert_eq!(
+            call(operation, 1, &Outcome::Unknown { sentence: said() }),
+            read_back_first,
+            "never created, never blind"
+        );
+        assert_eq!(call(operation, 1, &refused(DatesTaken)), Transition::Failed(problem(DatesTaken)));
+    }
+}
+
+#[test]
+fn notes_are_not_read_back() {
+    let next = call(Operation::Notes, 1, &Outcome::Updated { total: None });
+    assert_eq!(next, Transition::Changed { due: at(90), read_back: false });
+}
+
+#[test]
+fn tries_are_counted_for_changes_only_and_end() {
+    let lost = Outcome::NotSent { sentence: said() };
+    assert!(matches!(call(Operation::Dates, 1, &lost), Transition::Wait { counted: true, .. }));
+    assert_eq!(call(Operation::Dates, 3, &lost), Transition::Failed(problem(Unavailable)));
+    assert!(matches!(call(Operation::ReadBack, 9, &lost), Transition::Wait { counted: false, .. }));
+    let throttled = Outcome::Throttled { retry_after: None, sentence: said() };
+    let again = Transition::Wait { due: at(0), counted: false, problem: problem(Throttled) };
+    assert_eq!(call(Operation::Dates, 9, &throttled), again, "the send_gate holds it, not the row");
+}
+
+#[test]
+fn what_is_read_back_as_it_should_be_is_done_with() {
+    assert_eq!(back(&remote(), 0, vec![hit()], &wanted()), Transition::Confirmed);
+    let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+    assert_eq!(back(&ended(), 0, vec![gone.clone()], &cancelled()), Transition::Confirmed);
+    let silent = Hit { guests: None, check_in: None, listing_ids: vec![], ..hit() };
+    assert_eq!(back(&remote(), 0, vec![silent], &wanted()), Transition::Confirmed, "what is left out is no difference");
+    assert_eq!(back(&remote(), 0, vec![gone.clone()], &cancelled()), Transition::Confirmed, "cancelled on both sides");
+    let told = snapshot_update(Operation::ReadBack, &remote(), &Outcome::Found(vec![gone]), &cancelled());
+    assert_eq!((told.ended, told.verified, told.changed), (Some(true), true, false));
+}
+
+#[test]
+fn a_change_that_was_ignored_is_asked_for_again_and_then_reported() {
+    let moved = Hit { check_in: other_day(), ..hit() };
+    for times in 1..3 {
+        let next = back(&remote(), times - 1, vec![moved.clone()], &wanted());
+        let Transition::Differs { look_ups, problem: Some(said), .. } = next else { panic!("{next:?}") };
+        assert_eq!((look_ups, said.class), (times, Refused));
+        assert!(said.sentence.contains("dates"), "{said}");
+    }
+    assert!(matches!(back(&remote(), 2, vec![moved], &wanted()), Transition::Failed(_)));
+}
+
+#[test]
+fn a_new_change_of_the_booking_meanwhile_is_not_called_ignored() {
+    let mut before = remote();
+    before.snapshot.check_in = other_day();
+    let moved = Hit { check_in: other_day(), ..hit() };
+    let differs = Transition::Differs { due: at(0), look_ups: 2, problem: None };
+    assert_eq!(back(&before, 2, vec![moved], &wanted()), differs);
+}
+
+#[test]
+fn what_is_not_ours_or_not_there_or_over_by_another_hand_is_left_to_a_person() {
+    let foreign = Hit { origin_id: Some("8".to_owned()), ..hit() };
+    let nameless = Hit { origin_id: None, confirmation_code: Some("HM-1".to_owned()), ..hit() };
+    let taken_over = RemoteReservation { verified: false, code: String::new(), ..remote() };
+    for (name, hits) in [("another origin", vec![foreign]), ("another code", vec![nameless])] {
+        let next = back(&taken_over, 0, hits.clone(), &cancelled());
+        assert!(matches!(&next, Transition::Failed(problem) if problem.class == Refused), "{name}: {next:?}");
+        let told = snapshot_update(Operation::ReadBack, &taken_over, &Outcome::Found(hits), &cancelled());
+        assert_eq!(told, SnapshotUpdate::default(), "{name}");
+    }
+    let gone = Hit { status: Some("closed".to_owned()), ..hit() };
+    let Transition::Failed(problem) = back(&remote(), 0, vec![gone], &wanted()) else { panic!() };
+    assert!(problem.sentence.contains("r1 as closed"), "{problem}");
+}
+
+#[test]
+fn a_cancellation_that_was_ignored_is_no_end() {
+    let remote = ended();
+    assert!(matches!(back(&remote, 0, vec![hit()], &cancelled()), Transition::Differs { look_ups: 1, .. }));
+    assert_eq!(back(&remote, 0, vec![hit()], &wanted()), Transition::Confirmed, "and the booking came back to life");
+    let told = snapshot_update(Operation::ReadBack, &remote, &Outcome::Found(vec![hit()]), &cancelled());
+    assert_eq!((told.ended, told.snapshot.status.as_deref()), (Some(false), Some("confirmed")));
+    let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+    let revived = Transition::Differs { due: at(0), look_ups: 0, problem: None };
+    assert_eq!(back(&remote, 0, vec![gone.clone()], &wanted()), revived, "a new one takes its place");
+    let told = snapshot_update(Operation::ReadBack, &remote, &Outcome::Found(vec![gone]), &wanted());
+    assert_eq!(told.ended, None, "as it was");
+}
+
+#[test]
+fn a_cancellation_whose_answer_was_lost_is_ours_when_it_shows() {
+    for outcome in [Outcome::Unknown { sentence: said() }, Outcome::Unavailable { retry_after: None, sentence: said() }]
+    {
+        let told = snapshot_update(Operation::Status, &remote(), &outcome, &cancelled());
+        assert_eq!((told.ended, told.snapshot.status), (Some(true), None));
+        let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
+        let asked = RemoteReservation { ended: true, ..remote() };
+        let revived = Transition::Differs { due: at(0), look_ups: 0, problem: None };
+        assert_eq!(back(&asked, 0, vec![gone], &wanted()), revived, "the booking came back to life meanwhile");
+        assert_eq!(back(&asked, 0, vec![hit()], &wanted()), Transition::Confirmed, "it had no effect");
+    }
+    for operation in [Operation::Status, Operation::Dates] {
+        let told = snapshot_update(operation, &remote(), &Outcome::Unknown { sentence: said() }, &wanted());
+        assert_eq!(told.ended, None, "that would have ended nothing");
+    }
+}
+
+#[test]
+fn a_call_that_may_have_changed_something_starts_the_gap() {
+    for (outcome, changed) in [
+        (Outcome::Updated { total: None }, true),
+        (Outcome::Unknown { sentence: said() }, true),
+        (Outcome::Unavailable { retry_after: None, sentence: said() }, true),
+        (Outcome::NotSent { sentence: said() }, false),
+        (refused(Refused), false),
+    ] {
+        assert_eq!(snapshot_update(Operation::Dates, &remote(), &outcome, &wanted()).changed, changed, "{outcome:?}");
+    }
+    let told = snapshot_update(Operation::Status, &remote(), &Outcome::Updated { total: None }, &cancelled());
+    assert_eq!((told.ended, told.snapshot.status.as_deref()), (Some(true), Some("canceled")));
+}
+
+pub(in crate::domain::transition) fn paying() -> Reservation {
+    let mut reservation = wanted();
+    let row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()], ..Row::default() };
+    reservation.payment = Payment::of(
+        &reservation.origin_id,
+        reservation.booking.total,
+        &row,
+        &PaymentMethod::new("OTHER", LEGACY_PATH).0,
+        &[],
+    );
+    reservation
+}
+
+fn pay(operation: Operation, attempts: u32, outcome: &Outcome) -> (Transition, SnapshotUpdate) {
+    let work = Work { operation, attempts, ..create() };
+    let next = next_for_remote(
+        &Case { work: &work, outcome, wanted: &paying(), policy: &policy(), moment: &moment(0) },
+        &remote(),
+    );
+    (next, snapshot_update(operation, &remote(), outcome, &paying()))
+}
+
+#[test]
+fn a_payment_is_recorded_only_after_a_list_without_it() {
+    use Operation::{ListPayments, RecordPayment};
+    let ours = Outcome::Payments(vec![
+        "by hand".to_owned(),
+        paying().payment.unwrap().body()["note"].as_str().unwrap().to_owned(),
+    ]);
+    let others = Outcome::Payments(vec!["by hand".to_owned()]);
+    let told = |recording, changed| SnapshotUpdate {
+        snapshot: Snapshot { payment: Some(recording), ..Snapshot::default() },
+        changed,
+        ..SnapshotUpdate::default()
+    };
+    let done = |due| Transition::Changed { due: at(due), read_back: false };
+    assert_eq!(pay(ListPayments, 1, &ours), (done(0), told(PaymentState::Recorded, false)));
+    let absent = Transition::Differs { due: at(0), look_ups: create().look_ups, problem: None };
+    assert_eq!(pay(ListPayments, 1, &others), (absent, told(PaymentState::NotListed, false)));
+    assert_eq!(pay(RecordPayment, 1, &ours), (done(90), told(PaymentState::Recorded, true)));
+    let dropped = pay(RecordPayment, 1, &others);
+    assert!(
+        matches!(&dropped.0, Transition::UncertainChange { due, .. } if *due == at(90)),
+        "a yes without it is no proof: {dropped:?}"
+    );
+    assert_eq!(dropped.1, SnapshotUpdate { changed: true, ..SnapshotUpdate::default() });
+}
+
+#[test]
+fn a_record_that_may_have_taken_effect_is_asked_for_and_one_that_cannot_have_is_not() {
+    let lost = pay(Operation::RecordPayment, 1, &Outcome::Unknown { sentence: said() });
+    assert!(matches!(lost.0, Transition::UncertainChange { .. }), "{lost:?}");
+    assert_eq!(lost.1.snapshot.payment, None, "it stays sent, as it was written before the call left");
+    for outcome in [Outcome::NotSent { sentence: said() }, Outcome::Throttled { retry_after: None, sentence: said() }] {
+        assert_eq!(
+            pay(Operation::RecordPayment, 1, &outcome).1.snapshot.payment,
+            Some(PaymentState::NotListed),
+            "{outcome:?}"
+        );
+    }
+    let (Transition::Failed(problem), _) = pay(Operation::RecordPayment, 1, &refused(Refused)) else { panic!() };
+    assert!(
+        problem.sentence.contains("payment was not recorded") && problem.sentence.contains("payment_path"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn the_total_is_learned_from_every_answer_that_has_it() {
+    let total = || Some("452.00".to_owned());
+    let updated = snapshot_update(Operation::Dates, &remote(), &Outcome::Updated { total: total() }, &wanted());
+    assert_eq!(updated.total, total());
+    let found = Outcome::Found(vec![Hit { total: total(), ..hit() }]);
+    assert_eq!(snapshot_update(Operation::ReadBack, &remote(), &found, &wanted()).total, total());
+}
