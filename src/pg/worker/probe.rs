@@ -11,7 +11,7 @@ use crate::pg::bookings::{Bookings, Probed};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::paid_statuses;
 use crate::pg::{alerts, host_code, queue, sys, wake};
-use crate::sys::thread_time;
+use crate::sys::thread_cpu_time;
 
 /// Bookings that one sweep queues.
 const SWEEP_BATCH: i64 = 1_000;
@@ -27,10 +27,10 @@ impl Worker {
         if now < self.next_probe {
             return;
         }
-        let before = thread_time();
+        let before = thread_cpu_time();
         let found = self.in_transaction(Self::look);
         // Processor time: a look that waits for a lock, in vain or not, costs the server nothing.
-        let cost = thread_time().saturating_sub(before);
+        let cost = thread_cpu_time().saturating_sub(before);
         self.next_probe = now + self.settings.poll_interval.max(cost * SWEEP_SHARE);
         if let Some((found, _)) = &found {
             self.more |= found.ready || found.sending || !found.open.is_empty();
