@@ -11,7 +11,7 @@ use crate::domain::lane;
 use crate::domain::outcome::{Operation, Outcome, Reply, classify};
 use crate::domain::price;
 use crate::domain::transition::Moment;
-use crate::net::pool::Done;
+use crate::net::pool::FinishedRequest;
 use crate::pg::job::{Trace, attempt_for_nobody};
 use crate::pg::record::Change;
 use crate::pg::{memory, queue};
@@ -21,7 +21,7 @@ impl Worker {
     pub(super) fn collect(&mut self) {
         // A further commit costs more than this pause, unless claimed calls wait for the places.
         if let Some(pool) = self.pool.as_ref().filter(|_| self.prefetched.is_empty()) {
-            pool.gather(self.gathering);
+            pool.linger(self.gathering);
         }
         self.judge_all();
     }
@@ -53,14 +53,14 @@ impl Worker {
     }
 
     fn judge_all(&mut self) {
-        let finished = self.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
+        let finished = self.pool.as_ref().map(|pool| pool.take_finished()).unwrap_or_default();
         finished.into_iter().for_each(|done| self.judge(done));
         self.take_back();
     }
 
     /// What never left is due again, as it was.
     pub(super) fn take_back(&mut self) {
-        let recalled = self.pool.as_ref().map(|pool| pool.recalled()).unwrap_or_default();
+        let recalled = self.pool.as_ref().map(|pool| pool.take_released()).unwrap_or_default();
         for tag in recalled {
             match tag {
                 Tag::Call(job) => self.take_unsent([*job]),
@@ -77,7 +77,7 @@ impl Worker {
     }
 
     /// Judges one reply; its rows wait in memory until they are committed.
-    pub(super) fn judge(&mut self, done: Done<Tag>) {
+    pub(super) fn judge(&mut self, done: FinishedRequest<Tag>) {
         let wall = Utc::now();
         let now = self.now();
         let operation = match &done.tag {
@@ -133,7 +133,7 @@ impl Worker {
         self.more = true;
     }
 
-    fn trace(&mut self, done: &Done<Tag>) -> Trace {
+    fn trace(&mut self, done: &FinishedRequest<Tag>) -> Trace {
         let answer = if let Reply::Answer(answer) = &done.reply { Some(answer) } else { None };
         if let Some(date) =
             answer.and_then(|answer| answer.date.as_deref()).and_then(|date| DateTime::parse_from_rfc2822(date).ok())

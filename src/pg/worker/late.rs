@@ -6,7 +6,7 @@ use chrono::Utc;
 use super::{Tag, Worker};
 use crate::domain::outcome::{Reply, classify};
 use crate::domain::transition::{Moment, Policy};
-use crate::net::pool::Done;
+use crate::net::pool::FinishedRequest;
 use crate::pg::job::Trace;
 use crate::pg::record::{Change, at_exit};
 
@@ -22,7 +22,7 @@ impl Worker {
 }
 
 /// None for an answer that names no reservation: its booking is looked up.
-fn reservation_of(done: Done<Tag>, policy: &Policy) -> Option<Change> {
+fn reservation_of(done: FinishedRequest<Tag>, policy: &Policy) -> Option<Change> {
     let Tag::Call(job) = done.tag else { return None };
     let now = Utc::now();
     let answer = if let Reply::Answer(answer) = &done.reply { Some(answer) } else { None };

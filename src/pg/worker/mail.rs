@@ -70,7 +70,7 @@ impl Worker {
 
     /// What mail servers answered.
     pub(super) fn take_delivered(&mut self) {
-        for delivered in self.desk.office.delivered() {
+        for delivered in self.desk.mail_queue.take_finished() {
             match delivered.tag {
                 Tag::Alerts(batch) => self.desk.ended = Some((batch, delivered.outcome)),
                 Tag::Test(question, used) => self.test_ended(question, &used, &delivered.outcome),
@@ -199,7 +199,7 @@ impl Worker {
         let settings = self.mail_settings();
         if let Some(pool) = &self.pool {
             self.desk.used = Some(settings.clone());
-            self.desk.office.send(pool, tag, settings, mail, key);
+            self.desk.mail_queue.send(pool, tag, settings, mail, key);
         }
     }
 

@@ -43,7 +43,7 @@ impl Worker {
         let prefetched = std::mem::take(&mut self.prefetched);
         self.take_unsent(prefetched);
         if let Some(pool) = &self.pool {
-            pool.recall();
+            pool.release_unsent();
         }
         self.take_back();
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{VERSION, Worker};
-use crate::net::roots;
+use crate::net::tls_roots;
 use crate::pg::queue::Gate;
 use crate::pg::session::{self, Result};
 use crate::pg::{memory, queue};
@@ -33,7 +33,7 @@ impl Worker {
         self.next_probe = Instant::now() + self.settings.poll_interval.min(FIRST_PROBE);
         self.more = true;
         self.look_at_mail_settings();
-        let roots = roots::look();
+        let roots = tls_roots::describe();
         self.in_transaction(|_| memory::note_roots(roots));
         self.in_transaction(|worker| {
             worker.look_for_credentials();

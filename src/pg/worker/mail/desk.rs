@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::Tag;
 use crate::domain::alert::Batch;
-use crate::net::mail::{MailOutcome, MailSettings, PostOffice};
+use crate::net::mail::{MailOutcome, MailQueue, MailSettings};
 use crate::pg::worker::announce::Standing;
 use crate::pg::{sys, wake};
 
 /// The worker's mail desk.
 pub(in crate::pg::worker) struct Desk {
-    pub(super) office: PostOffice<Tag>,
+    pub(super) mail_queue: MailQueue<Tag>,
     /// There may be alerts that wait.
     pub(super) waiting: bool,
     /// A mail is on its way, or its end is not written down yet.
@@ -36,7 +36,7 @@ impl Desk {
     pub(in crate::pg::worker) fn new() -> Self {
         let asked = wake::slot(sys::my_database()).mail_asked;
         Self {
-            office: PostOffice::default(),
+            mail_queue: MailQueue::default(),
             waiting: true,
             sending: false,
             abandoned: false,
@@ -60,13 +60,13 @@ impl Desk {
     pub(super) fn abandon_unless(&mut self, settings: &MailSettings) {
         if self.used.take_if(|used| used != settings).is_some() {
             self.abandoned = self.sending;
-            self.office.abandon();
+            self.mail_queue.cancel_all();
         }
     }
 
     /// Cuts what is under way: the worker stops.
     pub(in crate::pg::worker) fn close(&self) {
-        self.office.abandon();
+        self.mail_queue.cancel_all();
     }
 
     /// Until when nothing has to be done; none if until something happens.
