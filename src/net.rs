@@ -1,37 +1,35 @@
-//! The network side: HTTP on sender threads.
+//! The network side: HTTP and SMTP on sender threads.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `net/client.rs` | one request, one reply |
-//! | `net/pool.rs` | the sender threads, from outside |
-//! | `net/pool/crew.rs` | the same from inside |
-//! | `net/transport.rs` | which requests were certainly never sent; names without a thread per call |
-//! | `net/answer.rs` | reading an answer into a plain value |
-//! | `net/mail.rs` | one mail, one outcome, by SMTP or HTTP |
-//! | `net/mail/api.rs` | the requests of SendGrid and Resend |
-//! | `net/mail/smtp.rs`, `net/mail/relay.rs` | SMTP by lettre, and where it leads |
-//! | `net/mail/guard.rs`, `net/mail/hangup.rs` | limits of one SMTP conversation, and ending one from another thread |
-//! | `net/mail/message.rs` | MIME |
-//! | `net/mail/post.rs` | mails through the sender threads |
-//! | `net/roots.rs` | which certificates TLS trusts |
-//! | `net/url.rs` | which addresses may be called |
-//! | `net/words.rs` | ureq's errors in plain words |
+//! | `net/client.rs` | sends one request to Guestly and returns one reply |
+//! | `net/transport.rs` | detects when the first byte of a request leaves |
+//! | `net/dns_cache.rs` | caches host names |
+//! | `net/answer.rs` | turns an HTTP response into a plain value |
+//! | `net/url.rs` | checks which URLs may be called |
+//! | `net/error_text.rs` | ureq's errors in plain words |
+//! | `net/tls_roots.rs` | root certificates that TLS trusts |
+//! | `net/spawn.rs` | starts a thread with all signals blocked |
+//! | `net/pool.rs` | the sender threads as the worker uses them |
+//! | `net/pool/state.rs`, `net/pool/threads.rs` | queues behind the lock, and the loop of a thread |
+//! | `net/mail.rs` | entry point for mail; the parts are listed there |
 //!
-//! The law of these threads: they own what they touch. Nothing here calls Postgres or reads a
-//! setting; requests come in as plain values and replies go out as plain values. The one thing a
-//! thread may do to the worker is the `wake` function it was given. Every thread has all signals
-//! blocked (`crate::sys`), and a panic in a job becomes a reply.
+//! Rule for these threads: they own what they use. Nothing here calls Postgres or reads a setting; requests arrive and replies
+//! leave as plain values. The only way a thread affects the worker is the `wake` function that the worker passed in. Every
+//! thread has all signals blocked (`crate::sys`), and a panic while sending becomes a reply.
 //!
 //! May import `crate::domain` and `crate::sys`; must not import pgrx.
 
 mod answer;
 pub mod client;
+mod dns_cache;
+mod error_text;
 pub mod mail;
 pub mod pool;
-pub mod roots;
+mod spawn;
+pub mod tls_roots;
 mod transport;
 mod url;
-mod words;
 
 #[cfg(test)]
 mod test_server;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "architecture/laws.rs"]
 mod laws;
+#[path = "architecture/modules.rs"]
+mod modules;
 #[path = "architecture/paths.rs"]
 mod paths;
 #[path = "architecture/tokens.rs"]
@@ -15,9 +17,18 @@ mod tokens;
 
 use laws::{
     Source, domain_is_pure, files_are_short, functions_are_short, net_knows_no_postgres,
-    only_the_host_module_names_host_tables, only_the_worker_knows_net, queries_are_used_once, sql_builds_no_statements,
-    statements_are_files, unsafe_has_its_places,
+    only_the_host_module_names_host_tables, only_the_worker_knows_net, only_the_worker_names_worker,
+    queries_are_used_once, sql_builds_no_statements, statements_are_files, unsafe_has_its_places,
 };
+
+/// The folder within which no file imports another one in a cycle.
+const NO_CYCLES_IN: &str = "src/domain";
+
+/// Files that still name the worker besides those that may. The list only ever gets shorter.
+const NAME_WORKER_STILL: [&str; 13] = [
+    "announce", "doctor", "judge", "late", "level", "mail", "pace", "probe", "send", "token", "turn", "upkeep",
+    "version",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -109,6 +120,23 @@ fn statements_on_host_tables_stand_in_one_module() {
 }
 
 #[test]
+fn no_file_imports_in_a_cycle() {
+    let cycles = modules::cycles(&modules::graph(&sources()), NO_CYCLES_IN);
+    assert!(cycles.is_empty(), "\n{}\n", cycles.join("\n"));
+}
+
+#[test]
+fn only_the_worker_is_called_worker() {
+    let still =
+        |breach: &String| NAME_WORKER_STILL.iter().any(|name| breach.starts_with(&format!("src/pg/worker/{name}.rs:")));
+    let (known, new): (Vec<_>, Vec<_>) = sources().iter().flat_map(only_the_worker_names_worker).partition(still);
+    assert!(new.is_empty(), "\n{}\n", new.join("\n"));
+    for name in NAME_WORKER_STILL {
+        assert!(known.iter().any(|breach| breach.contains(&format!("/{name}.rs:"))), "{name}: take it off the list");
+    }
+}
+
+#[test]
 fn every_query_is_used_once() {
     let folder = root().join("sql/queries");
     let name = |path: &PathBuf| path.strip_prefix(&folder).unwrap_or(path).display().to_string();
@@ -195,6 +223,72 @@ fn the_law_of_host_tables_bites() {
     let breaches = sql_builds_no_statements("sql/x.sql", sql);
     assert_eq!(breaches.len(), 2, "{breaches:?}");
     assert!(breaches[0].starts_with("sql/x.sql:1:") && breaches[1].starts_with("sql/x.sql:2:"), "{breaches:?}");
+}
+
+#[test]
+fn the_law_of_cycles_bites() {
+    let cycles = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> = files.iter().map(|(name, text)| source(name, text)).collect();
+        modules::cycles(&modules::graph(&sources), "src/")
+    };
+    for (name, a, b) in [
+        ("use", "use super::b::B;", "use crate::domain::a::{A, C};"),
+        ("an inline path", "fn f() { crate::domain::b::g() }", "fn g() { super::a::f() }"),
+        ("a group", "use super::{b::B, c};", "use super::a;"),
+    ] {
+        let found = cycles(&[("src/domain/a.rs", a), ("src/domain/b.rs", b)]);
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        assert!(
+            found[0].starts_with(
+                "src/domain/a.rs:1: imports in a cycle (2 files do): src/domain/a.rs -> src/domain/b.rs -> "
+            ),
+            "{found:?}"
+        );
+    }
+    let three = [
+        ("src/a.rs", "use crate::b::B;"),
+        ("src/b.rs", "pub mod c;\nuse self::c::C;"),
+        ("src/b/c.rs", "use crate::a::A;"),
+    ];
+    assert_eq!(cycles(&three).len(), 1, "{:?}", cycles(&three));
+    assert_eq!(
+        cycles(&[("src/b.rs", "mod c;\nuse c::C;"), ("src/b/c.rs", "use super::B;")]).len(),
+        1,
+        "parent and child"
+    );
+    assert_eq!(
+        cycles(&[("src/b.rs", "mod c;\npub use c::C;"), ("src/b/c.rs", "use super::B;")]).len(),
+        1,
+        "a re-export"
+    );
+    let siblings = [
+        ("src/b.rs", "mod c;\nmod d;\npub use c::C;\npub use d::D;"),
+        (
+            "src/b/c.rs",
+            "use super::d::D;\npub(super) fn f() {}\n// use super::B;\n#[cfg(test)]\nmod tests { use super::super::*; }",
+        ),
+        ("src/b/d.rs", "use crate::e::E;"),
+        ("src/e.rs", "use crate::f::F;"),
+        ("src/f.rs", "use std::b::B;\nfn e() { let b = c::new(); }"),
+    ];
+    assert!(cycles(&siblings).is_empty(), "{:?}", cycles(&siblings));
+    let facade = [
+        ("src/b.rs", "mod c;\nmod d;\npub use c::C;\npub use d::D;"),
+        ("src/b/c.rs", ""),
+        ("src/b/d.rs", "use crate::e::E;"),
+        ("src/e.rs", "use crate::b::C;"),
+    ];
+    assert!(cycles(&facade).is_empty(), "re-exports are followed: {:?}", cycles(&facade));
+}
+
+#[test]
+fn the_law_of_the_worker_bites() {
+    let bad =
+        "use super::Worker;\nimpl Worker {\n fn f(worker: &mut super::Worker) {}\n}\n// Worker\nfn g(w: Workers) {}\n";
+    assert_eq!(lines(only_the_worker_names_worker, "src/pg/worker/send.rs", bad), [1, 2, 3]);
+    for free in ["src/pg/worker.rs", "src/pg/worker/shutdown.rs"] {
+        assert!(lines(only_the_worker_names_worker, free, bad).is_empty(), "{free}");
+    }
 }
 
 #[test]

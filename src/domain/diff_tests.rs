@@ -52,7 +52,7 @@ fn each_difference_has_its_call_and_a_cancellation_goes_first_and_alone() {
         ("notes", held(|a| a.notes = Some("other".to_owned())), Some(Notes)),
         ("listing and dates", held(|a| (a.listing_id, a.check_in) = (Some("L2".to_owned()), day)), Some(Relocate)),
         ("over", held(|a| (a.status, a.check_in) = (Some("canceled".to_owned()), day)), None),
-        ("not remote", Snapshot::default(), None),
+        ("unknown", Snapshot::default(), None),
     ] {
         assert_eq!(next_change(&confirmed, &snapshot), expected, "{name}");
         let over = snapshot.is_over();

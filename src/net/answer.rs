@@ -1,6 +1,6 @@
-//! Reads an HTTP answer into a plain value.
+//! Turns an HTTP response into a plain value.
 //!
-//! Called by `net::client` on sender threads. Must not import: pgrx.
+//! Called by `net::client` and `net::mail` on sender threads. Must not import: pgrx.
 
 use std::io::Read;
 
@@ -11,25 +11,25 @@ use ureq::{Body, Error};
 use crate::domain::outcome::{Answer, RateLimitHeaders, Window};
 use crate::domain::redact::clean;
 
-/// Bytes of a body that are kept.
-pub(super) const BODY_CAP: usize = 1024 * 1024;
+/// Longest body that is kept, in bytes.
+pub(super) const MAX_BODY: usize = 1024 * 1024;
 
-/// Reads the body to its end or to the cap. An error means that the answer is not whole.
+/// Reads the body up to 1 MiB. An error means that the answer is incomplete.
 pub(super) fn read(response: Response<Body>) -> Result<Answer, Error> {
-    read_at_most(response, BODY_CAP)
+    read_at_most(response, MAX_BODY)
 }
 
-/// The same with another cap, in bytes.
-pub(super) fn read_at_most(mut response: Response<Body>, cap: usize) -> Result<Answer, Error> {
+/// Like [`read`], with another limit in bytes.
+pub(super) fn read_at_most(mut response: Response<Body>, limit: usize) -> Result<Answer, Error> {
     let mut answer = head(response.status().as_u16(), response.headers());
     let reader = response.body_mut().as_reader();
-    let ended = reader.take(cap as u64 + 1).read_to_end(&mut answer.body);
-    answer.whole = ended.is_ok() && answer.body.len() <= cap;
-    answer.body.truncate(cap);
+    let ended = reader.take(limit as u64 + 1).read_to_end(&mut answer.body);
+    answer.whole = ended.is_ok() && answer.body.len() <= limit;
+    answer.body.truncate(limit);
     match ended {
-        // Of these the status alone says all: the wait of a 429 must not get lost with its body.
+        // The status is enough here: the Retry-After of a 429 must not be lost with its body.
         Err(_) if answer.status == 429 || answer.status >= 500 => Ok(answer),
-        Err(cut) => Err(cut.into()),
+        Err(error) => Err(error.into()),
         Ok(_) => Ok(answer),
     }
 }
@@ -56,7 +56,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!value.is_empty()).then_some(value)
 }
 
-/// A count of calls; servers that compute it from a clock may say `-1` or `3.5`.
+/// A number of calls. Servers that compute it from a clock may send `-1` or `3.5`.
 fn count(headers: &HeaderMap, name: &'static str) -> Option<u32> {
     let value: f64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
     value.is_finite().then_some(value.max(0.0) as u32)

@@ -1,8 +1,7 @@
-//! Sends one request and says how it ended.
+//! Sends one request and reports how it ended.
 //!
-//! Made by the worker's main thread, used by the sender threads of `net::pool`; all clones share
-//! one set of keep-alive connections. Nothing is ever sent twice: no retry, no redirect. Must not
-//! import: pgrx.
+//! Created by the worker's main thread, used by the sender threads of `net::pool`; all clones share one set of keep-alive
+//! connections. Nothing is ever sent twice: no retries, no redirects. Must not import: pgrx.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,42 +14,43 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error};
 
 use super::answer::read;
-use super::roots::Roots;
-use super::transport::{Names, Watch, begin, touched};
+use super::dns_cache::DnsCache;
+use super::error_text::describe;
+use super::tls_roots::TlsRoots;
+use super::transport::{FirstByteWatcher, bytes_were_sent, reset};
 use super::url::parse;
-use super::words::words;
 use crate::domain::outcome::{Answer, Reply};
 use crate::domain::redact::{Secret, clean, mask};
 use crate::domain::request::{ApiRequest, Method, Request};
 use crate::domain::token::LONGEST_TOKEN;
 
-/// Idle connections kept open: one for each call that may be in flight, so none is thrown away.
-const IDLE: usize = 64;
+/// Idle connections that are kept open: one for each call that may be in flight, so that none has to be reopened.
+const MAX_IDLE_CONNECTIONS: usize = 64;
 
-/// Shorter than any usual server's keep-alive, so that we seldom write into a connection which
-/// the server is just closing: such a create would be *lost* and need a look-up.
-const IDLE_AGE: Duration = Duration::from_secs(8);
+/// Longest idle time of a connection. Shorter than the keep-alive of common servers, so that we rarely write to a connection
+/// that the server is closing: the outcome of such a create is unknown and has to be verified.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(8);
 
-/// Bytes that pieces of the request's head may have before they leave.
-const OUTPUT_BUFFER: usize = 16 * 1024;
+/// Size of the buffer through which the head of a request is sent, in bytes.
+const OUTPUT_BUFFER_SIZE: usize = 16 * 1024;
 
-/// Bytes of address and token; the rest of the head is short.
-const LONGEST_HEAD: usize = 12 * 1024;
+/// Longest URL plus token, in bytes. The rest of the head is short.
+const MAX_HEAD: usize = 12 * 1024;
 
-/// Where and how patiently to call.
+/// The addresses and the time limits of an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// All calls go below it, e.g. `https://open-api.guesty.com/v1`. https, or http for loopback.
+    /// Prefix of every call, e.g. `https://open-api.guesty.com/v1`. https, or http for loopback.
     pub base_url: String,
-    /// Where tokens are fetched. https, or http for loopback.
+    /// Where access tokens are fetched. https, or http for loopback.
     pub token_url: String,
-    /// The longest wait for the name, and again for the connection with its TLS handshake.
+    /// Limit for the name lookup, and again for connecting including the TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest a request may take as a whole.
+    /// Limit for the whole request.
     pub request_timeout: Duration,
 }
 
-/// Sends requests to one endpoint. Clones share connections.
+/// Sends requests to one endpoint. Clones share their connections.
 #[derive(Clone)]
 pub struct Client {
     agent: Agent,
@@ -59,28 +59,30 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client without any connection yet. Fails in plain words when a URL may not be called or
-    /// a time-out is zero.
+    /// Creates a client without connecting.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if a URL may not be called or a timeout is zero.
     pub fn new(endpoint: Endpoint) -> Result<Client, String> {
         parse(&endpoint.base_url).map_err(|why| format!("base URL: {why}"))?;
         parse(&endpoint.token_url).map_err(|why| format!("token URL: {why}"))?;
         if endpoint.connect_timeout.is_zero() || endpoint.request_timeout.is_zero() {
-            return Err("a time-out must be longer than nothing".to_owned());
+            return Err("timeouts must be greater than zero".to_owned());
         }
-        let names = Names::default();
-        let watch = Watch { inner: DefaultConnector::new(), names: names.clone() };
+        let dns_cache = DnsCache::default();
+        let connector = FirstByteWatcher { inner: DefaultConnector::new(), dns_cache: dns_cache.clone() };
         Ok(Client {
-            agent: Agent::with_parts(config(&endpoint), watch, names),
+            agent: Agent::with_parts(config(&endpoint), connector, dns_cache),
             base_url: endpoint.base_url.trim_end_matches('/').into(),
             token_url: endpoint.token_url.into(),
         })
     }
 
-    /// Sends the request once and waits for the end: at most the request time-out. Never panics
-    /// on purpose; reasons hold no secret.
+    /// Sends the request once and blocks until it ends, at most for the request timeout. The reply contains no secret.
     pub fn send(&self, request: &Request) -> Reply {
-        begin();
-        let ended = match request {
+        reset();
+        let result = match request {
             Request::Token { client_id, client_secret } => self.fetch_token(client_id, client_secret),
             Request::Call { token, request } => self.call(token, request),
         };
@@ -88,22 +90,22 @@ impl Client {
             Request::Token { client_secret, .. } => client_secret,
             Request::Call { token, .. } => token,
         };
-        let error = match ended.map(read) {
-            Ok(Ok(answer)) => return Reply::Answer(without(secret, answer)),
+        let error = match result.map(read) {
+            Ok(Ok(answer)) => return Reply::Answer(mask_secret(secret, answer)),
             Ok(Err(error)) | Err(error) => error,
         };
-        let why = clean(&mask(&words(&error), &[secret.reveal()]), 200);
-        match touched() {
-            false if is_own_fault(request, &error) => {
+        let why = clean(&mask(&describe(&error), &[secret.reveal()]), 200);
+        match bytes_were_sent() {
+            false if is_unsendable(request, &error) => {
                 Reply::Unsendable { reason: format!("Nothing was sent to Guestly: {why}") }
             }
             false => Reply::NotSent { reason: format!("Nothing was sent to Guestly: {why}") },
-            true => Reply::Lost { reason: format!("Sent to Guestly, no whole answer: {why}") },
+            true => Reply::Lost { reason: format!("Sent to Guestly, but no complete answer arrived: {why}") },
         }
     }
 
-    /// Cuts what is in flight and refuses whatever comes later, for all clones. A name look-up or
-    /// a TCP connect under way is not cut; it ends within the connect time-out.
+    /// Aborts the requests in flight and rejects later ones, for all clones. A name lookup or a TCP connect in progress is not
+    /// aborted; it ends within the connect timeout.
     pub fn shutdown(&self) {
         self.agent.clone().shutdown();
     }
@@ -118,43 +120,43 @@ impl Client {
     }
 
     fn call(&self, token: &Secret, request: &ApiRequest) -> Result<Response<Body>, Error> {
-        // Without the slash the path could extend the host name.
+        // Without the slash, the path could extend the host name.
         if !request.path.starts_with('/') {
             return Err(Error::BadUri("the path must begin with /".to_owned()));
         }
         let url = format!("{}{}", self.base_url, request.path);
-        // The head leaves in pieces as large as the buffer, and a line that is longer is found out after the first.
-        if url.len() + token.reveal().len() > LONGEST_HEAD {
+        // ureq sends the head in pieces of the buffer's size and rejects a longer line only after the first piece has left.
+        if url.len() + token.reveal().len() > MAX_HEAD {
             return Err(Error::BadUri("the request address is too long".to_owned()));
         }
         let mut bearer =
             HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|e| Error::Other(e.into()))?;
         bearer.set_sensitive(true);
-        let sending = match request.method {
+        let builder = match request.method {
             Method::Get => return self.agent.get(url).header(AUTHORIZATION, bearer).call(),
             Method::Post => self.agent.post(url),
             Method::Put => self.agent.put(url),
         };
-        let sending = sending.header(AUTHORIZATION, bearer);
+        let builder = builder.header(AUTHORIZATION, bearer);
         match &request.body {
-            None => sending.send_empty(),
-            Some(body) => sending.content_type("application/json").send(json(body)?),
+            None => builder.send_empty(),
+            Some(body) => builder.content_type("application/json").send(json(body)?),
         }
     }
 }
 
-/// Only this request cannot be sent. The addresses of the settings were checked when the client was made; a token that cannot be
-/// sent is no booking's fault.
-fn is_own_fault(request: &Request, error: &Error) -> bool {
-    let token_fits = matches!(request, Request::Call { token, .. } if token.reveal().len() <= LONGEST_TOKEN);
-    token_fits && matches!(error, Error::BadUri(_) | Error::Http(_))
+/// True if the request itself is invalid, so that no retry can send it. The configured URLs were checked when the client was
+/// created; an invalid token is not the booking's fault.
+fn is_unsendable(request: &Request, error: &Error) -> bool {
+    let is_token_valid = matches!(request, Request::Call { token, .. } if token.reveal().len() <= LONGEST_TOKEN);
+    is_token_valid && matches!(error, Error::BadUri(_) | Error::Http(_))
 }
 
-/// An error page may echo what was sent, and error texts are stored.
-fn without(secret: &Secret, mut answer: Answer) -> Answer {
-    let said = String::from_utf8_lossy(&answer.body);
-    if !secret.is_empty() && said.contains(secret.reveal()) {
-        answer.body = mask(&said, &[secret.reveal()]).into_bytes();
+/// Masks the secret in the answer: an error page may echo the request, and error texts are stored.
+fn mask_secret(secret: &Secret, mut answer: Answer) -> Answer {
+    let text = String::from_utf8_lossy(&answer.body);
+    if !secret.is_empty() && text.contains(secret.reveal()) {
+        answer.body = mask(&text, &[secret.reveal()]).into_bytes();
     }
     answer
 }
@@ -170,7 +172,7 @@ fn config(endpoint: &Endpoint) -> ureq::config::Config {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        // The default would take a proxy from the environment of whoever started the server.
+        // By default, ureq takes a proxy from the environment in which the server was started.
         .proxy(None)
         .timeout_global(all)
         .timeout_resolve(connect)
@@ -181,13 +183,13 @@ fn config(endpoint: &Endpoint) -> ureq::config::Config {
         .timeout_recv_body(all)
         .max_response_header_size(64 * 1024)
         .input_buffer_size(64 * 1024)
-        .output_buffer_size(OUTPUT_BUFFER)
-        .max_idle_connections(IDLE)
-        .max_idle_connections_per_host(IDLE)
-        .max_idle_age(IDLE_AGE)
+        .output_buffer_size(OUTPUT_BUFFER_SIZE)
+        .max_idle_connections(MAX_IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)
+        .max_idle_age(MAX_IDLE_AGE)
         .user_agent(concat!("guestly_sync/", env!("CARGO_PKG_VERSION")))
         .accept("application/json")
-        .tls_config(TlsConfig::builder().root_certs(Roots::here().for_http()).build())
+        .tls_config(TlsConfig::builder().root_certs(TlsRoots::detect().for_http()).build())
         .build()
 }
 

@@ -1,9 +1,9 @@
-//! Requests and answers as they go over the wire, also answers that break the rules of HTTP.
-//! What happens when no answer comes is in `client_failure_tests.rs`.
+//! Requests and answers on the wire, including answers that break the rules of HTTP.
+//! Requests without an answer are tested in `client_failure_tests.rs`.
 
 use std::io::Write;
 
-use super::super::answer::BODY_CAP;
+use super::super::answer::MAX_BODY;
 use super::super::test_server::{Server, call, get, ok, post};
 use super::*;
 use crate::domain::outcome::Answer;
@@ -32,15 +32,11 @@ pub(super) fn lost(reply: &Reply, words: &str) {
 }
 
 #[test]
-fn a_call_as_it_goes_over_the_wire() {
+fn post_is_sent_with_its_headers_and_body() {
     let server = Server::answering(ok("{}"));
-    let client = server.client();
-    answer(client.send(&post()));
-    answer(client.send(&get("/reservations-v3/search?filter%5Bsource%5D=a")));
-    answer(client.send(&call(Method::Put, "/reservations-v3/r1/status", None)));
-    let seen = server.seen();
-    let first = seen[0].to_lowercase();
-    assert!(first.starts_with("post /v1/reservations-v3 http/1.1\r\n"));
+    answer(server.client().send(&post()));
+    let seen = server.seen()[0].to_lowercase();
+    assert!(seen.starts_with("post /v1/reservations-v3 http/1.1\r\n"));
     for line in [
         "authorization: bearer canary-token\r\n",
         "accept: application/json\r\n",
@@ -48,16 +44,29 @@ fn a_call_as_it_goes_over_the_wire() {
         "user-agent: guestly_sync/",
         &format!("host: {}\r\n", server.address),
     ] {
-        assert!(first.contains(line), "{line} in {first}");
+        assert!(seen.contains(line), "{line} in {seen}");
     }
-    assert!(first.ends_with("{\"listingid\":\"64b1f0aa11bb22cc33dd44e1\"}"));
-    assert!(seen[1].starts_with("GET /v1/reservations-v3/search?filter%5Bsource%5D=a HTTP/1.1"));
-    assert!(!seen[1].to_lowercase().contains("content-type"));
-    assert!(seen[2].to_lowercase().contains("content-length: 0\r\n"));
+    assert!(seen.ends_with("{\"listingid\":\"64b1f0aa11bb22cc33dd44e1\"}"));
 }
 
 #[test]
-fn a_token_request_as_it_goes_over_the_wire() {
+fn get_is_sent_without_a_content_type() {
+    let server = Server::answering(ok("{}"));
+    answer(server.client().send(&get("/reservations-v3/search?filter%5Bsource%5D=a")));
+    let seen = server.seen().remove(0);
+    assert!(seen.starts_with("GET /v1/reservations-v3/search?filter%5Bsource%5D=a HTTP/1.1"));
+    assert!(!seen.to_lowercase().contains("content-type"));
+}
+
+#[test]
+fn put_without_a_body_has_content_length_zero() {
+    let server = Server::answering(ok("{}"));
+    answer(server.client().send(&call(Method::Put, "/reservations-v3/r1/status", None)));
+    assert!(server.seen()[0].to_lowercase().contains("content-length: 0\r\n"));
+}
+
+#[test]
+fn token_request_is_sent_as_a_form() {
     let server = Server::answering(ok("{}"));
     let request =
         Request::Token { client_id: "id & co".to_owned(), client_secret: Secret::new("s3cret+=%".to_owned()) };
@@ -71,7 +80,7 @@ fn a_token_request_as_it_goes_over_the_wire() {
 }
 
 #[test]
-fn headers_are_read() {
+fn headers_of_an_answer_are_parsed() {
     let server = Server::answering(
         "HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nX-Request-Id: req-1\r\nDate: Sun, 03 Jan 2027 10:00:00 GMT\r\n\
          X-RateLimit-Limit-Second: 15\r\nx-ratelimit-remaining-second: 0\r\nX-RATELIMIT-LIMIT-MINUTE: 120\r\n\
@@ -89,12 +98,18 @@ fn headers_are_read() {
 }
 
 #[test]
-fn a_request_that_cannot_be_built() {
+fn request_with_an_invalid_path_is_unsendable() {
     let server = Server::answering(ok("{}"));
     for path in ["reservations", "@elsewhere.example/", "", "/a b", "/\u{0}", "/\r\nX: y"] {
         let reply = server.client().send(&get(path));
         assert!(matches!(&reply, Reply::Unsendable { reason } if reason.contains("Nothing was sent")), "{reply:?}");
     }
+    assert!(server.seen().is_empty());
+}
+
+#[test]
+fn request_with_an_invalid_token_is_not_sent() {
+    let server = Server::answering(ok("{}"));
     let token = Secret::new("canary\r\nX-Other: y".to_owned());
     let request = ApiRequest { method: Method::Get, path: "/".to_owned(), body: None };
     let reply = server.client().send(&Request::Call { token, request });
@@ -104,14 +119,17 @@ fn a_request_that_cannot_be_built() {
 }
 
 #[test]
-fn wrong_content_lengths() {
-    // Too short: the rest is not taken for the next answer.
+fn surplus_bytes_are_not_read_as_the_next_answer() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 500 Trap\r\n\r\n");
     let client = server.client();
     for _ in 0..3 {
         let answer = answer(client.send(&get("/")));
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
     }
+}
+
+#[test]
+fn invalid_content_length_never_truncates_the_body() {
     for length in ["-1", "ten", "2, 3", "99999999999999999999999"] {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{{}}");
         let server = Server::start(move |connection| {
@@ -120,7 +138,7 @@ fn wrong_content_lengths() {
         });
         match server.client().send(&post()) {
             Reply::Lost { .. } => {}
-            // Read up to the end of the connection: also the whole of it.
+            // Read to the end of the connection, which is the whole body too.
             Reply::Answer(answer) => assert_eq!(answer.body, b"{}", "{length}"),
             other => panic!("{length}: {other:?}"),
         }
@@ -128,7 +146,7 @@ fn wrong_content_lengths() {
 }
 
 #[test]
-fn a_body_of_twenty_megabytes() {
+fn body_of_twenty_megabytes_is_truncated() {
     let server = Server::start(|connection| {
         connection.request();
         connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n");
@@ -136,40 +154,52 @@ fn a_body_of_twenty_megabytes() {
         while connection.socket.write_all(&block).is_ok() {}
     });
     let reply = answer(server.client().send(&get("/")));
-    assert_eq!((reply.body.len(), reply.whole), (BODY_CAP, false));
-    let exact = Server::answering(ok(&"a".repeat(BODY_CAP)));
-    let reply = answer(exact.client().send(&get("/")));
-    assert_eq!((reply.body.len(), reply.whole), (BODY_CAP, true));
+    assert_eq!((reply.body.len(), reply.whole), (MAX_BODY, false));
 }
 
 #[test]
-fn bytes_that_are_no_text() {
+fn body_of_the_maximum_size_is_whole() {
+    let server = Server::answering(ok(&"a".repeat(MAX_BODY)));
+    let reply = answer(server.client().send(&get("/")));
+    assert_eq!((reply.body.len(), reply.whole), (MAX_BODY, true));
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_kept() {
     let mut bytes = b"HTTP/1.1 200 OK\r\nX-Request-Id: \xff\xfe\r\nContent-Length: 4\r\n\r\n".to_vec();
     bytes.extend([0xff, 0x00, 0xc3, 0x28]);
     let answer = answer(Server::answering(bytes).client().send(&get("/")));
     assert_eq!(answer.body, [0xff, 0x00, 0xc3, 0x28]);
     assert!(answer.request_id.is_some());
+}
+
+#[test]
+fn answer_that_is_not_http_is_lost() {
     for garbage in ["\u{1}\u{2}\u{3}\r\n\r\n", "HTTP/9.9 abc\r\n\r\n", "SSH-2.0-OpenSSH\r\n"] {
         let server = Server::start(move |connection| {
             connection.request();
             connection.write(garbage.as_bytes());
         });
-        lost(&server.client().send(&post()), "no whole answer");
+        lost(&server.client().send(&post()), "no complete answer");
     }
 }
 
 #[test]
-fn huge_headers() {
-    let large = format!("X-Large: {}\r\n", "a".repeat(1000));
+fn answer_with_endless_headers_is_lost() {
+    let header = format!("X-Large: {}\r\n", "a".repeat(1000));
     let server = Server::start(move |connection| {
         connection.request();
         connection.write(b"HTTP/1.1 200 OK\r\n");
-        while connection.socket.write_all(large.as_bytes()).is_ok() {}
+        while connection.socket.write_all(header.as_bytes()).is_ok() {}
     });
-    lost(&server.client().send(&post()), "no whole answer");
-    let many = "X-Many: 1\r\n".repeat(500);
-    let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"));
-    lost(&server.client().send(&post()), "no whole answer");
+    lost(&server.client().send(&post()), "no complete answer");
+}
+
+#[test]
+fn answer_with_too_many_headers_is_lost() {
+    let headers = "X-Many: 1\r\n".repeat(500);
+    let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 0\r\n\r\n"));
+    lost(&server.client().send(&post()), "no complete answer");
 }
 
 #[test]
@@ -186,21 +216,21 @@ fn redirects_are_not_followed() {
 }
 
 #[test]
-fn no_client_for_a_bad_endpoint() {
-    let good = || Endpoint {
+fn invalid_endpoint_is_rejected() {
+    let valid = || Endpoint {
         base_url: "https://api.example.org/v1/".to_owned(),
         token_url: "https://api.example.org/oauth2/token".to_owned(),
         connect_timeout: Duration::from_millis(500),
         request_timeout: Duration::from_millis(500),
     };
-    assert!(Client::new(good()).is_ok());
+    assert!(Client::new(valid()).is_ok());
     let plain = "http://api.example.org".to_owned();
-    for bad in [
-        Endpoint { base_url: plain.clone(), ..good() },
-        Endpoint { token_url: plain, ..good() },
-        Endpoint { connect_timeout: Duration::ZERO, ..good() },
-        Endpoint { request_timeout: Duration::ZERO, ..good() },
+    for invalid in [
+        Endpoint { base_url: plain.clone(), ..valid() },
+        Endpoint { token_url: plain, ..valid() },
+        Endpoint { connect_timeout: Duration::ZERO, ..valid() },
+        Endpoint { request_timeout: Duration::ZERO, ..valid() },
     ] {
-        assert!(Client::new(bad).is_err());
+        assert!(Client::new(invalid).is_err());
     }
 }

@@ -1,199 +1,189 @@
-//! The sender threads: jobs in, replies out, the caller never waits.
+//! The sender threads as the worker uses them: requests in, replies out, and the caller never waits for the network.
 //!
-//! Owned and called by the worker's main thread. Threads are spawned with all signals blocked.
-//! Must not import: pgrx.
+//! Owned and called by the worker's main thread. Threads are started with all signals blocked. Must not import: pgrx.
 
-mod crew;
+mod state;
+mod threads;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-
-use self::crew::{Crew, Job};
+pub use self::state::FinishedRequest;
+use self::state::{QueuedRequest, clamp_threads};
+use self::threads::Threads;
 use super::client::Client;
 use crate::domain::outcome::Reply;
 use crate::domain::request::Request;
 
-/// A finished job.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Done<T> {
-    /// What `submit` was given.
-    pub tag: T,
-    /// How it ended.
-    pub reply: Reply,
-    /// When a thread took the job, by the wall clock.
-    pub started_at: DateTime<Utc>,
-    /// The same, by the monotonic clock.
-    pub started: Instant,
-    /// From then to its end; zero for a job that was never started.
-    pub elapsed: Duration,
-}
-
-/// Threads that send requests. `T` is the caller's mark on a job, given back with its reply.
+/// Threads that send requests. `T` is the caller's tag for a request, returned with its reply.
 pub struct Pool<T> {
-    crew: Arc<Crew<T>>,
+    threads: Arc<Threads<T>>,
 }
 
-/// Takes replies without the pool. It keeps no thread alive.
+/// Takes replies independently of the pool. It keeps no thread alive.
 pub struct Replies<T> {
-    crew: Arc<Crew<T>>,
+    threads: Arc<Threads<T>>,
 }
 
 impl<T> Replies<T> {
-    /// The replies that have come in and were not taken yet, in the order in which they came.
-    pub fn take(&self) -> Vec<Done<T>> {
-        std::mem::take(&mut self.crew.lock().finished)
+    /// Takes the requests that have ended and were not taken yet, in the order in which they ended.
+    pub fn take(&self) -> Vec<FinishedRequest<T>> {
+        std::mem::take(&mut self.threads.lock().finished)
     }
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// Starts the threads (1 to 64), as many as jobs may run at once. `wake` is called from a sender thread when replies have
-    /// become available after there were none; it must be quick and must not call back into the
-    /// pool. Fails in plain words when no thread can be started.
+    /// Starts one thread (1 to 64) for each request that may run at once. `wake` is called on a sender thread when the first
+    /// reply is ready to be taken; it must return quickly and must not call the pool.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if no thread can be started.
     pub fn new(threads: usize, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, String> {
-        let crew = Arc::new(Crew::new(threads, Box::new(wake)));
-        let staffed = Crew::staff(&crew);
-        if crew.lock().alive == 0 {
-            staffed.map_err(|e| format!("no sender thread could be started: {e}"))?;
+        let threads = Arc::new(Threads::new(threads, Box::new(wake)));
+        let spawned = Threads::spawn_missing(&threads);
+        if threads.lock().alive == 0 {
+            spawned.map_err(|error| format!("no sender thread could be started: {error}"))?;
         }
-        Ok(Pool { crew })
+        Ok(Pool { threads })
     }
 
-    /// Queues a request; never waits for the network. A call (not a token request) that no thread has taken yet comes back
-    /// through [`Pool::recalled`] when another one is refused, limited or lost.
+    /// Queues a request and returns at once. A call (not a token request) that no thread has taken yet is released, see
+    /// [`Pool::take_released`], when another request is refused, rate-limited or lost.
     pub fn submit(&self, client: Client, tag: T, request: Request) {
         let sender = client.clone();
-        let recallable = matches!(request, Request::Call { .. });
-        self.push(Job { recallable, tag, client: Some(client), work: Box::new(move || sender.send(&request)) });
+        let releasable = matches!(request, Request::Call { .. });
+        self.push(QueuedRequest {
+            releasable,
+            tag,
+            client: Some(client),
+            send: Box::new(move || sender.send(&request)),
+        });
     }
 
-    /// Takes back the calls that no thread has taken yet.
-    pub fn recall(&self) {
-        self.crew.lock().recall();
+    /// Releases the calls that no thread has taken yet.
+    pub fn release_unsent(&self) {
+        self.threads.lock().release_unsent();
     }
 
-    /// Calls that certainly never left.
-    pub fn recalled(&self) -> Vec<T> {
-        std::mem::take(&mut self.crew.lock().recalled)
+    /// Takes the tags of the released calls. None of them was sent.
+    pub fn take_released(&self) -> Vec<T> {
+        std::mem::take(&mut self.threads.lock().released)
     }
 
-    /// Queues something else than a request to Guestly, e.g. a mail; never waits. Errands run one at a time and have a
-    /// thread more while there are any: no request waits for one. They do not count as in flight. An errand reports by
-    /// itself; `wake` is called when it has ended. One whose turn never comes is dropped.
-    pub fn run(&self, errand: impl FnOnce() + Send + 'static) {
-        self.crew.lock().errands.push_back(Box::new(errand));
-        self.crew.work.notify_one();
-        let _ = Crew::staff(&self.crew);
+    /// Queues work other than a request to Guestly, for example a mail, and returns at once. Tasks run one at a time on an extra
+    /// thread, so no request waits for them, and they do not count as in flight. A task reports its own result; `wake` is called
+    /// when it has ended. A task that is never started is dropped.
+    pub fn run_task(&self, task: impl FnOnce() + Send + 'static) {
+        self.threads.lock().tasks.push_back(Box::new(task));
+        self.threads.work_available.notify_one();
+        let _ = Threads::spawn_missing(&self.threads);
     }
 
     #[cfg(test)]
-    fn submit_work(&self, tag: T, client: Option<Client>, work: self::crew::Work) {
-        self.push(Job { recallable: false, tag, client, work });
+    fn submit_fn(&self, tag: T, client: Option<Client>, send: self::state::SendFn) {
+        self.push(QueuedRequest { releasable: false, tag, client, send });
     }
 
-    fn push(&self, job: Job<T>) {
-        self.crew.lock().queue.push_back(job);
-        self.crew.work.notify_one();
-        // A thread that died is replaced here; if that fails, the next call tries again.
-        let _ = Crew::staff(&self.crew);
+    fn push(&self, request: QueuedRequest<T>) {
+        self.threads.lock().queue.push_back(request);
+        self.threads.work_available.notify_one();
+        // Replaces a thread that died. If that fails, the next call tries again.
+        let _ = Threads::spawn_missing(&self.threads);
     }
 
-    /// Where some replies have come in and others are about to, waits for those: at most `patience`, and not while there is
-    /// none at all.
-    pub fn gather(&self, patience: Duration) {
-        let state = self.crew.lock();
+    /// Waits, at most for `limit`, until every running request has ended, so that their outcomes can be committed together.
+    /// Returns at once if none has ended yet.
+    pub fn linger(&self, limit: Duration) {
+        let state = self.threads.lock();
         if !state.finished.is_empty() {
-            drop(self.crew.wait_idle(state, Instant::now() + patience));
+            drop(self.threads.wait_idle(state, Instant::now() + limit));
         }
     }
 
-    /// Waits until a reply is there, nothing is under way any more, or that moment has come.
-    pub fn wait_for_reply(&self, until: Instant) {
-        let state = self.crew.lock();
-        drop(self.crew.wait_while(state, until, |state| {
+    /// Waits until a request has ended, no request is left, or `deadline` is reached.
+    pub fn wait_for_reply(&self, deadline: Instant) {
+        let state = self.threads.lock();
+        drop(self.threads.wait_while(state, deadline, |state| {
             state.finished.is_empty() && !(state.running.is_empty() && state.queue.is_empty())
         }));
     }
 
-    /// Takes the replies that have come in, in the order in which they came.
-    pub fn finished(&self) -> Vec<Done<T>> {
-        let _ = Crew::staff(&self.crew);
-        std::mem::take(&mut self.crew.lock().finished)
+    /// Takes the requests that have ended, in the order in which they ended.
+    pub fn take_finished(&self) -> Vec<FinishedRequest<T>> {
+        let _ = Threads::spawn_missing(&self.threads);
+        std::mem::take(&mut self.threads.lock().finished)
     }
 
-    /// A handle that takes the replies that have come in, at any later time.
+    /// Returns a handle that can take replies at any later time, without the pool.
     pub fn replies(&self) -> Replies<T> {
-        Replies { crew: Arc::clone(&self.crew) }
+        Replies { threads: Arc::clone(&self.threads) }
     }
 
-    /// Jobs submitted and not yet returned by [`Pool::finished`] or [`Pool::recalled`].
+    /// Counts the requests submitted and not yet returned by [`Pool::take_finished`] or [`Pool::take_released`].
     pub fn in_flight(&self) -> usize {
-        let state = self.crew.lock();
-        state.queue.len() + state.running.len() + state.finished.len() + state.recalled.len()
+        let state = self.threads.lock();
+        state.queue.len() + state.running.len() + state.finished.len() + state.released.len()
     }
 
-    /// Changes the number of threads (1 to 64). Surplus threads end after their present job.
+    /// Changes the number of threads (1 to 64). Surplus threads end after their current request.
     pub fn resize(&mut self, threads: usize) {
-        self.crew.lock().wanted = crew::sane(threads);
-        let _ = Crew::staff(&self.crew);
-        self.crew.work.notify_all();
+        self.threads.lock().target = clamp_threads(threads);
+        let _ = Threads::spawn_missing(&self.threads);
+        self.threads.work_available.notify_all();
     }
 
-    /// Ends the pool within `wait` and returns every job that is still owed. Jobs never started
-    /// come back as `NotSent`. Requests under way get three quarters of the time to end by
-    /// themselves, then their clients are shut down (for all clones), and what has not even then
-    /// come back is `Lost`. To cut at once, call [`Client::shutdown`] before. An errand under way is
-    /// waited for as well; errands never started are dropped.
-    pub fn shutdown(self, wait: Duration) -> Vec<Done<T>> {
+    /// Ends the pool within `wait` and returns every request not yet taken. Requests that were never started are `NotSent`.
+    /// Running requests get three quarters of the time to end by themselves. Then their clients are shut down (for all clones),
+    /// and requests that have still not ended at the deadline are `Lost`. To abort at once, call [`Client::shutdown`] first. A
+    /// running task is waited for too; tasks never started are dropped.
+    pub fn shutdown(self, wait: Duration) -> Vec<FinishedRequest<T>> {
         let deadline = Instant::now() + wait;
-        let mut state = self.crew.lock();
-        state.wanted = 0;
+        let mut state = self.threads.lock();
+        state.target = 0;
         let unsent: Vec<_> = state.queue.drain(..).collect();
-        let errands = std::mem::take(&mut state.errands);
-        self.crew.work.notify_all();
-        state = self.crew.wait_idle(state, deadline - wait / 4);
-        let clients: Vec<_> = state.running.iter().filter_map(|r| r.client.clone()).collect();
+        let tasks = std::mem::take(&mut state.tasks);
+        self.threads.work_available.notify_all();
+        state = self.threads.wait_idle(state, deadline - wait / 4);
+        let clients: Vec<_> = state.running.iter().filter_map(|running| running.client.clone()).collect();
         drop(state);
         for client in &clients {
             client.shutdown();
         }
-        let mut state = self.crew.wait_idle(self.crew.lock(), deadline);
+        let mut state = self.threads.wait_idle(self.threads.lock(), deadline);
         let mut all = std::mem::take(&mut state.finished);
-        all.extend(state.running.drain(..).map(|running| {
-            let reason = "interrupted".to_owned();
-            running.done(Reply::Lost { reason })
-        }));
+        let interrupted = || Reply::Lost { reason: "interrupted".to_owned() };
+        all.extend(state.running.drain(..).map(|running| running.finish(interrupted())));
         drop(state);
-        // Not under the lock: an errand may report as it is dropped.
-        drop(errands);
-        all.extend(unsent.into_iter().map(|job| Done {
-            tag: job.tag,
-            reply: Reply::NotSent { reason: "stopped before sending".to_owned() },
-            started_at: Utc::now(),
-            started: Instant::now(),
-            elapsed: Duration::ZERO,
-        }));
+        // Not under the lock: a task may report when it is dropped.
+        drop(tasks);
+        all.extend(unsent.into_iter().map(|request| FinishedRequest::not_started(request, "stopped before sending")));
         all
     }
 }
 
 impl<T> Drop for Pool<T> {
     fn drop(&mut self) {
-        // Threads of a pool that was dropped without `shutdown` end after their present job.
-        let mut state = self.crew.lock();
-        state.wanted = 0;
+        // If the pool is dropped without `shutdown`, its threads end after their current request.
+        let mut state = self.threads.lock();
+        state.target = 0;
         state.queue.clear();
-        let errands = std::mem::take(&mut state.errands);
+        let tasks = std::mem::take(&mut state.tasks);
         drop(state);
-        drop(errands);
-        self.crew.work.notify_all();
+        drop(tasks);
+        self.threads.work_available.notify_all();
     }
 }
 
 #[cfg(test)]
-#[path = "pool_recall_tests.rs"]
-mod recall_tests;
+#[path = "pool_release_tests.rs"]
+mod release_tests;
+#[cfg(test)]
+#[path = "pool_shutdown_tests.rs"]
+mod shutdown_tests;
+#[cfg(test)]
+#[path = "pool_task_tests.rs"]
+mod task_tests;
 #[cfg(test)]
 #[path = "pool_tests.rs"]
 mod tests;

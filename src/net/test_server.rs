@@ -1,7 +1,6 @@
-//! A server for tests that speaks raw TCP, so that it can break every rule of HTTP.
+//! A raw TCP server for tests, so that it can break every rule of HTTP.
 //!
-//! Used by the tests of `net` only. Each connection gets its own thread; the threads end when
-//! their script does or when the client goes.
+//! Used only by the tests of `net`. Each connection has its own thread, which ends when its script ends or the client disconnects.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,14 +12,13 @@ use super::client::{Client, Endpoint};
 use crate::domain::redact::Secret;
 use crate::domain::request::{ApiRequest, Method, Request};
 
-/// What a connection does: its number (from 0), the socket, the log of requests.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 pub(super) struct Connection {
-    /// Counted from 0.
+    /// Counts from 0.
     pub(super) number: usize,
     pub(super) socket: TcpStream,
     seen: Arc<Mutex<Vec<String>>>,
@@ -64,7 +62,7 @@ impl Server {
 }
 
 impl Connection {
-    /// Reads a request to the end of its body; `None` when the client is gone.
+    /// Reads a request to the end of its body; `None` if the client has disconnected.
     pub(super) fn request(&mut self) -> Option<String> {
         let mut bytes = Vec::new();
         let mut chunk = [0; 4096];
@@ -89,28 +87,28 @@ impl Connection {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        // The client may have hung up already; the test looks at the client's side.
+        // The client may have disconnected already; the test asserts on the client's side.
         let _ = self.socket.write_all(bytes);
     }
 
-    /// The coming close will be an RST instead of a FIN.
+    /// Makes closing the connection send RST instead of FIN.
     pub(super) fn reset(&mut self) {
         crate::sys::reset_on_close(&self.socket).unwrap();
     }
 
-    /// Waits until the client hangs up.
+    /// Waits until the client disconnects.
     pub(super) fn hang(&mut self) {
         let mut chunk = [0; 4096];
         while self.socket.read(&mut chunk).is_ok_and(|count| count > 0) {}
     }
 }
 
-/// A client that no busy machine keeps waiting too long.
+/// A client whose timeouts are long enough for a busy machine.
 pub(super) fn client(base: &str) -> Client {
     client_with(base, Duration::from_secs(20), Duration::from_secs(30))
 }
 
-/// A client for what never comes: it gives up soon.
+/// A client for a server that does not answer: it gives up soon.
 pub(super) fn impatient(base: &str) -> Client {
     client_with(base, Duration::from_millis(400), Duration::from_millis(800))
 }
@@ -139,10 +137,10 @@ pub(super) fn call(method: Method, path: &str, body: Option<serde_json::Value>) 
     Request::Call { token: Secret::new("canary-token".to_owned()), request: ApiRequest { method, path, body } }
 }
 
-/// What must not wait for a server that never answers takes less than this, however busy the machine.
+/// Limit for an operation that must not wait for the server, long enough for a busy machine.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// Waits for a condition, up to half a minute.
+/// Waits for a condition, at most 30 seconds.
 pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {

@@ -47,7 +47,7 @@ use self::waker::Waker;
 use super::record_outcomes::at_exit;
 use super::settings::Settings;
 use super::{host_code, shm, store, sys};
-use crate::net::roots;
+use crate::net::tls_roots;
 
 /// The parts. Each gets [`Ctx`] and the parts that it needs as arguments, and returns whether there may be more to claim.
 struct Worker {
@@ -179,7 +179,7 @@ impl Worker {
         self.sweep.begin(&self.ctx);
         self.schedule.note(true);
         self.mailer.check_settings(&mut self.ctx);
-        let roots = roots::look();
+        let roots = tls_roots::describe();
         self.ctx.transaction(|_| store::worker_state::save_tls_roots(roots));
         self.ctx.transaction(|ctx| Ok(self.api.look_for_credentials(ctx)));
     }

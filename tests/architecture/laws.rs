@@ -54,7 +54,7 @@ impl Source {
     }
 
     /// The tokens of the product; none of a test.
-    fn product(&self) -> Vec<Placed> {
+    pub fn product(&self) -> Vec<Placed> {
         if self.is_test() { Vec::new() } else { without_tests(&tokens(&self.text)) }
     }
 
@@ -114,6 +114,16 @@ pub fn only_the_worker_knows_net(source: &Source) -> Vec<String> {
     }
     let net = |path: &Path| is_ours(path, "net") || begins(path, &["ureq"]);
     source.paths_that(net, "in pg: only pg/worker knows the network")
+}
+
+/// The worker is a composition of parts: a part gets the parts that it needs as arguments, never the whole worker.
+pub fn only_the_worker_names_worker(source: &Source) -> Vec<String> {
+    if ["src/pg/worker.rs", "src/pg/worker/shutdown.rs"].contains(&source.name.as_str()) {
+        return Vec::new();
+    }
+    let worker = |path: &Path| path.segments.iter().any(|name| name == "Worker");
+    source
+        .paths_that(worker, "outside of src/pg/worker.rs and src/pg/worker/shutdown.rs: pass the parts that are needed")
 }
 
 /// `unsafe` stands in a few files; `#[unsafe(no_mangle)]` is the new spelling of an attribute and no block.

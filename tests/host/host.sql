@@ -1,11 +1,11 @@
--- The host application's schema as its owner has it today, with invented data: a site for holiday flats.
--- Read by the scenario tests and by tests/demo.sh; run it as a superuser in an empty database. It stands for Supabase:
--- the tables belong to a role that is no superuser, row level security is on for bookings, and everything made in
--- the schema public is handed to anon and authenticated at once, functions included.
+-- The host application's current schema, with invented data: a website for holiday flats.
+-- Loaded by the scenario tests and by tests/demo.sh; run it as a superuser in an empty database. It imitates Supabase:
+-- the tables belong to a role that is not a superuser, bookings has row level security, and default privileges grant
+-- everything in schema public to anon and authenticated, functions included.
 
 DO $$
 BEGIN
-    -- Roles belong to the server, not to the database: a second database finds them there already.
+    -- Roles belong to the cluster, so they may exist already when a second database is set up.
     IF to_regrole('anon') IS NULL THEN CREATE ROLE anon NOLOGIN NOINHERIT; END IF;
     IF to_regrole('authenticated') IS NULL THEN CREATE ROLE authenticated NOLOGIN NOINHERIT; END IF;
     IF to_regrole('service_role') IS NULL THEN CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS; END IF;
@@ -103,7 +103,7 @@ CREATE INDEX idx_bookings_created_at ON public.bookings (created_at);
 ALTER TABLE public.properties OWNER TO site_owner;
 ALTER TABLE public.bookings OWNER TO site_owner;
 
--- The site reads and writes as authenticated or service_role; a stranger (anon) may only ask for a new, unpaid booking.
+-- The site reads and writes as authenticated or service_role; a visitor (anon) may only insert an unpaid booking.
 ALTER TABLE public.bookings ENABLE ROW LEVEL SECURITY;
 CREATE POLICY bookings_of_the_site ON public.bookings TO authenticated USING (true) WITH CHECK (true);
 CREATE POLICY bookings_from_visitors ON public.bookings FOR INSERT TO anon WITH CHECK (payment_status = 'pending');
@@ -119,12 +119,12 @@ VALUES
     ('roof-studio', 'Roof Studio', 'Musterplatz 3, 12047 Berlin', 48, 1, 1, 4, 95.50, 45.00, 20.00,
      5, 15, 1, true, '["wifi", "terrace", "lift"]', '{"lat": 52.48, "lng": 13.43}');
 
--- Made-up bookings for tests. They stand in a schema of their own, so that public holds only what the host has.
+-- Functions that create invented bookings for tests, in a separate schema so that public contains only the host's objects.
 CREATE SCHEMA sample;
 CREATE SEQUENCE sample.booking_number;
 
--- Makes `how_many` unpaid bookings from thirty days ahead on, one to three nights each, and gives their ids in
--- order. No two of one flat overlap, over several calls too; some leave on the day when the next guest comes.
+-- Inserts `how_many` unpaid bookings of one to three nights, starting in thirty days, and returns their ids in order.
+-- Bookings of one flat never overlap, not even across calls; some guests leave on the day when the next one arrives.
 CREATE FUNCTION sample.make_bookings(how_many integer) RETURNS SETOF uuid
 LANGUAGE sql SET search_path = public, extensions, pg_temp AS $$
     WITH numbered AS MATERIALIZED (
@@ -159,7 +159,7 @@ LANGUAGE sql SET search_path = public, extensions, pg_temp AS $$
     SELECT id FROM made ORDER BY length(stripe_payment_intent_id), stripe_payment_intent_id
 $$;
 
--- What the site's payment webhook does when the money has come; how many rows it found.
+-- Does what the site's payment webhook does after a payment. Returns the number of rows found.
 CREATE FUNCTION sample.payment_succeeded(intent text) RETURNS bigint
 LANGUAGE sql SET search_path = public, extensions, pg_temp AS $$
     WITH paid AS (

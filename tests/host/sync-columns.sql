@@ -1,5 +1,5 @@
--- The host's own migration, which some sites ran before they installed the extension: the five columns are there
--- already, and every old row, paid or not, reads 'pending'. Read by the scenario tests after host.sql.
+-- The host's own migration, which some sites ran before they installed the extension: the five columns exist already,
+-- and every old row is 'pending', whether paid or not. Loaded by the scenario tests after host.sql.
 
 ALTER TABLE public.bookings
     ADD COLUMN guestly_reservation_id text,

@@ -122,12 +122,12 @@ fn in_short(alert: &Alert) -> Vec<String> {
 
 const fn what_to_do(kind: AlertKind) -> Option<&'static str> {
     match kind {
-        AlertKind::Outage => Some("nothing. Bookings are queued, and go by themselves once Guestly answers."),
+        AlertKind::Outage => Some("nothing. Bookings are queued and sent automatically once Guestly answers."),
         AlertKind::Credentials => Some(
             "correct the API key where it is kept, then type SELECT pg_reload_conf(); (if that is the server's environment, restart the server).",
         ),
         AlertKind::TokenCap => Some(
-            "nothing. Bookings go by themselves at the time above. To see who asked for tokens, type SELECT * FROM guestly.attempts WHERE operation = 'token';",
+            "nothing. Bookings are sent automatically from the time above on. To see the token requests, type SELECT * FROM guestly.attempts WHERE operation = 'token';",
         ),
         _ => None,
     }
@@ -145,10 +145,10 @@ fn about_guestly(page: &mut Page, alert: &Alert) {
         return;
     }
     if alert.arrivals.is_empty() {
-        page.paragraph("Nobody arrives within the next 48 hours.");
+        page.paragraph("No guest arrives within the next 48 hours.");
         return;
     }
-    page.paragraph("Arrivals of the next 48 hours, so that the desk can work by hand:");
+    page.paragraph("Arrivals in the next 48 hours, for manual work at the front desk:");
     let mut arrivals: Vec<&AlertBooking> = alert.arrivals.iter().collect();
     arrivals.sort_by(|a, b| (a.check_in, a.name()).cmp(&(b.check_in, b.name())));
     let placed = |booking: &AlertBooking| if booking.placed { "yes" } else { "no" }.to_owned();

@@ -106,15 +106,15 @@ fn guests(booking: &AlertBooking) -> String {
 const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
     match kind {
         AlertKind::TwoReservations => {
-            return "Open both reservations in Guestly and cancel the one that is too many.";
+            return "Open both reservations in Guestly and cancel the duplicate.";
         }
         AlertKind::Deleted => {
-            return "Look for it in Guestly under this reference, and cancel the reservation if nobody is coming.";
+            return "Look for it in Guestly under this reference, and cancel the reservation if the guest is not coming.";
         }
         AlertKind::PriceDiffers => {
             return "The reservation stands. Open it in Guestly and correct its price, or the listing's rate plan and taxes.";
         }
-        _ if booking.gone => return "The booking was deleted meanwhile: nothing is sent for it any more.",
+        _ if booking.gone => return "The booking has been deleted: nothing more is sent for it.",
         _ => {}
     }
     let about_guestly = matches!(
@@ -125,16 +125,16 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         return "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
     }
     match booking.class {
-        Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent by itself.",
+        Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent automatically.",
         Some(ErrorClass::UnknownListing) => "Check the flat's row in guestly.listings, then send the booking again.",
         Some(ErrorClass::UnknownStatus) => "Add the status to guestly.status_map, then send the booking again.",
         Some(ErrorClass::DatesTaken) => {
             "Look at the calendar in Guestly. Free the nights and send the booking again, or call the guest."
         }
         Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
-        Some(ErrorClass::Credentials) => "Correct the credentials; the booking then goes by itself.",
+        Some(ErrorClass::Credentials) => "Correct the credentials; the booking is then sent automatically.",
         Some(ErrorClass::Internal) => {
-            "Correct what the sentence names, for example your trigger, then send it again. Guestly may hold it already: do not enter it again."
+            "Fix the cause (for example your trigger), then send it again. Guestly may hold it already: do not enter it again."
         }
         Some(ErrorClass::UnknownOutcome) => {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
@@ -143,7 +143,7 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
             "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
         }
         Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None => {
-            "Enter the booking in Guestly by hand if it is needed now, or send it again."
+            "Create the reservation manually in Guestly if it is needed now, or send the booking again."
         }
     }
 }

@@ -51,9 +51,7 @@ fn answered(operation: Operation, answer: &Answer, now: DateTime<Utc>) -> Outcom
             sentence: say(&format!("Guestly failed to answer the call (HTTP {status})")),
         },
         400..=499 => classify_4xx(operation, answer, wait()),
-        status => {
-            Outcome::Unknown { sentence: format!("Guestly answered with HTTP {status}, which means nothing here") }
-        }
+        status => Outcome::Unknown { sentence: format!("Guestly answered with an unexpected status (HTTP {status})") },
     }
 }
 
@@ -68,7 +66,7 @@ fn success(operation: Operation, answer: &Answer) -> Outcome {
         Operation::ListPayments | Operation::RecordPayment => parse_payments(&answer.body).map(Outcome::Payments),
     };
     read.unwrap_or_else(|| Outcome::Unknown {
-        sentence: format!("Guestly said yes (HTTP {}) in words that cannot be read", answer.status),
+        sentence: format!("Guestly answered HTTP {} with a body that cannot be read", answer.status),
     })
 }
 

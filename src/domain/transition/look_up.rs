@@ -71,7 +71,9 @@ fn adopt(ours: &[&Hit], wanted: &Reservation) -> Option<Transition> {
         return Some(Transition::Failed(Problem::new(ErrorClass::Refused, sentence)));
     }
     let warning = (hits > 1).then(|| {
-        format!("Guestly holds {hits} reservations with the code {code}; {id} was kept, the others need a person")
+        format!(
+            "Guestly holds {hits} reservations with the code {code}; {id} was kept; cancel the duplicates in Guestly"
+        )
     });
     let found = Some(Box::new((*hit).clone()));
     Some(Transition::Synced { reservation_id: id.clone(), adopted: true, warning, found })
@@ -144,7 +146,8 @@ fn neither_exists(class: ErrorClass, case: &Case) -> Problem {
 }
 
 fn last_problem(work: &Work) -> Problem {
-    let unsaid = || Problem::new(ErrorClass::UnknownOutcome, "no answer came to the create; Guestly is asked for it");
+    let unsaid =
+        || Problem::new(ErrorClass::UnknownOutcome, "the create was not answered; its reservation is looked up");
     work.problem.clone().unwrap_or_else(unsaid)
 }
 
@@ -166,7 +169,7 @@ fn given_up(case: &Case, last_answer: &str) -> Problem {
     let hours = uncertain_since(case).map_or(0, |since| (case.moment.now - since).num_hours());
     let (code, id) = (&case.wanted.code, case.quoted_id());
     let sentence = format!(
-        "Guestly may hold this booking, but no look-up has worked for {hours} hours. Do not enter it by hand; search Guestly for the \
+        "Guestly may hold this booking, but no look-up has worked for {hours} hours. Do not create it manually; search Guestly for the \
          confirmation code {code}. To look again: SELECT guestly_sync({id}); last answer: {last_answer}"
     );
     Problem::new(ErrorClass::UnknownOutcome, sentence)

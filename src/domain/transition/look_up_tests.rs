@@ -138,12 +138,12 @@ fn of_several_the_oldest_is_kept_with_a_warning() {
         ("by time", vec![hit("r1", Some(9)), hit("r2", Some(5)), hit("r3", Some(7))], "r2", 3),
         ("by id", vec![hit("r2", None), hit("r1", None)], "r1", 2),
         ("same time, by id", vec![hit("r2", Some(5)), hit("r1", Some(5))], "r1", 2),
-        ("time remote of one only: by id", vec![hit("r2", None), hit("r1", Some(5))], "r1", 2),
+        ("only one has a time: by id", vec![hit("r2", None), hit("r1", Some(5))], "r1", 2),
         ("an older one that is another booking", vec![moved, hit("r1", Some(5))], "r1", 2),
     ];
     for (name, hits, kept, number) in cases {
         let words = format!(
-            "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept, the others need a person"
+            "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept; cancel the duplicates in Guestly"
         );
         let next = decide(&look_up(), &Outcome::Found(hits.clone()), &moment(0));
         let hit = hits.iter().find(|hit| hit.reservation_id == kept).unwrap();
@@ -332,7 +332,7 @@ fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
             "{name}: too few"
         );
         assert!(fails && problem.class == UnknownOutcome, "{name}: {problem}");
-        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not enter it by hand"] {
+        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not create it manually"] {
             assert!(problem.sentence.contains(part), "{part}: {problem}");
         }
     }

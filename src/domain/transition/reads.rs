@@ -48,7 +48,7 @@ fn unreadable(case: &Case, remote: &RemoteReservation, tries: u32, last: &Proble
     let (id, answer) = (&remote.reservation_id, &last.sentence);
     let what = if case.work.operation.is_about_payment() { "its payments" } else { "it" };
     let sentence = format!(
-        "Guestly has reservation {id}, but {what} could not be read in {tries} tries; compare it with the booking in Guestly; \
+        "Guestly holds reservation {id}, but {what} could not be read in {tries} tries; compare it with the booking in Guestly; \
          to try again: SELECT guestly_sync({}); the last answer: {answer}",
         case.quoted_id()
     );
@@ -68,10 +68,10 @@ pub(super) fn not_found(case: &Case, remote: &RemoteReservation) -> Transition {
     if has_propagated(since, moment.started, delay) && work.uncertain_since.is_some() {
         if !remote.verified || remote.code.is_empty() {
             let sentence =
-                format!("Guestly does not have reservation {id}; a look-up by the confirmation code decides");
+                format!("Guestly does not hold reservation {id}; a look-up by the confirmation code decides");
             return Transition::LookUp { due: moment.now, problem: Problem::new(ErrorClass::UnknownOutcome, sentence) };
         }
-        let sentence = format!("Guestly no longer has reservation {id}");
+        let sentence = format!("Guestly no longer holds reservation {id}");
         return Transition::Failed(Problem::new(ErrorClass::Refused, sentence));
     }
     let sentence = format!("Guestly does not show reservation {id} yet; it is read again");

@@ -96,10 +96,10 @@ fn what_is_not_found_is_not_gone_before_settle_has_passed() {
         counted: false,
         since: Some(at(since)),
         failed_reads: 0,
-        problem: Problem::new(UnknownOutcome, "Guestly does not show reservation r1 yet; it is looked for again"),
+        problem: Problem::new(UnknownOutcome, "Guestly does not show reservation r1 yet; it is read again"),
     };
     for (name, next, expected) in [
-        ("nothing is remote of the last write", absent(None, None, 200), look(200, 202)),
+        ("the time of the last write is unknown", absent(None, None, 200), look(200, 202)),
         ("an old write, and another one may be forgotten", absent(None, Some(-9_000), 200), look(200, 202)),
         ("looked for since a while", absent(Some(150), None, 200), look(150, 210)),
         ("written after the first look", absent(Some(20), Some(199), 200), look(199, 201)),
@@ -112,7 +112,7 @@ fn what_is_not_found_is_not_gone_before_settle_has_passed() {
         ("looked for all the time", absent(Some(110), None, 200)),
         ("written before that", absent(Some(20), Some(110), 200)),
     ] {
-        let said = "Guestly does not hold reservation r1 any more";
+        let said = "Guestly no longer holds reservation r1";
         assert_eq!(next, Transition::Failed(Problem::new(Refused, said)), "{name}");
     }
 }

@@ -1,12 +1,14 @@
-//! Mails through an HTTP API: the two shapes, and what answers mean.
+//! Mails through an HTTP API: the requests of both services, and the outcome of each answer. Run by cargo test.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::cancel::{CANCELLED, CancelHandle};
 use super::smtp_tests::{impatient, mail, send, settings};
 use super::*;
+use crate::domain::redact::Secret;
 use crate::net::test_server::{AT_ONCE, Server, eventually};
 
 fn to(server: &Server, path: &str) -> MailSettings {
@@ -29,7 +31,7 @@ fn request(server: &Server) -> (String, Value) {
 }
 
 #[test]
-fn the_request_of_sendgrid() {
+fn request_to_sendgrid() {
     let server = answering("202 Accepted", "");
     let outcome = send(&to(&server, "/v3/mail/send"), &mail(), "guestly-1");
     assert_eq!(outcome, MailOutcome::Accepted { answer: "202".to_owned() });
@@ -39,15 +41,15 @@ fn the_request_of_sendgrid() {
     let to = json!([{"email": "owner@example.com"}, {"email": "desk@example.com", "name": "Désk"}]);
     assert_eq!(body["personalizations"], json!([{ "to": to }]));
     assert_eq!(body["from"], json!({"email": "alerts@example.org", "name": "Guestly alerts"}));
-    let wrote = mail();
-    assert_eq!(body["subject"], wrote.subject);
-    assert_eq!(body["content"][0], json!({"type": "text/plain", "value": wrote.text}));
-    assert_eq!(body["content"][1], json!({"type": "text/html", "value": wrote.html}));
+    let sent = mail();
+    assert_eq!(body["subject"], sent.subject);
+    assert_eq!(body["content"][0], json!({"type": "text/plain", "value": sent.text}));
+    assert_eq!(body["content"][1], json!({"type": "text/html", "value": sent.html}));
     assert_eq!(body["headers"]["X-Entity-Ref-ID"], "guestly-1");
 }
 
 #[test]
-fn the_request_of_resend() {
+fn request_to_resend() {
     let server = answering("200 OK", "{\"id\":\"49a3999c\"}");
     assert!(matches!(send(&to(&server, "/emails"), &mail(), "guestly-1"), MailOutcome::Accepted { .. }));
     let (head, body) = request(&server);
@@ -55,39 +57,43 @@ fn the_request_of_resend() {
     assert_eq!(body["from"], "Guestly alerts <alerts@example.org>");
     assert_eq!(body["to"][0], "owner@example.com");
     assert!(body["to"][1].as_str().unwrap().ends_with("<desk@example.com>"), "{body}");
-    let wrote = mail();
-    assert_eq!((&body["subject"], &body["text"]), (&json!(wrote.subject), &json!(wrote.text)));
-    assert_eq!(body["html"], wrote.html);
+    let sent = mail();
+    assert_eq!((&body["subject"], &body["text"]), (&json!(sent.subject), &json!(sent.text)));
+    assert_eq!(body["html"], sent.html);
 }
 
 #[test]
-fn what_answers_mean() {
-    enum Means {
-        Taken,
-        Never,
-        Later,
-        Perhaps,
+fn answer_decides_the_outcome() {
+    enum Expected {
+        Accepted,
+        RefusedForGood,
+        RefusedForNow,
+        MaybeSent,
     }
-    for (status, body, means) in [
-        ("200 OK", "{}", Means::Taken),
-        ("409 Conflict", "{\"name\":\"invalid_idempotent_request\"}", Means::Taken),
-        ("409 Conflict", "{\"name\":\"concurrent_idempotent_requests\"}", Means::Perhaps),
-        ("401 Unauthorized", "{\"errors\":[{\"message\":\"canary-key is wrong\"}]}", Means::Never),
-        ("400 Bad Request", "{\"errors\":[{\"message\":\"The from address does not match\"}]}", Means::Never),
-        ("302 Found", "", Means::Never),
-        ("429 Too Many Requests", "", Means::Later),
-        ("503 Service Unavailable", "", Means::Later),
-        ("502 Bad Gateway", "", Means::Perhaps),
+    for (status, body, expected) in [
+        ("200 OK", "{}", Expected::Accepted),
+        ("409 Conflict", "{\"name\":\"invalid_idempotent_request\"}", Expected::Accepted),
+        ("409 Conflict", "{\"name\":\"concurrent_idempotent_requests\"}", Expected::MaybeSent),
+        ("401 Unauthorized", "{\"errors\":[{\"message\":\"canary-key is wrong\"}]}", Expected::RefusedForGood),
+        (
+            "400 Bad Request",
+            "{\"errors\":[{\"message\":\"The from address does not match\"}]}",
+            Expected::RefusedForGood,
+        ),
+        ("302 Found", "", Expected::RefusedForGood),
+        ("429 Too Many Requests", "", Expected::RefusedForNow),
+        ("503 Service Unavailable", "", Expected::RefusedForNow),
+        ("502 Bad Gateway", "", Expected::MaybeSent),
     ] {
         let server = answering(status, body);
         let outcome = send(&to(&server, "/v3/mail/send"), &mail(), "k");
-        let right = match means {
-            Means::Taken => matches!(outcome, MailOutcome::Accepted { .. }),
-            Means::Never => matches!(outcome, MailOutcome::Refused { permanent: true, .. }),
-            Means::Later => matches!(outcome, MailOutcome::Refused { permanent: false, .. }),
-            Means::Perhaps => matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }),
+        let matches = match expected {
+            Expected::Accepted => matches!(outcome, MailOutcome::Accepted { .. }),
+            Expected::RefusedForGood => matches!(outcome, MailOutcome::Refused { permanent: true, .. }),
+            Expected::RefusedForNow => matches!(outcome, MailOutcome::Refused { permanent: false, .. }),
+            Expected::MaybeSent => matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }),
         };
-        assert!(right, "{status} {body}: {outcome:?}");
+        assert!(matches, "{status} {body}: {outcome:?}");
         let shown = format!("{outcome:?}");
         assert!(shown.contains(&status[..3]) && !shown.contains("canary-key"), "{shown}");
         assert_eq!(server.seen().len(), 1, "sent once");
@@ -95,24 +101,28 @@ fn what_answers_mean() {
 }
 
 #[test]
-fn no_answer_says_whether_it_may_have_been_taken() {
-    let cut = Server::start(|connection| drop(connection.request()));
-    let slow = Server::start(|connection| connection.hang());
-    for server in [&cut, &slow] {
+fn mail_without_an_answer_may_have_been_sent() {
+    let closing = Server::start(|connection| drop(connection.request()));
+    let silent = Server::start(|connection| connection.hang());
+    for server in [&closing, &silent] {
         let outcome = send(&impatient(to(server, "/emails")), &mail(), "k");
         assert!(matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }), "{outcome:?}");
     }
-    let mut settings = to(&cut, "/emails");
-    settings.email_api_url = "http://127.0.0.1:1/emails".to_owned();
-    let outcome = send(&settings, &mail(), "k");
+}
+
+#[test]
+fn mail_with_a_refused_connection_was_not_sent() {
+    let email_api_url = "http://127.0.0.1:1/emails".to_owned();
+    let email_api_key = Secret::new("canary-key".to_owned());
+    let outcome = send(&MailSettings { email_api_url, email_api_key, ..settings() }, &mail(), "k");
     let why = "the connection was refused".to_owned();
     assert_eq!(outcome, MailOutcome::Unreachable { why, maybe_sent: false });
 }
 
 #[test]
-fn urls_and_keys_that_cannot_work() {
+fn check_names_the_invalid_url_or_key() {
     let server = answering("202 Accepted", "");
-    for (url, key, words) in [
+    for (url, key, text) in [
         ("http://mail.example.org/emails", "k", "email_api_url"),
         ("https://mail.example.org/emails?key=canary", "k", "email_api_url"),
         ("https://mail.example.org/emails", "", "email_api_key is empty"),
@@ -120,13 +130,13 @@ fn urls_and_keys_that_cannot_work() {
     ] {
         let email_api_key = Secret::new(key.to_owned());
         let settings = MailSettings { email_api_url: url.to_owned(), email_api_key, ..to(&server, "") };
-        let refusal = ready(&settings).map(drop).unwrap_err();
-        assert!(refusal.contains(words) && !refusal.contains("canary"), "{url}: {refusal}");
+        let refusal = check(&settings).unwrap_err();
+        assert!(refusal.contains(text) && !refusal.contains("canary"), "{url}: {refusal}");
     }
 }
 
 #[test]
-fn an_endless_answer_is_cut() {
+fn endless_headers_end_at_the_byte_limit() {
     let head = "HTTP/1.1 200 OK\r\n".to_owned();
     for (start, again) in [(format!("{head}X-A: "), "aaaaaaaa"), (head, "X-A: aaaaaaaa\r\n")] {
         let server = Server::start(move |connection| {
@@ -138,13 +148,17 @@ fn an_endless_answer_is_cut() {
         let outcome = send(&to(&server, "/emails"), &mail(), "k");
         assert!(matches!(outcome, MailOutcome::Unreachable { maybe_sent: true, .. }), "{outcome:?}");
     }
+}
+
+#[test]
+fn endless_body_does_not_change_the_outcome() {
     let body = "a".repeat(8_000_000);
     let outcome = send(&to(&answering("202 Accepted", &body), "/emails"), &mail(), "k");
     assert!(matches!(outcome, MailOutcome::Accepted { .. }), "{outcome:?}");
 }
 
 #[test]
-fn a_dripping_answer_ends_at_the_deadline() {
+fn dripping_answer_ends_at_the_deadline() {
     for start in ["", "HTTP/1.1 202 Accepted\r\n\r\n"] {
         let server = Server::start(move |connection| {
             connection.request();
@@ -161,18 +175,18 @@ fn a_dripping_answer_ends_at_the_deadline() {
 }
 
 #[test]
-fn hanging_up_ends_a_call_that_hangs() {
+fn cancelling_ends_a_hanging_request() {
     let server = Server::start(|connection| {
         connection.request();
         connection.hang();
     });
-    let (settings, hangup) = (to(&server, "/emails"), Hangup::default());
-    let own = hangup.clone();
-    let mail = std::thread::spawn(move || super::send(&settings, &mail(), "k", &own));
+    let (settings, cancel) = (to(&server, "/emails"), CancelHandle::default());
+    let cancel_of_mail = cancel.clone();
+    let sending = std::thread::spawn(move || super::send::send(&settings, &mail(), "k", &cancel_of_mail));
     eventually("the request", || server.seen().len() == 1);
     let began = Instant::now();
-    hangup.hang_up();
-    let outcome = mail.join().unwrap();
+    cancel.cancel();
+    let outcome = sending.join().unwrap();
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-    assert_eq!(outcome, MailOutcome::Unreachable { why: ABANDONED.to_owned(), maybe_sent: true });
+    assert_eq!(outcome, MailOutcome::Unreachable { why: CANCELLED.to_owned(), maybe_sent: true });
 }

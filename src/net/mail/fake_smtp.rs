@@ -1,4 +1,4 @@
-//! A mail server for tests: says what its script says, and keeps what it was told.
+//! A mail server for tests: answers as its script says, and records the commands and the mails that it receives.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What the script wants instead of the usual answer.
+/// An answer of the script instead of the default one.
 pub(super) enum Say {
     /// This line.
     Line(&'static str),
-    /// Nothing, and close.
+    /// Close without an answer.
     Close,
-    /// Nothing, until the client goes.
+    /// No answer until the client disconnects.
     Nothing,
-    /// These bytes again and again, with such pauses, until the client goes.
-    Again(&'static str, Duration),
+    /// These bytes repeatedly, with this pause, until the client disconnects.
+    Repeat(&'static str, Duration),
 }
 
 pub(super) struct FakeSmtp {
     pub(super) address: SocketAddr,
-    told: Arc<Mutex<Vec<String>>>,
+    commands: Arc<Mutex<Vec<String>>>,
     mails: Arc<Mutex<Vec<String>>>,
 }
 
@@ -31,13 +31,13 @@ impl FakeSmtp {
     pub(super) fn start(script: impl Fn(&str) -> Option<Say> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (told, mails) = (Arc::default(), Arc::default());
-        let server = Self { address, told: Arc::clone(&told), mails: Arc::clone(&mails) };
+        let (commands, mails) = (Arc::default(), Arc::default());
+        let server = Self { address, commands: Arc::clone(&commands), mails: Arc::clone(&mails) };
         let script: Arc<Script> = Arc::new(script);
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                let (script, told, mails) = (Arc::clone(&script), Arc::clone(&told), Arc::clone(&mails));
-                thread::spawn(move || talk(&socket, &*script, &told, &mails));
+                let (script, commands, mails) = (Arc::clone(&script), Arc::clone(&commands), Arc::clone(&mails));
+                thread::spawn(move || run_session(&socket, &*script, &commands, &mails));
             }
         });
         server
@@ -47,18 +47,18 @@ impl FakeSmtp {
         format!("smtp://{login}{}", self.address)
     }
 
-    /// The commands so far.
-    pub(super) fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+    /// The commands received so far.
+    pub(super) fn commands(&self) -> Vec<String> {
+        self.commands.lock().unwrap().clone()
     }
 
-    /// The mails that were taken, as they came over the wire, dots undone.
+    /// The mails received so far, as sent over the wire, with dot-stuffing removed.
     pub(super) fn mails(&self) -> Vec<String> {
         self.mails.lock().unwrap().clone()
     }
 }
 
-fn usual(line: &str) -> &'static str {
+fn default_answer(line: &str) -> &'static str {
     match line.split([' ', ':']).next().unwrap_or("") {
         "connect" => "220 mail.example.org ESMTP",
         "EHLO" => "250-mail.example.org\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN",
@@ -70,30 +70,30 @@ fn usual(line: &str) -> &'static str {
     }
 }
 
-/// Says it; false when the conversation is over.
+/// Sends the answer. Returns false when the session has ended.
 fn answer(mut socket: &TcpStream, script: &Script, line: &str) -> bool {
-    let words = match script(line) {
-        None => usual(line),
-        Some(Say::Line(words)) => words,
+    let text = match script(line) {
+        None => default_answer(line),
+        Some(Say::Line(text)) => text,
         Some(Say::Close) => return false,
         Some(Say::Nothing) => return true,
-        Some(Say::Again(bytes, pause)) => {
+        Some(Say::Repeat(bytes, pause)) => {
             while socket.write_all(bytes.as_bytes()).is_ok() {
                 thread::sleep(pause);
             }
             return false;
         }
     };
-    socket.write_all(format!("{words}\r\n").as_bytes()).is_ok()
+    socket.write_all(format!("{text}\r\n").as_bytes()).is_ok()
 }
 
-fn talk(socket: &TcpStream, script: &Script, told: &Mutex<Vec<String>>, mails: &Mutex<Vec<String>>) {
+fn run_session(socket: &TcpStream, script: &Script, commands: &Mutex<Vec<String>>, mails: &Mutex<Vec<String>>) {
     let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
     if !answer(socket, script, "connect") {
         return;
     }
     while let Some(line) = lines.next() {
-        told.lock().unwrap().push(line.clone());
+        commands.lock().unwrap().push(line.clone());
         if !answer(socket, script, &line) || line == "QUIT" {
             return;
         }

@@ -1,7 +1,9 @@
-//! One conversation with a mail server. Called by `net::mail` on a sender thread. Must not import: pgrx.
+//! One SMTP session. Called by `net::mail::send` on a sender thread. Must not import: pgrx.
 //!
-//! `lettre` knows the protocol; the order of the conversation is ours, because the caller must know whether a mail may have
-//! been taken when the connection breaks, and one bad recipient must not keep the mail from the others.
+//! `lettre` implements the protocol. The order of the commands is decided here, because the caller must know whether the mail may
+//! have been accepted when the connection breaks, and because one bad recipient must not stop the mail for the others.
+
+mod proxy;
 
 use std::error::Error as _;
 use std::io;
@@ -14,134 +16,133 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 
-use super::MailOutcome;
-use super::guard::{Guard, TOO_LONG};
-use super::hangup::Hangup;
+use self::proxy::{SmtpProxy, TIMED_OUT};
 use super::message::{Addresses, mime};
-use super::relay::{Privacy, Relay};
-use crate::domain::alert::Mail;
-use crate::net::roots::Roots;
-use crate::net::words::words;
+use super::outcome::MailOutcome;
+use super::outgoing::OutgoingMail;
+use super::smtp_url::{Encryption, SmtpServer};
+use crate::net::error_text::describe_io;
+use crate::net::tls_roots::TlsRoots;
 
-/// How long a server that has taken the mail may take to say goodbye.
-const GOODBYE: Duration = Duration::from_millis(500);
+/// Limit for the answer to QUIT, once the mail is accepted.
+const QUIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The look-up of the server's name is given up after this; the conversation's own time begins after it.
-const LOOK_UP: Duration = Duration::from_secs(30);
+/// Time that is allowed for the lookup of the server's name, in addition to the timeout of the session.
+const DNS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends the mail once.
-pub(super) fn send(
-    relay: &Relay,
-    addresses: &Addresses,
-    mail: &Mail,
-    key: &str,
-    timeout: Duration,
-    hangup: &Hangup,
-) -> MailOutcome {
+pub(super) fn send(server: &SmtpServer, outgoing: &OutgoingMail) -> MailOutcome {
+    let OutgoingMail { addresses, mail, key, timeout, cancel } = outgoing;
     let bytes = match mime(addresses, mail, key) {
         Ok(bytes) => bytes,
         Err(answer) => return MailOutcome::Refused { permanent: true, answer },
     };
-    let guard = match Guard::open(&relay.host, relay.port, timeout, hangup) {
-        Ok(guard) => guard,
-        Err(error) => return MailOutcome::Unreachable { why: words(&ureq::Error::Io(error)), maybe_sent: false },
+    let proxy = match SmtpProxy::open(&server.host, server.port, *timeout, cancel) {
+        Ok(proxy) => proxy,
+        Err(error) => return MailOutcome::Unreachable { why: describe_io(&error), maybe_sent: false },
     };
-    match converse(relay, addresses, &bytes, &guard, timeout) {
-        // The guard knows better why the conversation broke off.
+    // The proxy enforces the timeout. lettre's own limit is only a second line of defence, so it is longer.
+    let session = Session { server, addresses, proxy: &proxy, limit: *timeout + DNS_TIMEOUT };
+    match session.run(&bytes) {
+        // The proxy knows the reason more precisely.
         MailOutcome::Unreachable { why, maybe_sent } => {
-            MailOutcome::Unreachable { why: guard.why().unwrap_or(why), maybe_sent }
+            MailOutcome::Unreachable { why: proxy.close_reason().unwrap_or(why), maybe_sent }
         }
-        ended => ended,
+        outcome => outcome,
     }
 }
 
-/// The whole conversation. The guard keeps the time: `lettre` itself only has a limit that the guard comes before.
-fn converse(relay: &Relay, addresses: &Addresses, mail: &[u8], guard: &Guard, timeout: Duration) -> MailOutcome {
-    let (mut connection, refused) = match prepare(relay, addresses, guard, timeout + LOOK_UP) {
-        Ok(prepared) => prepared,
-        Err(failure) => return failure,
-    };
-    match connection.message(mail).map_err(|error| outcome(&error, true)) {
-        Ok(response) => {
-            // It is taken: whatever happens now must not make anybody send it again.
-            let _ = connection.set_timeout(Some(GOODBYE));
-            let _ = connection.quit();
-            MailOutcome::Accepted { answer: [vec![said(&response)], refused].concat().join("; but ") }
-        }
-        Err(failure) => failure,
-    }
+/// The parameters of one session.
+struct Session<'a> {
+    server: &'a SmtpServer,
+    addresses: &'a Addresses,
+    proxy: &'a SmtpProxy,
+    /// Limit for each read and write of lettre.
+    limit: Duration,
 }
 
-/// Everything up to the moment when the server waits for the mail; also which recipients it does not want.
-fn prepare(
-    relay: &Relay,
-    addresses: &Addresses,
-    guard: &Guard,
-    patience: Duration,
-) -> Result<(SmtpConnection, Vec<String>), MailOutcome> {
-    let mut connection = greet(relay, addresses, guard, patience)?;
-    if let Some((user, password)) = &relay.login {
-        let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
-        connection.auth(DEFAULT_MECHANISMS, &credentials).map_err(early)?;
-    }
-    connection.command(MailFrom::new(Some(addresses.from.email.clone()), Vec::new())).map_err(early)?;
-    let mut refusals: Vec<(String, MailOutcome)> = Vec::new();
-    for recipient in addresses.recipients() {
-        match connection.command(Rcpt::new(recipient.clone(), Vec::new())).map_err(early) {
-            Ok(_) => {}
-            Err(failure @ MailOutcome::Unreachable { .. }) => return Err(failure),
-            Err(failure) => refusals.push((recipient.to_string(), failure)),
+impl Session<'_> {
+    fn run(&self, mail: &[u8]) -> MailOutcome {
+        let (mut connection, refusals) = match self.begin_mail() {
+            Ok(begun) => begun,
+            Err(failure) => return failure,
+        };
+        match connection.message(mail).map_err(|error| classify(&error, true)) {
+            Ok(response) => {
+                // The mail is accepted: no later failure may cause a retry.
+                let _ = connection.set_timeout(Some(QUIT_TIMEOUT));
+                let _ = connection.quit();
+                MailOutcome::Accepted { answer: [vec![response_text(&response)], refusals].concat().join("; but ") }
+            }
+            Err(failure) => failure,
         }
     }
-    if refusals.len() == addresses.to.len() {
-        return Err(nobody(&refusals));
-    }
-    connection.command(Data).map_err(early)?;
-    Ok((connection, refusals.iter().map(|(recipient, failure)| refusal(recipient, failure)).collect()))
-}
 
-/// A connection as private as the settings ask for.
-fn greet(
-    relay: &Relay,
-    addresses: &Addresses,
-    guard: &Guard,
-    patience: Duration,
-) -> Result<SmtpConnection, MailOutcome> {
-    // Servers are picky about this name; the sender's domain is one that they know.
-    let name = ClientId::Domain(addresses.from.email.domain().to_owned());
-    let tls = match relay.privacy {
-        Privacy::Plain => None,
-        _ => Some(tls(&relay.host)?),
-    };
-    let wrapped = tls.as_ref().filter(|_| relay.privacy == Privacy::Wrapped);
-    let (place, from) = (guard.address, Some(guard.address.ip()));
-    let mut connection = SmtpConnection::connect(place, Some(patience), &name, wrapped, from).map_err(early)?;
-    let wanted = match relay.privacy {
-        Privacy::StartTls => true,
-        Privacy::IfOffered => connection.can_starttls(),
-        Privacy::Wrapped | Privacy::Plain => false,
-    };
-    if let (true, Some(tls)) = (wanted, &tls) {
-        if !connection.can_starttls() {
-            let answer = "the mail server offers no encryption (STARTTLS): nothing was sent to it".to_owned();
-            return Err(MailOutcome::Refused { permanent: true, answer });
+    /// Sends everything up to DATA. Also returns a sentence for each refused recipient.
+    fn begin_mail(&self) -> Result<(SmtpConnection, Vec<String>), MailOutcome> {
+        let mut connection = self.connect()?;
+        if let Some((user, password)) = &self.server.login {
+            let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
+            connection.auth(DEFAULT_MECHANISMS, &credentials).map_err(failed_before_data)?;
         }
-        connection.starttls(tls, &name).map_err(early)?;
+        let from = self.addresses.from.email.clone();
+        connection.command(MailFrom::new(Some(from), Vec::new())).map_err(failed_before_data)?;
+        let mut refusals: Vec<(String, MailOutcome)> = Vec::new();
+        for recipient in self.addresses.recipients() {
+            match connection.command(Rcpt::new(recipient.clone(), Vec::new())).map_err(failed_before_data) {
+                Ok(_) => {}
+                Err(failure @ MailOutcome::Unreachable { .. }) => return Err(failure),
+                Err(failure) => refusals.push((recipient.to_string(), failure)),
+            }
+        }
+        if refusals.len() == self.addresses.to.len() {
+            return Err(all_recipients_refused(&refusals));
+        }
+        connection.command(Data).map_err(failed_before_data)?;
+        Ok((connection, refusals.iter().map(|(recipient, failure)| refusal_text(recipient, failure)).collect()))
     }
-    Ok(connection)
+
+    /// Connects with the encryption that the settings require.
+    fn connect(&self) -> Result<SmtpConnection, MailOutcome> {
+        // Some servers check this name. They know the sender's domain.
+        let name = ClientId::Domain(self.addresses.from.email.domain().to_owned());
+        let encryption = self.server.encryption;
+        let tls = match encryption {
+            Encryption::Plaintext => None,
+            _ => Some(tls_parameters(&self.server.host)?),
+        };
+        let implicit_tls = tls.as_ref().filter(|_| encryption == Encryption::ImplicitTls);
+        let (address, from) = (self.proxy.address, Some(self.proxy.address.ip()));
+        let mut connection = SmtpConnection::connect(address, Some(self.limit), &name, implicit_tls, from)
+            .map_err(failed_before_data)?;
+        let use_starttls = match encryption {
+            Encryption::StartTls => true,
+            Encryption::Opportunistic => connection.can_starttls(),
+            Encryption::ImplicitTls | Encryption::Plaintext => false,
+        };
+        if let (true, Some(tls)) = (use_starttls, &tls) {
+            if !connection.can_starttls() {
+                let answer = "the mail server offers no encryption (STARTTLS), so nothing was sent to it".to_owned();
+                return Err(MailOutcome::Refused { permanent: true, answer });
+            }
+            connection.starttls(tls, &name).map_err(failed_before_data)?;
+        }
+        Ok(connection)
+    }
 }
 
-/// Certificates are always checked.
-fn tls(host: &str) -> Result<TlsParameters, MailOutcome> {
-    TlsParameters::builder(host.to_owned()).certificate_store(Roots::here().for_mail()).build().map_err(early)
+/// Certificates are always verified.
+fn tls_parameters(host: &str) -> Result<TlsParameters, MailOutcome> {
+    let builder = TlsParameters::builder(host.to_owned()).certificate_store(TlsRoots::detect().for_mail());
+    builder.build().map_err(failed_before_data)
 }
 
-/// An error before the mail itself was sent.
-fn early(error: Error) -> MailOutcome {
-    outcome(&error, false)
+/// Classifies an error before the mail itself was sent.
+fn failed_before_data(error: Error) -> MailOutcome {
+    classify(&error, false)
 }
 
-fn outcome(error: &Error, maybe_sent: bool) -> MailOutcome {
+fn classify(error: &Error, maybe_sent: bool) -> MailOutcome {
     if let Some(code) = error.status() {
         let text = error.source().map(ToString::to_string).unwrap_or_default();
         return MailOutcome::Refused { permanent: error.is_permanent(), answer: format!("{code} {text}") };
@@ -150,41 +151,41 @@ fn outcome(error: &Error, maybe_sent: bool) -> MailOutcome {
         let answer = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         return MailOutcome::Refused { permanent: true, answer };
     }
-    MailOutcome::Unreachable { why: plain(error), maybe_sent }
+    MailOutcome::Unreachable { why: describe(error), maybe_sent }
 }
 
-fn plain(error: &Error) -> String {
+/// Describes an error other than a refusal in plain words.
+fn describe(error: &Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             return match io.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => TOO_LONG.to_owned(),
-                kind => words(&ureq::Error::Io(io::Error::new(kind, io.to_string()))),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => TIMED_OUT.to_owned(),
+                _ => describe_io(io),
             };
         }
         cause = inner.source();
     }
     match error.is_response() {
-        true => "the connection was closed, or the answer is not SMTP".to_owned(),
+        true => "the connection was closed, or the answer is not valid SMTP".to_owned(),
         false => error.to_string(),
     }
 }
 
-fn said(response: &Response) -> String {
+fn response_text(response: &Response) -> String {
     let lines: Vec<&str> = response.message().collect();
     format!("{} {}", response.code(), lines.join(" "))
 }
 
-fn refusal(recipient: &str, failure: &MailOutcome) -> String {
+fn refusal_text(recipient: &str, failure: &MailOutcome) -> String {
     match failure {
         MailOutcome::Refused { answer, .. } => format!("{recipient} was refused: {answer}"),
         MailOutcome::Accepted { .. } | MailOutcome::Unreachable { .. } => recipient.to_owned(),
     }
 }
 
-/// No recipient is left.
-fn nobody(refusals: &[(String, MailOutcome)]) -> MailOutcome {
+fn all_recipients_refused(refusals: &[(String, MailOutcome)]) -> MailOutcome {
     let permanent = refusals.iter().all(|(_, failure)| matches!(failure, MailOutcome::Refused { permanent: true, .. }));
-    let answers: Vec<String> = refusals.iter().map(|(recipient, failure)| refusal(recipient, failure)).collect();
+    let answers: Vec<String> = refusals.iter().map(|(recipient, failure)| refusal_text(recipient, failure)).collect();
     MailOutcome::Refused { permanent, answer: answers.join("; ") }
 }

@@ -1,12 +1,15 @@
-//! Mails over SMTP, read back as a mail program reads them, and every way in which a conversation can end.
-//! STARTTLS that succeeds needs a real server: that is a scenario test.
+//! Mails over SMTP: their content, and every way in which a session can end. A successful STARTTLS needs a real server: that is a
+//! scenario test. Run by cargo test.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mail_parser::{MessageParser, MimeHeaders};
 
+use super::cancel::CancelHandle;
 use super::fake_smtp::{FakeSmtp, Say};
 use super::*;
+use crate::domain::alert::Mail;
+use crate::domain::redact::Secret;
 use crate::net::test_server::AT_ONCE;
 
 pub(super) fn settings() -> MailSettings {
@@ -28,14 +31,14 @@ pub(super) fn mail() -> Mail {
     }
 }
 
-/// The same for what never comes.
+/// The same settings for a server that does not answer.
 pub(super) fn impatient(settings: MailSettings) -> MailSettings {
     MailSettings { timeout: Duration::from_millis(800), ..settings }
 }
 
-/// Nobody hangs up.
+/// Sends a mail that is not cancelled.
 pub(super) fn send(settings: &MailSettings, mail: &Mail, key: &str) -> MailOutcome {
-    super::send(settings, mail, key, &Hangup::default())
+    super::send::send(settings, mail, key, &CancelHandle::default())
 }
 
 fn to(server: &FakeSmtp, login: &str) -> MailSettings {
@@ -56,22 +59,43 @@ fn unreachable(outcome: MailOutcome) -> (bool, String) {
     }
 }
 
+fn refused_permanently(outcome: MailOutcome) -> String {
+    let (permanent, answer) = refused(outcome);
+    assert!(permanent, "{answer}");
+    answer
+}
+
 #[test]
-fn a_mail_arrives_whole() {
+fn commands_name_the_sender_and_every_recipient() {
     let server = FakeSmtp::start(|_| None);
     let outcome = send(&to(&server, ""), &mail(), "guestly-1-2");
     assert_eq!(outcome, MailOutcome::Accepted { answer: "250 2.0.0 Queued as 4711".to_owned() });
-    let told = server.told();
-    assert!(told[0].starts_with("EHLO example.org"), "{told:?}");
+    let commands = server.commands();
+    assert!(commands[0].starts_with("EHLO example.org"), "{commands:?}");
     for line in ["MAIL FROM:<alerts@example.org>", "RCPT TO:<owner@example.com>", "RCPT TO:<desk@example.com>", "DATA"]
     {
-        assert!(told.iter().any(|told| told.trim_end() == line), "{line} in {told:?}");
+        assert!(commands.iter().any(|command| command.trim_end() == line), "{line} in {commands:?}");
     }
-    let raw = &server.mails()[0];
+}
+
+/// The mail as the server received it, after one mail was sent.
+fn received(sent: &Mail, key: &str) -> String {
+    let server = FakeSmtp::start(|_| None);
+    send(&to(&server, ""), sent, key);
+    server.mails().remove(0)
+}
+
+#[test]
+fn mail_is_sent_in_short_ascii_lines() {
+    let raw = received(&mail(), "k");
     assert!(raw.is_ascii() && raw.lines().all(|line| line.len() <= 998));
+}
+
+#[test]
+fn headers_of_a_mail_are_complete() {
+    let raw = received(&mail(), "guestly-1-2");
     let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
-    let wrote = mail();
-    assert_eq!(parsed.subject(), Some(wrote.subject.as_str()));
+    assert_eq!(parsed.subject(), Some(mail().subject.as_str()));
     assert_eq!(parsed.message_id(), Some("guestly-1-2@example.org"));
     assert_eq!(parsed.from().unwrap().first().unwrap().name(), Some("Guestly alerts"));
     let recipients: Vec<_> = parsed.to().unwrap().iter().map(|to| (to.name(), to.address().unwrap())).collect();
@@ -79,65 +103,100 @@ fn a_mail_arrives_whole() {
     assert_eq!(parsed.header("Auto-Submitted").unwrap().as_text(), Some("auto-generated"));
     assert!(parsed.date().is_some());
     assert_eq!(parsed.content_type().unwrap().subtype(), Some("alternative"));
-    assert_eq!((parsed.text_body_count(), parsed.html_body_count()), (1, 1));
-    assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), wrote.text.trim_end());
-    assert_eq!(parsed.body_html(0).unwrap().replace("\r\n", "\n").trim_end(), wrote.html.trim_end());
 }
 
 #[test]
-fn nothing_becomes_a_header() {
-    let server = FakeSmtp::start(|_| None);
-    let mut evil = mail();
-    evil.subject = "x\r\nBcc: spy@example.net\r\n\r\nbody".to_owned();
-    evil.text.push_str("\r\n.\r\nMAIL FROM:<spy@example.net>\r\n");
-    send(&to(&server, ""), &evil, "k>\r\nBcc: spy@example.net");
-    let parsed = server.mails()[0].clone();
-    let parsed = MessageParser::new().parse(parsed.as_bytes()).unwrap();
+fn body_of_a_mail_arrives_unchanged() {
+    let raw = received(&mail(), "k");
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+    let sent = mail();
+    assert_eq!((parsed.text_body_count(), parsed.html_body_count()), (1, 1));
+    assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), sent.text.trim_end());
+    assert_eq!(parsed.body_html(0).unwrap().replace("\r\n", "\n").trim_end(), sent.html.trim_end());
+}
+
+#[test]
+fn subject_cannot_inject_a_header() {
+    let evil = Mail { subject: "x\r\nBcc: spy@example.net\r\n\r\nbody".to_owned(), ..mail() };
+    let raw = received(&evil, "k");
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
     assert!(parsed.bcc().is_none() && parsed.to().unwrap().iter().count() == 2);
     assert_eq!(parsed.subject(), Some("x Bcc: spy@example.net body"));
-    assert!(!server.told().iter().any(|line| line.contains("spy")), "{:?}", server.told());
-    for field in ["from", "to"] {
-        let mut settings = to(&server, "");
-        let evil = "a@example.org\r\nBcc: spy@example.net".to_owned();
-        if field == "from" {
-            settings.from = evil
-        } else {
-            settings.to = evil
-        }
-        assert!(refused(send(&settings, &mail(), "k")).0, "{field}");
-    }
+}
+
+#[test]
+fn key_cannot_inject_a_header() {
+    let raw = received(&mail(), "k>\r\nBcc: spy@example.net");
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+    assert!(parsed.bcc().is_none() && parsed.to().unwrap().iter().count() == 2);
+}
+
+#[test]
+fn text_cannot_inject_a_command() {
+    let server = FakeSmtp::start(|_| None);
+    let mut evil = mail();
+    evil.text.push_str("\r\n.\r\nMAIL FROM:<spy@example.net>\r\n");
+    send(&to(&server, ""), &evil, "k");
+    assert!(!server.commands().iter().any(|line| line.contains("spy")), "{:?}", server.commands());
     assert_eq!(server.mails().len(), 1);
 }
 
 #[test]
-fn a_login_is_used_and_never_shown() {
-    let server = FakeSmtp::start(|line| {
-        line.starts_with("AUTH").then_some(Say::Line("535 5.7.8 hunter22 is not the password of me@example.org"))
-    });
-    let login = to(&server, "me%40example.org:hunter22@");
-    let (permanent, answer) = refused(send(&login, &mail(), "k"));
-    assert!(permanent && answer.starts_with("535 5.7.8 *** is not"), "{answer}");
-    assert!(!format!("{login:?}").contains("hunter22"));
-    let told = server.told();
-    assert!(told.iter().any(|line| line.starts_with("AUTH PLAIN ")) && !told.contains(&"DATA".to_owned()), "{told:?}");
+fn address_with_a_line_break_is_refused() {
     let server = FakeSmtp::start(|_| None);
-    assert!(matches!(send(&to(&server, "me:hunter22@"), &mail(), "k"), MailOutcome::Accepted { .. }));
-}
-
-#[test]
-fn one_bad_recipient_does_not_keep_the_mail_from_the_other() {
-    let no = "550 5.1.1 No such mailbox";
-    let server = FakeSmtp::start(move |line| line.starts_with("RCPT TO:<owner").then_some(Say::Line(no)));
-    let MailOutcome::Accepted { answer } = send(&to(&server, ""), &mail(), "k") else { panic!() };
-    assert_eq!(answer, "250 2.0.0 Queued as 4711; but owner@example.com was refused: 550 5.1.1 No such mailbox");
-    let server = FakeSmtp::start(move |line| line.starts_with("RCPT").then_some(Say::Line(no)));
-    let (permanent, answer) = refused(send(&to(&server, ""), &mail(), "k"));
-    assert!(permanent && answer.contains("desk@example.com was refused"), "{answer}");
+    let evil = || "a@example.org\r\nBcc: spy@example.net".to_owned();
+    let settings = to(&server, "");
+    for settings in [MailSettings { from: evil(), ..settings.clone() }, MailSettings { to: evil(), ..settings.clone() }]
+    {
+        refused_permanently(send(&settings, &mail(), "k"));
+    }
     assert!(server.mails().is_empty());
 }
 
 #[test]
-fn refusals_say_whether_to_come_again() {
+fn login_is_used() {
+    let server = FakeSmtp::start(|_| None);
+    assert!(matches!(send(&to(&server, "me:hunter22@"), &mail(), "k"), MailOutcome::Accepted { .. }));
+    assert!(server.commands().iter().any(|line| line.starts_with("AUTH PLAIN ")), "{:?}", server.commands());
+}
+
+#[test]
+fn rejected_login_ends_the_session() {
+    let server = FakeSmtp::start(|line| line.starts_with("AUTH").then_some(Say::Line("535 5.7.8 No")));
+    refused_permanently(send(&to(&server, "me:hunter22@"), &mail(), "k"));
+    assert!(!server.commands().contains(&"DATA".to_owned()), "{:?}", server.commands());
+}
+
+#[test]
+fn password_is_masked_in_the_answer() {
+    let server = FakeSmtp::start(|line| {
+        line.starts_with("AUTH").then_some(Say::Line("535 5.7.8 hunter22 is not the password of me@example.org"))
+    });
+    let login = to(&server, "me%40example.org:hunter22@");
+    let answer = refused_permanently(send(&login, &mail(), "k"));
+    assert!(answer.starts_with("535 5.7.8 *** is not"), "{answer}");
+    assert!(!format!("{login:?}").contains("hunter22"));
+}
+
+const NO_MAILBOX: &str = "550 5.1.1 No such mailbox";
+
+#[test]
+fn refused_recipient_does_not_stop_the_mail_for_the_other() {
+    let server = FakeSmtp::start(|line| line.starts_with("RCPT TO:<owner").then_some(Say::Line(NO_MAILBOX)));
+    let MailOutcome::Accepted { answer } = send(&to(&server, ""), &mail(), "k") else { panic!() };
+    assert_eq!(answer, "250 2.0.0 Queued as 4711; but owner@example.com was refused: 550 5.1.1 No such mailbox");
+}
+
+#[test]
+fn mail_without_a_valid_recipient_is_refused() {
+    let server = FakeSmtp::start(|line| line.starts_with("RCPT").then_some(Say::Line(NO_MAILBOX)));
+    let answer = refused_permanently(send(&to(&server, ""), &mail(), "k"));
+    assert!(answer.contains("desk@example.com was refused"), "{answer}");
+    assert!(server.mails().is_empty());
+}
+
+#[test]
+fn only_refusals_with_a_5xx_code_are_permanent() {
     for (step, words, permanent) in [
         ("connect", "421 Too busy", false),
         ("connect", "554 Go away", true),
@@ -153,71 +212,103 @@ fn refusals_say_whether_to_come_again() {
 }
 
 #[test]
-fn a_broken_conversation_says_whether_the_mail_may_have_been_taken() {
+fn closed_session_reports_if_the_mail_may_have_been_sent() {
     for (step, maybe) in [("connect", false), ("EHLO", false), ("MAIL", false), ("DATA", false), (".", true)] {
         let server = FakeSmtp::start(move |line| line.starts_with(step).then_some(Say::Close));
         let (maybe_sent, why) = unreachable(send(&to(&server, ""), &mail(), "k"));
         assert_eq!(maybe_sent, maybe, "{step}: {why}");
     }
+}
+
+#[test]
+fn refused_connection_is_reported_as_not_sent() {
     let settings = MailSettings { smtp_url: Secret::new("smtp://127.0.0.1:1".to_owned()), ..settings() };
     assert_eq!(unreachable(send(&settings, &mail(), "k")), (false, "the connection was refused".to_owned()));
+}
+
+#[test]
+fn answer_that_is_not_smtp_is_reported_as_not_sent() {
     let server = FakeSmtp::start(|line| (line == "connect").then_some(Say::Line("HTTP/1.1 400 Bad Request")));
     assert!(!unreachable(send(&to(&server, ""), &mail(), "k")).0);
 }
 
 #[test]
-fn a_slow_server_is_given_up_in_time() {
+fn silent_server_is_given_up_at_the_deadline() {
     for (step, maybe) in [("connect", false), ("RCPT", false), (".", true)] {
         let server = FakeSmtp::start(move |line| line.starts_with(step).then_some(Say::Nothing));
         let began = Instant::now();
         let (maybe_sent, why) = unreachable(send(&impatient(to(&server, "")), &mail(), "k"));
-        assert_eq!((maybe_sent, why.as_str()), (maybe, "the mail server took too long"), "{step}");
+        assert_eq!((maybe_sent, why.as_str()), (maybe, "the mail server did not answer in time"), "{step}");
         assert!(began.elapsed() < AT_ONCE, "{step}: {:?}", began.elapsed());
     }
-    let server = FakeSmtp::start(|line| (line == "QUIT").then_some(Say::Nothing));
-    assert!(matches!(send(&impatient(to(&server, "")), &mail(), "k"), MailOutcome::Accepted { .. }), "no goodbye");
 }
 
 #[test]
-fn without_the_encryption_asked_for_nothing_is_sent() {
+fn mail_is_accepted_without_an_answer_to_quit() {
+    let server = FakeSmtp::start(|line| (line == "QUIT").then_some(Say::Nothing));
+    assert!(matches!(send(&impatient(to(&server, "")), &mail(), "k"), MailOutcome::Accepted { .. }));
+}
+
+/// Asserts that the server received neither the login nor the mail.
+fn assert_nothing_secret_was_sent(server: &FakeSmtp) {
+    let commands = server.commands().join("\n");
+    assert!(!commands.contains("AUTH") && !commands.contains("MAIL"), "{commands}");
+}
+
+#[test]
+fn nothing_is_sent_without_the_required_starttls() {
     let server = FakeSmtp::start(|_| None);
-    let mut settings = to(&server, "me:hunter22@");
-    settings.smtp_url = Secret::new(format!("{}?tls=required", settings.smtp_url.reveal()));
-    let (permanent, answer) = refused(send(&settings, &mail(), "k"));
-    assert!(permanent && answer.contains("STARTTLS"), "{answer}");
-    settings.smtp_url = Secret::new(server.url("me:hunter22@").replace("smtp://", "smtps://"));
-    assert!(!unreachable(send(&settings, &mail(), "k")).0);
-    let told = server.told().join("\n");
-    assert!(!told.contains("AUTH") && !told.contains("MAIL"), "{told}");
-    let starttls = FakeSmtp::start(|line| match line {
+    let smtp_url = Secret::new(format!("{}?tls=required", server.url("me:hunter22@")));
+    let answer = refused_permanently(send(&MailSettings { smtp_url, ..settings() }, &mail(), "k"));
+    assert!(answer.contains("STARTTLS"), "{answer}");
+    assert_nothing_secret_was_sent(&server);
+}
+
+#[test]
+fn nothing_is_sent_without_implicit_tls() {
+    let server = FakeSmtp::start(|_| None);
+    let smtp_url = Secret::new(server.url("me:hunter22@").replace("smtp://", "smtps://"));
+    assert!(!unreachable(send(&MailSettings { smtp_url, ..settings() }, &mail(), "k")).0);
+    assert_nothing_secret_was_sent(&server);
+}
+
+#[test]
+fn nothing_is_sent_after_a_failed_starttls() {
+    let server = FakeSmtp::start(|line| match line {
         line if line.starts_with("EHLO") => Some(Say::Line("250-mail.example.org\r\n250 STARTTLS")),
         "STARTTLS" => Some(Say::Line("220 Go\r\n250 not TLS at all")),
         _ => None,
     });
-    unreachable(send(&to(&starttls, "me:hunter22@"), &mail(), "k"));
-    assert!(!starttls.told().join("\n").contains("AUTH"));
+    unreachable(send(&to(&server, "me:hunter22@"), &mail(), "k"));
+    assert_nothing_secret_was_sent(&server);
+}
+
+fn check_with(change: fn(&mut MailSettings)) -> Result<(), String> {
+    let smtp_url = Secret::new("smtps://mail.example.org".to_owned());
+    let mut settings = MailSettings { smtp_url, ..settings() };
+    change(&mut settings);
+    check(&settings)
 }
 
 #[test]
-fn settings_are_checked_without_calling_anybody() {
-    let with = |change: fn(&mut MailSettings)| {
-        let mut all = MailSettings { smtp_url: Secret::new("smtps://mail.example.org".to_owned()), ..settings() };
-        change(&mut all);
-        check(&all)
-    };
-    assert_eq!(with(|_| ()), Ok(()));
-    assert_eq!(with(|all| all.to = "a@example.org,".to_owned()), Ok(()));
+fn check_accepts_valid_settings() {
+    assert_eq!(check_with(|_| ()), Ok(()));
+    assert_eq!(check_with(|settings| settings.to = "a@example.org,".to_owned()), Ok(()));
+}
+
+#[test]
+fn check_names_the_wrong_setting() {
     type Change = fn(&mut MailSettings);
     let wrong: [(Change, &str); 6] = [
-        (|all| all.smtp_url = Secret::default(), "neither smtp_url nor email_api_url"),
-        (|all| all.to = String::new(), "admin_email"),
-        (|all| all.from = " ".to_owned(), "alert_from"),
-        (|all| all.to = "a@example.org, nobody".to_owned(), "admin_email"),
-        (|all| all.from = "älerts@example.org".to_owned(), "alert_from"),
-        (|all| all.timeout = Duration::ZERO, "time-out"),
+        (|settings| settings.smtp_url = Secret::default(), "neither smtp_url nor email_api_url"),
+        (|settings| settings.to = String::new(), "admin_email"),
+        (|settings| settings.from = " ".to_owned(), "alert_from"),
+        (|settings| settings.to = "a@example.org, nobody".to_owned(), "admin_email"),
+        (|settings| settings.from = "älerts@example.org".to_owned(), "alert_from"),
+        (|settings| settings.timeout = Duration::ZERO, "timeout"),
     ];
-    for (change, words) in wrong {
-        let checked = with(change);
-        assert!(checked.as_ref().unwrap_err().contains(words), "{words}: {checked:?}");
+    for (change, text) in wrong {
+        let checked = check_with(change);
+        assert!(checked.as_ref().unwrap_err().contains(text), "{text}: {checked:?}");
     }
 }

@@ -101,7 +101,10 @@ mod tests {
     fn what_guestly_holds_stays_in_the_queue_for_its_row() {
         let queue_update = without_row(change(Some(ReservationUpdate::default()), None)).expect("it is written");
         assert_eq!(queue_update.queue_update.expect("it stays").state, QueueState::Ready);
-        assert_eq!((queue_update.write_back, queue_update.reservation_update), (None, Some(ReservationUpdate::default())));
+        assert_eq!(
+            (queue_update.write_back, queue_update.reservation_update),
+            (None, Some(ReservationUpdate::default()))
+        );
     }
 
     #[test]

@@ -58,34 +58,28 @@ impl Raised {
     }
 }
 
-/// The state of a row of `guestly.alerts`.
+/// The state of an alert that was closed here. `waiting` is the default of the table, `placed` is set by a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertState {
-    /// Waits for its mail.
-    Waiting,
     /// Its mail was accepted.
     Sent,
     /// A later alert about the same thing was mailed instead.
     Superseded,
     /// Says nothing that was not mailed within a day.
     Repeated,
-    /// The booking went through before the mail left.
-    Placed,
 }
 
 impl AlertState {
     /// Every state.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 5] = [Self::Waiting, Self::Sent, Self::Superseded, Self::Repeated, Self::Placed];
+    pub(super) const ALL: [Self; 3] = [Self::Sent, Self::Superseded, Self::Repeated];
 
     /// The value in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
             Self::Sent => "sent",
             Self::Superseded => "superseded",
             Self::Repeated => "repeated",
-            Self::Placed => "placed",
         }
     }
 }

@@ -177,14 +177,14 @@ impl Api {
     /// Takes back the calls that have not left the pool; they are given by [`Api::take_released`].
     pub(super) fn release_unsent(&self) {
         if let Some(pool) = &self.pool {
-            pool.recall();
+            pool.release_unsent();
         }
     }
 
     /// The calls that were taken back before they left; none if nothing at all was. A ping is kept for
     /// [`Api::take_returned_question`].
     pub(super) fn take_released(&mut self) -> Option<Vec<Job>> {
-        let released = self.pool.as_ref().map(|pool| pool.recalled()).unwrap_or_default();
+        let released = self.pool.as_ref().map(|pool| pool.take_released()).unwrap_or_default();
         if released.is_empty() {
             return None;
         }

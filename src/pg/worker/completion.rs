@@ -14,7 +14,7 @@ use crate::domain::outcome::{Outcome, Reply, classify};
 use crate::domain::price;
 use crate::domain::send_gate;
 use crate::domain::transition::Moment;
-use crate::net::pool::Done;
+use crate::net::pool::FinishedRequest;
 use crate::pg::job::{Job, Trace};
 use crate::pg::record_outcomes::OutcomeRows;
 use crate::pg::store;
@@ -23,14 +23,14 @@ use crate::pg::store;
 /// any.
 pub(super) fn complete_after(linger: Duration, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) -> bool {
     if let Some(pool) = &api.pool {
-        pool.gather(linger);
+        pool.linger(linger);
     }
     complete_all(ctx, api, outcomes)
 }
 
 /// Completes the calls that have ended, and takes back those that the pool has stopped. True if there were any.
 pub(super) fn complete_all(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) -> bool {
-    let finished = api.pool.as_ref().map(|pool| pool.finished()).unwrap_or_default();
+    let finished = api.pool.as_ref().map(|pool| pool.take_finished()).unwrap_or_default();
     let mut found = !finished.is_empty();
     finished.into_iter().for_each(|done| complete(ctx, api, outcomes, done));
     if let Some(jobs) = api.take_released() {
@@ -41,7 +41,7 @@ pub(super) fn complete_all(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes
 }
 
 /// Completes one call; its rows wait in memory until they are committed.
-pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, done: Done<Purpose>) {
+pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, done: FinishedRequest<Purpose>) {
     let (wall, now) = (Utc::now(), ctx.now());
     let (operation, booking) = match &done.tag {
         Purpose::Token { .. } => (Operation::Token, None),
@@ -52,7 +52,7 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
     note_clock_skew(outcomes, &done);
     let trace = trace(&done);
     let age = done.started.elapsed();
-    let instant = send_gate::Completion {
+    let completion = send_gate::Completion {
         now,
         started: now.saturating_sub(age),
         wall,
@@ -67,14 +67,14 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
     }
     match done.tag {
         Purpose::Token { requested, fingerprint } => {
-            api.gate.record_outcome(operation, api.gate.tokens.generation, &outcome, &instant);
+            api.gate.record_outcome(operation, api.gate.tokens.generation, &outcome, &completion);
             api.complete_token(ctx, outcomes, &outcome, (requested, fingerprint), trace);
         }
         Purpose::Ping { question, generation } => {
-            api.gate.record_outcome(operation, generation, &outcome, &instant);
+            api.gate.record_outcome(operation, generation, &outcome, &completion);
             api.ping_replies.push(PingReply { question, outcome, trace });
         }
-        Purpose::Call(job) => complete_call(ctx, api, outcomes, *job, &outcome, &instant, trace),
+        Purpose::Call(job) => complete_call(ctx, api, outcomes, *job, &outcome, &completion, trace),
     }
 }
 
@@ -84,20 +84,20 @@ fn complete_call(
     outcomes: &mut Outcomes,
     job: Job,
     outcome: &Outcome,
-    instant: &send_gate::Completion,
+    completion: &send_gate::Completion,
     trace: Trace,
 ) {
     let operation = job.operation;
     let moment = Moment {
         started: trace.started,
-        now: instant.wall,
+        now: completion.wall,
         jitter: jitter(),
-        outage: api.gate.is_outage_for(operation, outcome, instant),
+        outage: api.gate.is_outage_for(operation, outcome, completion),
         token_is_new: api.gate.tokens.was_new_for(operation, job.generation),
     };
     let next = job.next(outcome, &ctx.settings.policy, &moment);
     let had_token = api.gate.tokens.token.is_some();
-    api.gate.record_outcome(operation, job.generation, outcome, instant);
+    api.gate.record_outcome(operation, job.generation, outcome, completion);
     if had_token && api.gate.tokens.token.is_none() {
         ctx.transaction(|_| store::worker_state::delete_token());
     }
@@ -122,7 +122,7 @@ fn price_difference(ctx: &Ctx, change: &OutcomeRows) -> Option<String> {
 }
 
 /// The times and ids of a call, for the log.
-pub(super) fn trace(done: &Done<Purpose>) -> Trace {
+pub(super) fn trace(done: &FinishedRequest<Purpose>) -> Trace {
     let answer = if let Reply::Answer(answer) = &done.reply { Some(answer) } else { None };
     Trace {
         started: done.started_at,
@@ -133,7 +133,7 @@ pub(super) fn trace(done: &Done<Purpose>) -> Trace {
 }
 
 /// The API's clock against the server's, for the status.
-fn note_clock_skew(outcomes: &mut Outcomes, done: &Done<Purpose>) {
+fn note_clock_skew(outcomes: &mut Outcomes, done: &FinishedRequest<Purpose>) {
     let Reply::Answer(answer) = &done.reply else { return };
     let date = answer.date.as_deref().and_then(|date| DateTime::parse_from_rfc2822(date).ok());
     if let Some(date) = date {

@@ -7,7 +7,7 @@ use super::api::{Api, Purpose};
 use super::completion::trace;
 use crate::domain::outcome::classify;
 use crate::domain::transition::{Moment, Policy};
-use crate::net::pool::Done;
+use crate::net::pool::FinishedRequest;
 use crate::pg::record_outcomes::{OutcomeRows, at_exit};
 
 /// From now on, with this policy.
@@ -20,7 +20,7 @@ pub(super) fn save_at_exit(api: &Api, policy: Policy) {
 }
 
 /// None for an answer that names no reservation: its booking is looked up.
-fn reservation_of(done: Done<Purpose>, policy: &Policy) -> Option<OutcomeRows> {
+fn reservation_of(done: FinishedRequest<Purpose>, policy: &Policy) -> Option<OutcomeRows> {
     let trace = trace(&done);
     let Purpose::Call(job) = done.tag else { return None };
     let now = Utc::now();

@@ -67,7 +67,7 @@ impl Mailer {
 
     /// Writes down the answers of mail servers.
     pub(super) fn complete(&mut self, ctx: &mut Ctx, pool: Option<&Pool<Purpose>>) {
-        for delivered in self.queue.delivered() {
+        for delivered in self.queue.take_finished() {
             match delivered.tag {
                 MailPurpose::Alerts(batch) => self.ended = Some((batch, delivered.outcome)),
                 MailPurpose::Test(question, used) => {

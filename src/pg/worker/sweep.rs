@@ -15,7 +15,7 @@ use crate::pg::db::session::{self, Result, SqlError};
 use crate::pg::host::bookings::{Bookings, Swept};
 use crate::pg::settings::paid_statuses;
 use crate::pg::{host_code, shm, store};
-use crate::sys::thread_time;
+use crate::sys::thread_cpu_time;
 
 /// The first sweep follows the start, or a reload, by at most this.
 const FIRST_SWEEP: Duration = Duration::from_secs(1);
@@ -77,10 +77,10 @@ impl Sweep {
         if now < self.next {
             return false;
         }
-        let before = thread_time();
+        let before = thread_cpu_time();
         let found = ctx.transaction(|ctx| self.run(ctx, claims, outcomes));
         // Processor time: a sweep that waits for a lock, in vain or not, costs the server nothing.
-        let cost = thread_time().saturating_sub(before);
+        let cost = thread_cpu_time().saturating_sub(before);
         self.next = now + ctx.settings.poll_interval.max(cost * PROCESSOR_SHARE);
         if let Some((found, _)) = &found {
             schedule.note(found.ready || found.orphaned || !found.unqueued.is_empty());

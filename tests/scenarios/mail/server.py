@@ -1,11 +1,11 @@
-"""A mail server for the tests: takes mail on 127.0.0.1 and keeps each one as a file. Started by src/mailbox.rs.
+"""A mail server for the tests: accepts mail on 127.0.0.1 and stores each one as a file. Started by src/mailbox.rs.
 
 server.py FOLDER PORT [--certificate FILE --key FILE [--wrapped]] [--login USER PASSWORD] [--refuse ADDRESS] [--busy COUNT] [--mute]
 
-With a certificate it offers STARTTLS and takes mail only after it; wrapped, it speaks TLS from the first byte. With a login it takes mail only after one. --refuse
-answers 550 to a recipient; --busy answers 451 to so many mails and then takes them; --mute takes them and says nothing.
-Port 0: any. Prints the port once it listens, and ends when its input does. FOLDER/00001.json tells who sent what to whom
-and how, FOLDER/00001.eml is the mail; a mail is there once its .eml is.
+With a certificate it offers STARTTLS and accepts mail only after it; with --wrapped it speaks TLS from the first byte. With
+--login it accepts mail only after a login. --refuse answers a recipient with 550; --busy answers the first COUNT mails with
+451; --mute accepts mails but does not answer. Port 0 means any free port. It prints the port once it listens, and exits when
+its standard input ends. FOLDER/00001.json holds the envelope, and FOLDER/00001.eml the mail, which is written last.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import warnings
 from aiosmtpd.smtp import SMTP, AuthResult
 
 
-class Keep:
+class FileHandler:
     """Writes each mail into the folder."""
 
     def __init__(self, options):
@@ -74,13 +74,13 @@ def read_options():
 def check_login(options):
     def check(server, session, envelope, mechanism, data):
         given = [data.login.decode(), data.password.decode()]
-        right = given == options.login
-        return AuthResult(success=right, handled=right, auth_data=given[0])
+        valid = given == options.login
+        return AuthResult(success=valid, handled=valid, auth_data=given[0])
 
     return check
 
 
-def end_with_input():
+def exit_at_end_of_input():
     sys.stdin.read()
     os._exit(0)
 
@@ -90,14 +90,14 @@ async def serve(options):
     if options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.certificate, options.key)
-    keep = Keep(options)
-    # The test is gone, however it went.
-    threading.Thread(target=end_with_input, daemon=True).start()
+    handler = FileHandler(options)
+    # The input ends when the test process exits for any reason.
+    threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     loop = asyncio.get_running_loop()
 
-    def conversation():
+    def session():
         return SMTP(
-            keep,
+            handler,
             hostname="mail.test",
             tls_context=None if options.wrapped else context,
             require_starttls=context is not None and not options.wrapped,
@@ -108,13 +108,13 @@ async def serve(options):
         )
 
     server = await loop.create_server(
-        conversation, "127.0.0.1", options.port, ssl=context if options.wrapped else None
+        session, "127.0.0.1", options.port, ssl=context if options.wrapped else None
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
-# Refused logins and broken connections are what the tests are about.
+# Rejected logins and broken connections are expected in the tests.
 logging.disable()
 warnings.simplefilter("ignore")
 asyncio.run(serve(read_options()))

@@ -103,7 +103,7 @@ fn a_failure_taken_dates_and_two_reservations_are_told_to_people_and_to_programs
     for code in &codes {
         assert!(letter.text.contains(code) && page["bookings"].to_string().contains(code), "{code}");
     }
-    for words in ["(dates_taken)", "(unknown_listing)", "2 reservations", "cancel the one that is too many"] {
+    for words in ["(dates_taken)", "(unknown_listing)", "2 reservations", "cancel the duplicate"] {
         assert!(letter.text.contains(words), "{words} in {}", letter.text);
     }
 }
@@ -237,6 +237,6 @@ fn the_last_token_of_the_day_is_told() {
     site.paid_bookings(1);
     let letter = mailbox.wait_for(1, PATIENCE).remove(0);
     assert!(letter.subject.contains("Guestly gives no more tokens today, bookings wait"), "{}", letter.subject);
-    assert!(letter.text.contains("Nobody arrives within the next 48 hours"), "{}", letter.text);
+    assert!(letter.text.contains("No guest arrives within the next 48 hours"), "{}", letter.text);
     assert_eq!(kinds(&site), ["token_cap"]);
 }

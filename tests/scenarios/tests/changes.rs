@@ -194,11 +194,11 @@ fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
     site.sim.fault(json!({"match": {"operation": "update"}, "effect": {"kind": "status_silent_ignore"}}));
     site.update(&id, "adults = 1");
     let error = site.wait_failed(&id);
-    assert!(error.starts_with("refused: Guestly says yes to a change (guests) and does not make it"), "{error}");
+    assert!(error.starts_with("refused: Guestly accepted a change (guests) but did not make it"), "{error}");
     assert!(site.booking(&id).reservation.is_some(), "Guestly holds it all the same");
     assert_eq!(site.log_of(&id).iter().filter(|row| *row == "guests:changed").count(), 2 + 3, "asked for three times");
     let told = format!("SELECT sentence FROM guestly.alerts WHERE booking_id = '{id}' AND kind = 'booking_failed'");
-    assert!(site.query_one::<String>(&told).contains("does not make it"));
+    assert!(site.query_one::<String>(&told).contains("did not make it"));
     site.sim.clear_faults();
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
     site.wait_at_rest();

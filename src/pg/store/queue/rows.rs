@@ -6,13 +6,11 @@ use chrono::{DateTime, Utc};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::snapshot::RemoteReservation;
 
-/// The state of a row of `guestly.queue`.
+/// The state of a row of `guestly.queue` after an outcome. A claim sets `sending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueState {
     /// May go now.
     Ready,
-    /// Claimed: its call is in flight, or among the next to go.
-    Sending,
     /// A create may have taken effect; look-ups decide.
     Unknown,
     /// Due again at its time.
@@ -24,13 +22,12 @@ pub enum QueueState {
 impl QueueState {
     /// Every state.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 5] = [Self::Ready, Self::Sending, Self::Unknown, Self::Waiting, Self::Failed];
+    pub(crate) const ALL: [Self; 4] = [Self::Ready, Self::Unknown, Self::Waiting, Self::Failed];
 
     /// The value in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
-            Self::Sending => "sending",
             Self::Unknown => "unknown",
             Self::Waiting => "waiting",
             Self::Failed => "failed",

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::alert::MailBatch;
-use crate::net::mail::{MailOutcome, MailSettings, PostOffice};
+use crate::net::mail::{MailOutcome, MailQueue, MailSettings};
 use crate::pg::{shm, sys};
 
 /// The purpose of a mail; travels with it through the sender threads.
@@ -17,7 +17,7 @@ pub(super) enum MailPurpose {
 
 /// See the module.
 pub(in crate::pg::worker) struct Mailer {
-    pub(super) queue: PostOffice<MailPurpose>,
+    pub(super) queue: MailQueue<MailPurpose>,
     /// There may be alerts that wait.
     pub(super) waiting: bool,
     /// A mail is on its way, or its outcome is not written yet.
@@ -42,7 +42,7 @@ pub(in crate::pg::worker) struct Mailer {
 impl Mailer {
     pub(in crate::pg::worker) fn new() -> Self {
         Self {
-            queue: PostOffice::default(),
+            queue: MailQueue::default(),
             waiting: true,
             sending: false,
             abandoned: false,
@@ -65,13 +65,13 @@ impl Mailer {
     pub(super) fn abandon_unless(&mut self, settings: &MailSettings) {
         if self.used.take_if(|used| used != settings).is_some() {
             self.abandoned = self.sending;
-            self.queue.abandon();
+            self.queue.cancel_all();
         }
     }
 
     /// Cuts what is under way: the worker stops.
     pub(in crate::pg::worker) fn close(&self) {
-        self.queue.abandon();
+        self.queue.cancel_all();
     }
 
     /// How long until something is to be done; none until something happens.
