@@ -11,12 +11,10 @@ use super::session::Result;
 use super::statement;
 use crate::domain::error::ErrorClass;
 use crate::domain::redact::Secret;
+use crate::domain::retry::MAX_RETRY_AFTER;
 use crate::domain::retry::TOKEN_REFUSED_PAUSE;
 use crate::domain::send_gate::{Blocked, SendGate};
 use crate::domain::token::{Token, is_sendable};
-
-/// The longest pause that a Retry-After is followed for; more after a restart means that the clock went back.
-const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 
 /// What is written beside the send gate.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +35,7 @@ pub fn recall(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Re
     })?;
     if let Some((levels, age, (error, at, until, class), refused, held)) = found {
         // What Retry-After asked for holds for us, not for the process that was told.
-        let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(LONGEST_HOLD));
+        let held = held.and_then(|held| Duration::try_from_secs_f64(held).ok()).map(|held| held.min(MAX_RETRY_AFTER));
         if let Some(held) = held {
             send_gate.limiter.pause_until(now.saturating_add(held));
         }

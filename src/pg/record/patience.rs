@@ -5,14 +5,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::retry::Backoff;
+use crate::domain::retry::{HUNG_ROW_PAUSE, ROW_RETRIES_FORGOTTEN_AFTER};
 use crate::pg::host_code;
 
-/// A booking that was not tried again for so long was settled in another way.
-const FORGET: Duration = Duration::from_secs(3600);
 /// For so long after a slow try, new bookings begin with the limit that it needed.
 const SLOW: Duration = Duration::from_secs(600);
-/// After code that did not end, a booking rests at least so long: the others get this much of the worker's time.
-const BREATH: Duration = Duration::from_secs(2);
 
 /// The worker's two uses of a booking's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +57,7 @@ impl Patience {
     pub fn bears(&mut self, access: Access, booking_id: &str, hung: bool) -> bool {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
-            Some(pause) => self.rest(access, booking_id, tries, if hung { pause.max(BREATH) } else { pause }),
+            Some(pause) => self.rest(access, booking_id, tries, if hung { pause.max(HUNG_ROW_PAUSE) } else { pause }),
             None => self.over(access, booking_id),
         }
         self.tries(access, booking_id) == tries
@@ -71,7 +68,9 @@ impl Patience {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
             Some(pause) => self.rest(access, booking_id, tries, pause),
-            None => self.rest(access, booking_id, tries - 1, self.backoff.before_write(tries - 1).unwrap_or(BREATH)),
+            None => {
+                self.rest(access, booking_id, tries - 1, self.backoff.before_write(tries - 1).unwrap_or(HUNG_ROW_PAUSE))
+            }
         }
     }
 
@@ -149,7 +148,7 @@ impl Patience {
     pub fn is_over(&mut self) -> bool {
         let now = Instant::now();
         for rests in [&mut self.written, &mut self.read] {
-            rests.retain(|_, rest| rest.until + FORGET > now);
+            rests.retain(|_, rest| rest.until + ROW_RETRIES_FORGOTTEN_AFTER > now);
         }
         self.written.values().chain(self.read.values()).any(|rest| rest.until <= now)
     }

@@ -1,22 +1,20 @@
 //! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a harmless
 //! look-up and writes the answer to `guestly.worker`. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
 use super::{Tag, Worker};
 use crate::domain::outcome::Outcome;
 use crate::domain::request::Request;
+use crate::domain::retry::DOCTOR_ANSWER_FRESH_FOR;
 use crate::domain::send_gate::Permit;
 use crate::domain::update_request::look_up;
 use crate::pg::{memory, sys, wake};
 
 /// A code that no booking has: the answer is an empty list.
 pub(super) const NOBODY: &str = "GS-DOCTOR";
-
-/// For so long the answer to one question answers the next ones too: each look is a call that counts against the quota.
-const FRESH: Duration = Duration::from_secs(10);
 
 /// Questions, and the last answer that came from Guestly.
 pub(super) struct Desk {
@@ -54,7 +52,10 @@ impl Desk {
 
     /// What Guestly answered a moment ago for these credentials, and how old that is.
     fn fresh(&self, mark: Option<&str>) -> Option<(&'static str, String)> {
-        let look = self.last.as_ref().filter(|look| look.at.elapsed() < FRESH && look.mark.as_deref() == mark)?;
+        let look = self
+            .last
+            .as_ref()
+            .filter(|look| look.at.elapsed() < DOCTOR_ANSWER_FRESH_FOR && look.mark.as_deref() == mark)?;
         Some((look.status, format!("{} (from memory, {} s old)", look.words, look.at.elapsed().as_secs())))
     }
 }

@@ -2,21 +2,20 @@
 //! the changes and cancellations that no trigger noted: triggers disabled or dropped, rows loaded as a replica, a note that
 //! could not be written. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 
 use super::Worker;
 use crate::domain::field::Row;
 use crate::domain::plan::{Plan, Queued, Rules, plan};
+use crate::domain::retry::RECONCILE_EVERY;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::rules;
 use crate::pg::host_code;
 use crate::pg::queue::{self, Ahead};
 use crate::pg::session::Result;
 
-/// Between two rounds. The first begins with the worker.
-const ROUND_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Bookings of one step: some milliseconds.
 const STEP: usize = 200;
 
@@ -42,7 +41,7 @@ impl Worker {
         }
         self.level.at = self.in_transaction(Self::level_step).flatten();
         if self.level.at.is_none() {
-            self.level.next = now + ROUND_EVERY;
+            self.level.next = now + RECONCILE_EVERY;
         }
     }
 

@@ -10,6 +10,7 @@ use pgrx::warning;
 use super::{VERSION, Worker};
 use crate::domain::alert::{Mail, MailBatch, MailLimits, MailStep, digest, mail_pause, select_for_mail, test_mail};
 use crate::domain::redact::clean;
+use crate::domain::retry::MAIL_TRANSACTION_PAUSE;
 use crate::net::mail::{MailOutcome, MailSettings, check};
 use crate::pg::session::Result;
 use crate::pg::{alerts, memory, settings, sys, wake};
@@ -18,8 +19,6 @@ pub(super) use self::desk::Desk;
 
 /// The longest that one mail may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How soon a transaction that failed is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Stands in the log line of alerts that nobody is mailed about, so that a log watcher can find them.
 const LOG_CODE: &str = "GUESTLY-ALERT";
 
@@ -64,7 +63,7 @@ impl Worker {
             }
             Some(Todo::Later(pause)) => after(pause),
             Some(Todo::Nothing) => None,
-            None => after(TRY_AGAIN),
+            None => after(MAIL_TRANSACTION_PAUSE),
         };
     }
 
@@ -145,7 +144,7 @@ impl Worker {
         });
         if written.is_none() {
             self.desk.ended = Some((batch, outcome));
-            self.desk.not_before = Some(Instant::now() + TRY_AGAIN);
+            self.desk.not_before = Some(Instant::now() + MAIL_TRANSACTION_PAUSE);
             return;
         }
         (self.desk.sending, self.desk.waiting) = (false, true);

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::Worker;
 use crate::domain::breaker::BreakerState;
+use crate::domain::retry::{COMMIT_BATCH_DELAY, LOCKED_ROW_PAUSE};
 use crate::domain::send_gate::Permit;
 use crate::pg::job::Job;
 use crate::pg::record::Change;
@@ -15,27 +16,22 @@ use crate::pg::record::Change;
 const UNRECORDED_MAX: usize = 200;
 /// Bookings that test mode works off in one transaction.
 const TEST_BATCH: u32 = 100;
-/// The longest that replies are gathered.
-const GATHER_MAX: Duration = Duration::from_millis(2);
 
 /// How long replies are gathered, so that they share a commit: a part of what the last one took.
 pub(super) fn gathering(transaction: Duration) -> Duration {
-    (transaction / 4).min(GATHER_MAX)
+    (transaction / 4).min(COMMIT_BATCH_DELAY)
 }
-
-/// How long a booking that somebody holds is passed over: others are behind it.
-const PASS_OVER: TimeDelta = TimeDelta::seconds(1);
 
 impl Worker {
     /// Bookings that are not claimed now: their call has not ended, or somebody held them a moment ago.
     pub(super) fn passed_over(&mut self, wall: DateTime<Utc>) -> Vec<String> {
-        self.busy.retain(|_, until| *until > wall && *until <= wall + PASS_OVER);
+        self.busy.retain(|_, until| *until > wall && *until <= wall + LOCKED_ROW_PAUSE);
         self.calling.iter().chain(self.busy.keys()).cloned().chain(self.patience.resting()).collect()
     }
 
     /// Somebody holds these bookings.
     pub(super) fn pass_over(&mut self, busy: &[String], wall: DateTime<Utc>) {
-        self.busy.extend(busy.iter().map(|id| (id.clone(), wall + PASS_OVER)));
+        self.busy.extend(busy.iter().map(|id| (id.clone(), wall + LOCKED_ROW_PAUSE)));
     }
 
     /// What was claimed and has not left comes back: nothing may be sent any more.

@@ -1,12 +1,13 @@
 //! The probe, once in a poll interval: bookings that no trigger queued, a queue row whose wake-up was missed, bookings that
 //! wait for too long, old attempts. One statement where nothing is found. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::PgSqlErrorCode;
 
 use super::Worker;
+use crate::domain::retry::{PRUNE_EVERY, PRUNE_NEXT_BATCH_AFTER};
 use crate::pg::bookings::{Bookings, Probed};
 use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::paid_statuses;
@@ -15,8 +16,6 @@ use crate::sys::thread_time;
 
 /// Bookings that one sweep queues.
 const SWEEP_BATCH: i64 = 1_000;
-/// Between two looks for attempts to prune.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// A sweep over very many old bookings takes at most this share of a processor: one part in so many.
 const SWEEP_SHARE: u32 = 50;
 
@@ -136,7 +135,7 @@ impl Worker {
         let retention = TimeDelta::from_std(self.settings.log_retention).unwrap_or(TimeDelta::MAX);
         let Some(until) = Utc::now().checked_sub_signed(retention) else { return };
         if self.in_transaction(|_| Ok(queue::prune(until)? | alerts::prune(until)?)) == Some(true) {
-            self.next_prune = now + Duration::from_secs(1);
+            self.next_prune = now + PRUNE_NEXT_BATCH_AFTER;
             self.next_probe = self.next_probe.min(self.next_prune);
         }
     }

@@ -13,6 +13,7 @@ use crate::domain::error::ErrorClass;
 use crate::domain::outcome::Outcome;
 use crate::domain::redact::mask_personal;
 use crate::domain::request::Request;
+use crate::domain::retry::BAD_ADDRESS_PAUSE;
 use crate::domain::send_gate::{Blocked, Permit};
 use crate::domain::snapshot::TEST_PREFIX;
 use crate::domain::transition::Transition;
@@ -109,7 +110,7 @@ impl Worker {
     pub(super) fn ask_for_nobody(&mut self) {
         let (Some(client), Some(token), Some(pool)) = (self.client(), &self.send_gate.tokens.token, &self.pool) else {
             // The addresses may not be called: `client` has said so.
-            self.not_before = Some(Instant::now() + Duration::from_secs(1));
+            self.not_before = Some(Instant::now() + BAD_ADDRESS_PAUSE);
             return;
         };
         let request = Request::Call { token: token.value.clone(), request: look_up(NOBODY) };

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Worker, pace};
 use crate::domain::breaker::NextCall;
+use crate::domain::retry::RECORD_PAUSE;
 use crate::domain::send_gate::Permit;
 use crate::pg::bookings::Bookings;
 use crate::pg::claim::{self, Claimed};
@@ -16,9 +17,6 @@ use crate::pg::queue::Skip;
 use crate::pg::record::{Access, Change, at_exit, record_all, record_one, take_succeeded};
 use crate::pg::session::{self, Result};
 use crate::pg::{host_code, queue, sys};
-
-/// How soon an outcome that could not be written is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// The state that one turn begins with.
 struct Turn {
@@ -106,7 +104,7 @@ impl Worker {
                 }
                 Ok(Some(postponed)) => {
                     if !self.patience.is_resting(&postponed.booking_id) {
-                        self.not_before = Some(Instant::now() + TRY_AGAIN);
+                        self.not_before = Some(Instant::now() + RECORD_PAUSE);
                     }
                     self.unrecorded.push(postponed);
                 }
@@ -140,7 +138,7 @@ impl Worker {
                 // Locked by another session: a claim in a tight loop would find the same.
                 let busy = worked.postponed.iter().any(|change| !self.patience.is_resting(&change.booking_id));
                 if busy || (stuck && may_go && claimed.busy.is_empty()) {
-                    self.not_before = Some(Instant::now() + TRY_AGAIN);
+                    self.not_before = Some(Instant::now() + RECORD_PAUSE);
                 }
                 // What was recalled meanwhile stands there already.
                 self.unrecorded.extend(worked.postponed);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use pgrx::prelude::*;
 
-use super::version::FIRST_PROBE;
 use super::{Worker, leave_if_absent};
 use crate::domain::alert::AlertKind;
 use crate::domain::error::ErrorClass;
+use crate::domain::retry::{FIRST_SWEEP_AFTER, REPORT_EVERY, TRANSACTION_PAUSE};
 use crate::domain::retry::{later, look_up_at};
 use crate::pg::alerts::{self, Raised};
 use crate::pg::bookings::Bookings;
@@ -18,8 +18,6 @@ use crate::pg::session::{self, Result, SqlError};
 use crate::pg::settings::Settings;
 use crate::pg::{claim, memory, queue, report, sys, wake};
 
-/// A message is repeated at most this often.
-const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Clocks are slewed by less; more is a jump.
 const CLOCK_JUMP: f64 = 5.0;
 
@@ -113,7 +111,7 @@ impl Worker {
         self.doctor.forget();
         self.patience.set(self.settings.policy.backoff);
         // With the intervals, the words for paid and the retention that are in force now.
-        self.next_probe = self.next_probe.min(Instant::now() + self.settings.poll_interval.min(FIRST_PROBE));
+        self.next_probe = self.next_probe.min(Instant::now() + self.settings.poll_interval.min(FIRST_SWEEP_AFTER));
         self.next_prune = Instant::now();
         let now = self.now();
         self.send_gate.limiter.set_limits(self.settings.limits, now);
@@ -174,7 +172,7 @@ impl Worker {
     /// Our own tables are broken or gone: say so once a minute, back off, and resume when they are repaired.
     pub(super) fn trouble(&mut self, error: &SqlError) {
         leave_if_absent();
-        self.not_before = Some(Instant::now() + Duration::from_secs(1));
+        self.not_before = Some(Instant::now() + TRANSACTION_PAUSE);
         if !error.is_transient() && !self.has_become_unlike() {
             self.report(
                 &format!("cannot work: {error}"),

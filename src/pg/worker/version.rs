@@ -1,15 +1,13 @@
 //! Library and SQL objects of one version, or nothing is done: other tables have other columns. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{VERSION, Worker};
+use crate::domain::retry::FIRST_SWEEP_AFTER;
 use crate::net::roots;
 use crate::pg::queue::Gate;
 use crate::pg::session::{self, Result};
 use crate::pg::{memory, queue};
-
-/// How soon after its start the worker looks around.
-pub(super) const FIRST_PROBE: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Looked at before anything else, until it fits: then the worker begins. Until then outcomes of calls are written, and
@@ -30,7 +28,7 @@ impl Worker {
 
     /// With SQL objects of this version, first of all or again.
     fn begin(&mut self) {
-        self.next_probe = Instant::now() + self.settings.poll_interval.min(FIRST_PROBE);
+        self.next_probe = Instant::now() + self.settings.poll_interval.min(FIRST_SWEEP_AFTER);
         self.more = true;
         self.look_at_mail_settings();
         let roots = roots::look();
