@@ -39,7 +39,7 @@ fn held(change: impl FnOnce(&mut Snapshot)) -> Snapshot {
 }
 
 #[test]
-fn each_difference_has_its_call_and_a_cancellation_goes_first_and_alone() {
+fn each_difference_has_its_call() {
     let day = NaiveDate::from_ymd_opt(2027, 5, 12);
     let confirmed = wanted("confirmed");
     for (name, snapshot, expected) in [
@@ -69,7 +69,7 @@ fn a_status_goes_up_and_never_down() {
 }
 
 #[test]
-fn what_is_confirmed_is_cancelled_and_any_other_hold_is_closed() {
+fn only_a_confirmed_reservation_is_cancelled() {
     let cancelled = wanted("canceled");
     for (held, asked) in
         [(Some("confirmed"), "canceled"), (None, "canceled"), (Some("reserved"), "closed"), (Some("inquiry"), "closed")]
@@ -112,7 +112,7 @@ fn a_count_that_is_ours_says_nothing_else_about_who_comes() {
 }
 
 #[test]
-fn a_payment_is_listed_before_it_is_recorded_and_comes_last() {
+fn a_payment_is_listed_before_it_is_recorded() {
     let paid = wanted_paid("paid");
     for (recording, expected) in [
         (None, None),
@@ -148,7 +148,7 @@ fn hit() -> Hit {
 }
 
 #[test]
-fn ours_has_no_difference_and_another_one_shows_both_sides() {
+fn a_mismatch_names_both_sides() {
     let ours = wanted("confirmed");
     assert_eq!(mismatch(&ours, &hit()), None);
     let sparse = Hit { status: None, origin_id: None, listing_ids: vec![], check_in: None, check_out: None, ..hit() };

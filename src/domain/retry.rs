@@ -79,7 +79,7 @@ const WRITE_ATTEMPTS: u32 = 6;
 pub const HUNG_ROW_PAUSE: Duration = Duration::from_secs(2);
 /// Retries of a row are forgotten if it was not tried again for this long.
 pub const ROW_RETRIES_FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
-/// A locked row is skipped for this long, so that others are not held up.
+/// A locked row is skipped for this long, so that it does not delay others.
 pub const LOCKED_ROW_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// Pause of whole-table statements after one did not end in time.
 pub const TABLE_SCAN_PAUSE: Duration = Duration::from_secs(180);
@@ -110,7 +110,7 @@ pub const REPORT_EVERY: Duration = Duration::from_secs(60);
 pub const DOCTOR_ANSWER_FRESH_FOR: Duration = Duration::from_secs(10);
 /// The launcher looks for new databases this often.
 pub const LAUNCHER_SCAN_EVERY: Duration = Duration::from_secs(60);
-/// The launcher checks this often on a worker that an earlier launcher started and whose end it is not told.
+/// The launcher checks this often on a worker of an earlier launcher, whose end is not reported to it.
 pub const LAUNCHER_ADOPTED_CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Pause before the server restarts a launcher that crashed.
 pub const LAUNCHER_RESTART_PAUSE: Duration = Duration::from_secs(1);

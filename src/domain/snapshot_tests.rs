@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_reservation_rests_after_a_change_and_a_clock_that_went_back_holds_nothing_up() {
+fn a_change_propagates_for_the_delay_whatever_the_clock_does() {
     let at = |seconds| DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
     let remote = RemoteReservation { changed_at: Some(at(100)), ..RemoteReservation::default() };
     let settle = Duration::from_secs(90);
@@ -15,7 +15,7 @@ fn a_reservation_rests_after_a_change_and_a_clock_that_went_back_holds_nothing_u
 }
 
 #[test]
-fn a_row_that_names_a_reservation_is_believed_where_the_tables_know_none() {
+fn the_rows_reservation_counts_if_our_table_has_none() {
     let named = |id: &str| Row { reservation_id: Some(id.to_owned()), ..Row::default() };
     let remote = |id: &str| {
         Some(RemoteReservation { reservation_id: id.to_owned(), verified: true, ..RemoteReservation::default() })

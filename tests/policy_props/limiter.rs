@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_lone_worker_is_never_refused_whenever_its_calls_are_answered(
+    fn a_lone_worker_is_never_refused(
         limit in 1_u32..200, lower in 0_u32..100, share in 1_u32..=100, steps in vec((0_u8..4, pause()), 1..300),
     ) {
         // The API may allow less than is configured, though not less than what leaves before its first answer says so.

@@ -48,7 +48,7 @@ proptest! {
     }
 
     #[test]
-    fn look_ups_come_in_order_and_the_seventh_at_the_end_of_the_window(
+    fn look_ups_come_in_order_up_to_the_end_of_the_delay(
         since in instant(), settle in 0_u64..100_000_000, done in attempt(),
     ) {
         let settle = Duration::from_millis(settle);
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn no_window_makes_look_ups_panic(since in any::<i64>(), settle in duration(), done in any::<u32>()) {
+    fn no_delay_makes_look_ups_panic(since in any::<i64>(), settle in duration(), done in any::<u32>()) {
         let since = DateTime::from_timestamp_millis(since).unwrap_or(DateTime::<Utc>::MAX_UTC);
         prop_assert!(look_up_at(since, done, settle) >= since);
         prop_assert!(!has_propagated(since, since, settle) || settle < Duration::from_nanos(1) || since == DateTime::<Utc>::MAX_UTC);
