@@ -18,8 +18,8 @@ mod life;
 #[path = "transition_model/values.rs"]
 mod values;
 
-use life::{Life, Weather};
-use values::{at, class, hit, jitter, our_hit, outcome, unanswered, wanted, weather};
+use life::{Conditions, Life};
+use values::{at, class, conditions, hit, jitter, our_hit, outcome, unanswered, wanted};
 
 const SETTLE: Duration = Duration::from_secs(90);
 
@@ -183,22 +183,22 @@ proptest! {
 
     #[test]
     fn a_booking_ends_with_at_most_one_reservation(
-        policy in policy(), forecast in vec(weather(), 0..60),
+        policy in policy(), forecast in vec(conditions(), 0..60),
     ) {
         let mut life = Life::new(policy);
-        let calm = std::iter::repeat(Weather::calm());
-        for weather in forecast.into_iter().chain(calm).take(300) {
+        let no_faults = std::iter::repeat(Conditions::no_faults());
+        for conditions in forecast.into_iter().chain(no_faults).take(300) {
             if life.end.is_some() {
                 break;
             }
-            life.step(&weather)?;
+            life.step(&conditions)?;
         }
         life.check_end()?;
     }
 }
 
-/// What is held, as far as is known after its last write at second 0, which may be forgotten.
-fn held(remembered: bool) -> (Work, RemoteReservation) {
+/// The reservation after its last write at second 0; the time of the write may be lost.
+fn remote(remembered: bool) -> (Work, RemoteReservation) {
     let remote = RemoteReservation {
         reservation_id: "r1".to_owned(),
         code: wanted().code,
@@ -228,7 +228,7 @@ proptest! {
     fn a_reservation_shown_within_the_delay_is_never_missing(
         policy in policy(), remembered in any::<bool>(), first in 0_i64..120_000, lag in 0_i64..90_000, took in 1_i64..5_000,
     ) {
-        let (mut work, remote) = held(remembered);
+        let (mut work, remote) = remote(remembered);
         let millis = |millis: i64| at(0) + chrono::TimeDelta::milliseconds(millis);
         let mut now = millis(first);
         for _ in 0..40 {
@@ -251,7 +251,7 @@ proptest! {
     fn unanswered_reads_use_up_no_attempt(
         policy in policy(), outcomes in vec(unanswered(), 1..60), operation in prop_oneof![Just(Operation::ReadBack), Just(Operation::ListPayments)],
     ) {
-        let (mut work, remote) = held(true);
+        let (mut work, remote) = remote(true);
         work.operation = operation;
         let mut reads = 0;
         for outcome in outcomes {

@@ -29,13 +29,13 @@ fn row(status: &str, payment: &str) -> Row {
 }
 
 /// What Guestly holds is what `row("confirmed", …)` says.
-fn held(id: &str) -> RemoteReservation {
+fn existing(id: &str) -> RemoteReservation {
     let snapshot = map(&row("confirmed", "paid"), &rules()).unwrap().snapshot();
     RemoteReservation { reservation_id: id.to_owned(), snapshot, verified: true, ..RemoteReservation::default() }
 }
 
 fn remote(id: &str) -> Queued {
-    Queued { remote: Some(held(id)), ..Queued::default() }
+    Queued { remote: Some(existing(id)), ..Queued::default() }
 }
 
 fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
@@ -84,7 +84,7 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
     assert_eq!(operation(&plan(&paid, &remote("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
     assert_eq!(plan(&paid, &remote("test-1"), &test_mode), Plan::Done);
-    // What is really held is followed when test mode ends.
+    // What is really there is followed when test mode ends.
     let until = DateTime::UNIX_EPOCH + TEST_MODE_PAUSE;
     assert_eq!(plan(&row("cancelled", "paid"), &remote("r1"), &test_mode), Plan::Wait(until));
 }
@@ -179,16 +179,16 @@ fn a_deleted_booking_is_cancelled_only_on_request() {
         plan_deleted("7", remote, &Queued::default(), rules, DateTime::UNIX_EPOCH)
     };
     let asked = Rules { cancel_on_delete: true, ..rules() };
-    assert_eq!(plan(&held("r1"), &rules()), Plan::Done);
-    assert_eq!(operation(&plan(&held("r1"), &asked)), Some(Operation::Status));
-    assert_eq!(plan(&held("test-1"), &asked), Plan::Done);
-    let foreign = RemoteReservation { verified: false, ..held("r1") };
+    assert_eq!(plan(&existing("r1"), &rules()), Plan::Done);
+    assert_eq!(operation(&plan(&existing("r1"), &asked)), Some(Operation::Status));
+    assert_eq!(plan(&existing("test-1"), &asked), Plan::Done);
+    let foreign = RemoteReservation { verified: false, ..existing("r1") };
     assert_eq!(operation(&plan(&foreign, &asked)), Some(Operation::ReadBack));
 }
 
 #[test]
 fn past_stays_of_the_table_are_not_read() {
-    let attached = RemoteReservation { verified: false, snapshot: Snapshot::default(), ..held("r1") };
+    let attached = RemoteReservation { verified: false, snapshot: Snapshot::default(), ..existing("r1") };
     let queued = Queued { remote: Some(attached), ..Queued::default() };
     let at = |day: u32, queued: &Queued| {
         let now = NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();

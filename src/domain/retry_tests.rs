@@ -75,8 +75,8 @@ fn bad_jitter_is_clamped() {
 
 #[test]
 fn look_ups_continue_after_the_delay() {
-    let settle = Duration::from_secs(90);
-    let times: Vec<i64> = (0..10).map(|n| look_up_at(after(0), n, settle).timestamp()).collect();
+    let delay = Duration::from_secs(90);
+    let times: Vec<i64> = (0..10).map(|n| look_up_at(after(0), n, delay).timestamp()).collect();
     assert_eq!(times, [2, 5, 10, 20, 40, 60, 90, 120, 150, 180]);
 }
 
@@ -101,10 +101,10 @@ fn extreme_windows_do_not_panic() {
 
 #[test]
 fn the_delay_ends_at_its_last_instant() {
-    let settle = Duration::from_secs(90);
-    assert!(!has_propagated(after(0), after(0), settle));
-    assert!(!has_propagated(after(0), after(90) - TimeDelta::nanoseconds(1), settle));
-    assert!(has_propagated(after(0), after(90), settle));
+    let delay = Duration::from_secs(90);
+    assert!(!has_propagated(after(0), after(0), delay));
+    assert!(!has_propagated(after(0), after(90) - TimeDelta::nanoseconds(1), delay));
+    assert!(has_propagated(after(0), after(90), delay));
     assert!(has_propagated(after(0), after(0), Duration::ZERO));
     assert!(!has_propagated(after(3600), after(0), Duration::ZERO), "the clock went back");
     assert!(!has_propagated(after(0), after(90), Duration::MAX));

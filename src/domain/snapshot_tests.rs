@@ -6,12 +6,12 @@ use super::*;
 fn a_change_propagates_for_the_delay_whatever_the_clock_does() {
     let at = |seconds| DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
     let remote = RemoteReservation { changed_at: Some(at(100)), ..RemoteReservation::default() };
-    let settle = Duration::from_secs(90);
-    assert_eq!(remote.propagates_until(settle, at(150)), Some(at(190)));
-    assert_eq!(remote.propagates_until(settle, at(190)), None);
-    assert_eq!(remote.propagates_until(settle, at(99)), Some(at(190)), "written a moment after now was asked for");
-    assert_eq!(remote.propagates_until(settle, at(9)), None);
-    assert_eq!(RemoteReservation::default().propagates_until(settle, at(150)), None);
+    let delay = Duration::from_secs(90);
+    assert_eq!(remote.propagates_until(delay, at(150)), Some(at(190)));
+    assert_eq!(remote.propagates_until(delay, at(190)), None);
+    assert_eq!(remote.propagates_until(delay, at(99)), Some(at(190)), "written a moment after now was asked for");
+    assert_eq!(remote.propagates_until(delay, at(9)), None);
+    assert_eq!(RemoteReservation::default().propagates_until(delay, at(150)), None);
 }
 
 #[test]

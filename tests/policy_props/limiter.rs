@@ -35,11 +35,11 @@ proptest! {
         let mut api = Api::new(limits, 0);
         let mut run = Run::new(settings(limits, share));
         for step in &steps {
-            let (known, held) = (run.calls.len(), run.held);
+            let (known, paused_until) = (run.calls.len(), run.paused_until);
             run.apply(step, &mut api)?;
             for &(at, n) in &run.calls[known..] {
                 prop_assert!(api.serve(n, u128::from(at)), "429 after {step:?}");
-                prop_assert!(at >= held || matches!(step, Step::Restart { .. }), "called before Retry-After ended");
+                prop_assert!(at >= paused_until || matches!(step, Step::Restart { .. }), "called before Retry-After ended");
             }
         }
         within_every_interval(&run.calls, limits, share)?;

@@ -26,16 +26,16 @@ fn manual_entry_is_advised_only_without_a_reservation() {
 
 #[test]
 fn the_advice_says_that_guestly_holds_the_reservation() {
-    let held = "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
+    let holds = "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
     let uncertain = "Guestly may hold this booking: do not enter it again. Search Guestly for this reference.";
     for kind in [AlertKind::BookingFailed, AlertKind::Stale] {
         for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome, ErrorClass::Refused] {
-            assert_eq!(advice(kind, &booking(Some(class), true, false)), held, "{kind:?} {class:?}");
+            assert_eq!(advice(kind, &booking(Some(class), true, false)), holds, "{kind:?} {class:?}");
         }
         for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome] {
             assert_eq!(advice(kind, &booking(Some(class), false, true)), uncertain, "{kind:?} {class:?}");
         }
-        assert_eq!(advice(kind, &booking(None, true, false)), held);
+        assert_eq!(advice(kind, &booking(None, true, false)), holds);
         assert_eq!(advice(kind, &booking(None, false, true)), uncertain);
     }
 }

@@ -208,9 +208,9 @@ proptest! {
         kinds in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -100..100_i64, any::<bool>()), 0..12),
         past in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -90_000..100_i64), 0..12),
     ) {
-        let rows: Vec<PendingAlert> = kinds.iter().zip(1..).map(|((kind, booking, second, doubt), id)| {
+        let rows: Vec<PendingAlert> = kinds.iter().zip(1..).map(|((kind, booking, second, uncertain), id)| {
             let mut row = row(id, AlertKind::ALL[*kind], &booking.to_string(), *second);
-            row.mail_key = doubt.then(|| format!("key-{booking}"));
+            row.mail_key = uncertain.then(|| format!("key-{booking}"));
             row
         }).collect();
         let history: Vec<MailedAlert> =
