@@ -126,7 +126,7 @@ fn no_file_imports_in_a_cycle() {
 }
 
 #[test]
-fn only_the_worker_is_called_worker() {
+fn only_two_files_name_the_worker() {
     let still =
         |breach: &String| NAME_WORKER_STILL.iter().any(|name| breach.starts_with(&format!("src/pg/worker/{name}.rs:")));
     let (known, new): (Vec<_>, Vec<_>) = sources().iter().flat_map(only_the_worker_names_worker).partition(still);

@@ -18,8 +18,8 @@ mod life;
 #[path = "transition_model/values.rs"]
 mod values;
 
-use life::{Life, Weather};
-use values::{at, class, hit, jitter, our_hit, outcome, unanswered, wanted, weather};
+use life::{Conditions, Life};
+use values::{at, class, conditions, hit, jitter, our_hit, outcome, unanswered, wanted};
 
 const SETTLE: Duration = Duration::from_secs(90);
 
@@ -37,11 +37,11 @@ fn policy() -> impl Strategy<Value = Policy> {
 
 fn work(operation: Operation) -> impl Strategy<Value = Work> {
     let pending_refusal = prop_oneof![Just(ErrorClass::DatesTaken), Just(ErrorClass::Refused)];
-    let doubt = (option::of((-300_i64..300).prop_map(at)), 0_u32..9, 0_u32..4);
+    let uncertain = (option::of((-300_i64..300).prop_map(at)), 0_u32..9, 0_u32..4);
     let problem = option::of(class().prop_map(|class| Problem::new(class, "before")));
-    (0_u32..12, doubt, problem, option::of(pending_refusal)).prop_map(
-        move |(attempts, doubt, problem, pending_refusal)| {
-            let (uncertain_since, look_ups, unconfirmed_creates) = doubt;
+    (0_u32..12, uncertain, problem, option::of(pending_refusal)).prop_map(
+        move |(attempts, uncertain, problem, pending_refusal)| {
+            let (uncertain_since, look_ups, unconfirmed_creates) = uncertain;
             Work {
                 operation,
                 attempts,
@@ -88,7 +88,7 @@ proptest! {
     #![proptest_config(config(4_000))]
 
     #[test]
-    fn no_create_after_a_doubt_without_an_empty_look_that_began_after_the_settle_window(
+    fn no_second_create_before_an_empty_look_up_after_the_delay(
         work in work(Operation::LookUp), outcome in outcome(), policy in policy(), moment in moment(),
     ) {
         let next = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn a_create_that_may_have_taken_effect_is_in_doubt_and_a_refusal_is_no_retry(
+    fn a_create_of_unknown_outcome_is_looked_up(
         work in work(Operation::Create), outcome in outcome(), policy in policy(), moment in moment(),
     ) {
         let next = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
@@ -182,23 +182,23 @@ proptest! {
     #![proptest_config(config(1_500))]
 
     #[test]
-    fn a_booking_ends_with_one_reservation_or_none_whatever_the_weather(
-        policy in policy(), forecast in vec(weather(), 0..60),
+    fn a_booking_ends_with_at_most_one_reservation(
+        policy in policy(), forecast in vec(conditions(), 0..60),
     ) {
         let mut life = Life::new(policy);
-        let calm = std::iter::repeat(Weather::calm());
-        for weather in forecast.into_iter().chain(calm).take(300) {
+        let no_faults = std::iter::repeat(Conditions::no_faults());
+        for conditions in forecast.into_iter().chain(no_faults).take(300) {
             if life.end.is_some() {
                 break;
             }
-            life.step(&weather)?;
+            life.step(&conditions)?;
         }
         life.check_end()?;
     }
 }
 
-/// What is held, as far as is known after its last write at second 0, which may be forgotten.
-fn held(remembered: bool) -> (Work, RemoteReservation) {
+/// The reservation after its last write at second 0; the time of the write may be lost.
+fn remote(remembered: bool) -> (Work, RemoteReservation) {
     let remote = RemoteReservation {
         reservation_id: "r1".to_owned(),
         code: wanted().code,
@@ -225,10 +225,10 @@ proptest! {
     #![proptest_config(config(2_000))]
 
     #[test]
-    fn what_shows_within_the_delay_of_reads_is_never_called_gone(
+    fn a_reservation_shown_within_the_delay_is_never_missing(
         policy in policy(), remembered in any::<bool>(), first in 0_i64..120_000, lag in 0_i64..90_000, took in 1_i64..5_000,
     ) {
-        let (mut work, remote) = held(remembered);
+        let (mut work, remote) = remote(remembered);
         let millis = |millis: i64| at(0) + chrono::TimeDelta::milliseconds(millis);
         let mut now = millis(first);
         for _ in 0..40 {
@@ -248,10 +248,10 @@ proptest! {
     }
 
     #[test]
-    fn reads_that_are_never_answered_end_and_use_up_no_attempt(
+    fn unanswered_reads_use_up_no_attempt(
         policy in policy(), outcomes in vec(unanswered(), 1..60), operation in prop_oneof![Just(Operation::ReadBack), Just(Operation::ListPayments)],
     ) {
-        let (mut work, remote) = held(true);
+        let (mut work, remote) = remote(true);
         work.operation = operation;
         let mut reads = 0;
         for outcome in outcomes {

@@ -26,7 +26,7 @@ fn names_come_back() {
 }
 
 #[test]
-fn urgent_is_whoever_arrives_within_48_hours_or_should_be_there() {
+fn arrivals_within_48_hours_or_overdue_are_urgent() {
     let now = at("2027-05-08T10:00:00Z");
     let booking = |first: &str, last: &str| AlertBooking {
         check_in: day(first),

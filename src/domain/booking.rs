@@ -1,5 +1,5 @@
-//! A booking as the host's row says it, parsed once: what cannot be sent is refused here, with the column's name.
-//! Called by `pg::worker` and `guestly_preview`; any thread.
+//! A booking, parsed from the host's row. Invalid values are refused here, with the column's name. Called by `domain::plan`;
+//! pure, any thread.
 
 use chrono::NaiveDate;
 
@@ -28,7 +28,7 @@ pub struct Booking {
     pub last_name: String,
     /// Guest's e-mail address.
     pub email: String,
-    /// Guest's phone, as the host has it.
+    /// Guest's phone, as the host wrote it.
     pub phone: Option<String>,
     /// Day of arrival, in the property's time zone.
     pub check_in: NaiveDate,
@@ -42,22 +42,25 @@ pub struct Booking {
     pub infants: u32,
     /// Pets.
     pub pets: u32,
-    /// What was paid, major units, not negative.
+    /// The amount paid, in major units, not negative.
     pub total: f64,
-    /// The host's word.
+    /// The booking's status in the host's words.
     pub status: String,
-    /// What Guestly has no field for.
+    /// The text of the notes.
     pub notes: Option<String>,
 }
 
 impl Booking {
-    /// Who comes.
+    /// The guest count.
     #[must_use]
     pub fn guests(&self) -> GuestCount {
         GuestCount { adults: self.adults, children: self.children, infants: self.infants, pets: self.pets }
     }
 
-    /// Parses a row. Errors: `invalid_booking`, with the column's name; never with a guest's data.
+    /// Parses a row.
+    ///
+    /// # Errors
+    /// `invalid_booking`, with the column's name and without personal data.
     pub fn parse(row: &Row, labels: &Labels) -> Result<Self, Problem> {
         let reader = Reader { row, labels };
         let check_in = reader.date(Field::CheckIn)?;
@@ -118,13 +121,13 @@ impl Reader<'_> {
 
     fn date(&self, field: Field) -> Result<NaiveDate, Problem> {
         let text = self.text(field)?;
-        // A timestamp column begins with its date.
+        // The text of a timestamp begins with its date.
         let day = text.get(..10).unwrap_or(&text);
         NaiveDate::parse_from_str(day, "%Y-%m-%d")
             .map_err(|_| invalid(format!("{} is not a date that Guestly knows", self.labels.of(field))))
     }
 
-    /// A missing count is 0: the host's column has that default.
+    /// A missing count is 0, the default of the host's column.
     fn count(&self, field: Field) -> Result<u32, Problem> {
         let Some(text) = self.row.get(field) else { return Ok(0) };
         let number = text.parse::<u32>().ok().filter(|number| *number <= 1000);

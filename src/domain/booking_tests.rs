@@ -91,7 +91,7 @@ fn missing_counts_are_zero() {
 }
 
 #[test]
-fn paid_words_do_not_mind_case() {
+fn paid_statuses_ignore_case() {
     let paid = ["paid".to_owned(), "completed".to_owned()];
     assert!(row(&[]).is_paid(&paid));
     assert!(row(&[(Field::PaymentStatus, Some("PAID"))]).is_paid(&paid));

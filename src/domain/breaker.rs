@@ -199,7 +199,7 @@ impl Breaker {
         }
     }
 
-    /// How many calls may start now, while `in_flight` others are not yet answered; `u32::MAX` if closed.
+    /// Calls that may start now, with `in_flight` unanswered; `u32::MAX` if closed.
     pub fn permits(&self, now: Duration, in_flight: u32) -> u32 {
         match self.state {
             BreakerState::Closed => u32::MAX,
@@ -208,7 +208,7 @@ impl Breaker {
         }
     }
 
-    /// How long until a probe is due; `None` if not open, or if it is due already.
+    /// Time until the next probe; `None` if not open, or if it is due already.
     pub fn next_probe(&self, now: Duration) -> Option<Duration> {
         let waits = self.state == BreakerState::Open && now < self.until && !self.may_try_other();
         waits.then(|| self.until.saturating_sub(now))

@@ -1,24 +1,23 @@
-//! The confirmation code of a booking: the same in every attempt, version and process.
-//! Called by `domain::reservation` and the worker (main thread); pure.
-//! Imports nothing. Changing what it returns breaks the look-up of reservations made before.
+//! The confirmation code of a booking: the same in every attempt, version and process. Imports nothing; pure, any thread.
+//! A change of the result would break the look-up of existing reservations.
 
-/// Crockford's alphabet: no I, L, O or U, which are misread on the phone.
+/// Crockford's alphabet: no I, L, O or U, which are easily misread.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Marks codes that are not the host's own reference.
 const PREFIX: &str = "GS-";
 
-/// Characters of a code that the API accepts everywhere.
+/// Longest code that every endpoint of the API accepts, in characters.
 const LONGEST: usize = 30;
 
 /// Characters after the prefix, five bits each.
 const CODE_CHARS: u32 = 20;
 
-/// The confirmation code that the reservation of a booking carries in Guestly.
+/// The confirmation code of a booking's reservation.
 ///
-/// It is the host's own `reference` if that consists of 5 to 30 ASCII letters, digits and hyphens (what the
-/// API accepts everywhere), so that both sides show the same code; otherwise `GS-` and 20 characters that
-/// derive from `booking_id` alone.
+/// It is the host's own `reference` if that consists of 5 to 30 ASCII letters, digits and hyphens (which every endpoint of
+/// the API accepts), so that both sides show the same code; otherwise `GS-` and 20 characters derived from `booking_id`
+/// alone.
 ///
 /// ```
 /// use guestly_sync::domain::confirmation_code::confirmation_code;
@@ -33,8 +32,8 @@ pub fn confirmation_code(booking_id: &str, reference: Option<&str>) -> String {
     }
 }
 
-/// The code of the next reservation of a booking whose reservation with the code `former` was ended: from there it never
-/// comes back, and a code that Guestly holds already could be refused or, in a look-up, be taken for the former one.
+/// The code of the next reservation of a booking whose reservation with the code `former` has ended. An ended reservation
+/// cannot be reopened, and its code could be refused or, in a look-up, find the former reservation.
 ///
 /// ```
 /// use guestly_sync::domain::confirmation_code::next_code;
@@ -49,7 +48,7 @@ pub fn next_code(former: &str, own: &str) -> String {
     format!("{own}-{}", number.saturating_add(1))
 }
 
-/// A short text that tells one text from another; an empty one for an empty text.
+/// A short hash of a text; empty for an empty text.
 pub fn fingerprint(text: &str) -> String {
     if text.is_empty() { String::new() } else { derived(text) }
 }
@@ -61,7 +60,7 @@ fn is_code(reference: &str) -> bool {
 
 fn derived(booking_id: &str) -> String {
     let hash = fnv1a_128(booking_id.as_bytes());
-    // Folding keeps a part of every bit; cutting would drop some.
+    // Folding uses every bit; truncation would drop some.
     let bits = 5 * CODE_CHARS;
     let folded = hash ^ (hash >> bits);
     let code = (0..CODE_CHARS).rev().map(|place| {

@@ -1,4 +1,4 @@
-//! Unit tests of `domain::held`: what differs, in which order it is changed.
+//! Unit tests of `domain::diff`: what differs, in which order it is changed.
 
 use std::collections::HashMap;
 
@@ -32,26 +32,26 @@ fn wanted_paid(payment: &str) -> Reservation {
     reservation
 }
 
-fn held(change: impl FnOnce(&mut Snapshot)) -> Snapshot {
+fn remote(change: impl FnOnce(&mut Snapshot)) -> Snapshot {
     let mut snapshot = wanted("confirmed").snapshot();
     change(&mut snapshot);
     snapshot
 }
 
 #[test]
-fn each_difference_has_its_call_and_a_cancellation_goes_first_and_alone() {
+fn each_difference_has_its_call() {
     let day = NaiveDate::from_ymd_opt(2027, 5, 12);
     let confirmed = wanted("confirmed");
     for (name, snapshot, expected) in [
-        ("nothing", held(|_| {}), None),
-        ("listing", held(|a| a.listing_id = Some("L2".to_owned())), Some(Relocate)),
-        ("arrival", held(|a| a.check_in = day), Some(Dates)),
-        ("departure", held(|a| a.check_out = day), Some(Dates)),
-        ("guests", held(|a| a.guests = Some(GuestCount { adults: 2, ..GuestCount::default() })), Some(Guests)),
-        ("status", held(|a| a.status = Some("inquiry".to_owned())), Some(Status)),
-        ("notes", held(|a| a.notes = Some("other".to_owned())), Some(Notes)),
-        ("listing and dates", held(|a| (a.listing_id, a.check_in) = (Some("L2".to_owned()), day)), Some(Relocate)),
-        ("over", held(|a| (a.status, a.check_in) = (Some("canceled".to_owned()), day)), None),
+        ("nothing", remote(|_| {}), None),
+        ("listing", remote(|a| a.listing_id = Some("L2".to_owned())), Some(Relocate)),
+        ("arrival", remote(|a| a.check_in = day), Some(Dates)),
+        ("departure", remote(|a| a.check_out = day), Some(Dates)),
+        ("guests", remote(|a| a.guests = Some(GuestCount { adults: 2, ..GuestCount::default() })), Some(Guests)),
+        ("status", remote(|a| a.status = Some("inquiry".to_owned())), Some(Status)),
+        ("notes", remote(|a| a.notes = Some("other".to_owned())), Some(Notes)),
+        ("listing and dates", remote(|a| (a.listing_id, a.check_in) = (Some("L2".to_owned()), day)), Some(Relocate)),
+        ("over", remote(|a| (a.status, a.check_in) = (Some("canceled".to_owned()), day)), None),
         ("unknown", Snapshot::default(), None),
     ] {
         assert_eq!(next_change(&confirmed, &snapshot), expected, "{name}");
@@ -62,19 +62,19 @@ fn each_difference_has_its_call_and_a_cancellation_goes_first_and_alone() {
 
 #[test]
 fn a_status_goes_up_and_never_down() {
-    let confirmed = held(|_| {});
+    let confirmed = remote(|_| {});
     assert_eq!(next_change(&wanted("inquiry"), &confirmed), None);
     assert_eq!(next_change(&wanted("reserved"), &confirmed), None);
-    assert_eq!(next_change(&wanted("reserved"), &held(|a| a.status = Some("inquiry".to_owned()))), Some(Status));
+    assert_eq!(next_change(&wanted("reserved"), &remote(|a| a.status = Some("inquiry".to_owned()))), Some(Status));
 }
 
 #[test]
-fn what_is_confirmed_is_cancelled_and_any_other_hold_is_closed() {
+fn only_a_confirmed_reservation_is_cancelled() {
     let cancelled = wanted("canceled");
-    for (held, asked) in
+    for (remote, asked) in
         [(Some("confirmed"), "canceled"), (None, "canceled"), (Some("reserved"), "closed"), (Some("inquiry"), "closed")]
     {
-        assert_eq!(next_status(&cancelled, held), asked);
+        assert_eq!(next_status(&cancelled, remote), asked);
     }
 }
 
@@ -82,7 +82,7 @@ fn what_is_confirmed_is_cancelled_and_any_other_hold_is_closed() {
 fn a_change_is_confirmed_for_its_aspect_only() {
     let (wanted, nothing) = (wanted("confirmed"), Snapshot::default());
     for operation in [Status, Relocate, Dates, Guests] {
-        let snapshot = held(|a| {
+        let snapshot = remote(|a| {
             a.listing_id = Some("L2".to_owned());
             a.check_in = NaiveDate::from_ymd_opt(2027, 5, 1);
             a.guests = Some(GuestCount::default());
@@ -112,7 +112,7 @@ fn a_count_that_is_ours_says_nothing_else_about_who_comes() {
 }
 
 #[test]
-fn a_payment_is_listed_before_it_is_recorded_and_comes_last() {
+fn a_payment_is_listed_before_it_is_recorded() {
     let paid = wanted_paid("paid");
     for (recording, expected) in [
         (None, None),
@@ -121,14 +121,14 @@ fn a_payment_is_listed_before_it_is_recorded_and_comes_last() {
         (Some(PaymentState::NotListed), Some(RecordPayment)),
         (Some(PaymentState::Recorded), None),
     ] {
-        assert_eq!(next_change(&paid, &held(|a| a.payment = recording)), expected, "{recording:?}");
-        let noted = held(|a| (a.payment, a.notes) = (recording, Some("other".to_owned())));
+        assert_eq!(next_change(&paid, &remote(|a| a.payment = recording)), expected, "{recording:?}");
+        let noted = remote(|a| (a.payment, a.notes) = (recording, Some("other".to_owned())));
         assert_eq!(next_change(&paid, &noted), Some(Notes), "notes go first");
     }
-    let due = held(|a| a.payment = Some(PaymentState::ToRecord));
+    let due = remote(|a| a.payment = Some(PaymentState::ToRecord));
     assert_eq!(next_change(&wanted_paid("processing"), &due), None, "not paid yet");
     assert_eq!(next_change(&wanted("confirmed"), &due), None, "payments are not recorded any more");
-    let over = held(|a| (a.payment, a.status) = (Some(PaymentState::ToRecord), Some("canceled".to_owned())));
+    let over = remote(|a| (a.payment, a.status) = (Some(PaymentState::ToRecord), Some("canceled".to_owned())));
     assert_eq!(next_change(&paid, &over), None, "nothing is recorded for what is over");
 }
 
@@ -148,7 +148,7 @@ fn hit() -> Hit {
 }
 
 #[test]
-fn ours_has_no_difference_and_another_one_shows_both_sides() {
+fn a_mismatch_names_both_sides() {
     let ours = wanted("confirmed");
     assert_eq!(mismatch(&ours, &hit()), None);
     let sparse = Hit { status: None, origin_id: None, listing_ids: vec![], check_in: None, check_out: None, ..hit() };

@@ -1,12 +1,12 @@
-//! Error classes and the problem of one booking. Used by all of `domain`, and by `pg` to report; any thread.
+//! Error classes and the problem of one booking. Imports nothing; pure, any thread.
 
 use std::fmt;
 
-/// Why a booking is not in Guestly yet. The names are part of the contract: they stand in `guestly.queue.error_class`,
-/// and before the colon of `bookings.guestly_sync_error`.
+/// Why a booking is not in Guestly yet. The names are public: they appear in `guestly.queue.error_class` and before the colon
+/// in `bookings.guestly_sync_error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// Our own data cannot be sent.
+    /// The booking's data cannot be sent.
     InvalidBooking,
     /// The property has no row in `guestly.listings`, or Guestly does not know the listing.
     UnknownListing,
@@ -14,17 +14,17 @@ pub enum ErrorClass {
     UnknownStatus,
     /// The nights are taken in Guestly.
     DatesTaken,
-    /// Any other refusal: trying again would be refused again.
+    /// Any other refusal; the same request would be refused again.
     Refused,
-    /// Guestly does not accept our credentials; stops the send gate, not the booking.
+    /// Guestly does not accept the credentials. This stops all calls and fails no booking.
     Credentials,
-    /// Guestly asked us to slow down.
+    /// Guestly asked for a pause (429).
     Throttled,
     /// Guestly cannot be reached, or answers 5xx.
     Unavailable,
-    /// Sent, and no readable answer came back.
+    /// The request was sent, but no readable answer was received.
     UnknownOutcome,
-    /// Our own fault, or a trigger of the host that raises.
+    /// A bug of the extension, or a trigger of the host that raises an error.
     Internal,
 }
 
@@ -66,7 +66,7 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 
-    /// True for what no retry mends: the booking is `failed` at once and waits for a person.
+    /// True if retrying cannot help: the booking is `failed` at once and needs manual action.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
         matches!(
@@ -76,17 +76,17 @@ impl ErrorClass {
     }
 }
 
-/// A class and a sentence that an operator understands. Never holds a secret or a guest's personal data.
+/// A class and a sentence for the operator. Contains no secret and no personal data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problem {
-    /// What kind of problem.
+    /// The kind of problem.
     pub class: ErrorClass,
-    /// Plain words; says what to mend where that is known.
+    /// Plain words, with the fix if it is known.
     pub sentence: String,
 }
 
 impl Problem {
-    /// A problem in plain words.
+    /// A problem with that sentence.
     #[must_use]
     pub fn new(class: ErrorClass, sentence: impl Into<String>) -> Self {
         Self { class, sentence: sentence.into() }

@@ -1,4 +1,4 @@
-//! How many guests a stay has, by age group. Imports nothing; pure, any thread.
+//! The guest count of a stay, by age group. Imports nothing; pure, any thread.
 
 /// The number of guests of a stay, as Guestly splits them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

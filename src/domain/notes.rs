@@ -1,30 +1,30 @@
-//! The notes of a reservation: what the host knows of a stay and Guestly has no field for, one line each.
-//! Called by `domain::booking` and `domain::update`; pure, any thread.
+//! The notes of a reservation: data of a booking for which Guestly has no field, one line each. Called by
+//! `domain::booking`; pure, any thread.
 
 use super::field::{Field, Row};
 use super::redact::clean;
 
-/// Characters of one line.
+/// Longest line, in characters.
 const LONGEST: usize = 1000;
 
-/// What the guest or the host said; notes are worth a call only if there is some of it.
-const SAID: [(Field, &str); 3] =
+/// Notes are written only if one of these, or the country, is present.
+const WORTH_A_CALL: [(Field, &str); 3] =
     [(Field::SpecialRequests, "Special requests"), (Field::Purpose, "Purpose of stay"), (Field::Company, "Company")];
-/// What stands in the reservation anyway, for whoever reads the notes.
-const COUNTED: [(Field, &str); 2] = [(Field::Children, "Children"), (Field::Infants, "Infants")];
+/// Part of the reservation as well, repeated for readers of the notes.
+const COUNTS: [(Field, &str); 2] = [(Field::Children, "Children"), (Field::Infants, "Infants")];
 const ENDING: [(Field, &str); 2] = [(Field::Country, "Country"), (Field::Reference, "Booking")];
 
-/// The text, empty lines left out; none where nobody said anything.
+/// The text without empty lines; `None` if it would contain nothing worth a call.
 #[must_use]
 pub fn notes(row: &Row) -> Option<String> {
-    let said = SAID.iter().chain(&ENDING[..1]).any(|(field, _)| row.get(*field).is_some());
+    let worth_a_call = WORTH_A_CALL.iter().chain(&ENDING[..1]).any(|(field, _)| row.get(*field).is_some());
     let line = |(field, name): &(Field, &str)| {
         let text = clean(row.get(*field)?, LONGEST);
-        let counts_nothing = COUNTED.iter().any(|(counted, _)| counted == field) && text == "0";
-        (!text.is_empty() && !counts_nothing).then(|| format!("{name}: {text}"))
+        let is_zero = COUNTS.iter().any(|(count, _)| count == field) && text == "0";
+        (!text.is_empty() && !is_zero).then(|| format!("{name}: {text}"))
     };
-    let lines: Vec<String> = SAID.iter().chain(&COUNTED).chain(&ENDING).filter_map(line).collect();
-    said.then(|| lines.join("\n"))
+    let lines: Vec<String> = WORTH_A_CALL.iter().chain(&COUNTS).chain(&ENDING).filter_map(line).collect();
+    worth_a_call.then(|| lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn a_note_fits_whatever_the_host_calls_the_payment() {
 }
 
 #[test]
-fn nothing_to_pay_is_no_payment_and_what_is_unpaid_says_so() {
+fn a_booking_without_a_total_has_no_payment() {
     assert_eq!(payment(&row("7", &[(Field::Total, "0.00")])), None);
     assert!(!payment(&row("7", &[(Field::PaymentStatus, "processing")])).unwrap().paid);
 }

@@ -29,13 +29,13 @@ fn row(status: &str, payment: &str) -> Row {
 }
 
 /// What Guestly holds is what `row("confirmed", …)` says.
-fn held(id: &str) -> RemoteReservation {
+fn existing(id: &str) -> RemoteReservation {
     let snapshot = map(&row("confirmed", "paid"), &rules()).unwrap().snapshot();
     RemoteReservation { reservation_id: id.to_owned(), snapshot, verified: true, ..RemoteReservation::default() }
 }
 
 fn remote(id: &str) -> Queued {
-    Queued { remote: Some(held(id)), ..Queued::default() }
+    Queued { remote: Some(existing(id)), ..Queued::default() }
 }
 
 fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
@@ -53,12 +53,12 @@ fn operation(plan: &Plan) -> Option<Operation> {
 fn the_table_of_cases() {
     let rules = rules();
     let fresh = Queued::default();
-    let doubt = Queued { verify_first: true, ..Queued::default() };
+    let uncertain = Queued { verify_first: true, ..Queued::default() };
     let forced = Queued { force: true, ..Queued::default() };
     assert_eq!(operation(&plan(&row("confirmed", "paid"), &fresh, &rules)), Some(Operation::Create));
-    assert_eq!(operation(&plan(&row("confirmed", "completed"), &doubt, &rules)), Some(Operation::LookUp));
+    assert_eq!(operation(&plan(&row("confirmed", "completed"), &uncertain, &rules)), Some(Operation::LookUp));
     assert_eq!(operation(&plan(&row("confirmed", "pending"), &forced, &rules)), Some(Operation::Create));
-    assert_eq!(operation(&plan(&row("cancelled", "refunded"), &doubt, &rules)), Some(Operation::LookUp));
+    assert_eq!(operation(&plan(&row("cancelled", "refunded"), &uncertain, &rules)), Some(Operation::LookUp));
     assert_eq!(operation(&plan(&row("confirmed", "refunded"), &fresh, &rules)), Some(Operation::Create));
     assert_eq!(plan(&row("pending", "refunded"), &fresh, &rules), Plan::Withdraw("refunded before it was sent"));
     assert_eq!(operation(&plan(&row("pending", "refunded"), &forced, &rules)), Some(Operation::Create));
@@ -68,7 +68,7 @@ fn the_table_of_cases() {
 }
 
 #[test]
-fn a_late_notice_of_the_payment_provider_does_not_take_a_paid_booking_out_of_the_queue() {
+fn a_late_payment_event_does_not_withdraw_a_paid_booking() {
     for late in ["processing", "failed", "pending"] {
         assert_eq!(
             operation(&plan(&row("confirmed", late), &Queued::default(), &rules())),
@@ -84,7 +84,7 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
     assert_eq!(operation(&plan(&paid, &remote("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
     assert_eq!(plan(&paid, &remote("test-1"), &test_mode), Plan::Done);
-    // What is really held is followed when test mode ends.
+    // What is really there is followed when test mode ends.
     let until = DateTime::UNIX_EPOCH + TEST_MODE_PAUSE;
     assert_eq!(plan(&row("cancelled", "paid"), &remote("r1"), &test_mode), Plan::Wait(until));
 }
@@ -101,15 +101,15 @@ fn change(queued: &mut Queued) -> &mut RemoteReservation {
 }
 
 #[test]
-fn what_is_held_is_changed_cancelled_or_read_back() {
+fn an_existing_reservation_is_changed_or_read_back() {
     let alive = row("confirmed", "paid");
     let elsewhere = |queued: &mut Queued| change(queued).snapshot.check_in = NaiveDate::from_ymd_opt(2027, 5, 9);
     let call = |plan: &Plan| operation(plan);
     assert_eq!(call(&called(elsewhere, &alive)), Some(Operation::Dates));
     let read_back_first = |queued: &mut Queued| (elsewhere(queued), queued.read_back_first = true).1;
     assert_eq!(call(&called(read_back_first, &alive)), Some(Operation::ReadBack));
-    let doubt = |queued: &mut Queued| queued.verify_first = true;
-    assert_eq!(call(&called(doubt, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
+    let uncertain = |queued: &mut Queued| queued.verify_first = true;
+    assert_eq!(call(&called(uncertain, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
     let both = |queued: &mut Queued| (elsewhere(queued), queued.verify_first = true).1;
     assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes first, one look at the end");
     let foreign = |queued: &mut Queued| (elsewhere(queued), change(queued).verified = false).1;
@@ -124,7 +124,7 @@ fn what_is_held_is_changed_cancelled_or_read_back() {
 }
 
 #[test]
-fn a_cancelled_booking_is_cancelled_whatever_else_is_wrong_with_its_row() {
+fn a_cancelled_booking_with_an_invalid_row_is_cancelled() {
     let mut broken = row("cancelled", "paid");
     broken.values[Field::CheckIn as usize] = None;
     assert_eq!(operation(&called(|_| {}, &broken)), Some(Operation::Status));
@@ -134,7 +134,7 @@ fn a_cancelled_booking_is_cancelled_whatever_else_is_wrong_with_its_row() {
 }
 
 #[test]
-fn nothing_is_changed_within_the_settle_gap_of_the_last_change() {
+fn nothing_is_changed_within_the_propagation_delay() {
     let changed = DateTime::UNIX_EPOCH - chrono::TimeDelta::seconds(30);
     let rules = Rules { propagation_delay: Duration::from_secs(90), ..rules() };
     let mut queued = remote("r1");
@@ -147,7 +147,7 @@ fn nothing_is_changed_within_the_settle_gap_of_the_last_change() {
 }
 
 #[test]
-fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended_by_us_and_is_paid() {
+fn only_a_paid_booking_that_we_ended_is_rebooked() {
     let over = |ended| {
         move |queued: &mut Queued| {
             let remote = change(queued);
@@ -165,7 +165,7 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended
     let unsettled = |queued: &mut Queued| (over(true)(queued), queued.verify_first = true).1;
     assert_eq!(operation(&called(unsettled, &alive)), Some(Operation::ReadBack), "is it over at all?");
     let creating = |queued: &mut Queued| (unsettled(queued), queued.creating = true).1;
-    assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is in doubt");
+    assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is uncertain");
     assert_eq!(
         operation(&called(creating, &row("cancelled", "paid"))),
         Some(Operation::LookUp),
@@ -174,21 +174,21 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_only_if_it_was_ended
 }
 
 #[test]
-fn a_deleted_booking_is_cancelled_only_where_that_is_asked_for() {
+fn a_deleted_booking_is_cancelled_only_on_request() {
     let plan = |remote: &RemoteReservation, rules: &Rules| {
         plan_deleted("7", remote, &Queued::default(), rules, DateTime::UNIX_EPOCH)
     };
     let asked = Rules { cancel_on_delete: true, ..rules() };
-    assert_eq!(plan(&held("r1"), &rules()), Plan::Done);
-    assert_eq!(operation(&plan(&held("r1"), &asked)), Some(Operation::Status));
-    assert_eq!(plan(&held("test-1"), &asked), Plan::Done);
-    let foreign = RemoteReservation { verified: false, ..held("r1") };
+    assert_eq!(plan(&existing("r1"), &rules()), Plan::Done);
+    assert_eq!(operation(&plan(&existing("r1"), &asked)), Some(Operation::Status));
+    assert_eq!(plan(&existing("test-1"), &asked), Plan::Done);
+    let foreign = RemoteReservation { verified: false, ..existing("r1") };
     assert_eq!(operation(&plan(&foreign, &asked)), Some(Operation::ReadBack));
 }
 
 #[test]
-fn what_came_with_the_table_is_not_looked_at_once_its_guests_have_left() {
-    let attached = RemoteReservation { verified: false, snapshot: Snapshot::default(), ..held("r1") };
+fn past_stays_of_the_table_are_not_read() {
+    let attached = RemoteReservation { verified: false, snapshot: Snapshot::default(), ..existing("r1") };
     let queued = Queued { remote: Some(attached), ..Queued::default() };
     let at = |day: u32, queued: &Queued| {
         let now = NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();

@@ -1,11 +1,11 @@
-//! The price: Guestly may apply discounts and taxes of its own on top of the amount that was paid, so the total that it
-//! reports is compared. Called by `pg::worker` (main thread); pure.
+//! The price check: Guestly may apply its own discounts and taxes, so the total that it reports is compared with the amount
+//! paid. Called by `pg::worker` (main thread); pure.
 
-/// Less than half of the smallest coin: no difference but that of binary fractions.
-const NOTHING: f64 = 0.005;
+/// Half of the smallest coin: smaller differences are rounding errors of binary fractions.
+const ROUNDING: f64 = 0.005;
 
-/// What is said of a total (a decimal in major units, as Guestly reports it) that differs by more than `tolerance` from what
-/// the guest paid. None where it does not, or cannot be read: a price never fails a booking.
+/// A sentence about a total (a decimal in major units, as Guestly reports it) that differs by more than `tolerance` from the
+/// amount paid. `None` if it does not, or cannot be read: a price never fails a booking.
 ///
 /// ```
 /// use guestly_sync::domain::price::describe_difference;
@@ -17,7 +17,7 @@ const NOTHING: f64 = 0.005;
 pub fn describe_difference(reported: &str, paid: f64, tolerance: f64) -> Option<String> {
     let total: f64 = reported.parse().ok().filter(|total: &f64| total.is_finite())?;
     let (more, word) = if total > paid { (total - paid, "more") } else { (paid - total, "less") };
-    let counts = more > tolerance.max(0.0) + NOTHING;
+    let counts = more > tolerance.max(0.0) + ROUNDING;
     counts.then(|| format!("Guestly's total is {total:.2} and the guest paid {paid:.2}: {more:.2} {word}"))
 }
 

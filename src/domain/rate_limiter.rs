@@ -1,10 +1,9 @@
-//! The limiter: how many calls may start now, so that we stay inside our share of the API's quota.
-//! Called by the worker's loop (main thread) before each call and after each answer; pure: `now` is the
-//! monotonic time since the worker's start. Imports neither `pg` nor `net`, no clock.
+//! The rate limiter: keeps the calls within our share of the API's rate limits. Part of the send gate; pure: `now` is
+//! monotonic time since the worker's start.
 //!
-//! The API's limits are token buckets that refill continuously (15 a second, 120 a minute, 5,000 an hour).
-//! Ours have the same shape and a share of the size. A smaller bucket of the same shape that starts no
-//! fuller never allows what the larger refuses, whatever the arrivals; `tests/policy_props/` checks it.
+//! The API's limits are token buckets that refill continuously (15 a second, 120 a minute, 5,000 an hour). Ours have the
+//! same shape and a share of the size. A smaller bucket of the same shape that starts no fuller never allows a call that the
+//! larger one refuses; `tests/policy_props/` checks it.
 
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use bucket::Bucket;
 
 mod bucket;
 
-/// Nanoseconds of the three windows, in the order of every array here: second, minute, hour.
+/// The three windows in nanoseconds, in the order of every array here: second, minute, hour.
 const WINDOWS: [u128; 3] = [1_000_000_000, 60_000_000_000, 3_600_000_000_000];
 
-/// What the API allows, and how much of it is ours. The default is what the API documents, and 70 %.
+/// The API's limits and our share of them. The default is the documented limits and 70 %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Calls a second; 0: no limit.
@@ -25,7 +24,7 @@ pub struct Limits {
     pub per_minute: u32,
     /// Calls an hour; 0: no limit.
     pub per_hour: u32,
-    /// Percent of each limit that we may use; above 100 counts as 100. However small, each window allows
+    /// The setting `quota_share`: percent of each limit that we may use; above 100 counts as 100. Each window allows at least
     /// one call.
     pub share_percent: u32,
 }
@@ -36,8 +35,8 @@ impl Default for Limits {
     }
 }
 
-/// Three token buckets and the floor that `Retry-After` sets. A `now` before an earlier one is treated as
-/// that earlier one: nothing refills twice.
+/// Three token buckets and the pause of `Retry-After`. A `now` before an earlier one counts as the earlier one: nothing
+/// refills twice.
 ///
 /// ```
 /// use guestly_sync::domain::rate_limiter::{Limits, RateLimiter};
@@ -55,19 +54,19 @@ pub struct RateLimiter {
     buckets: [Bucket; 3],
     latest: Duration,
     paused_until: Option<Duration>,
-    /// The API has asked us to wait: until no call is in flight, our count is not to be trusted.
-    wary: bool,
+    /// The API has asked for a pause: until no call is in flight, our count may be too high.
+    count_is_uncertain: bool,
 }
 
 impl RateLimiter {
-    /// Starts with all that our share allows; a restarted worker calls `restore` next.
+    /// Starts full; a restarted worker calls `restore` next.
     pub fn new(limits: Limits, now: Duration) -> Self {
         let mut buckets = WINDOWS.map(Bucket::new);
         configure(&mut buckets, limits);
-        Self { buckets, latest: now, paused_until: None, wary: false }
+        Self { buckets, latest: now, paused_until: None, count_is_uncertain: false }
     }
 
-    /// How many calls may start now: 0 while paused_until, `u32::MAX` where nothing is limited.
+    /// Calls that may start now: 0 during a pause, `u32::MAX` without limits.
     pub fn permits(&mut self, now: Duration) -> u32 {
         self.advance(now);
         if self.paused_until.is_some() {
@@ -76,7 +75,7 @@ impl RateLimiter {
         self.buckets.iter().map(Bucket::whole).min().unwrap_or(0)
     }
 
-    /// Counts `n` calls that start now. Meant for `n <= permits(now)`; taking more empties the buckets.
+    /// Counts `n` calls that start now. More than `permits(now)` empties the buckets.
     pub fn take(&mut self, n: u32, now: Duration) {
         self.advance(now);
         for bucket in &mut self.buckets {
@@ -84,7 +83,7 @@ impl RateLimiter {
         }
     }
 
-    /// How long until at least one call is allowed; `None` if one is now.
+    /// Time until a call is allowed; `None` if one is allowed now.
     pub fn next_permit(&mut self, now: Duration) -> Option<Duration> {
         self.advance(now);
         let wait = self.buckets.iter().map(Bucket::wait).max().unwrap_or(0);
@@ -96,55 +95,57 @@ impl RateLimiter {
         Some(self.paused_until.map_or(due, |until| due.max(until)).saturating_sub(now))
     }
 
-    /// Learns from the headers of an answer to a call that began `elapsed` ago, since others use the account too. What we
-    /// may still use is lowered to our share of what the API says remains, and never raised. Calls in flight were taken off
-    /// when they started and are not taken off again, unless our own calls do not explain what remains (others have called),
-    /// the API names a lower limit than before, or it has asked us to wait: then all `in_flight` calls are taken off, as if
-    /// it had counted none. Of others' calls, about as many as we have in flight, and as come back in `elapsed`, stay
-    /// unseen until fewer are in flight. A limit below the configured one counts until the API names another; a limit of 0
-    /// is ignored, and so is every header of a window that is configured as unlimited.
+    /// Learns from the headers of an answer to a call that began `elapsed` ago, since the account may have other clients.
+    /// The level is lowered to our share of the remaining calls, and never raised.
+    ///
+    /// Calls in flight were counted when they started. If the remaining quota matches our own call count, they are not
+    /// counted again. They are, as if the API had counted none of them, if there must have been other clients, if the API
+    /// names a lower limit than before, or if it has asked for a pause. Calls of other clients can stay unnoticed: about as
+    /// many as we have in flight, plus the refill of `elapsed`.
+    ///
+    /// A limit below the configured one holds until the API names another. A limit of 0 is ignored, and so is every header of
+    /// a window that is configured as unlimited.
     pub fn observe(&mut self, headers: &RateLimitHeaders, in_flight: u32, elapsed: Duration, now: Duration) {
         self.advance(now);
         let seen = [headers.second, headers.minute, headers.hour];
         for (bucket, window) in self.buckets.iter_mut().zip(seen) {
-            bucket.observe(window, in_flight, elapsed, self.wary);
+            bucket.observe(window, in_flight, elapsed, self.count_is_uncertain);
         }
     }
 
-    /// No call is in flight: whatever was refused, the API has counted all that were taken.
+    /// No call is in flight, so the API has counted all calls.
     pub fn all_answered(&mut self) {
-        self.wary = false;
+        self.count_is_uncertain = false;
     }
 
-    /// Allows nothing before `until` (`Retry-After`). Only ever extends; buckets refill meanwhile.
+    /// Allows nothing before `until` (`Retry-After`). Only ever extends the pause; buckets refill meanwhile.
     pub fn pause_until(&mut self, until: Duration) {
         if until > self.latest {
             self.paused_until = Some(self.paused_until.map_or(until, |paused_until| paused_until.max(until)));
-            self.wary = true;
+            self.count_is_uncertain = true;
         }
     }
 
-    /// Until when `pause_until` forbids calls; `None` once a later call here has seen that time pass.
+    /// End of the pause; `None` once a later call of a method has seen it pass.
     pub fn paused_until(&self) -> Option<Duration> {
         self.paused_until
     }
 
-    /// Follows changed settings. Levels stay, cut to the new sizes, and never rise at once; a window that
-    /// was unlimited so far starts full.
+    /// Applies changed settings. Levels are cut to the new sizes and never rise at once; a window that was unlimited starts
+    /// full.
     pub fn set_limits(&mut self, limits: Limits, now: Duration) {
         self.advance(now);
         configure(&mut self.buckets, limits);
     }
 
-    /// Calls left per second, minute and hour window, with fractions; infinite where nothing is limited.
+    /// Calls left per second, minute and hour, with fractions; infinite without a limit.
     pub fn levels(&mut self, now: Duration) -> [f64; 3] {
         self.advance(now);
         self.buckets.each_ref().map(Bucket::level)
     }
 
-    /// After a restart: what `levels` gave, plus the refill for `elapsed` since then (the caller passes 0
-    /// if the wall clock went back). Lowers only, so it never allows more than a fresh start. Negative
-    /// levels and NaN count as 0.
+    /// Restores saved `levels` after a restart, plus the refill for the time `elapsed` since then (0 if the clock went back).
+    /// Never allows more than a fresh start. Negative levels and NaN count as 0.
     pub fn restore(&mut self, levels: [f64; 3], elapsed: Duration, now: Duration) {
         self.advance(now);
         for (bucket, level) in self.buckets.iter_mut().zip(levels) {

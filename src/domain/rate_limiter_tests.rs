@@ -63,7 +63,7 @@ fn zero_means_no_limit() {
 }
 
 #[test]
-fn a_share_of_next_to_nothing_allows_one_call_a_window_and_too_much_is_all() {
+fn each_window_allows_one_call_however_small_the_share() {
     let mut limiter = RateLimiter::new(limits(15, 0, 0, u32::MAX), START);
     assert_eq!(limiter.permits(START), 15);
     for share in [0, 1] {
@@ -127,7 +127,7 @@ fn headers_lower_the_level_to_our_share_of_what_remains() {
 }
 
 #[test]
-fn calls_in_flight_are_not_taken_off_twice_while_nobody_else_calls() {
+fn calls_in_flight_are_counted_once() {
     let mut limiter = RateLimiter::new(limits(0, 120, 0, 100), START);
     limiter.take(20, START);
     // All 20 are counted by now, and 19 of their answers are still to come.
@@ -142,7 +142,7 @@ fn calls_in_flight_are_not_taken_off_twice_while_nobody_else_calls() {
 }
 
 #[test]
-fn a_lower_limit_or_a_refusal_takes_off_what_may_not_be_counted() {
+fn a_lower_limit_or_a_429_deducts_calls_in_flight() {
     let named = |limit, remaining| {
         let minute = Window { limit: Some(limit), remaining: Some(remaining) };
         RateLimitHeaders { minute, ..RateLimitHeaders::default() }
@@ -179,7 +179,7 @@ fn a_lower_limit_counts_until_the_api_names_another() {
 }
 
 #[test]
-fn a_hold_only_extends_and_ends() {
+fn a_pause_only_extends() {
     let mut limiter = RateLimiter::new(limits(10, 0, 0, 100), START);
     limiter.pause_until(after(2_000));
     limiter.pause_until(after(1_000));
@@ -192,7 +192,7 @@ fn a_hold_only_extends_and_ends() {
 }
 
 #[test]
-fn a_hold_and_an_empty_bucket_wait_for_the_later() {
+fn a_pause_and_an_empty_bucket_wait_for_the_later() {
     let mut limiter = RateLimiter::new(limits(1, 0, 0, 100), START);
     limiter.take(1, START);
     limiter.pause_until(after(400));

@@ -1,15 +1,14 @@
-//! What may be shown: secrets that do not print, and texts made fit for a log line or an error column.
-//! Called by `net` (pool threads) and `pg` (main thread); pure, so it may run on any thread.
-//! Imports neither `pg` nor `net`, no clock, no environment.
+//! Redaction: secrets that do not print, and texts made safe for a log line or an error column. Imports nothing; pure, any
+//! thread.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// What is shown in place of anything hidden.
+/// Shown in place of hidden text.
 const MASK: &str = "***";
 
-/// Secrets shorter than this (in bytes) are not looked for: they would hit ordinary words.
+/// Secrets shorter than this (in bytes) are not masked: they would match ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
 /// Keys whose values are a guest's personal data, compared without regard to case.
@@ -29,17 +28,17 @@ const PERSONAL_KEYS: [&str; 9] =
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a secret. Nothing is trimmed or checked.
+    /// Wraps a secret, unchanged.
     pub fn new(value: String) -> Self {
         Self(value)
     }
 
-    /// The secret itself, for the one place that must send or store it.
+    /// The secret itself. Only for code that sends or stores it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// True for an empty secret.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -57,9 +56,9 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Makes a foreign text fit for one line: NUL, control and text direction characters become spaces, runs of
-/// white space one space, and what is longer than `max_chars` characters ends in `…` (which counts).
-/// The result can be stored in a Postgres text column.
+/// Makes a foreign text fit for one line: NUL, control and text direction characters become spaces, runs of white space
+/// become one space, and a text longer than `max_chars` characters is cut and ends in `…` (which counts). The result can be
+/// stored in a Postgres text column.
 ///
 /// ```
 /// use guestly_sync::domain::redact::clean;
@@ -70,7 +69,7 @@ impl fmt::Display for Secret {
 pub fn clean(text: &str, max_chars: usize) -> String {
     let mut line = String::new();
     let mut chars = 0_usize;
-    // One character too many is enough to know that the text must be cut; the rest is not looked at.
+    // One extra character shows that the text must be cut; the rest is not read.
     'words: for word in text.split(is_separator).filter(|word: &&str| !word.is_empty()) {
         let space = (!line.is_empty()).then_some(' ');
         for char in space.into_iter().chain(word.chars()) {
@@ -93,16 +92,15 @@ fn cut(line: &str, max_chars: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// Characters that `clean` turns into spaces. Those of text direction are no control characters to Unicode,
-/// but let a remote text change how the rest of a log line reads.
+/// Characters that `clean` turns into spaces. Text direction characters are not control characters in Unicode, but they
+/// let a foreign text change how the rest of a log line is displayed.
 fn is_separator(char: char) -> bool {
     let turns_text = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     char.is_whitespace() || char.is_control() || turns_text
 }
 
-/// Replaces every occurrence of each secret by `***`, whether occurrences overlap or one secret contains
-/// another. Secrets shorter than four bytes are left alone. Only the exact spelling is found, not, for
-/// example, its percent-encoded form.
+/// Replaces every occurrence of each secret by `***`, even if occurrences overlap. Secrets shorter than four bytes are
+/// left alone. Only the exact spelling is found, not, for example, its percent-encoded form.
 ///
 /// ```
 /// use guestly_sync::domain::redact::mask;
@@ -111,8 +109,8 @@ fn is_separator(char: char) -> bool {
 /// ```
 pub fn mask(text: &str, secrets: &[&str]) -> String {
     let mut masked = text.to_owned();
-    // Again, because a mask and its neighbours may read like another secret. Each round makes the text
-    // shorter (a secret is longer than the mask), so this ends.
+    // Repeated, because a mask and its neighbors may form another secret. Each round shortens the text (a secret is longer
+    // than the mask), so this ends.
     loop {
         let spots = occurrences(&masked, secrets);
         if spots.is_empty() {
@@ -211,8 +209,8 @@ fn date(word: &str) -> bool {
         })
 }
 
-/// A copy of a request or answer for log lines: the values under the keys of personal data (names, e-mail,
-/// phone, address, notes), at any depth and whatever their type, become `"***"`.
+/// A copy of a request or answer for log lines: values of any type under keys of personal data (names, e-mail, phone,
+/// address, notes), at any depth, become `"***"`.
 ///
 /// ```
 /// use guestly_sync::domain::redact::mask_personal;

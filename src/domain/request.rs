@@ -1,26 +1,23 @@
-//! A call to the Guesty Open API, as plain values.
-//!
-//! Made by `domain::reservation` and `domain::update`, sent by `net::client`; a
-//! request is made on the worker's main thread and sent on a pool thread, so it owns all it holds.
-//! Must not import: pgrx, ureq, clocks, threads.
+//! A call to the Guesty Open API, as plain values. Built by `domain::reservation` and `domain::update_request` on the worker's
+//! main thread, sent by `net::client` on a sender thread; pure.
 
 use serde_json::Value;
 
 use super::redact::Secret;
 
-/// The HTTP methods in use.
+/// The HTTP methods that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Reads; may be repeated freely.
     Get,
-    /// Creates; must never be repeated without a look-up in between.
+    /// Creates; never repeated without a look-up in between.
     Post,
     /// Replaces a part of a reservation.
     Put,
 }
 
 impl Method {
-    /// The word of the request line.
+    /// The method in the request line.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -30,18 +27,18 @@ impl Method {
     }
 }
 
-/// One call below the base URL. Holds the guest's personal data: never log the body as it is.
+/// One call below the base URL. Contains the guest's personal data: never log the body unmasked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiRequest {
-    /// The method.
+    /// `GET`, `POST` or `PUT`.
     pub method: Method,
-    /// Relative to the base URL; begins with `/`, ready encoded, query included.
+    /// Path below the base URL with the query; begins with `/`, percent-encoded.
     pub path: String,
     /// The JSON body; `None` sends no body and no content type.
     pub body: Option<Value>,
 }
 
-/// What a pool thread can be asked to send.
+/// A request for a sender thread.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Fetch an access token. Guesty gives out five a day, so this is the scarcest call.
@@ -55,7 +52,7 @@ pub enum Request {
     Call {
         /// The access token; sent to the base URL's host only.
         token: Secret,
-        /// What to send.
+        /// The call.
         request: ApiRequest,
     },
 }

@@ -79,7 +79,7 @@ const WRITE_ATTEMPTS: u32 = 6;
 pub const HUNG_ROW_PAUSE: Duration = Duration::from_secs(2);
 /// Retries of a row are forgotten if it was not tried again for this long.
 pub const ROW_RETRIES_FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
-/// A locked row is skipped for this long, so that others are not held up.
+/// A locked row is skipped for this long, so that it does not delay others.
 pub const LOCKED_ROW_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// Pause of whole-table statements after one did not end in time.
 pub const TABLE_SCAN_PAUSE: Duration = Duration::from_secs(180);
@@ -100,14 +100,22 @@ pub const FIRST_SWEEP_AFTER: Duration = Duration::from_secs(1);
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Interval between deletions of old attempts.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// Pause between two batches of such deletions.
+pub const PRUNE_NEXT_BATCH_AFTER: Duration = Duration::from_secs(1);
+/// Pause of the worker after a transaction failed.
+pub const TRANSACTION_PAUSE: Duration = Duration::from_secs(1);
 /// A message is repeated in the log at most this often.
 pub const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// An answer of the API check of `guestly_doctor(online => true)` is reused for this long.
 pub const DOCTOR_ANSWER_FRESH_FOR: Duration = Duration::from_secs(10);
 /// The launcher looks for new databases this often.
 pub const LAUNCHER_SCAN_EVERY: Duration = Duration::from_secs(60);
-/// The launcher checks this often on a worker that an earlier launcher started and whose end it is not told.
+/// The launcher checks this often on a worker of an earlier launcher, whose end is not reported to it.
 pub const LAUNCHER_ADOPTED_CHECK_EVERY: Duration = Duration::from_secs(5);
+/// Pause before the server restarts a launcher that crashed.
+pub const LAUNCHER_RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// First pause before a worker is restarted.
+pub const WORKER_FIRST_RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// A worker that lived shorter than this has crashed at start: the next pause before a restart doubles.
 pub const WORKER_SHORT_LIFE: Duration = Duration::from_secs(2);
 /// Longest pause before a worker is restarted.

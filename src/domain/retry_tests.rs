@@ -74,14 +74,14 @@ fn bad_jitter_is_clamped() {
 }
 
 #[test]
-fn look_ups_widen_and_go_on_after_the_window() {
-    let settle = Duration::from_secs(90);
-    let times: Vec<i64> = (0..10).map(|n| look_up_at(after(0), n, settle).timestamp()).collect();
+fn look_ups_continue_after_the_delay() {
+    let delay = Duration::from_secs(90);
+    let times: Vec<i64> = (0..10).map(|n| look_up_at(after(0), n, delay).timestamp()).collect();
     assert_eq!(times, [2, 5, 10, 20, 40, 60, 90, 120, 150, 180]);
 }
 
 #[test]
-fn look_ups_scale_with_the_window() {
+fn look_ups_scale_with_the_delay() {
     let at = |n| look_up_at(after(0), n, Duration::from_millis(900)).timestamp_millis();
     assert_eq!([at(0), at(1), at(6), at(7), at(8)], [20, 50, 900, 1200, 1500]);
     let at = |n| look_up_at(after(0), n, Duration::from_secs(180)).timestamp();
@@ -100,11 +100,11 @@ fn extreme_windows_do_not_panic() {
 }
 
 #[test]
-fn the_window_ends_at_its_last_instant() {
-    let settle = Duration::from_secs(90);
-    assert!(!has_propagated(after(0), after(0), settle));
-    assert!(!has_propagated(after(0), after(90) - TimeDelta::nanoseconds(1), settle));
-    assert!(has_propagated(after(0), after(90), settle));
+fn the_delay_ends_at_its_last_instant() {
+    let delay = Duration::from_secs(90);
+    assert!(!has_propagated(after(0), after(0), delay));
+    assert!(!has_propagated(after(0), after(90) - TimeDelta::nanoseconds(1), delay));
+    assert!(has_propagated(after(0), after(90), delay));
     assert!(has_propagated(after(0), after(0), Duration::ZERO));
     assert!(!has_propagated(after(3600), after(0), Duration::ZERO), "the clock went back");
     assert!(!has_propagated(after(0), after(90), Duration::MAX));

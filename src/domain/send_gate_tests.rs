@@ -278,7 +278,7 @@ fn about(
 }
 
 #[test]
-fn only_what_never_arrived_time_outs_and_5xx_are_signs_of_an_outage() {
+fn only_unsent_calls_time_outs_and_5xx_indicate_an_outage() {
     for (outcome, status, sign) in [
         (not_sent(), None, true),
         (lost(), None, true),

@@ -13,7 +13,7 @@ use super::retry::later;
 /// Prefix of the reservation ids that test mode makes up. Such an id never counts as a real reservation.
 pub const TEST_PREFIX: &str = "test-";
 
-/// Longest reservation id, in bytes; Guesty's have 24.
+/// Longest reservation id, in bytes; real ones have 24.
 const LONGEST_ID: usize = 200;
 
 /// The properties of a reservation that can be changed one by one. `None` means unknown.

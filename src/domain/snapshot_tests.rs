@@ -3,19 +3,19 @@
 use super::*;
 
 #[test]
-fn a_reservation_rests_after_a_change_and_a_clock_that_went_back_holds_nothing_up() {
+fn a_change_propagates_for_the_delay_whatever_the_clock_does() {
     let at = |seconds| DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
     let remote = RemoteReservation { changed_at: Some(at(100)), ..RemoteReservation::default() };
-    let settle = Duration::from_secs(90);
-    assert_eq!(remote.propagates_until(settle, at(150)), Some(at(190)));
-    assert_eq!(remote.propagates_until(settle, at(190)), None);
-    assert_eq!(remote.propagates_until(settle, at(99)), Some(at(190)), "written a moment after now was asked for");
-    assert_eq!(remote.propagates_until(settle, at(9)), None);
-    assert_eq!(RemoteReservation::default().propagates_until(settle, at(150)), None);
+    let delay = Duration::from_secs(90);
+    assert_eq!(remote.propagates_until(delay, at(150)), Some(at(190)));
+    assert_eq!(remote.propagates_until(delay, at(190)), None);
+    assert_eq!(remote.propagates_until(delay, at(99)), Some(at(190)), "written a moment after now was asked for");
+    assert_eq!(remote.propagates_until(delay, at(9)), None);
+    assert_eq!(RemoteReservation::default().propagates_until(delay, at(150)), None);
 }
 
 #[test]
-fn a_row_that_names_a_reservation_is_believed_where_the_tables_know_none() {
+fn the_rows_reservation_counts_if_our_table_has_none() {
     let named = |id: &str| Row { reservation_id: Some(id.to_owned()), ..Row::default() };
     let remote = |id: &str| {
         Some(RemoteReservation { reservation_id: id.to_owned(), verified: true, ..RemoteReservation::default() })

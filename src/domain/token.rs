@@ -1,30 +1,28 @@
-//! The OAuth token: how long it is good, and whether another one may be fetched (five a day).
-//! Called by the worker (main thread); pure: time is an argument.
-//! Imports neither `pg` nor `net`, no clock.
+//! The OAuth token: its lifetime, and the cap on token requests (five a day). Pure: time is an argument.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::redact::Secret;
 
-/// Tokens that the API issues to one client id in `FETCH_WINDOW`.
+/// Tokens that the API issues to one client id within [`FETCH_WINDOW`].
 pub const FETCH_LIMIT: usize = 5;
 
-/// The rolling window of `FETCH_LIMIT`.
+/// The rolling window of [`FETCH_LIMIT`].
 pub const FETCH_WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// Bytes of the longest token that is kept: a longer one fits into no request's head. Guesty's have some 1500.
+/// Longest usable token, in bytes: a longer one does not fit into the head of a request. Real ones have about 1500.
 pub const LONGEST_TOKEN: usize = 8192;
 
-/// A token this near its end is not used: a call begun with it may be answered after it.
+/// A token that expires within this time is not used: the call might be answered too late.
 const LAST_MOMENT: TimeDelta = TimeDelta::seconds(60);
 
-/// Renewal begins at most this long before the end.
+/// Renewal begins at most this long before the token expires.
 const RENEW_EARLY: TimeDelta = TimeDelta::minutes(45);
 
 /// A token that the API issued. Its value never prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What goes into the `Authorization` header.
+    /// The value for the `Authorization` header.
     pub value: Secret,
     /// When it was issued, by our clock.
     pub fetched_at: DateTime<Utc>,
@@ -33,8 +31,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether calls may begin with it: more than a minute is left, or, of a token that lives less than ten
-    /// minutes, more than a tenth of its life (otherwise a very short-lived one would be fetched for nothing).
+    /// True if calls may be sent with it: more than a minute is left or, for a token with a lifetime below ten minutes, more
+    /// than a tenth of its lifetime.
     ///
     /// ```
     /// use chrono::{DateTime, TimeDelta};
@@ -51,8 +49,8 @@ impl Token {
         self.left(now) > LAST_MOMENT.min(self.tenth())
     }
 
-    /// Whether to fetch the next one while this one still serves: less than 45 minutes, or less than a tenth
-    /// of its life, is left. True for every token that is not usable.
+    /// True if the next token should be fetched: less than 45 minutes, or less than a tenth of its lifetime, is left. Always
+    /// true if it is not usable.
     pub fn should_renew(&self, now: DateTime<Utc>) -> bool {
         !self.usable(now) || self.left(now) < RENEW_EARLY.min(self.tenth())
     }
@@ -61,14 +59,14 @@ impl Token {
         self.expires_at.signed_duration_since(now)
     }
 
-    /// A tenth of its life, zero for one that ends before it begins.
+    /// A tenth of its lifetime, at least zero.
     fn tenth(&self) -> TimeDelta {
         let life = self.expires_at.signed_duration_since(self.fetched_at);
         (life / 10).max(TimeDelta::zero())
     }
 }
 
-/// Whether a token can be sent: visible ASCII characters, as a header takes them, and not too many.
+/// True if a token can be sent in a header: 1 to [`LONGEST_TOKEN`] visible ASCII characters.
 ///
 /// ```
 /// use guestly_sync::domain::token::{LONGEST_TOKEN, is_sendable};
@@ -81,13 +79,13 @@ pub fn is_sendable(token: &str) -> bool {
     (1..=LONGEST_TOKEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Whether a token may be asked for, given when the earlier ones were (in any order; refused requests may
-/// be among them). At most five in a rolling 24 hours; an entry exactly 24 hours old no longer counts.
-/// Entries of the future (the clock went back) count as if made now.
+/// Checks the cap on token requests. `history`: the times of earlier requests, in any order, refused ones included. At most
+/// five within 24 hours; an entry exactly 24 hours old no longer counts. Entries in the future (the clock went back) count
+/// as made now.
 ///
 /// # Errors
 ///
-/// When the next one is allowed.
+/// The time from which the next request is allowed.
 ///
 /// ```
 /// use chrono::{DateTime, TimeDelta};
@@ -102,7 +100,7 @@ pub fn may_fetch(history: &[DateTime<Utc>], now: DateTime<Utc>) -> Result<(), Da
     let mut recent: Vec<DateTime<Utc>> =
         history.iter().map(|&at| at.min(now)).filter(|&at| now.signed_duration_since(at) < FETCH_WINDOW).collect();
     recent.sort_unstable();
-    // The newest five fill the window until the oldest of them leaves it.
+    // The five newest fill the window until the oldest of them leaves it.
     match recent.iter().rev().nth(FETCH_LIMIT - 1) {
         Some(oldest) => Err(oldest.checked_add_signed(FETCH_WINDOW).unwrap_or(DateTime::<Utc>::MAX_UTC)),
         None => Ok(()),

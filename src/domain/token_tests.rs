@@ -11,7 +11,7 @@ fn token(life: i64) -> Token {
 }
 
 #[test]
-fn a_day_token_is_used_until_the_last_minute_and_renewed_45_minutes_early() {
+fn a_day_token_is_renewed_45_minutes_early() {
     let token = token(86_400);
     assert!(token.usable(at(86_400 - 61)));
     assert!(!token.usable(at(86_400 - 60)));

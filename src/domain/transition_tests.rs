@@ -116,7 +116,7 @@ fn uncertain_create(class: ErrorClass, sentence: &str, unconfirmed_creates: u32,
     }
 }
 
-/// A refusal that one look-up confirms, or several if an earlier create is in doubt.
+/// A refusal that one look-up confirms, or several if an earlier create is uncertain.
 fn to_be_confirmed(pending_refusal: ErrorClass, class: ErrorClass, unconfirmed_creates: u32) -> Transition {
     Transition::UncertainCreate {
         due: if unconfirmed_creates > 0 { at(102) } else { at(100) },
@@ -178,10 +178,10 @@ fn an_outage_uses_no_attempt() {
     let work = Work { attempts: 3, ..create() };
     let outage = Moment { outage: true, ..moment(100) };
     assert_eq!(decide(&work, &not_sent(), outage), Transition::Ready(problem(ErrorClass::Unavailable)), "never left");
-    let doubt = uncertain_create(ErrorClass::Unavailable, "said", 1, false);
-    assert_eq!(decide(&work, &unavailable(), outage), doubt, "5xx: still to be looked up");
-    let doubt = uncertain_create(ErrorClass::UnknownOutcome, "said", 1, false);
-    assert_eq!(decide(&work, &lost(), outage), doubt, "its answer was lost: likewise");
+    let uncertain = uncertain_create(ErrorClass::Unavailable, "said", 1, false);
+    assert_eq!(decide(&work, &unavailable(), outage), uncertain, "5xx: still to be looked up");
+    let uncertain = uncertain_create(ErrorClass::UnknownOutcome, "said", 1, false);
+    assert_eq!(decide(&work, &lost(), outage), uncertain, "its answer was lost: likewise");
     let pauses = [1, 4, 7, 20].map(|unconfirmed_creates| {
         let next = decide(&Work { unconfirmed_creates, ..work.clone() }, &unavailable(), outage);
         let Transition::UncertainCreate { due, .. } = next else { panic!("{next:?}") };
@@ -203,7 +203,7 @@ fn a_create_that_cannot_be_sent_fails_after_the_usual_tries() {
 }
 
 #[test]
-fn the_last_try_that_never_left_fails_and_the_one_before_waits() {
+fn the_last_unsent_attempt_fails() {
     for (attempts, fails) in [(1, false), (2, false), (3, true), (4, true), (u32::MAX, true)] {
         let next = decide(&Work { attempts, ..create() }, &not_sent(), moment(100));
         assert_eq!(next == Transition::Failed(problem(ErrorClass::Unavailable)), fails, "try {attempts}: {next:?}");
@@ -211,7 +211,7 @@ fn the_last_try_that_never_left_fails_and_the_one_before_waits() {
 }
 
 #[test]
-fn the_last_try_in_doubt_is_still_looked_up() {
+fn the_last_uncertain_attempt_is_still_looked_up() {
     for (outcome, class) in [(unavailable(), ErrorClass::Unavailable), (lost(), ErrorClass::UnknownOutcome)] {
         let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment(100));
         assert_eq!(next, uncertain_create(class, "said", 1, true));
@@ -239,7 +239,7 @@ fn pauses_grow_with_the_tries() {
 }
 
 #[test]
-fn an_earlier_create_in_doubt_makes_a_refusal_wait_for_the_settle_window() {
+fn a_refusal_after_an_unconfirmed_create_waits_for_the_delay() {
     let again = Work { attempts: 2, unconfirmed_creates: 1, ..create() };
     for class in [ErrorClass::DatesTaken, ErrorClass::Refused, ErrorClass::UnknownListing] {
         assert_eq!(decide(&again, &refused(class), moment(100)), to_be_confirmed(class, class, 1));
@@ -260,14 +260,14 @@ fn a_new_token_rejected_is_a_refusal_to_be_confirmed() {
 }
 
 #[test]
-fn each_create_in_doubt_is_counted_and_its_window_begins_anew() {
+fn each_unconfirmed_create_restarts_the_delay() {
     let again = Work { attempts: 2, unconfirmed_creates: 1, look_ups: 7, ..create() };
     assert_eq!(decide(&again, &lost(), moment(100)), uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true));
     let slow = Moment { started: at(70), ..moment(100) };
-    let doubt = uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true);
+    let uncertain = uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true);
     assert_eq!(
         decide(&again, &lost(), slow),
-        doubt,
+        uncertain,
         "it counts from the end of the call: that long it may take effect"
     );
     let many = Work { unconfirmed_creates: u32::MAX, ..create() };
@@ -293,7 +293,7 @@ fn settings_without_measure_do_not_overflow() {
 }
 
 #[test]
-fn a_create_that_was_confirmed_with_another_code_is_in_doubt() {
+fn a_create_confirmed_with_another_code_is_uncertain() {
     let created = |code: Option<&str>| Outcome::Created {
         reservation_id: "r1".to_owned(),
         confirmation_code: code.map(str::to_owned),

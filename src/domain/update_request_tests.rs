@@ -46,7 +46,7 @@ fn each_aspect_has_its_endpoint() {
 }
 
 #[test]
-fn a_cancellation_names_who_and_why_and_a_hold_is_closed_without() {
+fn a_cancellation_has_a_reason() {
     let cancelled = build(Operation::Status, &wanted("canceled"), &remote("confirmed")).body.unwrap();
     assert_eq!((&cancelled["status"], &cancelled["canceledBy"]), (&json!("canceled"), &json!("GUEST")));
     assert!(cancelled["cancellationReason"].is_string());

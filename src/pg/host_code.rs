@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use super::db::report;
 use super::db::session::{self, Owner, Result, SqlError};
 use super::{shm, sys};
+use crate::domain::retry::{TABLE_SCAN_PAUSE, TABLE_SCAN_PAUSE_AFTER_HANG};
 
 mod functions;
 
@@ -30,10 +31,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 const LONGEST_FOR_ONE: Duration = Duration::from_secs(15);
 /// Code gets at least this long to end after its first cancel.
 const GRACE: Duration = Duration::from_secs(3);
-/// After a statement over the whole table did not end in time, the next one waits at least so long.
-const TABLE_REST: Duration = Duration::from_secs(180);
-/// The same after a worker had to be ended in something else: the sales come first.
-const TABLE_REST_AFTER_HANG: Duration = Duration::from_secs(60);
 
 /// The purpose of the code that runs next, and its limits.
 #[derive(Clone)]
@@ -108,7 +105,7 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
         return result;
     }
     if scope.table {
-        TABLE_RESTS_UNTIL.set(Some(Instant::now() + TABLE_REST));
+        TABLE_RESTS_UNTIL.set(Some(Instant::now() + TABLE_SCAN_PAUSE));
     } else {
         be_cautious();
     }
@@ -174,7 +171,7 @@ pub fn be_cautious() {
 
 /// The former worker had to be ended in such code; `table`: in a statement over the whole table.
 pub fn be_cautious_after_hang(table: bool) {
-    let rest = if table { TABLE_REST } else { TABLE_REST_AFTER_HANG };
+    let rest = if table { TABLE_SCAN_PAUSE } else { TABLE_SCAN_PAUSE_AFTER_HANG };
     TABLE_RESTS_UNTIL.set(Some(Instant::now() + rest));
     HUNG_BEFORE.set(true);
     be_cautious_for(AFTER_HANG);

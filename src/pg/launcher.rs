@@ -9,14 +9,10 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::{db::session, shm, sys};
-
-/// New databases (and copies of databases, which no commit announces) are noticed within this time.
-const LOOK_AROUND: Duration = Duration::from_secs(60);
-/// A worker that lived shorter than this crashed at start: the next pause is twice as long.
-const SHORT_LIFE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A worker that a former launcher started does not report its end to this one: it is looked after this often.
-const FOSTER: Duration = Duration::from_secs(5);
+use crate::domain::retry::{
+    LAUNCHER_ADOPTED_CHECK_EVERY, LAUNCHER_RESTART_PAUSE, LAUNCHER_SCAN_EVERY, WORKER_FIRST_RESTART_PAUSE,
+    WORKER_MAX_RESTART_PAUSE, WORKER_SHORT_LIFE,
+};
 
 /// Registers the launcher with the postmaster. From `_PG_init`.
 pub fn register() {
@@ -24,7 +20,7 @@ pub fn register() {
         .set_function("guestly_launcher_main")
         .set_library("guestly_sync")
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
-        .set_restart_time(Some(Duration::from_secs(1)))
+        .set_restart_time(Some(LAUNCHER_RESTART_PAUSE))
         .enable_spi_access()
         .load();
 }
@@ -53,7 +49,7 @@ pub extern "C-unwind" fn guestly_launcher_main(_arg: pg_sys::Datum) {
             sys::reload_configuration();
         }
         let pause = session::transaction(c"guestly_sync: looking for databases", || Ok(look_around(&mut entries)));
-        sys::wait(None, Some(pause.unwrap_or(LOOK_AROUND)));
+        sys::wait(None, Some(pause.unwrap_or(LAUNCHER_SCAN_EVERY)));
     }
 }
 
@@ -64,7 +60,7 @@ fn look_around(entries: &mut HashMap<u32, Entry>) -> Duration {
     entries.retain(|oid, _| databases.iter().any(|database| database.to_u32() == *oid));
     let now = Instant::now();
     let waits = databases.iter().filter_map(|oid| see_to(*oid, entries.entry(oid.to_u32()).or_default(), now));
-    waits.min().unwrap_or(LOOK_AROUND).min(LOOK_AROUND)
+    waits.min().unwrap_or(LAUNCHER_SCAN_EVERY).min(LAUNCHER_SCAN_EVERY)
 }
 
 /// Sees to one database; says how long it may be left alone, none if until something changes.
@@ -78,7 +74,7 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
         return None;
     }
     if sys::is_alive(slot.worker) {
-        return Some(FOSTER);
+        return Some(LAUNCHER_ADOPTED_CHECK_EVERY);
     }
     shm::note_death(database, chrono::Utc::now().timestamp_micros());
     if slot.absent && entry.started.is_some() {
@@ -117,14 +113,13 @@ impl Entry {
         }
         let started = self.started?;
         let age = now.duration_since(started);
-        self.crashes = if slot.left_cleanly || age > SHORT_LIFE { 0 } else { self.crashes.saturating_add(1) };
+        self.crashes = if slot.left_cleanly || age > WORKER_SHORT_LIFE { 0 } else { self.crashes.saturating_add(1) };
         let wait = self.growing();
         self.not_before = Some(now + wait);
         Some(wait)
     }
 
     fn growing(&self) -> Duration {
-        let half_a_second = Duration::from_millis(500);
-        (half_a_second * 2u32.saturating_pow(self.crashes.min(10))).min(LONGEST_PAUSE)
+        (WORKER_FIRST_RESTART_PAUSE * 2u32.saturating_pow(self.crashes.min(10))).min(WORKER_MAX_RESTART_PAUSE)
     }
 }

@@ -35,11 +35,11 @@ proptest! {
         let mut api = Api::new(limits, 0);
         let mut run = Run::new(settings(limits, share));
         for step in &steps {
-            let (known, held) = (run.calls.len(), run.held);
+            let (known, paused_until) = (run.calls.len(), run.paused_until);
             run.apply(step, &mut api)?;
             for &(at, n) in &run.calls[known..] {
                 prop_assert!(api.serve(n, u128::from(at)), "429 after {step:?}");
-                prop_assert!(at >= held || matches!(step, Step::Restart { .. }), "called before Retry-After ended");
+                prop_assert!(at >= paused_until || matches!(step, Step::Restart { .. }), "called before Retry-After ended");
             }
         }
         within_every_interval(&run.calls, limits, share)?;
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_lone_worker_is_never_refused_whenever_its_calls_are_answered(
+    fn a_lone_worker_is_never_refused(
         limit in 1_u32..200, lower in 0_u32..100, share in 1_u32..=100, steps in vec((0_u8..4, pause()), 1..300),
     ) {
         // The API may allow less than is configured, though not less than what leaves before its first answer says so.

@@ -77,13 +77,13 @@ pub struct Run {
     pub time: u64,
     /// When calls were made, and how many.
     pub calls: Vec<(u64, u32)>,
-    pub held: u64,
+    pub paused_until: u64,
 }
 
 impl Run {
     pub fn new(limits: Limits) -> Self {
         let limiter = RateLimiter::new(limits, Duration::ZERO);
-        Self { limiter, limits, origin: 0, time: 0, calls: Vec::new(), held: 0 }
+        Self { limiter, limits, origin: 0, time: 0, calls: Vec::new(), paused_until: 0 }
     }
 
     fn now(&self) -> Duration {
@@ -114,12 +114,12 @@ impl Run {
         let saved = self.limiter.levels(self.now());
         self.time += away;
         self.origin = self.time;
-        self.held = 0;
+        self.paused_until = 0;
         self.limiter = RateLimiter::new(self.limits, Duration::ZERO);
         self.limiter.restore(saved, Duration::from_nanos(away), Duration::ZERO);
     }
 
-    /// One step. The caller gives new `calls` to the API, and compares them with `held`.
+    /// One step. The caller gives new `calls` to the API, and compares them with `paused_until`.
     pub fn apply(&mut self, step: &Step, api: &mut Api) -> Result<(), TestCaseError> {
         match *step {
             Step::Call { pause, wanted } => {
@@ -137,7 +137,7 @@ impl Run {
             Step::Hold { length } => {
                 let until = self.now() + Duration::from_nanos(length);
                 self.limiter.pause_until(until);
-                self.held = self.held.max(self.time + length);
+                self.paused_until = self.paused_until.max(self.time + length);
             }
             Step::Restart { away } => self.restart(away),
             Step::Back { by, wanted } => self.go_back(by, wanted)?,

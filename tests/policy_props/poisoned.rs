@@ -288,7 +288,7 @@ fn without_telling_sources_apart_one_booking_stops_the_others() {
 
 /// Creates fail for a quarter of an hour, all else works.
 #[test]
-fn an_outage_of_creates_alone_uses_up_no_sale_and_is_told() {
+fn an_outage_of_creates_uses_up_no_attempt() {
     for way in [Way::ServerError, Way::TimeOut] {
         let follow_ups = (0..90).map(|number| (CallKind::FollowUp, number * 10_000));
         let jobs: Vec<(CallKind, u64)> = (0..6).map(|_| (CallKind::Create, 0)).chain(follow_ups).collect();

@@ -48,25 +48,25 @@ proptest! {
     }
 
     #[test]
-    fn look_ups_come_in_order_and_the_seventh_at_the_end_of_the_window(
-        since in instant(), settle in 0_u64..100_000_000, done in attempt(),
+    fn look_ups_come_in_order_up_to_the_end_of_the_delay(
+        since in instant(), delay in 0_u64..100_000_000, done in attempt(),
     ) {
-        let settle = Duration::from_millis(settle);
-        let at = look_up_at(since, done, settle);
+        let delay = Duration::from_millis(delay);
+        let at = look_up_at(since, done, delay);
         prop_assert!(at >= since);
-        prop_assert!(at <= look_up_at(since, done.saturating_add(1), settle));
-        prop_assert_eq!(has_propagated(since, look_up_at(since, 6, settle), settle), true);
-        prop_assert_eq!(has_propagated(since, at, settle), done >= 6 || settle.is_zero());
-        if done >= 6 && !settle.is_zero() {
-            let step = look_up_at(since, done.saturating_add(1), settle) - at;
+        prop_assert!(at <= look_up_at(since, done.saturating_add(1), delay));
+        prop_assert_eq!(has_propagated(since, look_up_at(since, 6, delay), delay), true);
+        prop_assert_eq!(has_propagated(since, at, delay), done >= 6 || delay.is_zero());
+        if done >= 6 && !delay.is_zero() {
+            let step = look_up_at(since, done.saturating_add(1), delay) - at;
             prop_assert!(at == DateTime::<Utc>::MAX_UTC || done == u32::MAX || step > TimeDelta::zero(), "it would spin");
         }
     }
 
     #[test]
-    fn no_window_makes_look_ups_panic(since in any::<i64>(), settle in duration(), done in any::<u32>()) {
+    fn no_delay_makes_look_ups_panic(since in any::<i64>(), delay in duration(), done in any::<u32>()) {
         let since = DateTime::from_timestamp_millis(since).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        prop_assert!(look_up_at(since, done, settle) >= since);
-        prop_assert!(!has_propagated(since, since, settle) || settle < Duration::from_nanos(1) || since == DateTime::<Utc>::MAX_UTC);
+        prop_assert!(look_up_at(since, done, delay) >= since);
+        prop_assert!(!has_propagated(since, since, delay) || delay < Duration::from_nanos(1) || since == DateTime::<Utc>::MAX_UTC);
     }
 }

@@ -25,7 +25,7 @@ pub enum Fault {
 }
 
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct Conditions {
     pub fault: Fault,
     pub took: TimeDelta,
     /// The clock jumps before the call: back at any time; ahead while nobody has looked yet, and by more than the window.
@@ -36,8 +36,8 @@ pub struct Weather {
     pub token_is_new: bool,
 }
 
-impl Weather {
-    pub fn calm() -> Self {
+impl Conditions {
+    pub fn no_faults() -> Self {
         let (took, jump) = (TimeDelta::milliseconds(200), TimeDelta::zero());
         Self { fault: Fault::None, took, jump, jitter: 0.5, outage: false, token_is_new: false }
     }
@@ -53,7 +53,7 @@ pub struct Life {
     now: DateTime<Utc>,
     clock: TimeDelta,
     /// Reservations under our code: since when they show, in true time.
-    held: Vec<DateTime<Utc>>,
+    remote: Vec<DateTime<Utc>>,
     /// Refused for good: no create may follow.
     refused: bool,
     pub end: Option<Transition>,
@@ -81,16 +81,16 @@ impl Life {
             due: now,
             now,
             clock,
-            held: vec![],
+            remote: vec![],
             refused: false,
             end: None,
         }
     }
 
     /// One call.
-    pub fn step(&mut self, weather: &Weather) -> Result<(), TestCaseError> {
-        if weather.jump < TimeDelta::zero() || self.row.uncertain_since.is_some() && self.row.look_ups == 0 {
-            self.clock += weather.jump;
+    pub fn step(&mut self, conditions: &Conditions) -> Result<(), TestCaseError> {
+        if conditions.jump < TimeDelta::zero() || self.row.uncertain_since.is_some() && self.row.look_ups == 0 {
+            self.clock += conditions.jump;
         }
         self.now = self.now.max(self.due - self.clock);
         let started = self.now;
@@ -98,14 +98,14 @@ impl Life {
         let before = self.row.attempts;
         self.row.operation = operation;
         self.row.attempts += u32::from(operation == Operation::Create);
-        self.now += weather.took;
-        let outcome = if self.verify_first { self.look_up(weather, started) } else { self.create(weather)? };
+        self.now += conditions.took;
+        let outcome = if self.verify_first { self.look_up(conditions, started) } else { self.create(conditions)? };
         let moment = Moment {
             started: started + self.clock,
             now: self.now + self.clock,
-            jitter: weather.jitter,
-            outage: weather.outage,
-            token_is_new: weather.token_is_new,
+            jitter: conditions.jitter,
+            outage: conditions.outage,
+            token_is_new: conditions.token_is_new,
         };
         let decided = next(&Case {
             work: &self.row,
@@ -118,14 +118,14 @@ impl Life {
         Ok(())
     }
 
-    fn create(&mut self, weather: &Weather) -> Result<Outcome, TestCaseError> {
+    fn create(&mut self, conditions: &Conditions) -> Result<Outcome, TestCaseError> {
         prop_assert!(!self.refused, "a create after a refusal");
-        prop_assert!(self.held.is_empty(), "a second create while the first may still appear: {:?}", self.held);
+        prop_assert!(self.remote.is_empty(), "a second create while the first may still appear: {:?}", self.remote);
         prop_assert!(self.row.attempts <= self.policy.max_attempts, "try {}", self.row.attempts);
         let sentence = "said".to_owned();
-        Ok(match weather.fault {
+        Ok(match conditions.fault {
             Fault::None => {
-                self.held.push(self.now);
+                self.remote.push(self.now);
                 Outcome::Created { reservation_id: "r0".to_owned(), confirmation_code: None, total: None }
             }
             Fault::Lost { appears } => {
@@ -144,25 +144,25 @@ impl Life {
                 self.refused = true;
                 Outcome::Refused { class, sentence }
             }
-            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&weather.fault),
+            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&conditions.fault),
         })
     }
 
     fn commit(&mut self, appears: Option<i64>) {
-        self.held.extend(appears.map(|millis| self.now + TimeDelta::milliseconds(millis)));
+        self.remote.extend(appears.map(|millis| self.now + TimeDelta::milliseconds(millis)));
     }
 
-    fn look_up(&self, weather: &Weather, started: DateTime<Utc>) -> Outcome {
+    fn look_up(&self, conditions: &Conditions, started: DateTime<Utc>) -> Outcome {
         let sentence = "said".to_owned();
-        match weather.fault {
+        match conditions.fault {
             Fault::None | Fault::DatesTaken => {
-                let shown = self.held.iter().enumerate().filter(|(_, since)| **since <= started);
+                let shown = self.remote.iter().enumerate().filter(|(_, since)| **since <= started);
                 Outcome::Found(shown.map(|(number, _)| our_hit(format!("r{number}"))).collect())
             }
             Fault::Lost { .. } => Outcome::Unknown { sentence },
             Fault::Unavailable { .. } => Outcome::Unavailable { retry_after: None, sentence },
             Fault::Refused(class) => Outcome::Refused { class, sentence },
-            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&weather.fault),
+            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&conditions.fault),
         }
     }
 
@@ -204,7 +204,7 @@ impl Life {
     }
 
     pub fn check_end(&self) -> Result<(), TestCaseError> {
-        match (&self.end, self.held.as_slice()) {
+        match (&self.end, self.remote.as_slice()) {
             (Some(Transition::Synced { reservation_id, warning: None, .. }), [_]) => {
                 prop_assert_eq!(reservation_id, "r0")
             }
@@ -213,7 +213,7 @@ impl Life {
                 let token = *class == ErrorClass::Refused && self.row.pending_refusal == Some(ErrorClass::Refused);
                 prop_assert!(self.refused || given_up || token, "failed without a reason: {class:?}");
             }
-            (end, held) => prop_assert!(false, "{end:?} with {held:?} there"),
+            (end, remote) => prop_assert!(false, "{end:?} with {remote:?} there"),
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Any outcome, any hit, any weather. Used by `transition_props.rs`.
+//! Any outcome, any hit, any conditions. Used by `transition_props.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::life::{Fault, Weather};
+use crate::life::{Conditions, Fault};
 
 /// So many seconds from the beginning.
 pub fn at(seconds: i64) -> DateTime<Utc> {
@@ -100,8 +100,8 @@ pub fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// The weather of one call. A reservation appears at most `SETTLE` after the call.
-pub fn weather() -> impl Strategy<Value = Weather> {
+/// The conditions of one call. A reservation appears at most `SETTLE` after the call.
+pub fn conditions() -> impl Strategy<Value = Conditions> {
     let appears = option::weighted(0.6, prop_oneof![0_i64..=90_000, Just(90_000)]);
     let fault = prop_oneof![
         2 => Just(Fault::None),
@@ -115,7 +115,7 @@ pub fn weather() -> impl Strategy<Value = Weather> {
     ];
     let jump = prop_oneof![4 => Just(0_i64), 1 => -4_000_i64..0, 1 => 90_i64..4_000];
     (fault, 0_i64..40_000, jump, jitter(), any::<(bool, bool)>()).prop_map(|(fault, took, jump, jitter, flags)| {
-        Weather {
+        Conditions {
             fault,
             took: TimeDelta::milliseconds(took),
             jump: TimeDelta::seconds(jump),

@@ -1,19 +1,19 @@
-//! The two parts of a mail, written side by side so that they say the same. The one place where foreign text becomes part
-//! of a page: every text is made one line without control characters, and escaped for HTML.
-//! Called by `section` and `digest`; pure, any thread.
+//! The text and HTML parts of a mail, written together so that they have the same content. The only place where foreign text
+//! enters a page: every text is reduced to one line without control characters, and escaped for HTML. Part of
+//! `domain::alert`; pure, any thread.
 
 use crate::domain::redact::clean;
 
-/// Characters of a value; a guest's note must not drown the rest.
+/// Longest value, in characters; a guest's note must not bury the rest.
 const VALUE: usize = 600;
-/// Room for the labels of the plain part.
+/// Width of the labels in the text part.
 const LABEL: usize = 13;
 
-/// On the table, not on its cells: a mail about hundreds has thousands of them.
+/// Style of the table, not of its cells: a mail about hundreds of bookings has thousands of cells.
 const TABLE: &str = "<table cellpadding=\"4\" style=\"text-align:left\">";
 const CODE: &str = "font-family:monospace;background:#f2f2f2;padding:2px 4px";
 
-/// A mail that is being written.
+/// A mail under construction.
 #[derive(Default)]
 pub struct Page {
     text: String,
@@ -35,7 +35,7 @@ impl Page {
         self.html.push_str(&format!("<p>{}</p>\n", escape(&words)));
     }
 
-    /// A titled list of labels and values; values that are empty are left out.
+    /// A titled list of labels and values, without empty values.
     pub fn fields(&mut self, title: &str, fields: &[(&str, String)]) {
         let title = clean(title, VALUE);
         self.text.push_str(&format!("{title}\n"));
@@ -54,7 +54,7 @@ impl Page {
         self.html.push_str("</table>\n");
     }
 
-    /// A line to type, after the words that stand before the first `: `. It is not shortened.
+    /// A statement to type, after the words before the first `: `. It is never cut.
     pub fn command(&mut self, sentence: &str) {
         let (words, line) = sentence.split_once(": ").unwrap_or(("", sentence));
         self.text.push_str(&format!("  {words}:\n    {line}\n\n"));
@@ -76,7 +76,7 @@ impl Page {
         self.html.push_str("</table>\n");
     }
 
-    /// Both parts, whole.
+    /// The text part and the HTML part.
     pub fn finish(self, title: &str) -> (String, String) {
         let head = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"/><title>{}</title></head>\n\

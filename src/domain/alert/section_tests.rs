@@ -7,7 +7,7 @@ fn booking(class: Option<ErrorClass>, placed: bool, uncertain: bool) -> AlertBoo
 }
 
 #[test]
-fn by_hand_is_named_only_where_guestly_certainly_has_nothing() {
+fn manual_entry_is_advised_only_without_a_reservation() {
     let classes: Vec<Option<ErrorClass>> = ErrorClass::ALL.into_iter().map(Some).chain([None]).collect();
     let mut named = 0;
     for kind in AlertKind::ALL {
@@ -25,17 +25,17 @@ fn by_hand_is_named_only_where_guestly_certainly_has_nothing() {
 }
 
 #[test]
-fn a_problem_of_a_held_reservation_says_that_guestly_holds_it() {
-    let held = "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
-    let doubt = "Guestly may hold this booking: do not enter it again. Search Guestly for this reference.";
+fn the_advice_says_that_guestly_holds_the_reservation() {
+    let holds = "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
+    let uncertain = "Guestly may hold this booking: do not enter it again. Search Guestly for this reference.";
     for kind in [AlertKind::BookingFailed, AlertKind::Stale] {
         for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome, ErrorClass::Refused] {
-            assert_eq!(advice(kind, &booking(Some(class), true, false)), held, "{kind:?} {class:?}");
+            assert_eq!(advice(kind, &booking(Some(class), true, false)), holds, "{kind:?} {class:?}");
         }
         for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome] {
-            assert_eq!(advice(kind, &booking(Some(class), false, true)), doubt, "{kind:?} {class:?}");
+            assert_eq!(advice(kind, &booking(Some(class), false, true)), uncertain, "{kind:?} {class:?}");
         }
-        assert_eq!(advice(kind, &booking(None, true, false)), held);
-        assert_eq!(advice(kind, &booking(None, false, true)), doubt);
+        assert_eq!(advice(kind, &booking(None, true, false)), holds);
+        assert_eq!(advice(kind, &booking(None, false, true)), uncertain);
     }
 }

@@ -47,7 +47,7 @@ fn alerts_are_collected_and_urgent_ones_take_the_others_along() {
 }
 
 #[test]
-fn a_booking_is_told_once_with_its_latest_alert() {
+fn a_booking_is_mailed_once_with_its_latest_alert() {
     let rows = [
         row(1, AlertKind::Stale, "a", 0),
         failed(2, "a", 30),
@@ -59,7 +59,7 @@ fn a_booking_is_told_once_with_its_latest_alert() {
 }
 
 #[test]
-fn the_same_is_not_repeated_before_it_changes_or_a_day_has_passed() {
+fn an_unchanged_alert_is_not_repeated_within_a_day() {
     let old = failed(1, "a", 0);
     let again = failed(2, "a", 3_600);
     let plan =
@@ -81,7 +81,7 @@ fn the_same_is_not_repeated_before_it_changes_or_a_day_has_passed() {
 }
 
 #[test]
-fn an_outage_after_a_recovery_is_news() {
+fn an_outage_after_a_recovery_is_mailed() {
     let outage = |id, created| row(id, AlertKind::Outage, "", created);
     let recovered = |id, created| row(id, AlertKind::Recovered, "", created);
     let history = [mailed(&outage(1, 0), 60)];
@@ -95,7 +95,7 @@ fn an_outage_after_a_recovery_is_news() {
 }
 
 #[test]
-fn refused_credentials_are_told_each_time_that_they_are_raised() {
+fn refused_credentials_are_mailed_each_time() {
     for kind in [AlertKind::Credentials, AlertKind::TokenCap] {
         let history = [mailed(&row(1, kind, "", 0), 60)];
         assert_eq!(ids(&select_for_mail(&[row(2, kind, "", 600)], &history, &PACE, at(700)).next), [2]);
@@ -103,7 +103,7 @@ fn refused_credentials_are_told_each_time_that_they_are_raised() {
 }
 
 #[test]
-fn a_mail_that_may_have_been_taken_goes_again_alone_with_its_key() {
+fn a_mail_of_unknown_outcome_is_resent_alone_with_its_key() {
     let mut rows = vec![failed(1, "a", 0), failed(2, "b", 1)];
     let MailStep::Send(first) = select_for_mail(&rows, &[], &PACE, at(60)).next else { panic!() };
     rows.iter_mut().for_each(|row| row.mail_key = Some(first.key.clone()));
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn never_more_than_three_mails_in_a_minute_and_every_booking_in_exactly_one(
+    fn at_most_three_mails_a_minute_cover_every_booking_once(
         seconds in proptest::collection::vec(0..120_i64, 0..120),
         urgent in proptest::collection::vec(any::<bool>(), 120),
         digest in 0..70_u64,
@@ -208,9 +208,9 @@ proptest! {
         kinds in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -100..100_i64, any::<bool>()), 0..12),
         past in proptest::collection::vec((0..AlertKind::ALL.len(), 0..4_u8, -90_000..100_i64), 0..12),
     ) {
-        let rows: Vec<PendingAlert> = kinds.iter().zip(1..).map(|((kind, booking, second, doubt), id)| {
+        let rows: Vec<PendingAlert> = kinds.iter().zip(1..).map(|((kind, booking, second, uncertain), id)| {
             let mut row = row(id, AlertKind::ALL[*kind], &booking.to_string(), *second);
-            row.mail_key = doubt.then(|| format!("key-{booking}"));
+            row.mail_key = uncertain.then(|| format!("key-{booking}"));
             row
         }).collect();
         let history: Vec<MailedAlert> =

@@ -1,13 +1,13 @@
-//! What the host calls each field, for messages. Part of `domain::booking`; pure, any thread.
+//! The host's column names, for messages. Part of `domain::booking`; pure, any thread.
 
 use crate::domain::field::Field;
 
-/// How messages call each field: the host's column where the expression is just a column, else the field.
+/// The name of each field in messages: the host's column if the expression is just a column, otherwise the field's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
 impl Labels {
-    /// Labels from the mapping expressions, in the order of [`Field::ALL`]; a missing expression is labelled by its field.
+    /// Labels from the mapping expressions, in the order of [`Field::ALL`]; a missing expression is labeled by its field.
     #[must_use]
     pub fn from_expressions(expressions: &[Option<String>]) -> Self {
         let label = |field: &Field, expression: Option<&Option<String>>| {
@@ -28,7 +28,7 @@ impl Default for Labels {
     }
 }
 
-/// `b.check_in_date` and `b."check in"` are columns; anything longer is an expression.
+/// The column of `b.check_in_date` or `b."check in"`; `None` for any other expression.
 fn plain_column(expression: &str) -> Option<String> {
     let name = expression.trim().strip_prefix("b.")?;
     if let Some(quoted) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {

@@ -100,7 +100,7 @@ fn if_the_others_fail_too_it_is_an_outage_with_its_pauses() {
 }
 
 #[test]
-fn a_probe_goes_to_another_booking_then_to_nobody_and_then_back() {
+fn probes_alternate_between_bookings() {
     let mut breaker = opened_by(&[source("7", CallKind::Create), source("8", CallKind::FollowUp)]);
     let last = "7";
     assert!(breaker.is_confirmed());
@@ -114,7 +114,7 @@ fn a_probe_goes_to_another_booking_then_to_nobody_and_then_back() {
 }
 
 #[test]
-fn what_never_arrived_is_nobodys_own_fault() {
+fn an_unsent_call_accuses_no_source() {
     let mut breaker = Breaker::new();
     (0..5).for_each(|_| breaker.failed(None, at(0), at(0), 0.0));
     assert!(breaker.is_confirmed());
@@ -122,7 +122,7 @@ fn what_never_arrived_is_nobodys_own_fault() {
 }
 
 #[test]
-fn a_success_after_the_pause_is_a_ramp_since_the_outage_may_have_ended() {
+fn a_success_after_the_pause_starts_the_ramp() {
     let mut breaker = opened_by(&[source("7", CallKind::Create)]);
     breaker.succeeded(Some(&nobody()), at(1));
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
@@ -130,7 +130,7 @@ fn a_success_after_the_pause_is_a_ramp_since_the_outage_may_have_ended() {
 }
 
 #[test]
-fn who_fails_three_times_while_others_succeed_is_at_fault() {
+fn three_failures_while_others_succeed_make_a_suspect() {
     let culprit = source("7", CallKind::FollowUp);
     let mut breaker = opened_by(&[culprit.clone(), source("8", CallKind::Create)]);
     let mut now = 1;
@@ -147,7 +147,7 @@ fn who_fails_three_times_while_others_succeed_is_at_fault() {
 }
 
 #[test]
-fn failures_in_a_row_are_one_strike_and_few_bookings_do_not_accuse_a_kind() {
+fn failures_in_a_row_count_as_one_strike() {
     let mut breaker = Breaker::new();
     for second in 0..30 {
         fail(&mut breaker, &source("7", CallKind::FollowUp), second);
@@ -160,7 +160,7 @@ fn failures_in_a_row_are_one_strike_and_few_bookings_do_not_accuse_a_kind() {
 }
 
 #[test]
-fn failures_for_long_without_any_success_are_an_outage_whoever_failed() {
+fn long_failure_without_success_is_a_confirmed_outage() {
     let culprit = source("7", CallKind::FollowUp);
     let mut breaker = opened_by(std::slice::from_ref(&culprit));
     for (seconds, confirmed) in
@@ -182,7 +182,7 @@ fn memory_of_suspects_is_bounded() {
 }
 
 #[test]
-fn creates_go_behind_the_other_calls_only_while_they_are_refused() {
+fn refused_creates_yield_to_other_calls() {
     let mut breaker = Breaker::new();
     let behind = |breaker: &Breaker, second| {
         let is_behind = |step: &NextCall| matches!(step, NextCall::Claim { skip_kind: Some(CallKind::Create), .. });
@@ -211,7 +211,7 @@ fn two_failures_let_others_go_first_for_a_minute_only() {
 }
 
 #[test]
-fn creates_that_fail_alone_are_an_outage_of_creates_until_one_succeeds() {
+fn failing_creates_are_an_outage_until_one_succeeds() {
     let mut breaker = Breaker::new();
     let create = |number: u64| source(&number.to_string(), CallKind::Create);
     for number in 0..3 {
@@ -237,7 +237,7 @@ fn strikes_of_long_ago_make_no_suspicion() {
 }
 
 #[test]
-fn what_never_arrived_is_no_bookings_fault_and_another_one_is_the_next_probe() {
+fn after_an_unsent_call_the_next_probe_is_another_booking() {
     let mut breaker = Breaker::new();
     let follow_up = source("7", CallKind::FollowUp);
     (0..5).for_each(|_| breaker.not_sent(Some(&follow_up), at(0), at(0), 0.0));
@@ -246,7 +246,7 @@ fn what_never_arrived_is_no_bookings_fault_and_another_one_is_the_next_probe() {
 }
 
 #[test]
-fn a_call_that_told_nothing_is_not_the_next_probe_again() {
+fn an_inconclusive_call_is_not_the_next_probe() {
     let mut breaker = Breaker::new();
     (0..5).for_each(|_| breaker.failure(at(0), 0.0));
     breaker.inconclusive(Some(&source("7", CallKind::FollowUp)));

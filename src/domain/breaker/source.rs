@@ -248,6 +248,6 @@ pub enum NextCall {
         /// The kind of call to skip.
         skip_kind: Option<CallKind>,
     },
-    /// Send a look-up that is about no booking: its answer tells an outage from the fault of one booking.
+    /// Send a look-up that is about no booking: its answer shows whether there is an outage.
     Probe,
 }

@@ -1,8 +1,5 @@
-//! Plain words out of an error body.
-//!
-//! Guesty's services answer in at least eight shapes (a string, an object, a list of strings, an
-//! OAuth error, a proxy's HTML page…). Called by `classify` on the worker's main thread.
-//! Must not import: pgrx, ureq, clocks, threads.
+//! The message in an error body. Guesty's services use at least eight shapes: a string, an object, a list of strings, an
+//! OAuth error, a proxy's HTML page and more. Part of `domain::outcome`; pure.
 
 use std::borrow::Cow;
 
@@ -10,28 +7,27 @@ use serde_json::Value;
 
 use crate::domain::redact::clean;
 
-/// Characters of an error text that are kept.
+/// Longest error text, in characters.
 const MAX_TEXT: usize = 300;
 
-/// Bytes of a body that is no JSON which are looked at: enough for any message, and a bound on
-/// the work for a hostile page.
+/// Bytes read of a body that is not JSON: enough for any message, and a bound on the work for a hostile page.
 const MAX_RAW: usize = 64 * 1024;
 
-/// Nested objects that are followed. Real answers nest two deep.
+/// Depth to which nested objects are followed. Real answers nest two deep.
 const MAX_DEPTH: u32 = 4;
 
-/// Keys whose text is meant for people, best first.
+/// Keys of messages for people, best first.
 const MESSAGES: [&str; 9] =
     ["message", "error_description", "details", "errors", "detail", "title", "description", "reason", "error"];
 
-/// Keys that hold a code.
+/// Keys of error codes.
 const CODES: [&str; 2] = ["code", "name"];
 
-/// What an error body says, cleaned and at most 300 characters; `None` when it says nothing.
-/// It may still hold personal data that the API quoted: see `sentence::scrub`.
+/// The message of an error body, cleaned and at most 300 characters; `None` if there is none. It may contain personal data
+/// that the API quoted: see `redact::scrub`.
 pub fn error_text(body: &[u8]) -> Option<String> {
     let text = match parse(body) {
-        Body::Json(value) => human(&value, 0)?,
+        Body::Json(value) => message(&value, 0)?,
         Body::Text(text) => page_text(&text),
         Body::Broken(_) => return None,
     };
@@ -39,12 +35,12 @@ pub fn error_text(body: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The words of a body for looking up key words: lower case, everything but letters and digits
-/// turned into single spaces, a space at both ends (so that ` terms ` finds a whole word).
+/// The text of a body for keyword search: lower case, everything but letters and digits turned into single spaces, with a
+/// space at both ends, so that ` terms ` matches a whole word.
 pub(super) fn key_words(body: &[u8]) -> String {
     let mut parts = Vec::new();
     match parse(body) {
-        Body::Json(value) => gather(&value, 0, &mut parts),
+        Body::Json(value) => collect_text(&value, 0, &mut parts),
         Body::Text(text) => parts.push(page_text(&text)),
         Body::Broken(text) => parts.push(text.into_owned()),
     }
@@ -67,7 +63,7 @@ pub(super) fn key_words(body: &[u8]) -> String {
 enum Body<'a> {
     Json(Value),
     Text(Cow<'a, str>),
-    /// It began like JSON and is not: quoting it could quote the guest's data.
+    /// Begins like JSON but is invalid: quoting it could reveal the guest's data.
     Broken(Cow<'a, str>),
 }
 
@@ -83,33 +79,35 @@ fn parse(body: &[u8]) -> Body<'_> {
     }
 }
 
-/// The first message there is; else the first code.
-fn human(value: &Value, depth: u32) -> Option<String> {
+/// The first message; without one, the first code.
+fn message(value: &Value, depth: u32) -> Option<String> {
     match value {
         Value::String(text) => (!text.trim().is_empty()).then(|| text.trim().to_owned()),
         Value::Array(items) => {
-            let texts: Vec<_> = items.iter().take(20).filter_map(|v| human(v, depth + 1)).collect();
+            let texts: Vec<_> = items.iter().take(20).filter_map(|v| message(v, depth + 1)).collect();
             (!texts.is_empty()).then(|| texts.join("; "))
         }
         Value::Object(map) if depth < MAX_DEPTH => {
-            MESSAGES.iter().chain(&CODES).find_map(|key| human(map.get(*key)?, depth + 1))
+            MESSAGES.iter().chain(&CODES).find_map(|key| message(map.get(*key)?, depth + 1))
         }
         _ => None,
     }
 }
 
-fn gather(value: &Value, depth: u32, parts: &mut Vec<String>) {
+fn collect_text(value: &Value, depth: u32, parts: &mut Vec<String>) {
     match value {
         Value::String(text) => parts.push(text.clone()),
-        Value::Array(items) => items.iter().take(20).for_each(|v| gather(v, depth + 1, parts)),
-        Value::Object(map) if depth < MAX_DEPTH => {
-            MESSAGES.iter().chain(&CODES).filter_map(|key| map.get(*key)).for_each(|v| gather(v, depth + 1, parts))
-        }
+        Value::Array(items) => items.iter().take(20).for_each(|v| collect_text(v, depth + 1, parts)),
+        Value::Object(map) if depth < MAX_DEPTH => MESSAGES
+            .iter()
+            .chain(&CODES)
+            .filter_map(|key| map.get(*key))
+            .for_each(|v| collect_text(v, depth + 1, parts)),
         _ => {}
     }
 }
 
-/// `AVAILABILITY_ERROR - Date/unit is not available` without its code, which the class repeats.
+/// `AVAILABILITY_ERROR - Date/unit is not available` without the code, which the error class repeats.
 fn strip_code(text: &str) -> &str {
     match text.split_once(" - ") {
         Some((code, rest))
@@ -123,7 +121,7 @@ fn strip_code(text: &str) -> &str {
     }
 }
 
-/// A page's title, or else the page without its tags; other text stays as it is.
+/// The title of an HTML page or, without one, its text; other text is unchanged.
 fn page_text(text: &str) -> String {
     let start = text.trim_start();
     if !start.starts_with('<') {

@@ -1,7 +1,4 @@
-//! Reading the reservations of a look-up answer, whatever spelling the API chose.
-//!
-//! Called by `classify` on the worker's main thread.
-//! Must not import: pgrx, ureq, clocks, threads.
+//! The reservations in an answer, in every spelling of the API. Part of `domain::outcome`; pure.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -9,36 +6,36 @@ use serde_json::Value;
 use crate::domain::guests::GuestCount;
 use crate::domain::snapshot::is_usable_id;
 
-/// A reservation found by a look-up. Everything but the id may be missing.
+/// A reservation in an answer. Everything but the id may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hit {
-    /// Guesty's id of the reservation.
+    /// Guestly's id of the reservation.
     pub reservation_id: String,
-    /// Guesty's status word, e.g. `confirmed`, `canceled`.
+    /// Guestly's status, e.g. `confirmed`, `canceled`.
     pub status: Option<String>,
     /// The confirmation code.
     pub confirmation_code: Option<String>,
-    /// The `originId`: our booking's id, when the row carries it.
+    /// The `originId`: our booking id, if the row has it.
     pub origin_id: Option<String>,
-    /// Every listing or unit id the row names, each once.
+    /// The listing and unit ids of the row, without duplicates.
     pub listing_ids: Vec<String>,
     /// First night, in the property's time zone.
     pub check_in: Option<NaiveDate>,
     /// Day of departure, in the property's time zone.
     pub check_out: Option<NaiveDate>,
-    /// When Guesty created it.
+    /// When Guestly created it.
     pub created_at: Option<DateTime<Utc>>,
-    /// Who comes.
+    /// The guest count.
     pub guests: Option<GuestCount>,
-    /// How many come, infants and pets aside.
+    /// `guestsCount`: adults and children.
     pub guests_count: Option<u32>,
-    /// The total as Guesty shows it, a decimal in major units of the listing's currency.
+    /// The total as Guestly shows it, a decimal in major units of the listing's currency.
     pub total: Option<String>,
 }
 
-/// The hits of a 2xx body: `{"results":[..]}` or a bare array. `None` when it is neither, when it tells
-/// of an error beside them or has none and says that there are more, or when a row has no readable id: a search that cannot be
-/// read must not count as "not found".
+/// The reservations of a 2xx body: `{"results":[..]}` or a bare array. `None` if it is neither, if it contains an error, if it
+/// is empty but claims to have more, or if a row has no readable id: a search that cannot be read must not count as "not
+/// found".
 pub(super) fn parse_hits(body: &[u8]) -> Option<Vec<Hit>> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let rows = match &value {
@@ -52,7 +49,7 @@ pub(super) fn parse_hits(body: &[u8]) -> Option<Vec<Hit>> {
     rows.iter().map(hit).collect()
 }
 
-/// A yes with an error in it, as gateways send when a part behind them failed.
+/// True for a 2xx body with an error in it, as gateways send if a service behind them failed.
 pub(super) fn contains_error(value: &Value) -> bool {
     ["error", "errors"].iter().filter_map(|name| value.get(name)).any(|error| match error {
         Value::Null | Value::Bool(false) => false,
@@ -79,8 +76,8 @@ fn hit(row: &Value) -> Option<Hit> {
     })
 }
 
-/// The id of a reservation under the first of its three names that is there; `None` if it is not usable: 1 to 200 visible
-/// ASCII characters as they are, and none of those that test mode makes up, which would never count as real.
+/// The id of a reservation, under the first of its three names that is present; `None` if it is not usable (see
+/// `snapshot::is_usable_id`).
 pub(super) fn reservation_id(row: &Value) -> Option<String> {
     let named = ["reservationId", "_id", "id"]
         .iter()
@@ -89,15 +86,15 @@ pub(super) fn reservation_id(row: &Value) -> Option<String> {
     is_usable_id(text).then(|| text.to_owned())
 }
 
-/// The id of a listing is 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path
-/// (`\u0000` would even be refused by Postgres), so it counts as no id at all.
+/// The id of a listing: 1 to 100 visible ASCII characters. Anything else cannot be stored or put in a path, so it counts as
+/// missing.
 fn id(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim();
     let usable = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     usable.then(|| text.to_owned())
 }
 
-/// A short text, cleaned; numbers are accepted because some services send them.
+/// A short text, cleaned; numbers are accepted, as some services send them.
 pub(super) fn text(value: Option<&Value>) -> Option<String> {
     let raw = match value? {
         Value::String(text) => text.clone(),
@@ -126,8 +123,8 @@ fn listing_ids(row: &Value) -> Vec<String> {
     ids
 }
 
-/// The localized date where there is one, because the plain field may be an instant in UTC whose
-/// date is another day than the property's.
+/// The localized date if there is one, because the plain field may be a time in UTC, on another day than in the property's
+/// time zone.
 fn date(row: &Value, localized: &str, plain: &str) -> Option<NaiveDate> {
     let stay = stays(row);
     // Arrival is in the first segment, departure in the last.
@@ -138,7 +135,7 @@ fn date(row: &Value, localized: &str, plain: &str) -> Option<NaiveDate> {
         .find_map(|value| NaiveDate::parse_from_str(value.as_str()?.get(..10)?, "%Y-%m-%d").ok())
 }
 
-/// None unless the adults are told.
+/// `None` unless the number of adults is given.
 fn guests_of(row: &Value) -> Option<GuestCount> {
     let guests = row.get("numberOfGuests")?;
     let of = |name: &str| guests.get(name).and_then(count);
@@ -158,12 +155,12 @@ fn instant(value: Option<&Value>) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(value?.as_str()?).ok().map(|at| at.with_timezone(&Utc))
 }
 
-/// The total in an answer to a change. Errors: none; an answer that cannot be read tells nothing.
+/// The total in an answer to a change, if it can be read.
 pub(super) fn reported_total(body: &[u8]) -> Option<String> {
     total(&serde_json::from_slice(body).ok()?)
 }
 
-/// The total of a reservation, in whatever place the answer has it.
+/// The total of a reservation, under any of its names.
 pub(super) fn total(row: &Value) -> Option<String> {
     let money = row.get("money");
     [

@@ -1,15 +1,12 @@
-//! Reading the payments of a reservation, from an answer of the legacy endpoint or of the one that follows it, whose names
-//! are not public yet.
-//!
-//! Called by `classify` on the worker's main thread.
-//! Must not import: pgrx, ureq, clocks, threads.
+//! The payments in an answer of the legacy endpoint or of its successor, whose field names are not public yet. Part of
+//! `domain::outcome`; pure.
 
 use serde_json::Value;
 
 use super::hits::contains_error;
 
-/// The notes of the payments in a 2xx body: a bare array, an array under one of the usual names, or one payment. `None` when
-/// it is neither: a list that cannot be read must not count as "not recorded".
+/// The notes of the payments in a 2xx body: a bare array, an array under one of the usual names, or one payment. `None` for
+/// anything else: a list that cannot be read must not count as "not recorded".
 pub(super) fn parse_payments(body: &[u8]) -> Option<Vec<String>> {
     let value: Value = serde_json::from_slice(body).ok()?;
     if contains_error(&value) {

@@ -1,8 +1,6 @@
-//! Why a 4xx refuses: what the body speaks of counts before the status.
-//!
-//! The API reports taken dates as 400, 401, 409 or 422, so a client that trusts the status alone
-//! takes a conflict for a dead token and burns one of five tokens a day.
-//! Called by `classify` on the worker's main thread. Must not import: pgrx, ureq, clocks, threads.
+//! The reason of a 4xx. The body counts before the status: the API reports taken dates as 400, 401, 409 or 422, so a client
+//! that trusts the status alone would mistake a conflict for an expired token and waste one of five tokens a day. Part of
+//! `domain::outcome`; pure.
 
 use std::time::Duration;
 
@@ -13,7 +11,7 @@ use super::types::Outcome;
 use crate::domain::error::ErrorClass;
 use crate::domain::operation::Operation;
 
-/// What a refusal speaks of.
+/// The subject of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     /// The nights are taken.
@@ -43,11 +41,11 @@ const DATES: [&str; 15] = [
     " double booking ",
 ];
 
-/// With `unavailable` these speak of dates; without them it may be the service that is away.
+/// Together with `unavailable` these mean dates; without them the service may be unavailable.
 const PLACES: [&str; 9] =
     [" date ", " dates ", " unit ", " listing ", " night ", " nights ", " calendar ", " property ", " stay "];
 
-/// Something of Guesty's that is not available to this account: no word about dates.
+/// Something that is not available to this account; not about dates.
 const NOT_PLACES: [&str; 7] = [" feature ", " endpoint ", " service ", " resource ", " account ", " plan ", " api "];
 
 const TERMS: [&str; 15] = [
@@ -100,7 +98,7 @@ pub(super) fn classify_4xx(operation: Operation, answer: &Answer, wait: Option<D
     let words = key_words(&answer.body);
     match operation {
         Operation::Token => token(answer, wait, &words),
-        // A status is refused for the status's sake, whatever the words are, and so are notes and payments.
+        // Refusals of these have nothing to do with dates or terms, whatever their text.
         Operation::LookUp
         | Operation::ReadBack
         | Operation::Status
@@ -115,7 +113,7 @@ pub(super) fn classify_4xx(operation: Operation, answer: &Answer, wait: Option<D
     }
 }
 
-/// True for a refusal that speaks of the confirmation code, in Guestly's words: most likely it holds the code already.
+/// True for a refusal that mentions the confirmation code: most likely a reservation with the code exists.
 pub fn speaks_of_code(sentence: &str) -> bool {
     let letters: String = sentence.chars().filter(char::is_ascii_alphanumeric).collect();
     letters.to_ascii_lowercase().contains("confirmationcode")
@@ -143,8 +141,7 @@ fn by_status(answer: &Answer) -> Outcome {
     }
 }
 
-/// Here every 400 counts as rejected keys: the form is always the same, so only its keys can be
-/// wrong.
+/// A 400 counts as rejected keys: nothing else in the form can be wrong.
 fn token(answer: &Answer, wait: Option<Duration>, words: &str) -> Outcome {
     let capped = [" too many ", " rate limit ", " limit exceeded ", " limit reached "];
     match answer.status {

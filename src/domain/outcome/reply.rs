@@ -1,14 +1,12 @@
-//! What came back from the network, before anybody judged it.
-//!
-//! Built by `net::client` on a pool thread, read by `classify` and the quota on the main thread.
-//! Must not import: pgrx, ureq, clocks, threads.
+//! The raw end of a call. Built by `net` on a sender thread, read by `classify` and the rate limiter on the main thread. Part
+//! of `domain::outcome`; imports nothing.
 
-/// One rate-limit window as the API states it; each number may be missing.
+/// One rate-limit window as the API reports it; each number may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// Calls per window.
     pub limit: Option<u32>,
-    /// Calls left now, for the whole account.
+    /// Calls left, for the whole account.
     pub remaining: Option<u32>,
 }
 
@@ -23,7 +21,7 @@ pub struct RateLimitHeaders {
     pub hour: Window,
 }
 
-/// An HTTP answer of which status line and headers were read.
+/// An HTTP answer with a complete head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
@@ -38,28 +36,27 @@ pub struct Answer {
     pub date: Option<String>,
     /// The rate-limit headers.
     pub rate_limit: RateLimitHeaders,
-    /// False: the body was larger than the cap and `body` is only its beginning.
+    /// False if the body was larger than 1 MiB and `body` is only its beginning.
     pub whole: bool,
 }
 
-/// How a call ended. The line between `NotSent` and `Lost` is what keeps bookings single:
-/// after `NotSent` a create may be sent again at once, after `Lost` only when a look-up found
-/// nothing.
+/// The end of a call. The difference between `NotSent` and `Lost` prevents duplicates: after `NotSent` a create may be sent
+/// again at once, after `Lost` only if a look-up found nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// An HTTP answer.
     Answer(Answer),
-    /// Certainly nothing reached the API: bad URL, DNS, connect, TLS handshake.
+    /// Certainly nothing reached the API: DNS, connect or TLS handshake failed.
     NotSent {
         /// Plain words, no secret.
         reason: String,
     },
-    /// Certainly nothing reached the API, and nothing ever will: this request has no valid address or no valid head.
+    /// Certainly nothing reached the API, and repeating does not help: the address or the head of the request is invalid.
     Unsendable {
         /// Plain words, no secret.
         reason: String,
     },
-    /// Sent or maybe sent, without a whole answer: time-out, reset, short body, interrupted.
+    /// Sent or maybe sent, without a complete answer: time-out, reset, short body, interrupted.
     Lost {
         /// Plain words, no secret.
         reason: String,

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_forms_and_much_rubbish() {
+    fn every_form_of_retry_after_is_read() {
         for (value, seconds) in [
             ("0", Some(0.0)),
             ("7", Some(7.0)),

@@ -1,11 +1,9 @@
-//! Sentences that may be stored and mailed: no control characters, no e-mail address, no
-//! telephone number.
-//!
-//! Called by `classify` on the worker's main thread. Must not import: pgrx, ureq, clocks, threads.
+//! Sentences that can be stored and mailed: no control characters, no e-mail address, no telephone number. Part of
+//! `domain::outcome`; pure.
 
 use crate::domain::redact::{clean, scrub};
 
-/// Characters of a whole sentence.
+/// Longest sentence, in characters.
 const MAX_SENTENCE: usize = 400;
 
 /// `lead: text`, or `lead` alone when there is no text; scrubbed and cleaned.

@@ -12,16 +12,16 @@ use crate::domain::redact::Secret;
 pub enum Outcome {
     /// The reservation exists.
     Created {
-        /// Guesty's id.
+        /// Guestly's id.
         reservation_id: String,
-        /// The code that Guesty echoed.
+        /// The code that Guestly echoed.
         confirmation_code: Option<String>,
-        /// The total as Guesty shows it, if the answer has it.
+        /// The total as Guestly shows it, if the answer has it.
         total: Option<String>,
     },
     /// Guestly accepted a change. Only a read-back proves that it was made.
     Updated {
-        /// The total as Guesty shows it, if the answer has it.
+        /// The total as Guestly shows it, if the answer has it.
         total: Option<String>,
     },
     /// The notes of all payments that Guestly lists for a reservation.

@@ -1,13 +1,11 @@
-//! One window of the limiter: a token bucket in whole numbers, so that rounding cannot add up to a call.
-//! One call is `100 * window` units (window in nanoseconds); `limit * share` units come back each
-//! nanosecond. Called by `quota` only (main thread). Imports neither `pg` nor `net`, no clock.
+//! One window of the rate limiter: a token bucket in whole numbers, so that rounding errors cannot add up to a call. One call
+//! is `100 * window` units (window in nanoseconds); `limit * share` units are refilled each nanosecond. Pure.
 
 use std::time::Duration;
 
 use crate::domain::outcome::Window;
 
-/// Levels leave this module in steps of 2^-20 calls, rounded down: exact in an `f64`, so that saving and
-/// restoring gives nothing away.
+/// Levels are reported in steps of 2^-20 calls, rounded down: exact in an `f64`, so that saving and restoring adds nothing.
 const STEP: u32 = 20;
 
 /// One window. Unlimited: the level is `u128::MAX`, and stays there.
@@ -16,7 +14,7 @@ pub(super) struct Bucket {
     window: u128,
     limit: u32,
     share: u32,
-    /// The limit that the API last named.
+    /// The limit that the API named last.
     seen: Option<u32>,
     level: u128,
 }
@@ -27,7 +25,7 @@ impl Bucket {
         Self { window, limit: 0, share: 0, seen: None, level: u128::MAX }
     }
 
-    /// Follows the settings; the level stays, cut to the new size. `share` is at most 100.
+    /// Applies settings; the level is cut to the new size. `share` is at most 100.
     pub(super) fn configure(&mut self, limit: u32, share: u32) {
         self.limit = limit;
         self.share = share;
@@ -44,14 +42,14 @@ impl Bucket {
         100 * self.window
     }
 
-    /// Units that come back each nanosecond, at least one call a window; `None`: unlimited.
+    /// Units refilled each nanosecond, at least one call a window; `None`: unlimited.
     fn rate(&self) -> Option<u128> {
         let limit = self.seen.map_or(self.limit, |seen| seen.min(self.limit));
         let rate = u128::from(limit) * u128::from(self.share);
         (self.limit != 0).then_some(rate.max(100))
     }
 
-    /// `level` after `elapsed`, at most what the bucket holds.
+    /// `level` after `elapsed`, at most a full bucket.
     fn refilled(&self, level: u128, elapsed: Duration) -> u128 {
         self.rate().map_or(u128::MAX, |rate| {
             let refill = elapsed.as_nanos().saturating_mul(rate);
@@ -71,28 +69,28 @@ impl Bucket {
         }
     }
 
-    /// Nanoseconds until one call fits.
+    /// Nanoseconds until one call is allowed.
     pub(super) fn wait(&self) -> u128 {
         let missing = self.call().saturating_sub(self.level);
         self.rate().map_or(0, |rate| missing.div_ceil(rate))
     }
 
-    /// See `RateLimiter::observe`.
-    pub(super) fn observe(&mut self, window: Window, in_flight: u32, elapsed: Duration, wary: bool) {
+    /// See `RateLimiter::observe`; `uncertain`: the API has asked for a pause.
+    pub(super) fn observe(&mut self, window: Window, in_flight: u32, elapsed: Duration, uncertain: bool) {
         if self.limit == 0 {
             return;
         }
         let before = self.rate();
         self.seen = window.limit.filter(|&limit| limit > 0).or(self.seen);
-        // Cut to the lower limit, the level no longer tells what was taken.
+        // Cut to the lower limit, the level no longer shows how many calls were taken.
         let lowered = self.rate() < before;
         self.advance(Duration::ZERO);
         let Some(remaining) = window.remaining else { return };
         let left = u128::from(remaining) * u128::from(self.share) * self.window;
-        // The most that we could have if nobody else had called: the API names whole calls, as they were up to `elapsed` ago.
+        // The highest level without other clients: the API reports whole calls, as of up to `elapsed` ago.
         let explained = self.refilled(left, elapsed).saturating_add(self.call());
         let others_called = self.level > explained;
-        let uncounted = if others_called || lowered || wary { u128::from(in_flight) * self.call() } else { 0 };
+        let uncounted = if others_called || lowered || uncertain { u128::from(in_flight) * self.call() } else { 0 };
         self.level = self.level.min(left.saturating_sub(uncounted));
     }
 
@@ -107,7 +105,7 @@ impl Bucket {
 
     /// See `RateLimiter::restore`.
     pub(super) fn restore(&mut self, level: f64, elapsed: Duration) {
-        // The cast takes NaN as 0. More than the largest limit is only ever "full".
+        // The cast turns NaN into 0. More than the largest limit just means full.
         let steps = (level.clamp(0.0, f64::from(u32::MAX)) * f64::from(1 << STEP)) as u128;
         let saved = (steps * self.call()) >> STEP;
         self.level = self.level.min(self.refilled(saved, elapsed));

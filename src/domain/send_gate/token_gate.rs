@@ -56,7 +56,7 @@ pub struct TokenGate {
 }
 
 impl TokenGate {
-    /// How long no token may be fetched; `None` if one may be fetched now.
+    /// Time until a token may be fetched; `None` if one may be fetched now.
     pub(super) fn wait(&self, wall: DateTime<Utc>) -> Option<Duration> {
         let blocked = self.blocked.as_ref().map(|blocked| blocked.until).filter(|until| *until > wall);
         let pause = self.pause.as_ref().filter(|pause| pause.contains(&wall)).map(|pause| pause.end);

@@ -58,7 +58,7 @@ fn a_good_token_that_is_rejected_is_replaced_once() {
 }
 
 #[test]
-fn a_new_token_rejected_by_creates_is_kept_until_a_look_up_decides() {
+fn a_look_up_decides_about_a_new_token_rejected_by_creates() {
     let mut send_gate = refreshed();
     let generation = send_gate.tokens.generation;
     assert!(send_gate.tokens.was_new_for(Create, generation), "so the rejection may be about the booking");
@@ -77,7 +77,7 @@ fn a_new_token_rejected_by_creates_is_kept_until_a_look_up_decides() {
 }
 
 #[test]
-fn a_new_token_that_look_ups_reject_blocks_and_one_that_they_accepted_is_replaced() {
+fn a_new_token_rejected_by_look_ups_blocks() {
     let mut send_gate = refreshed();
     send_gate.call(200, Create, &rejected());
     send_gate.call(200, LookUp, &rejected());
@@ -107,7 +107,7 @@ fn a_new_token_that_look_ups_reject_blocks_and_one_that_they_accepted_is_replace
 }
 
 #[test]
-fn a_new_token_that_reads_of_one_reservation_reject_is_proven_by_a_look_up() {
+fn a_look_up_decides_about_a_new_token_rejected_by_reads() {
     for (found, blocked) in [(Outcome::Found(vec![]), false), (rejected(), true)] {
         let mut send_gate = refreshed();
         assert!(
@@ -157,7 +157,7 @@ fn refused_credentials_are_tried_once_per_pause() {
 }
 
 #[test]
-fn new_credentials_begin_with_a_clean_slate() {
+fn new_credentials_reset_the_gate() {
     let mut send_gate = refreshed();
     let old = send_gate.tokens.generation;
     send_gate.ask(100, &unavailable(None));
@@ -170,7 +170,7 @@ fn new_credentials_begin_with_a_clean_slate() {
 }
 
 #[test]
-fn a_refused_renewal_stops_no_calls_and_calls_do_not_repeat_it() {
+fn a_refused_renewal_stops_no_calls() {
     let mut send_gate = ready();
     let late = 86_400 - 3_000;
     send_gate.ask(late, &rejected());
@@ -194,7 +194,7 @@ fn five_tokens_in_a_day_and_no_more() {
 }
 
 #[test]
-fn a_capped_request_waits_for_the_time_given_and_holds_no_calls() {
+fn a_capped_token_request_stops_no_calls() {
     for (retry_after, wait) in [(Some(600), 600), (None, 3_600), (Some(0), 60)] {
         let mut send_gate = send_gate();
         send_gate.ask(0, &throttled(retry_after));
@@ -207,7 +207,7 @@ fn a_capped_request_waits_for_the_time_given_and_holds_no_calls() {
 }
 
 #[test]
-fn requests_without_a_token_use_none_up_and_are_repeated_ever_later() {
+fn failed_token_requests_do_not_count_against_the_cap() {
     for outcome in [not_sent(), unavailable(None)] {
         let (mut send_gate, mut now) = (send_gate(), 0);
         for pause in [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60] {
@@ -306,7 +306,7 @@ fn a_token_of_the_old_credentials_is_thrown_away() {
 }
 
 #[test]
-fn trouble_is_told_with_its_reason_until_a_token_works() {
+fn the_reason_is_shown_until_a_token_works() {
     let mut send_gate = send_gate();
     let reason =
         |send_gate: &SendGate, second| send_gate.tokens.reason_not_usable(wall(second)).map(|trouble| trouble.class);

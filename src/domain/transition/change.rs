@@ -45,7 +45,7 @@ fn after_change(case: &Case) -> Transition {
             Transition::Changed { due: propagated, read_back: work.operation != Operation::Notes }
         }
         Outcome::Refused { class, sentence } => Transition::Failed(case.refusal(*class, sentence)),
-        // With a new token the rejection may be about the booking. Reading back with the same token tells.
+        // With a new token the rejection may be about the booking. A read with the same token decides.
         Outcome::TokenRejected { sentence, .. } if moment.token_is_new => {
             uncertain(now, true, problem(ErrorClass::Credentials, sentence))
         }

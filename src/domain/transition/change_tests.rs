@@ -64,7 +64,7 @@ fn ended() -> RemoteReservation {
 }
 
 #[test]
-fn a_change_that_was_said_yes_to_is_looked_at_when_it_has_settled() {
+fn an_accepted_change_is_read_back_after_the_delay() {
     for operation in [Operation::Dates, Operation::Guests, Operation::Relocate, Operation::Status] {
         assert_eq!(
             call(operation, 1, &Outcome::Updated { total: None }),
@@ -104,7 +104,7 @@ fn tries_are_counted_for_changes_only_and_end() {
 }
 
 #[test]
-fn what_is_read_back_as_it_should_be_is_done_with() {
+fn a_matching_read_back_confirms() {
     assert_eq!(back(&remote(), 0, vec![hit()], &wanted()), Transition::Confirmed);
     let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
     assert_eq!(back(&ended(), 0, vec![gone.clone()], &cancelled()), Transition::Confirmed);
@@ -116,7 +116,7 @@ fn what_is_read_back_as_it_should_be_is_done_with() {
 }
 
 #[test]
-fn a_change_that_was_ignored_is_asked_for_again_and_then_reported() {
+fn an_ignored_change_is_reported_after_three_tries() {
     let moved = Hit { check_in: other_day(), ..hit() };
     for times in 1..3 {
         let next = back(&remote(), times - 1, vec![moved.clone()], &wanted());
@@ -128,7 +128,7 @@ fn a_change_that_was_ignored_is_asked_for_again_and_then_reported() {
 }
 
 #[test]
-fn a_new_change_of_the_booking_meanwhile_is_not_called_ignored() {
+fn a_new_change_meanwhile_does_not_count_as_ignored() {
     let mut before = remote();
     before.snapshot.check_in = other_day();
     let moved = Hit { check_in: other_day(), ..hit() };
@@ -137,7 +137,7 @@ fn a_new_change_of_the_booking_meanwhile_is_not_called_ignored() {
 }
 
 #[test]
-fn what_is_not_ours_or_not_there_or_over_by_another_hand_is_left_to_a_person() {
+fn foreign_or_ended_reservations_are_left_alone() {
     let foreign = Hit { origin_id: Some("8".to_owned()), ..hit() };
     let nameless = Hit { origin_id: None, confirmation_code: Some("HM-1".to_owned()), ..hit() };
     let taken_over = RemoteReservation { verified: false, code: String::new(), ..remote() };
@@ -167,7 +167,7 @@ fn a_cancellation_that_was_ignored_is_no_end() {
 }
 
 #[test]
-fn a_cancellation_whose_answer_was_lost_is_ours_when_it_shows() {
+fn a_cancellation_with_a_lost_answer_counts_as_ours() {
     for outcome in [Outcome::Unknown { sentence: said() }, Outcome::Unavailable { retry_after: None, sentence: said() }]
     {
         let told = snapshot_update(Operation::Status, &remote(), &outcome, &cancelled());
@@ -185,7 +185,7 @@ fn a_cancellation_whose_answer_was_lost_is_ours_when_it_shows() {
 }
 
 #[test]
-fn a_call_that_may_have_changed_something_starts_the_gap() {
+fn a_call_that_may_have_changed_it_starts_the_delay() {
     for (outcome, changed) in [
         (Outcome::Updated { total: None }, true),
         (Outcome::Unknown { sentence: said() }, true),
@@ -248,7 +248,7 @@ fn a_payment_is_recorded_only_after_a_list_without_it() {
 }
 
 #[test]
-fn a_record_that_may_have_taken_effect_is_asked_for_and_one_that_cannot_have_is_not() {
+fn a_lost_payment_record_is_listed_before_it_is_repeated() {
     let lost = pay(Operation::RecordPayment, 1, &Outcome::Unknown { sentence: said() });
     assert!(matches!(lost.0, Transition::UncertainChange { .. }), "{lost:?}");
     assert_eq!(lost.1.snapshot.payment, None, "it stays sent, as it was written before the call left");

@@ -42,7 +42,7 @@ pub(super) fn after_create(case: &Case) -> Transition {
     }
 }
 
-/// True if an earlier create of ours may occupy the dates or the code, so that the refusal needs a look-up.
+/// True if an earlier create may occupy the dates or the code, so that the refusal needs a look-up.
 fn may_be_our_own(work: &Work, class: ErrorClass, sentence: &str) -> bool {
     class == ErrorClass::DatesTaken || work.unconfirmed_creates > 0 || speaks_of_code(sentence)
 }

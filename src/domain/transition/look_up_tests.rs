@@ -11,18 +11,18 @@ use crate::domain::error::ErrorClass::*;
 use crate::domain::operation::Operation;
 use crate::domain::transition::next;
 
-/// A look-up without a doubt: the first look at a copy, or at what takes the dates.
+/// A look-up without an uncertain create: the first look at a copy, or at what takes the dates.
 fn look_up() -> Work {
     Work { operation: Operation::LookUp, problem: Some(problem(UnknownOutcome)), ..create() }
 }
 
-/// In doubt since second 0; the look-up that is due when the window is over.
+/// Uncertain since second 0; the look-up that is due at the end of the delay.
 fn last_look() -> Work {
     Work { uncertain_since: Some(at(0)), look_ups: 6, unconfirmed_creates: 1, ..look_up() }
 }
 
 /// A create was rejected as if for its token.
-fn token_verdict() -> Work {
+fn token_refusal() -> Work {
     Work { pending_refusal: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
 }
 
@@ -69,7 +69,7 @@ fn adopted(hit: &Hit, warning: Option<&str>) -> Transition {
 }
 
 /// `work` goes on being looked up, changed by nothing but this.
-fn doubt(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Transition {
+fn uncertain(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Transition {
     doubt_after(work, due, look_ups, 0)
 }
 
@@ -89,11 +89,11 @@ fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32
 #[test]
 fn what_is_found_is_adopted_whatever_the_row_says() {
     let cases = [
-        ("no doubt", look_up()),
-        ("in doubt", Work { uncertain_since: Some(at(0)), ..look_up() }),
+        ("certain", look_up()),
+        ("uncertain", Work { uncertain_since: Some(at(0)), ..look_up() }),
         ("window over, tries used up", Work { attempts: 9, ..last_look() }),
         ("dates taken by ourselves", Work { pending_refusal: Some(DatesTaken), ..look_up() }),
-        ("token pending_refusal", token_verdict()),
+        ("token refusal", token_refusal()),
     ];
     for (name, work) in cases {
         assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(100)), adopted(&ours(), None), "{name}");
@@ -107,7 +107,7 @@ fn what_is_found_is_adopted_whatever_the_row_says() {
 }
 
 #[test]
-fn what_we_made_for_this_booking_is_adopted_though_the_booking_changed_since() {
+fn our_reservation_is_adopted_although_the_booking_changed() {
     let before = [
         Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), ..ours() },
         Hit { listing_ids: vec!["L2".to_owned()], ..ours() },
@@ -118,7 +118,7 @@ fn what_we_made_for_this_booking_is_adopted_though_the_booking_changed_since() {
 }
 
 #[test]
-fn another_booking_under_our_code_is_not_adopted_and_both_sides_are_named() {
+fn another_booking_under_our_code_is_not_adopted() {
     let cases = [
         (moved("r1"), "check-in 2027-05-09 there, 2027-05-10 here"),
         (Hit { listing_ids: vec!["L2".to_owned()], origin_id: None, ..ours() }, "listing L2 there, L1 here"),
@@ -152,31 +152,35 @@ fn of_several_the_oldest_is_kept_with_a_warning() {
 }
 
 #[test]
-fn looks_widen_until_the_window_is_over_and_then_it_is_created_again() {
+fn empty_look_ups_end_in_another_create() {
     let mut work = Work { look_ups: 0, ..last_look() };
     for (now, due) in [(2, 5), (5, 10), (10, 20), (20, 40), (40, 60), (60, 90)] {
         let next = nothing(&work, now);
         work.look_ups += 1;
-        assert_eq!(next, doubt(&work, at(due), work.look_ups), "at {now}");
+        assert_eq!(next, uncertain(&work, at(due), work.look_ups), "at {now}");
     }
     assert_eq!(nothing(&work, 90), Transition::CreateAgain);
     let late = Work { look_ups: 1, ..work };
-    assert_eq!(nothing(&late, 50), doubt(&late, at(50), 2), "missed looks are made up for, none is due in the past");
-    assert_eq!(nothing(&look_up(), 0), Transition::CreateAgain, "where no create is in doubt, one look is enough");
+    assert_eq!(
+        nothing(&late, 50),
+        uncertain(&late, at(50), 2),
+        "missed looks are made up for, none is due in the past"
+    );
+    assert_eq!(nothing(&look_up(), 0), Transition::CreateAgain, "where no create is uncertain, one look is enough");
 }
 
 #[test]
-fn only_a_look_that_began_after_the_window_ends_it() {
+fn only_a_look_up_after_the_delay_decides() {
     let began = Moment { started: at(89), ..moment(95) };
-    assert_eq!(decide(&last_look(), &Outcome::Found(vec![]), &began), doubt(&last_look(), at(120), 7));
+    assert_eq!(decide(&last_look(), &Outcome::Found(vec![]), &began), uncertain(&last_look(), at(120), 7));
 }
 
 #[test]
-fn a_window_that_is_over_after_fewer_than_three_looks_begins_again() {
+fn the_delay_restarts_after_fewer_than_three_look_ups() {
     for (look_ups, next_look) in [(0, 5), (1, 10), (2, 20)] {
         let anew = Work { uncertain_since: Some(at(4_000)), ..last_look() };
         let next = nothing(&Work { look_ups, ..last_look() }, 4_000);
-        assert_eq!(next, doubt(&anew, at(4_000 + next_look), look_ups + 1), "after {look_ups} looks");
+        assert_eq!(next, uncertain(&anew, at(4_000 + next_look), look_ups + 1), "after {look_ups} looks");
         let pending_refusal = Work { look_ups, pending_refusal: Some(DatesTaken), ..last_look() };
         assert!(
             matches!(nothing(&pending_refusal, 4_000), Transition::UncertainCreate { .. }),
@@ -190,29 +194,29 @@ fn a_window_that_is_over_after_fewer_than_three_looks_begins_again() {
 fn a_clock_that_went_back_is_not_waited_out() {
     let ahead = Work { uncertain_since: Some(at(3_600)), look_ups: 2, ..last_look() };
     let now = Work { uncertain_since: Some(at(0)), ..ahead.clone() };
-    assert_eq!(nothing(&ahead, 0), doubt(&now, at(20), 3));
+    assert_eq!(nothing(&ahead, 0), uncertain(&now, at(20), 3));
     let next = decide(&ahead, &lost(), &moment(0));
     assert_eq!(next, doubt_after(&now, at(0) + TimeDelta::milliseconds(500), 2, 1), "the first of the pauses");
 }
 
 #[test]
-fn a_verdict_is_confirmed_by_one_look_or_by_the_whole_window() {
+fn a_refusal_is_confirmed_by_one_look_up_or_the_delay() {
     let failed = Transition::Failed(Problem::new(DatesTaken, "said"));
     let at_once = Work { pending_refusal: Some(DatesTaken), ..look_up() };
-    assert_eq!(nothing(&at_once, 0), failed, "no create in doubt");
+    assert_eq!(nothing(&at_once, 0), failed, "no create uncertain");
     let window = Work { pending_refusal: Some(DatesTaken), ..last_look() };
-    assert_eq!(nothing(&window, 89), doubt(&window, at(120), 7), "an earlier create may still appear");
+    assert_eq!(nothing(&window, 89), uncertain(&window, at(120), 7), "an earlier create may still appear");
     assert_eq!(nothing(&window, 90), failed);
 }
 
 #[test]
-fn a_token_verdict_holds_only_for_the_token_that_was_rejected() {
+fn a_token_refusal_holds_only_for_the_rejected_token() {
     let new = Moment { token_is_new: true, ..moment(0) };
     let failed = Transition::Failed(Problem::new(Refused, "said"));
     let empty = Outcome::Found(vec![]);
-    assert_eq!(decide(&token_verdict(), &empty, &new), failed, "the token is good, so it is the booking");
+    assert_eq!(decide(&token_refusal(), &empty, &new), failed, "the token is good, so it is the booking");
     assert_eq!(
-        decide(&token_verdict(), &empty, &moment(0)),
+        decide(&token_refusal(), &empty, &moment(0)),
         Transition::CreateAgain,
         "another token: it may have been that"
     );
@@ -227,14 +231,14 @@ fn a_token_verdict_holds_only_for_the_token_that_was_rejected() {
         pending_refusal: None,
     };
     assert_eq!(
-        decide(&token_verdict(), &rejected(), &new),
+        decide(&token_refusal(), &rejected(), &new),
         again,
         "rejected too: no pending_refusal, and looked up again"
     );
 }
 
 #[test]
-fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
+fn failed_look_ups_leave_the_uncertainty_unchanged() {
     let other = Problem::new(Internal, "an answer of another kind of call");
     let cases = [
         ("token rejected", rejected(), problem(Credentials)),
@@ -248,7 +252,7 @@ fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
     ];
     let taken = Some(problem(DatesTaken));
     for (name, outcome, said) in cases {
-        // In doubt for 64 s, which is base * 2^6; a refusal is repeated as late as may be.
+        // Uncertain for 64 s, which is base * 2^6; a refusal is repeated as late as may be.
         let due = at(64) + TimeDelta::seconds(if name == "refused" { 150 } else { 32 });
         let work = Work { attempts: 9, ..last_look() };
         let failed = u32::from(["5xx", "refused", "answer lost"].contains(&name));
@@ -265,7 +269,7 @@ fn failed_look_ups_never_count_and_leave_the_doubt_as_it_is() {
 }
 
 #[test]
-fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
+fn pauses_of_failed_look_ups_grow_with_age() {
     for (age, millis) in [(0, 500), (1, 500), (2, 1_000), (255, 64_000), (256, 128_000), (86_399, 150_000)] {
         let due = at(age) + TimeDelta::milliseconds(millis);
         let expected = doubt_after(&Work { problem: Some(problem(Unavailable)), ..last_look() }, due, 6, 1);
@@ -288,23 +292,23 @@ fn pauses_of_failed_look_ups_grow_with_the_age_of_the_doubt() {
 }
 
 #[test]
-fn tries_are_given_up_only_when_the_window_is_over() {
+fn attempts_are_exhausted_only_after_the_delay() {
     let words = |tries: u32| format!("given up after {tries} tries, and Guestly does not hold it; the last one: said");
     for (attempts, fails) in [(0, false), (2, false), (3, true), (4, true)] {
         let work = Work { attempts, ..last_look() };
-        assert_eq!(nothing(&work, 60), doubt(&work, at(120), 7), "try {attempts}, window open");
+        assert_eq!(nothing(&work, 60), uncertain(&work, at(120), 7), "try {attempts}, window open");
         let failed = Transition::Failed(Problem::new(UnknownOutcome, words(attempts)));
         assert_eq!(nothing(&work, 90), if fails { failed } else { Transition::CreateAgain }, "try {attempts}");
         let copy = Work { attempts, ..look_up() };
-        assert_eq!(nothing(&copy, 0) == Transition::CreateAgain, !fails, "try {attempts} without a doubt");
+        assert_eq!(nothing(&copy, 0) == Transition::CreateAgain, !fails, "try {attempts} without an uncertain create");
     }
     let silent = Work { problem: None, attempts: 3, ..last_look() };
     let Transition::Failed(problem) = nothing(&silent, 90) else { panic!("not failed") };
-    assert!(problem.class == UnknownOutcome && problem.sentence.ends_with("Guestly is asked for it"), "{problem}");
+    assert!(problem.class == UnknownOutcome && problem.sentence.ends_with("its reservation is looked up"), "{problem}");
 }
 
 #[test]
-fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
+fn a_look_up_unanswered_for_a_day_is_given_up() {
     let day = 24 * 3_600;
     let often = Work { failed_reads: 19, ..last_look() };
     for (name, outcome, fails) in [
@@ -339,7 +343,7 @@ fn a_doubt_that_cannot_be_looked_into_for_a_day_is_left_to_a_person() {
 }
 
 #[test]
-fn the_first_look_that_tells_nothing_begins_the_doubt() {
+fn the_first_unanswered_look_up_starts_the_uncertainty() {
     for (name, outcome, since) in
         [("unreadable", lost(), Some(at(5))), ("5xx", unavailable(), Some(at(5))), ("never left", not_sent(), None)]
     {
@@ -360,7 +364,7 @@ fn a_code_in_another_case_is_ours() {
 }
 
 #[test]
-fn one_failed_look_after_a_long_pause_ends_no_doubt() {
+fn one_failed_look_up_after_a_long_stop_does_not_decide() {
     let next = decide(&last_look(), &unavailable(), &moment(30 * 24 * 3_600));
     assert!(matches!(next, Transition::UncertainCreate { failed_reads: 1, .. }), "{next:?}");
     let outage = Moment { outage: true, ..moment(9) };
@@ -381,7 +385,7 @@ fn a_look_up_that_cannot_be_sent_ends_after_the_usual_tries() {
 }
 
 #[test]
-fn a_named_reservation_that_is_nowhere_fails_and_is_never_created() {
+fn a_named_but_missing_reservation_is_never_created() {
     let work = Work { pending_refusal: Some(Refused), missing_reservation: Some("r9".to_owned()), ..look_up() };
     assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(0)), adopted(&ours(), None), "under our code");
     let Transition::Failed(problem) = nothing(&work, 0) else { panic!("not failed") };

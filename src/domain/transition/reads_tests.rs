@@ -21,7 +21,7 @@ fn failed(times: u32) -> Work {
 }
 
 #[test]
-fn a_read_that_always_fails_is_tried_so_often_and_then_the_change_fails_alone() {
+fn a_read_that_always_fails_ends_with_a_failed_change() {
     for operation in [Operation::ReadBack, Operation::ListPayments] {
         for (class, outcome) in [(UnknownOutcome, lost()), (Unavailable, unavailable())] {
             for (times, pause) in [(0, 500), (1, 1_000)] {
@@ -58,7 +58,7 @@ fn an_outage_or_what_never_left_uses_up_no_read() {
 }
 
 #[test]
-fn a_read_that_is_rejected_with_a_good_token_is_the_bookings_affair() {
+fn a_read_rejected_with_a_good_token_is_about_the_booking() {
     let new = Moment { token_is_new: true, ..moment(9) };
     let next = read(Operation::ReadBack, &failed(0), &rejected(), &new);
     assert!(matches!(next, Transition::UncertainChange { failed_reads: 1, .. }), "{next:?}");
@@ -69,7 +69,7 @@ fn a_read_that_is_rejected_with_a_good_token_is_the_bookings_affair() {
 }
 
 #[test]
-fn a_read_that_succeeds_forgets_the_failed_ones_and_keeps_the_ignored_change() {
+fn a_successful_read_resets_the_failed_reads() {
     let moved = Hit { check_in: other_day(), ..hit() };
     let ignored = Work { look_ups: 1, failed_reads: 2, ..create() };
     let next = read(Operation::ReadBack, &ignored, &Outcome::Found(vec![moved]), &moment(9));
@@ -90,7 +90,7 @@ fn absent(uncertain_since: Option<i64>, changed: Option<i64>, began: i64) -> Tra
 }
 
 #[test]
-fn what_is_not_found_is_not_gone_before_settle_has_passed() {
+fn a_reservation_is_not_missing_before_the_delay_has_passed() {
     let look = |since: i64, due: i64| Transition::UncertainChange {
         due: at(due),
         counted: false,
@@ -118,7 +118,7 @@ fn what_is_not_found_is_not_gone_before_settle_has_passed() {
 }
 
 #[test]
-fn looks_for_what_is_not_found_end_with_the_window() {
+fn reads_of_a_missing_reservation_end_with_the_delay() {
     let (mut work, mut now, mut looks) = (Work { operation: Operation::ReadBack, ..create() }, 0, vec![]);
     loop {
         match next_for_remote(
@@ -143,7 +143,7 @@ fn looks_for_what_is_not_found_end_with_the_window() {
 }
 
 #[test]
-fn what_only_the_row_names_is_looked_up_by_code_before_it_fails() {
+fn a_reservation_named_only_by_the_row_is_looked_up() {
     let work = Work { operation: Operation::ReadBack, uncertain_since: Some(at(0)), ..create() };
     let named = RemoteReservation { reservation_id: "r1".to_owned(), ..RemoteReservation::default() };
     for (name, remote, looks) in [

@@ -154,7 +154,7 @@ impl Job {
             uncertain_since,
             look_ups,
             failed_reads: 0,
-            verify_first: verify_first,
+            verify_first,
             problem,
             ..same
         }

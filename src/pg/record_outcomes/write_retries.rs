@@ -4,15 +4,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::domain::retry::Backoff;
+use crate::domain::retry::{Backoff, HUNG_ROW_PAUSE, ROW_RETRIES_FORGOTTEN_AFTER};
 use crate::pg::host_code;
 
-/// Entries that were due longer ago than this are stale, and dropped.
-const STALE: Duration = Duration::from_secs(3600);
 /// For this long after a slow try, new bookings begin with the limit that it needed.
 const SLOW: Duration = Duration::from_secs(600);
-/// The shortest pause after code that did not end: the other bookings get this much of the worker's time.
-const MIN_PAUSE_AFTER_HANG: Duration = Duration::from_secs(2);
 
 /// The worker's two uses of a booking's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,7 +58,7 @@ impl WriteRetries {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
             Some(pause) => {
-                self.schedule(access, booking_id, tries, if hung { pause.max(MIN_PAUSE_AFTER_HANG) } else { pause });
+                self.schedule(access, booking_id, tries, if hung { pause.max(HUNG_ROW_PAUSE) } else { pause });
             }
             None => self.clear(access, booking_id),
         }
@@ -75,7 +71,7 @@ impl WriteRetries {
         match self.backoff.before_write(tries) {
             Some(pause) => self.schedule(access, booking_id, tries, pause),
             None => {
-                let longest = self.backoff.before_write(tries - 1).unwrap_or(MIN_PAUSE_AFTER_HANG);
+                let longest = self.backoff.before_write(tries - 1).unwrap_or(HUNG_ROW_PAUSE);
                 self.schedule(access, booking_id, tries - 1, longest);
             }
         }
@@ -155,7 +151,7 @@ impl WriteRetries {
     pub fn is_due(&mut self) -> bool {
         let now = Instant::now();
         for retries in [&mut self.writes, &mut self.reads] {
-            retries.retain(|_, retry| retry.due + STALE > now);
+            retries.retain(|_, retry| retry.due + ROW_RETRIES_FORGOTTEN_AFTER > now);
         }
         self.writes.values().chain(self.reads.values()).any(|retry| retry.due <= now)
     }

@@ -39,8 +39,9 @@ fn list_after(sql: &str, before: &str) -> Words {
 
 /// The values that `sql` compares `column` with: `column = 'a'`, `column IN ('a', 'b')`, `CASE column WHEN 'a' THEN`.
 fn compared(sql: &str, column: &str) -> Words {
-    let code: String =
-        sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let code: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+    // Statements in a text double their quotes.
+    let code = code.join("\n").replace("''", "'");
     let mut found = Words::new();
     for (at, _) in code.match_indices(column) {
         let rest = code[at + column.len()..].trim_start();

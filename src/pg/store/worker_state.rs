@@ -8,15 +8,12 @@ use pgrx::datum::DatumWithOid;
 
 use crate::domain::error::ErrorClass;
 use crate::domain::redact::Secret;
-use crate::domain::retry::TOKEN_REFUSED_PAUSE;
+use crate::domain::retry::{MAX_RETRY_AFTER, TOKEN_REFUSED_PAUSE};
 use crate::domain::send_gate::{Blocked, SendGate};
 use crate::domain::token::{Token, is_sendable};
 use crate::pg::db::convert::{Named, seconds, time};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
-
-/// A saved pause that is longer means that the clock was set back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What is written beside the send gate.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,7 +41,7 @@ pub fn load(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Resu
         // Retry-After is about this client, not about the process that received it.
         let pause = saved.pause_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
         if let Some(pause) = pause {
-            send_gate.limiter.pause_until(now.saturating_add(pause.min(LONGEST_PAUSE)));
+            send_gate.limiter.pause_until(now.saturating_add(pause.min(MAX_RETRY_AFTER)));
         }
         let levels: Option<[f64; 3]> = saved.levels.and_then(|levels| levels.try_into().ok());
         if let (Some(levels), Some(age)) = (levels, saved.levels_age) {
