@@ -36,4 +36,6 @@ mod api_tests;
 #[cfg(test)]
 mod fake_smtp;
 #[cfg(test)]
+mod message_tests;
+#[cfg(test)]
 mod smtp_tests;
