@@ -3,7 +3,7 @@
 
 use guestly_scenarios::{Cluster, Database, Options, SOON, Site, host, tools};
 
-const VERSION: &str = "0.2.1";
+const VERSION: &str = "0.3.0";
 
 /// Everything that the extension consists of, in words that are equal for equal installations.
 const SHAPE: &str = r#"

@@ -1,0 +1,247 @@
+\echo Use "ALTER EXTENSION guestly_sync UPDATE" to load this file. \quit
+-- From 0.2.1 to 0.3.0. Written by `BLESS=1 cargo test --package guestly_sync --test upgrade` from sql/schema and
+-- sql/upgrade/0.2.1.sql: change those.
+
+-- Whoever may create objects in the extension's schema may have put operators there: from here on every name is the server's
+-- own or has its schema.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- A function that is not the extension's could match a call better than the extension's own.
+DO $$
+DECLARE
+    foreign_function text;
+BEGIN
+    SELECT pg_catalog.min(p.oid::pg_catalog.regprocedure::text) INTO foreign_function FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = 'guestly'::pg_catalog.regnamespace AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e');
+    IF foreign_function IS NOT NULL THEN
+        RAISE EXCEPTION 'the function % is not part of guestly_sync, and could be called in place of one that is', foreign_function
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See who made it, and drop it.';
+    END IF;
+END $$;
+
+-- Tables.
+
+-- From 0.2.1 to 0.3.0.
+
+-- Functions, views and triggers.
+
+CREATE OR REPLACE FUNCTION guestly.define_columns(bookings oid) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.define_index(bookings oid, name text, keys text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_index_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.define_triggers(bookings oid, arguments text[], changed text, columns text[]) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.drop_triggers(bookings oid) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.define_comment(bookings oid, words text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.trigger_names() RETURNS text[]
+IMMUTABLE STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.named_reservations(bookings oid, key_column text) RETURNS TABLE (booking_id text, reservation_id text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.properties_without_listing() RETURNS text[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.check_expression(field text, expression text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'check_expression_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.mapped_columns() RETURNS smallint[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mapped_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_note_paid() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_note_paid_wrapper';
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_queue_paid() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_queue_paid_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.booking(booking_id text) RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'booking_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.preview(booking_id text) RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'preview_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.mark_pending(booking_ids text[]) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mark_pending_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.paid_bookings(since double precision DEFAULT NULL) RETURNS TABLE (booking_id text, reservation_id text, arrival text, departure text,
+                                                                                 reference text, payment_status text)
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'paid_bookings_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.paid_booking_statuses() RETURNS text[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'paid_booking_statuses_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.is_paid(payment_status text) RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_paid_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.setting_values() RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'setting_values_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.this_installation() RETURNS TABLE (system_identifier text, database_oid oid, environment text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'this_installation_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.wake_worker() RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.live_worker() RETURNS TABLE (pid integer, since timestamptz)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'live_worker_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.ask_worker() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'ask_worker_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.ask_for_mail() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'ask_for_mail_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.host_code() RETURNS TABLE (pid integer, since timestamptz, booking_id text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'host_code_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.sweep_stopped_at() RETURNS timestamptz
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'sweep_stopped_at_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.is_preloaded() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_preloaded_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.preloaded_libraries() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.library_version() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'library_version_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.caller_search_path() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'caller_search_path_wrapper';
+
+-- Owner and rights come last in every script: everything belongs to guestly_owner; nothing for PUBLIC, the administrator's functions
+-- for guestly_admin and service_role. Upgrade scripts repeat this file, so it defines nothing and may run again.
+
+-- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- The roles. Roles belong to the server: another database may have made them, or a person.
+DO $$
+DECLARE
+    own_level CONSTANT text := pg_catalog.current_setting('client_min_messages');
+    wrong text; members text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_owner') THEN
+        CREATE ROLE guestly_owner NOLOGIN NOINHERIT;
+        COMMENT ON ROLE guestly_owner IS 'owns the objects of guestly_sync; its functions and its worker run with the rights of this role';
+    END IF;
+    SELECT pg_catalog.concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+               CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+               CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+               (SELECT 'the members ' || pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ' and ')
+                FROM pg_catalog.pg_auth_members m WHERE m.roleid = r.oid),
+               (SELECT 'membership in ' || pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.roleid)), ' and ')
+                FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid))
+    INTO wrong FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_owner';
+    IF wrong <> '' THEN
+        RAISE EXCEPTION 'the role guestly_owner must have no login, no attributes, no members and no memberships'
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = pg_catalog.format('It has %s.', wrong),
+                  HINT = 'It will own the extension''s objects. Remove them: ALTER ROLE guestly_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS; and REVOKE the memberships.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
+        CREATE ROLE guestly_admin NOLOGIN;
+        COMMENT ON ROLE guestly_admin IS 'may call the functions of guestly_sync and read guestly.status, queue and attempts';
+    ELSE
+        SELECT pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ', ') INTO members
+        FROM pg_catalog.pg_auth_members m WHERE m.roleid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin');
+        -- An upgrade gives it nothing that it did not have.
+        IF (members IS NOT NULL OR (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin'))
+           AND (SELECT n.nspowner::pg_catalog.regrole::text FROM pg_catalog.pg_namespace n WHERE n.nspname = 'guestly') <> 'guestly_owner' THEN
+            -- Extension scripts silence notices.
+            PERFORM pg_catalog.set_config('client_min_messages', 'notice', true);
+            RAISE NOTICE 'guestly_sync: the role guestly_admin exists already and may now call the functions of the extension; %',
+                pg_catalog.concat_ws(', ', CASE WHEN (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin') THEN 'it can log in' END,
+                                     'its members: ' || members);
+            PERFORM pg_catalog.set_config('client_min_messages', own_level, true);
+        END IF;
+    END IF;
+END $$;
+
+-- The owner and the rights of all that does not belong to guestly_owner yet: at CREATE EXTENSION everything, in an upgrade what the
+-- upgrade made. What an administrator granted on the rest stays.
+DO $$
+DECLARE
+    callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
+        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row', 'backfill_row'];
+    readable CONSTANT text[] := ARRAY['status', 'queue', 'attempts'];
+    owner CONSTANT oid := (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_owner');
+    object record;
+    grantee record;
+    admin name;
+BEGIN
+    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it. Also
+    -- where PUBLIC may look into it: a review of the server's rights may take that away.
+    GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
+    FOR object IN
+        WITH member AS (
+            SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
+            WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+              AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'guestly_sync')
+        )
+        SELECT 'SCHEMA' AS kind, n.nspname::text AS name, n.oid, true AS has_own_owner, 'USAGE' AS granted
+        FROM member m JOIN pg_catalog.pg_namespace n ON m.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND n.oid = m.objid
+        WHERE n.nspowner <> owner
+        UNION ALL
+        -- A sequence of a column goes where its table goes.
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text, c.oid,
+               c.relkind <> 'S' OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                                               AND d.objid = c.oid AND d.deptype IN ('a', 'i')),
+               CASE WHEN c.relname = ANY (readable) THEN 'SELECT' END
+        FROM member m JOIN pg_catalog.pg_class c ON m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = m.objid
+        WHERE c.relowner <> owner AND c.relkind IN ('r', 'v', 'S')
+        UNION ALL
+        SELECT 'ROUTINE', p.oid::pg_catalog.regprocedure::text, p.oid, true, CASE WHEN p.proname = ANY (callable) THEN 'EXECUTE' END
+        FROM member m JOIN pg_catalog.pg_proc p ON m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = m.objid
+        WHERE p.proowner <> owner
+        UNION ALL
+        SELECT 'DOMAIN', t.oid::pg_catalog.regtype::text, t.oid, true, NULL
+        FROM member m JOIN pg_catalog.pg_type t ON m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.oid = m.objid
+        WHERE t.typowner <> owner AND t.typtype = 'd'
+    LOOP
+        -- The owner first: a grant is the owner's.
+        IF object.has_own_owner THEN
+            EXECUTE pg_catalog.format('ALTER %s %s OWNER TO guestly_owner', object.kind, object.name);
+        END IF;
+        -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE. Whoever may create in our schema could
+        -- add functions there that match a call better than ours.
+        FOR grantee IN
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
+            FROM (SELECT n.nspacl, n.nspowner FROM pg_catalog.pg_namespace n WHERE object.kind = 'SCHEMA' AND n.oid = object.oid
+                  UNION ALL SELECT c.relacl, c.relowner FROM pg_catalog.pg_class c WHERE object.kind IN ('TABLE', 'SEQUENCE') AND c.oid = object.oid
+                  UNION ALL SELECT coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)), p.proowner
+                  FROM pg_catalog.pg_proc p WHERE object.kind = 'ROUTINE' AND p.oid = object.oid) AS a (acl, owner),
+                 pg_catalog.aclexplode(a.acl) g
+            WHERE g.grantee <> a.owner
+        LOOP
+            EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', object.kind, object.name, grantee.name);
+        END LOOP;
+        FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
+            IF object.granted IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
+                EXECUTE pg_catalog.format('GRANT %s ON %s %s TO %I', object.granted, object.kind, object.name, admin);
+                IF object.kind = 'SCHEMA' THEN
+                    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', admin);
+                END IF;
+            END IF;
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
+                                'old_bookings', 'backfills', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
+    END LOOP;
+END $$;
