@@ -729,5 +729,15 @@ END $$;
 
 -- Rows.
 
+-- The owner of the bookings reads guestly.known_bookings instead of these.
+DO $$
+DECLARE
+    reader name := (SELECT a.owner FROM guestly.attachment a JOIN pg_roles r ON r.rolname = a.owner
+                    WHERE a.owner NOT IN ('guestly_owner', 'guestly_admin', 'service_role'));
+BEGIN
+    IF reader IS NOT NULL THEN
+        EXECUTE format('REVOKE ALL ON guestly.reservations, guestly.old_bookings, guestly.withdrawn FROM %I', reader);
+    END IF;
+END $$;
 -- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
 UPDATE guestly.attachment SET bookings = bookings;

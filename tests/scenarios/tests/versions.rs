@@ -15,7 +15,7 @@ WITH member AS (
     UNION ALL SELECT pg_get_functiondef(objid) || coalesce(obj_description(objid, 'pg_proc'), '') || coalesce(p.proacl::text, '')
         FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
     UNION ALL SELECT format('%s %s %s %s %s', c.relname, c.relkind, c.reloptions, obj_description(c.oid, 'pg_class'),
-            (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(c.relacl) a WHERE a::text !~ '^site_owner='))
+            (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(coalesce(c.relacl, acldefault('r', c.relowner))) a WHERE a::text !~ '^site_owner='))
         FROM pg_class c WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind IN ('r', 'v', 'i')
     UNION ALL SELECT format('%s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
             pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
@@ -38,7 +38,8 @@ WITH member AS (
             (SELECT typowner FROM pg_type WHERE classid = 'pg_type'::regclass AND oid = objid),
             (SELECT nspowner FROM pg_namespace WHERE classid = 'pg_namespace'::regclass AND oid = objid)))) FROM member
     UNION ALL SELECT pg_get_viewdef('guestly.status'::regclass)
-    UNION ALL SELECT format('owner reads %s', has_table_privilege('site_owner', 'guestly.queue', 'SELECT'))
+    UNION ALL SELECT format('owner reads %s: %s', relname, has_table_privilege('site_owner', oid, 'SELECT'))
+        FROM pg_class WHERE relnamespace = 'guestly'::regnamespace AND relkind IN ('r', 'v')
 )
 SELECT words FROM part ORDER BY words COLLATE pg_catalog."C""#;
 
@@ -217,7 +218,7 @@ fn the_sql_of_the_former_version_waits_for_the_update_and_everything_comes_along
         "SELECT concat_ws('|', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name IN ('version', 'online') ORDER BY check_name DESC",
     );
     assert_eq!(said[0], format!("fail|library {VERSION}, SQL objects 0.1.0|ALTER EXTENSION guestly_sync UPDATE;"));
-    assert!(said[1].contains("nothing is asked. Run ALTER EXTENSION guestly_sync UPDATE."), "{said:?}");
+    assert!(said[1].contains("nothing is sent. Run ALTER EXTENSION guestly_sync UPDATE."), "{said:?}");
     let status =
         "SELECT concat_ws(' ', worker_pid IS NOT NULL, paused, failed, unknown, tokens_24h) FROM guestly.status";
     assert_eq!(site.query_one::<String>(status), "t t 1 1 1");
@@ -258,9 +259,9 @@ fn queue_of_a_former_version(site: &Site, version: &str) -> Vec<String> {
     let code = site.code(&ids[2]);
     let rows = [
         format!("('{}', 'ready', 0, now(), NULL, NULL, 0, NULL, NULL)", ids[0]),
-        format!("('{}', 'waiting', 3, now() + interval '1 h', NULL, NULL, 0, 'unavailable', 'no server')", ids[1]),
+        format!("('{}', 'waiting', 3, now() + interval '1 min', NULL, NULL, 0, 'unavailable', 'no server')", ids[1]),
         format!(
-            "('{}', 'unknown', 1, now() + interval '1 h', '{code}', now(), 1, 'unknown_outcome', 'no answer')",
+            "('{}', 'unknown', 1, now() + interval '1 min', '{code}', now(), 1, 'unknown_outcome', 'no answer')",
             ids[2]
         ),
         format!("('{}', 'failed', 8, now(), NULL, NULL, 0, 'refused', 'no')", ids[3]),
@@ -278,7 +279,9 @@ fn queue_of_a_former_version(site: &Site, version: &str) -> Vec<String> {
 fn each_state_of_the_queue_survives_every_update() {
     let own_words = "booking_id, state, attempts, due_at, queued_at, error_class, error";
     for version in released(&Cluster::start(Options::default())) {
-        let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
+        let site = Site::bare_with(|options| {
+            options.setting("guestly_sync.poll_interval", "300ms").setting("guestly_sync.backoff_max", "5min")
+        });
         let ids = queue_of_a_former_version(&site, &version);
         let rows = |renamed: &str| -> Vec<String> {
             site.query_all(&format!(
