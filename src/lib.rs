@@ -24,12 +24,13 @@ use pgrx::prelude::*;
 #[cfg(not(panic = "unwind"))]
 compile_error!("a panic in a sender thread must not take the server down: build with panic = \"unwind\"");
 
-extension_sql_file!("../sql/schema/1_tables.sql", name = "tables", bootstrap);
+extension_sql_file!("../sql/schema/1_tables.sql", name = "tables");
 extension_sql_file!("../sql/schema/2_attach.sql", name = "attach", requires = ["tables"]);
 extension_sql_file!("../sql/schema/3_triggers.sql", name = "triggers", requires = ["attach"]);
 extension_sql_file!("../sql/schema/4_functions.sql", name = "functions", requires = ["triggers"]);
 extension_sql_file!("../sql/schema/5_status_and_doctor.sql", name = "status_and_doctor", requires = ["functions"]);
-extension_sql_file!("../sql/schema/6_rights.sql", name = "rights", finalize);
+extension_sql_file!("../sql/schema/6_rights.sql", name = "rights", requires = ["status_and_doctor"]);
+extension_sql_file!("../sql/schema/7_install.sql", name = "install", requires = ["rights"]);
 
 /// Called by the server when it loads the library: in the postmaster, or later in a session that uses a function.
 #[pg_guard]

@@ -1,5 +1,34 @@
 -- Attaching a table of bookings: columns, indexes, triggers, mapping. Called at CREATE EXTENSION, and by people.
 
+-- Definitions on the host's table, made by the library with the rights of the table's owner.
+CREATE FUNCTION guestly.define_columns(bookings oid) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+CREATE FUNCTION guestly.define_index(bookings oid, name text, keys text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_index_wrapper';
+CREATE FUNCTION guestly.define_triggers(bookings oid, arguments text[], changed text, columns text[]) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
+CREATE FUNCTION guestly.drop_triggers(bookings oid) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+CREATE FUNCTION guestly.define_comment(bookings oid, words text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+CREATE FUNCTION guestly.trigger_names() RETURNS text[]
+IMMUTABLE STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+CREATE FUNCTION guestly.named_reservations(bookings oid, key_column text) RETURNS TABLE (booking_id text, reservation_id text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
+CREATE FUNCTION guestly.properties_without_listing() RETURNS text[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+CREATE FUNCTION guestly.check_expression(field text, expression text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'check_expression_wrapper';
+CREATE FUNCTION guestly.mapped_columns() RETURNS smallint[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mapped_columns_wrapper';
+
+CREATE FUNCTION @extschema@.guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_attach_wrapper';
+COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
+CREATE FUNCTION @extschema@.guestly_detach() RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
+COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
+
 -- The first of these columns that the table has.
 CREATE FUNCTION guestly.first_column(bookings regclass, VARIADIC names text[]) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp

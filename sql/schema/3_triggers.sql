@@ -1,5 +1,11 @@
 -- The triggers on the table of bookings: which there are, and which columns they watch.
 
+-- The triggers on the table of bookings.
+CREATE FUNCTION @extschema@.guestly_note_paid() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_note_paid_wrapper';
+CREATE FUNCTION @extschema@.guestly_queue_paid() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_queue_paid_wrapper';
+
 -- The columns that the mapping reads. An expression over the whole row reads all of them; the five that the worker writes never
 -- count.
 CREATE FUNCTION guestly.watched_columns(bookings regclass, payment_column text) RETURNS text[]

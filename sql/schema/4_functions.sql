@@ -1,5 +1,44 @@
 -- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE, what was seen, and a hint.
 
+-- Functions of the library. `cargo test --test upgrade` compares them with their declarations in Rust.
+CREATE FUNCTION guestly.booking(booking_id text) RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'booking_wrapper';
+CREATE FUNCTION guestly.preview(booking_id text) RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'preview_wrapper';
+CREATE FUNCTION guestly.mark_pending(booking_ids text[]) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mark_pending_wrapper';
+CREATE FUNCTION guestly.paid_bookings(since double precision DEFAULT NULL) RETURNS TABLE (booking_id text, reservation_id text, arrival text, departure text,
+                                                                                 reference text, payment_status text)
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'paid_bookings_wrapper';
+CREATE FUNCTION guestly.paid_booking_statuses() RETURNS text[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'paid_booking_statuses_wrapper';
+CREATE FUNCTION guestly.is_paid(payment_status text) RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_paid_wrapper';
+CREATE FUNCTION guestly.setting_values() RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'setting_values_wrapper';
+CREATE FUNCTION guestly.this_installation() RETURNS TABLE (system_identifier text, database_oid oid, environment text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'this_installation_wrapper';
+CREATE FUNCTION guestly.wake_worker() RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
+CREATE FUNCTION guestly.live_worker() RETURNS TABLE (pid integer, since timestamptz)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'live_worker_wrapper';
+CREATE FUNCTION guestly.ask_worker() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'ask_worker_wrapper';
+CREATE FUNCTION guestly.ask_for_mail() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'ask_for_mail_wrapper';
+CREATE FUNCTION guestly.host_code() RETURNS TABLE (pid integer, since timestamptz, booking_id text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'host_code_wrapper';
+CREATE FUNCTION guestly.sweep_stopped_at() RETURNS timestamptz
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'sweep_stopped_at_wrapper';
+CREATE FUNCTION guestly.is_preloaded() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_preloaded_wrapper';
+CREATE FUNCTION guestly.preloaded_libraries() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+CREATE FUNCTION guestly.library_version() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'library_version_wrapper';
+CREATE FUNCTION guestly.caller_search_path() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'caller_search_path_wrapper';
+
 -- The booking, or an error that says what to do.
 CREATE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -24,6 +24,18 @@ ALTER TABLE guestly.alerts RENAME COLUMN settled_at TO closed_at;
 
 ALTER TABLE guestly.token RENAME COLUMN mark TO credentials_fingerprint;
 ALTER TABLE guestly.token_requests RENAME COLUMN mark TO credentials_fingerprint;
+
 -- [data]
+
+-- The owner of the bookings reads guestly.known_bookings instead of these.
+DO $$
+DECLARE
+    reader name := (SELECT a.owner FROM guestly.attachment a JOIN pg_roles r ON r.rolname = a.owner
+                    WHERE a.owner NOT IN ('guestly_owner', 'guestly_admin', 'service_role'));
+BEGIN
+    IF reader IS NOT NULL THEN
+        EXECUTE format('REVOKE ALL ON guestly.reservations, guestly.old_bookings, guestly.withdrawn FROM %I', reader);
+    END IF;
+END $$;
 -- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
 UPDATE guestly.attachment SET bookings = bookings;

@@ -1,12 +1,9 @@
 //! SQL functions written in Rust, in the schema `guestly`: what SQL cannot do, for the functions of `sql/schema/4_functions.sql` that
 //! people call. Nobody but the extension's owner may execute them. Main thread of a session.
 
-use pgrx::prelude::*;
-
 mod attach;
 
-/// The schema of the extension; made by `sql/schema/1_tables.sql`.
-#[pg_schema]
+/// The functions of the schema `guestly`, which `sql/schema` declares.
 mod guestly {
     use std::time::{Duration, Instant};
 
@@ -53,7 +50,7 @@ mod guestly {
     }
 
     /// What the extension needs to know of a booking; null if there is none. Errors: not a key of that type.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn booking(booking_id: &str) -> Option<JsonB> {
         let row = read(&attached(), booking_id)?;
         Some(JsonB(json!({
@@ -67,7 +64,7 @@ mod guestly {
     }
 
     /// Exactly the request that would be sent to create the booking's reservation. Errors: the booking cannot be mapped.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn preview(booking_id: &str) -> Option<JsonB> {
         let bookings = attached();
         let row = read(&bookings, booking_id)?;
@@ -79,7 +76,7 @@ mod guestly {
     }
 
     /// Marks bookings as on their way again: `pending`, no error, no tries. With the rights of the table's owner.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn mark_pending(booking_ids: Vec<String>) {
         if let Err(error) = attached().mark_pending(&booking_ids) {
             raise_sql(&error, "Nothing was queued.");
@@ -87,7 +84,7 @@ mod guestly {
     }
 
     /// Every paid booking, created since then where the table says when; with the rights of the table's owner.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     #[allow(clippy::type_complexity)] // The columns of a table function are one type to pgrx.
     fn paid_bookings(
         since: default!(Option<f64>, "NULL"),
@@ -112,13 +109,13 @@ mod guestly {
     }
 
     /// The different statuses of paid bookings; with the rights of the table's owner.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn paid_booking_statuses() -> Vec<String> {
         attached().statuses(&settings::paid_statuses()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED))
     }
 
     /// Checks a mapping expression. Errors: what is wrong with it.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn check_expression(field: &str, expression: &str) {
         if !Field::ALL.iter().any(|known| known.name() == field) {
             let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
@@ -145,26 +142,26 @@ mod guestly {
     }
 
     /// The columns that the mapping reads, by number; 0 is the whole row. Errors: an expression is wrong.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn mapped_columns() -> Vec<i16> {
         let hint = "See guestly.field_map: an expression may be wrong.";
         attached().columns_read().unwrap_or_else(|error| raise_sql(&error, hint))
     }
 
     /// True for a payment status that means paid.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn is_paid(payment_status: &str) -> bool {
         trigger::is_paid(payment_status)
     }
 
     /// Wakes this database's worker when the transaction commits.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn wake_worker() {
         shm::wake_at_commit();
     }
 
     /// The live worker of this database; no row if there is none.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn live_worker() -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone))> {
         let epoch = |micros: i64| pgrx::datum::to_timestamp(micros as f64 / 1e6);
         TableIterator::new(shm::live_worker().map(|(pid, since)| (pid, epoch(since))))
@@ -172,7 +169,7 @@ mod guestly {
 
     /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time:
     /// that of a token request and a look-up.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn ask_worker() -> bool {
         if shm::live_worker().is_none() {
             return false;
@@ -183,7 +180,7 @@ mod guestly {
     }
 
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn ask_for_mail() -> bool {
         if shm::live_worker().is_none() {
             return false;
@@ -212,31 +209,31 @@ mod guestly {
     }
 
     /// True when the library was loaded through shared_preload_libraries.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn is_preloaded() -> bool {
         shm::is_preloaded()
     }
 
     /// The setting shared_preload_libraries, which else only members of pg_read_all_settings may read.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn preloaded_libraries() -> String {
         sys::setting(c"shared_preload_libraries").unwrap_or_default()
     }
 
     /// Version of the loaded library.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn library_version() -> &'static str {
         crate::version::VERSION
     }
 
     /// The search path of the session at its last CREATE EXTENSION: inside the script it is another one.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn caller_search_path() -> Option<String> {
         shm::caller_search_path()
     }
 
     /// The settings in force, whether set, from the environment or built in; no secret.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn setting_values() -> JsonB {
         let settings = settings::Settings::load();
         let credentials = session::subtransaction(|| Ok(credentials::load())).ok().flatten();
@@ -255,7 +252,7 @@ mod guestly {
     }
 
     /// This server and database, as `guestly.installations` names them.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn this_installation() -> TableIterator<
         'static,
         (name!(system_identifier, String), name!(database_oid, pg_sys::Oid), name!(environment, String)),

@@ -60,7 +60,7 @@ thread_local! {
 }
 
 /// AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW; arguments: key column, payment column, arrival column or ''.
-#[pg_trigger]
+#[pg_trigger(sql = false)]
 fn guestly_note_paid<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, PgTriggerError> {
@@ -71,7 +71,7 @@ fn guestly_note_paid<'a>(
 }
 
 /// AFTER INSERT OR UPDATE OR DELETE FOR EACH STATEMENT.
-#[pg_trigger]
+#[pg_trigger(sql = false)]
 fn guestly_queue_paid<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, PgTriggerError> {

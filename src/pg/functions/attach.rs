@@ -12,12 +12,7 @@ use crate::pg::{db::statement, sys};
 
 /// Adds columns, indexes and triggers to the table of bookings. Runs with the rights of the caller until it is known that
 /// the table is the caller's; the rest runs with those of the extension's owner and of the table's owner.
-#[pg_extern(sql = r#"
-CREATE FUNCTION guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
-LANGUAGE c SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-COMMENT ON FUNCTION guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
-"#)]
+#[pg_extern(sql = false)]
 fn guestly_attach(bookings: Option<pg_sys::Oid>) {
     let Some(bookings) = bookings else {
         raise(
@@ -37,12 +32,7 @@ fn guestly_attach(bookings: Option<pg_sys::Oid>) {
 }
 
 /// Removes the triggers from the table of bookings.
-#[pg_extern(sql = r#"
-CREATE FUNCTION guestly_detach() RETURNS void
-LANGUAGE c SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-COMMENT ON FUNCTION guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
-"#)]
+#[pg_extern(sql = false)]
 fn guestly_detach() {
     let (attached, owner) = as_extension_owner(attached_relation).unwrap_or_else(|error| raise_again(&error));
     match attached {
@@ -103,7 +93,6 @@ fn raise_again(error: &crate::pg::db::session::SqlError) -> ! {
 }
 
 /// The parts that the SQL of attach, detach and the mapping asks for.
-#[pg_schema]
 mod guestly {
     use super::{Bookings, Result, define, raise_again};
     use crate::pg::host::properties;
@@ -115,37 +104,37 @@ mod guestly {
     }
 
     /// Adds those of the five columns that are missing.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn define_columns(bookings: pg_sys::Oid) {
         define(bookings, |table| table.add_columns());
     }
 
     /// Makes an index; `keys` is what stands behind the table's name.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn define_index(bookings: pg_sys::Oid, name: &str, keys: &str) {
         define(bookings, |table| table.add_index(name, keys));
     }
 
     /// Makes the triggers anew.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn define_triggers(bookings: pg_sys::Oid, arguments: Vec<String>, changed: &str, columns: Vec<String>) {
         define(bookings, |table| table.add_triggers(&arguments, changed, &columns));
     }
 
     /// Removes the triggers that are there.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn drop_triggers(bookings: pg_sys::Oid) {
         define(bookings, |table| table.drop_triggers());
     }
 
     /// Writes the comment that outlives DROP EXTENSION.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn define_comment(bookings: pg_sys::Oid, words: &str) {
         define(bookings, |table| table.comment(words));
     }
 
     /// Bookings whose rows name a reservation.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn named_reservations(
         bookings: pg_sys::Oid,
         key_column: &str,
@@ -154,13 +143,13 @@ mod guestly {
     }
 
     /// The names of the triggers on the table of bookings.
-    #[pg_extern(immutable)]
+    #[pg_extern(immutable, sql = false)]
     fn trigger_names() -> Vec<String> {
         define::TRIGGERS.iter().map(|(name, _)| (*name).to_owned()).collect()
     }
 
     /// Active properties without a listing, each by its slug.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn properties_without_listing() -> Vec<String> {
         let found = Bookings::load().and_then(|bookings| match bookings {
             Some(bookings) => properties::without_listing(&bookings),

@@ -1,10 +1,7 @@
 //! The SQL function that says what code of the host the worker runs; it answers while the worker hangs there. Only the
 //! extension's owner may execute it. Main thread of a session.
 
-use pgrx::prelude::*;
-
-/// The schema of the extension; made by `sql/schema/1_tables.sql`.
-#[pg_schema]
+/// The functions of the schema `guestly`, which `sql/schema` declares.
 mod guestly {
     use pgrx::datum::TimestampWithTimeZone;
     use pgrx::prelude::*;
@@ -13,7 +10,7 @@ mod guestly {
 
     /// The worker of this database while it runs triggers, rules or mapping expressions of the bookings table, and the booking
     /// if it is one alone; no row if it runs none.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     #[allow(clippy::type_complexity)] // The columns of a table function are one type to pgrx.
     fn host_code()
     -> TableIterator<'static, (name!(pid, i32), name!(since, TimestampWithTimeZone), name!(booking_id, Option<String>))>
@@ -24,7 +21,7 @@ mod guestly {
 
     /// When the last sweep (the search for paid bookings that no trigger queued) was cancelled because it did not end in time;
     /// null if it ended.
-    #[pg_extern]
+    #[pg_extern(sql = false)]
     fn sweep_stopped_at() -> Option<TimestampWithTimeZone> {
         shm::sweep_stopped().map(|micros| pgrx::datum::to_timestamp(micros as f64 / 1e6))
     }

@@ -3,7 +3,7 @@
 
 use guestly_scenarios::{Cluster, Database, Options, SOON, Site, host, tools};
 
-const VERSION: &str = "0.2.1";
+const VERSION: &str = "0.3.0";
 
 /// Everything that the extension consists of, in words that are equal for equal installations.
 const SHAPE: &str = r#"
@@ -15,7 +15,7 @@ WITH member AS (
     UNION ALL SELECT pg_get_functiondef(objid) || coalesce(obj_description(objid, 'pg_proc'), '') || coalesce(p.proacl::text, '')
         FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
     UNION ALL SELECT format('%s %s %s %s %s', c.relname, c.relkind, c.reloptions, obj_description(c.oid, 'pg_class'),
-            (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(c.relacl) a WHERE a::text !~ '^site_owner='))
+            (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(coalesce(c.relacl, acldefault('r', c.relowner))) a WHERE a::text !~ '^site_owner='))
         FROM pg_class c WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind IN ('r', 'v', 'i')
     UNION ALL SELECT format('%s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
             pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
@@ -38,7 +38,8 @@ WITH member AS (
             (SELECT typowner FROM pg_type WHERE classid = 'pg_type'::regclass AND oid = objid),
             (SELECT nspowner FROM pg_namespace WHERE classid = 'pg_namespace'::regclass AND oid = objid)))) FROM member
     UNION ALL SELECT pg_get_viewdef('guestly.status'::regclass)
-    UNION ALL SELECT format('owner reads %s', has_table_privilege('site_owner', 'guestly.queue', 'SELECT'))
+    UNION ALL SELECT format('owner reads %s: %s', relname, has_table_privilege('site_owner', oid, 'SELECT'))
+        FROM pg_class WHERE relnamespace = 'guestly'::regnamespace AND relkind IN ('r', 'v')
 )
 SELECT words FROM part ORDER BY words COLLATE pg_catalog."C""#;
 
@@ -113,16 +114,20 @@ fn a_restored_installation_is_the_same_as_a_fresh_one() {
     assert!(differences(&fresh, &restored).len() >= 3);
 }
 
-/// The forerunners are `tests/fixtures/guestly_sync--<version>.sql`, which the set-up installs beside the current one.
+/// The released versions are `tests/fixtures/guestly_sync--<version>.sql`, which the set-up installs beside the current one.
+fn released(server: &Database) -> Vec<String> {
+    let query =
+        "SELECT version FROM pg_available_extension_versions WHERE name = 'guestly_sync' AND version <> $1 ORDER BY 1";
+    let found: Vec<String> = server.query_all(&query.replace("$1", &format!("'{VERSION}'")));
+    assert!(found.starts_with(&["0.1.0".to_owned(), "0.2.0".to_owned(), "0.2.1".to_owned()]), "{found:?}");
+    found
+}
+
 #[test]
 fn every_former_version_comes_up_to_date_under_load_and_is_then_the_same_as_a_fresh_one() {
     let fresh = Cluster::start(Options::default());
     host::set_up(&fresh);
-    let former: Vec<String> = fresh.query_all(&format!(
-        "SELECT version FROM pg_available_extension_versions WHERE name = 'guestly_sync' AND version <> '{VERSION}'"
-    ));
-    assert!(former.contains(&"0.1.0".to_owned()), "{former:?}");
-    for version in former {
+    for version in released(&fresh) {
         let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
         site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'"));
         host::map_listings(&site);
@@ -213,7 +218,7 @@ fn the_sql_of_the_former_version_waits_for_the_update_and_everything_comes_along
         "SELECT concat_ws('|', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name IN ('version', 'online') ORDER BY check_name DESC",
     );
     assert_eq!(said[0], format!("fail|library {VERSION}, SQL objects 0.1.0|ALTER EXTENSION guestly_sync UPDATE;"));
-    assert!(said[1].contains("nothing is asked. Run ALTER EXTENSION guestly_sync UPDATE."), "{said:?}");
+    assert!(said[1].contains("nothing is sent. Run ALTER EXTENSION guestly_sync UPDATE."), "{said:?}");
     let status =
         "SELECT concat_ws(' ', worker_pid IS NOT NULL, paused, failed, unknown, tokens_24h) FROM guestly.status";
     assert_eq!(site.query_one::<String>(status), "t t 1 1 1");
@@ -243,4 +248,54 @@ fn the_sql_of_the_former_version_waits_for_the_update_and_everything_comes_along
     assert_eq!(site.only_reservation(&ids[0])["numberOfGuests"]["numberOfAdults"], 3);
     assert_eq!(site.sim.calls("token"), 1, "the kept token was not used");
     assert!(!site.log().contains("cannot work"), "{}", site.log());
+}
+
+/// A row of each state in the queue of a former version, none of them due.
+fn queue_of_a_former_version(site: &Site, version: &str) -> Vec<String> {
+    site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'; SELECT guestly_pause('for the update')"));
+    host::map_listings(site);
+    host::without_notes(site);
+    let ids = site.paid_bookings(4);
+    let code = site.code(&ids[2]);
+    let rows = [
+        format!("('{}', 'ready', 0, now(), NULL, NULL, 0, NULL, NULL)", ids[0]),
+        format!("('{}', 'waiting', 3, now() + interval '1 min', NULL, NULL, 0, 'unavailable', 'no server')", ids[1]),
+        format!(
+            "('{}', 'unknown', 1, now() + interval '1 min', '{code}', now(), 1, 'unknown_outcome', 'no answer')",
+            ids[2]
+        ),
+        format!("('{}', 'failed', 8, now(), NULL, NULL, 0, 'refused', 'no')", ids[3]),
+    ];
+    site.sql(&format!(
+        "DELETE FROM guestly.queue; \
+         INSERT INTO guestly.queue (booking_id, state, attempts, due_at, code, doubt_since, creates, error_class, error) \
+         VALUES {}",
+        rows.join(", ")
+    ));
+    ids
+}
+
+#[test]
+fn each_state_of_the_queue_survives_every_update() {
+    let own_words = "booking_id, state, attempts, due_at, queued_at, error_class, error";
+    for version in released(&Cluster::start(Options::default())) {
+        let site = Site::bare_with(|options| {
+            options.setting("guestly_sync.poll_interval", "300ms").setting("guestly_sync.backoff_max", "5min")
+        });
+        let ids = queue_of_a_former_version(&site, &version);
+        let rows = |renamed: &str| -> Vec<String> {
+            site.query_all(&format!(
+                "SELECT concat_ws('|', {own_words}, {renamed}) FROM guestly.queue ORDER BY booking_id"
+            ))
+        };
+        let before = rows("code, doubt_since, creates");
+        site.sql("ALTER EXTENSION guestly_sync UPDATE");
+        site.worker_looked_again();
+        assert_eq!(before, rows("confirmation_code, uncertain_since, unconfirmed_creates"), "updated from {version}");
+        // The unknown one is not created before Guestly was asked for it.
+        site.sql("SELECT guestly_retry_failed(); UPDATE guestly.queue SET due_at = now(); SELECT guestly_resume()");
+        site.wait_for_status(&ids, "synced");
+        site.assert_once_each(&ids);
+        assert_eq!(site.sim.metrics()["creates_without_look_up"], 0, "updated from {version}");
+    }
 }

@@ -1,0 +1,743 @@
+\echo Use "ALTER EXTENSION guestly_sync UPDATE" to load this file. \quit
+-- From 0.2.1 to 0.3.0. Written by `BLESS=1 cargo test --package guestly_sync --test upgrade` from sql/schema and
+-- sql/upgrade/0.2.1.sql: change those.
+
+-- Whoever may create objects in the extension's schema may have put operators there: from here on every name is the server's
+-- own or has its schema.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- A function that is not the extension's could match a call better than the extension's own.
+DO $$
+DECLARE
+    foreign_function text;
+BEGIN
+    SELECT pg_catalog.min(p.oid::pg_catalog.regprocedure::text) INTO foreign_function FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = 'guestly'::pg_catalog.regnamespace AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e');
+    IF foreign_function IS NOT NULL THEN
+        RAISE EXCEPTION 'the function % is not part of guestly_sync, and could be called in place of one that is', foreign_function
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See who made it, and drop it.';
+    END IF;
+END $$;
+
+-- What is gone, or made anew below.
+
+DROP FUNCTION guestly.in_words(guestly.attempts);
+DROP FUNCTION guestly.take_stock(regclass);
+DROP FUNCTION guestly.why_silent();
+
+-- Tables.
+
+-- From 0.2.1 to 0.3.0: columns that only the worker and the functions use get standard names. Tables, and the columns that a library
+-- of the new version needs before this script has run, keep theirs.
+
+ALTER TABLE guestly.attachment RENAME COLUMN paid_words TO paid_statuses_seen;
+
+ALTER TABLE guestly.queue RENAME COLUMN look_up_first TO verify_first;
+ALTER TABLE guestly.queue RENAME COLUMN claim TO claim_id;
+ALTER TABLE guestly.queue RENAME COLUMN code TO confirmation_code;
+ALTER TABLE guestly.queue RENAME COLUMN doubt_since TO uncertain_since;
+ALTER TABLE guestly.queue RENAME COLUMN creates TO unconfirmed_creates;
+ALTER TABLE guestly.queue RENAME COLUMN verdict TO pending_refusal;
+ALTER TABLE guestly.queue RENAME COLUMN home TO queued_in;
+
+ALTER INDEX guestly.reservations_ahead RENAME TO reservations_upcoming;
+
+ALTER TABLE guestly.worker RENAME COLUMN held_until TO paused_until;
+ALTER TABLE guestly.worker RENAME COLUMN quota TO rate_levels;
+ALTER TABLE guestly.worker RENAME COLUMN quota_at TO rate_levels_at;
+ALTER TABLE guestly.worker RENAME COLUMN credentials_mark TO credentials_fingerprint;
+ALTER TABLE guestly.worker RENAME COLUMN timeline TO wal_timeline;
+ALTER TABLE guestly.worker RENAME COLUMN mail_since TO mail_started_at;
+
+ALTER TABLE guestly.alerts RENAME COLUMN settled_at TO closed_at;
+
+ALTER TABLE guestly.token RENAME COLUMN mark TO credentials_fingerprint;
+ALTER TABLE guestly.token_requests RENAME COLUMN mark TO credentials_fingerprint;
+
+-- Functions, views and triggers.
+
+CREATE VIEW guestly.known_bookings AS
+SELECT q.booking_id, 'queued'::text AS reason FROM guestly.queue q
+UNION ALL SELECT r.booking_id, CASE WHEN r.reservation_id OPERATOR (pg_catalog.~~) 'test-%' THEN 'test_reservation' ELSE 'reservation' END FROM guestly.reservations r
+UNION ALL SELECT o.booking_id, 'paid_before' FROM guestly.old_bookings o
+UNION ALL SELECT w.booking_id, 'withdrawn' FROM guestly.withdrawn w;
+
+CREATE OR REPLACE FUNCTION guestly.define_columns(bookings oid) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.define_index(bookings oid, name text, keys text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_index_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.define_triggers(bookings oid, arguments text[], changed text, columns text[]) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.drop_triggers(bookings oid) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.define_comment(bookings oid, words text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_comment_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.trigger_names() RETURNS text[]
+IMMUTABLE STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'trigger_names_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.named_reservations(bookings oid, key_column text) RETURNS TABLE (booking_id text, reservation_id text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'named_reservations_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.properties_without_listing() RETURNS text[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'properties_without_listing_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.check_expression(field text, expression text) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'check_expression_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.mapped_columns() RETURNS smallint[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mapped_columns_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.attach(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := guestly.qualified_name(bookings);
+    key record;
+    payment text := guestly.first_column(bookings, 'payment_status');
+    arrival text;
+    since timestamptz;
+    former text := (SELECT a.bookings FROM guestly.attachment a);
+BEGIN
+    IF guestly.relation_named(former) <> bookings THEN
+        RAISE EXCEPTION 'the table % is attached already', former
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
+                  HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+    END IF;
+    PERFORM guestly.must_be_table(bookings);
+    key := guestly.booking_key(bookings);
+    IF payment IS NULL THEN
+        RAISE EXCEPTION 'the table % has no column payment_status', name
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = format('Its columns are %s.', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                                                          WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
+                  HINT = 'Attach the table whose payment_status says that a booking is paid.';
+    END IF;
+    PERFORM guestly.define_columns(bookings);
+    PERFORM guestly.add_indexes(bookings, payment);
+    -- Only a date (or a time) can put a queue in order of arrival.
+    SELECT a.attname INTO arrival FROM pg_attribute a
+    WHERE a.attrelid = bookings AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+      AND a.attname = guestly.first_column(bookings, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date');
+    since := guestly.remembered_attachment(bookings);
+    INSERT INTO guestly.attachment AS a (bookings, key_column, key_type, payment_column, arrival_column, attached_at)
+    VALUES (name, key.name, key.type, payment, arrival, coalesce(since, clock_timestamp()))
+    ON CONFLICT ((true)) DO UPDATE
+    SET bookings = excluded.bookings, key_column = excluded.key_column, key_type = excluded.key_type,
+        payment_column = excluded.payment_column, arrival_column = excluded.arrival_column,
+        attached_at = CASE WHEN a.bookings = excluded.bookings THEN a.attached_at ELSE excluded.attached_at END;
+    PERFORM guestly.fill_field_map(bookings);
+    PERFORM guestly.fill_status_map();
+    PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
+    IF former IS DISTINCT FROM name THEN
+        PERFORM guestly.record_baseline(bookings);
+    END IF;
+    PERFORM guestly.remember_attachment(bookings);
+    PERFORM guestly.add_triggers(bookings, key.name, payment, arrival, guestly.watched_columns(bookings, payment));
+    PERFORM guestly.wake_worker();
+END $$;
+
+CREATE FUNCTION guestly.record_baseline(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting text[] := guestly.remembered_waiting(bookings);
+    key text := (SELECT a.key_column FROM guestly.attachment a);
+BEGIN
+    -- Whether paid at this moment or not: it may be paid again.
+    PERFORM guestly.know_named_reservations(bookings, key);
+    -- A change or a cancellation of these waited.
+    INSERT INTO guestly.changes (booking_id)
+    SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
+    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), clock_timestamp()) FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting);
+    INSERT INTO guestly.old_bookings (booking_id)
+    SELECT p.booking_id FROM guestly.paid_bookings() p
+    WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id AND k.reason = 'queued')
+    ON CONFLICT (booking_id) DO NOTHING;
+    UPDATE guestly.attachment
+    SET paid_statuses_seen = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
+END $$;
+
+CREATE FUNCTION guestly.enqueue_missed(ids text[], arrivals date[], uncertain_since timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO guestly.queue (booking_id, arrival, verify_first, uncertain_since)
+    SELECT m.id, m.arrival, true, enqueue_missed.uncertain_since FROM unnest(ids, arrivals) AS m (id, arrival)
+    ON CONFLICT (booking_id) DO NOTHING
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.let_owner_read() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holder name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE TG_OP <> 'DELETE' AND c.oid = guestly.relation_named(NEW.bookings));
+    former name := CASE WHEN TG_OP <> 'INSERT' THEN (SELECT r.rolname FROM pg_roles r WHERE r.rolname = OLD.owner) END;
+BEGIN
+    IF former IS DISTINCT FROM holder AND former NOT IN ('guestly_owner', 'guestly_admin', 'service_role') THEN
+        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.known_bookings, guestly.changes FROM %1$I; '
+                       'REVOKE ALL ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() FROM %1$I; '
+                       'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
+    END IF;
+    IF holder IS NOT NULL THEN
+        IF NOT guestly.has_owner_rights(holder) THEN
+            PERFORM guestly.give_owner_rights(holder);
+        END IF;
+        UPDATE guestly.attachment a SET owner = holder WHERE a.owner IS DISTINCT FROM holder;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.give_owner_rights(holder name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
+                   'GRANT SELECT ON guestly.queue, guestly.known_bookings, guestly.changes TO %1$I; '
+                   'GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %1$I', holder);
+    IF NOT has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', holder);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.has_owner_rights(holder name) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT has_schema_privilege(holder, 'guestly', 'USAGE')
+       AND has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE')
+       AND (SELECT bool_and(has_table_privilege(holder, t.name, 'SELECT'))
+            FROM unnest(ARRAY['guestly.queue', 'guestly.known_bookings', 'guestly.changes']) AS t (name))
+       AND has_function_privilege(holder, '@extschema@.guestly_note_paid()', 'EXECUTE')
+       AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_note_paid() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_note_paid_wrapper';
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_queue_paid() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_queue_paid_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.detach(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached regclass := guestly.attached();
+BEGIN
+    IF attached IS DISTINCT FROM bookings THEN
+        RAISE EXCEPTION 'another table was attached meanwhile'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call SELECT guestly_detach() again.';
+    END IF;
+    IF attached IS NOT NULL THEN
+        BEGIN
+            PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), NULL) FROM guestly.paid_bookings() p
+            WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
+                USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';
+        END;
+        PERFORM guestly.drop_triggers(attached);
+    END IF;
+    DELETE FROM guestly.attachment;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.booking(booking_id text) RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'booking_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.preview(booking_id text) RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'preview_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.mark_pending(booking_ids text[]) RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mark_pending_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.paid_bookings(since double precision DEFAULT NULL) RETURNS TABLE (booking_id text, reservation_id text, arrival text, departure text,
+                                                                                 reference text, payment_status text)
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'paid_bookings_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.paid_booking_statuses() RETURNS text[]
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'paid_booking_statuses_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.is_paid(payment_status text) RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_paid_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.setting_values() RETURNS jsonb
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'setting_values_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.this_installation() RETURNS TABLE (system_identifier text, database_oid oid, environment text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'this_installation_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.wake_worker() RETURNS void
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.live_worker() RETURNS TABLE (pid integer, since timestamptz)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'live_worker_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.ask_worker() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'ask_worker_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.ask_for_mail() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'ask_for_mail_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.host_code() RETURNS TABLE (pid integer, since timestamptz, booking_id text)
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'host_code_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.sweep_stopped_at() RETURNS timestamptz
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'sweep_stopped_at_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.is_preloaded() RETURNS boolean
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_preloaded_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.preloaded_libraries() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'preloaded_libraries_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.library_version() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'library_version_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.caller_search_path() RETURNS text
+STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'caller_search_path_wrapper';
+
+CREATE OR REPLACE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
+                                backfill timestamptz DEFAULT NULL) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued text[];
+BEGIN
+    WITH written AS (
+        INSERT INTO guestly.queue AS q (booking_id, arrival, force, backfill, verify_first)
+        SELECT n.id, n.arrival, forced, requeue.backfill, look_first OR EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = n.id AND a.operation = 'create')
+                                        OR EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = n.id AND k.reason = 'paid_before')
+        FROM unnest(ids, arrivals) AS n (id, arrival)
+        ON CONFLICT (booking_id) DO UPDATE
+        SET state = 'ready', attempts = 0, due_at = clock_timestamp(), queued_at = clock_timestamp(), arrival = excluded.arrival,
+            force = q.force OR excluded.force, verify_first = q.verify_first OR excluded.verify_first OR q.unconfirmed_creates > 0,
+            look_ups = 0, failed_reads = 0, pending_refusal = NULL, backfill = coalesce(q.backfill, excluded.backfill),
+            error_class = NULL, error = NULL
+        WHERE q.state IN ('ready', 'waiting', 'failed')
+        RETURNING q.booking_id
+    )
+    SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
+    -- What was put off because code of the host did not end is tried at once; what is in doubt is looked up first.
+    UPDATE guestly.queue q SET due_at = clock_timestamp()
+    WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
+    DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
+    RETURN queued;
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_sync(booking_id text, force boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.must_exist(booking_id);
+    id text := booking ->> 'booking_id';
+BEGIN
+    -- What Guestly holds, or is asked for already, was paid once: a refunded booking may still have to be cancelled there.
+    IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
+       AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason IN ('queued', 'reservation')) THEN
+        RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
+                  HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
+    END IF;
+    IF EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id
+               AND (k.reason = 'reservation' OR k.reason = 'test_reservation' AND (guestly.setting_values() ->> 'test_mode')::boolean))
+       AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason = 'queued') THEN
+        -- As far as is known here: the worker compares.
+        INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
+        PERFORM guestly.wake_worker();
+        RETURN 'synced';
+    END IF;
+    PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
+    RETURN 'queued';
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_arm() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT guestly.is_armed() THEN
+        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        UPDATE guestly.queue SET verify_first = true, uncertain_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
+        -- No worker of this server made these claims, so none would find them orphaned.
+        UPDATE guestly.queue q
+        SET state = 'unknown', claim_id = NULL, operation = NULL, due_at = clock_timestamp(),
+            unconfirmed_creates = q.unconfirmed_creates + (q.operation = 'create')::integer,
+            error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
+        WHERE q.claim_id IS NOT NULL;
+        DELETE FROM guestly.token;
+    END IF;
+    -- A restored dump may lack the rights that it gives.
+    UPDATE guestly.attachment SET bookings = bookings;
+    -- A backup may lack what Guestly holds by now.
+    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
+    DELETE FROM guestly.installations;
+    INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
+    PERFORM guestly.wake_worker();
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_backfill(since timestamptz DEFAULT NULL, dry_run boolean DEFAULT true)
+RETURNS TABLE (booking_id text, reference text, action text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    started timestamptz := clock_timestamp();
+    found jsonb := (SELECT jsonb_agg(jsonb_build_object('id', p.booking_id, 'reference', p.reference, 'arrival', p.arrival, 'over', o.over,
+                                                        'queued', EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id AND k.reason = 'queued'))
+                                     ORDER BY o.over, p.arrival NULLS FIRST, p.booking_id)
+                    FROM guestly.paid_bookings(extract(epoch FROM since)::double precision) p
+                    CROSS JOIN LATERAL (SELECT coalesce(p.departure::date < current_date, false) AS over) o
+                    WHERE (coalesce(p.reservation_id, '') = '' OR p.reservation_id LIKE 'test-%')
+                      AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id AND k.reason = 'reservation'));
+BEGIN
+    IF NOT dry_run THEN
+        PERFORM guestly.queue_afresh(array_agg(f.id), array_agg(f.arrival), false, true, started)
+        FROM jsonb_to_recordset(found) AS f (id text, arrival date, over boolean, queued boolean) WHERE NOT f.queued AND NOT f.over HAVING count(*) > 0;
+        INSERT INTO guestly.backfills AS b (started_at, bookings)
+        SELECT started, count(*) FROM guestly.queue q WHERE q.backfill = started HAVING count(*) > 0
+        ON CONFLICT (started_at) DO UPDATE SET bookings = excluded.bookings;
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'in the queue already' WHEN f.over THEN 'left out: the stay is over'
+                                   WHEN dry_run THEN 'would be queued' ELSE 'queued' END
+    FROM jsonb_to_recordset(found) AS f (id text, reference text, over boolean, queued boolean);
+END $$;
+
+CREATE FUNCTION guestly.describe_attempt(a guestly.attempts) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ',
+        CASE a.outcome
+            WHEN 'created' THEN 'Guestly confirmed the reservation'
+            WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
+            WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
+            WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
+            WHEN 'confirmed' THEN 'Guestly holds what it should hold'
+            WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
+            WHEN 'recorded' THEN 'the payment stands in Guestly'
+            WHEN 'not_recorded' THEN 'the payment does not stand in Guestly: recorded next'
+            WHEN 'found' THEN 'Guestly holds something under this code'
+            WHEN 'refused' THEN 'refused'
+            WHEN 'rejected' THEN 'Guestly did not accept the access token'
+            WHEN 'throttled' THEN 'Guestly asked us to slow down'
+            WHEN 'not_sent' THEN 'nothing was sent'
+            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
+                                         ELSE 'Guestly answered with a server error; it will be asked whether it took effect' END
+            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
+                                     ELSE 'no answer came; Guestly will be asked whether it took effect' END
+            WHEN 'withdrawn' THEN 'taken out of the queue'
+            WHEN 'gone' THEN 'taken out of the queue'
+            WHEN 'hung' THEN 'postponed; other bookings go first'
+            WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
+            ELSE a.outcome END,
+        CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
+        CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
+        CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.why_not_queued(booking jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT (booking ->> 'paid')::boolean
+            THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
+                        coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), current_setting('guestly_sync.paid_statuses', true))
+        WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = booking ->> 'booking_id' AND k.reason = 'paid_before')
+            THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
+                        (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
+        WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = booking ->> 'booking_id' AND k.reason = 'withdrawn')
+            THEN 'cancelled before it was sent'
+        ELSE CASE WHEN guestly.triggers_off() IS NOT NULL
+                      THEN format('triggers of the bookings table are missing or disabled (%s)', guestly.triggers_off())
+                  WHEN NOT guestly.is_armed() THEN 'paid while no trigger fired, or before this copy was made'
+                  ELSE 'paid while no trigger fired (session_replication_role = replica)' END
+             || CASE WHEN (guestly.setting_values() ->> 'enabled')::boolean
+                     THEN '; the worker looks for such bookings every guestly_sync.poll_interval'
+                     ELSE '; the worker looks for such bookings once guestly_sync.enabled is on' END
+        END
+$$;
+
+CREATE FUNCTION guestly.why_not_sending() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT guestly.is_armed() THEN 'this is a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN EXISTS (SELECT FROM guestly.pause)
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
+        WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
+        WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is tried again by itself'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.paused_until > clock_timestamp())
+            THEN 'Guestly asked us to wait until ' || (SELECT w.paused_until FROM guestly.worker w)
+        END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.guestly_timeline(booking_id text) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booking jsonb := guestly.booking(booking_id);
+    id text := coalesce(booking ->> 'booking_id', booking_id);
+BEGIN
+    IF booking IS NULL AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id) THEN
+        PERFORM guestly.must_exist(booking_id);
+    END IF;
+    RETURN QUERY
+    SELECT e.at, e.event, e.detail FROM (
+        SELECT q.queued_at, 'queued', concat_ws(', ', CASE WHEN q.force THEN 'forced' END, 'arriving ' || q.arrival) FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT a.started_at, CASE a.operation WHEN 'look_up' THEN 'looked up' WHEN 'plan' THEN 'checked' WHEN 'read_back' THEN 'read back'
+                                 WHEN 'list_payments' THEN 'payments listed' WHEN 'record_payment' THEN 'payment recorded' ELSE a.operation END, guestly.describe_attempt(a)
+        FROM guestly.attempts a WHERE a.booking_id = id
+        UNION ALL
+        SELECT r.recorded_at, 'synced', format('reservation %s, confirmation code %s', r.reservation_id, r.confirmation_code)
+        FROM guestly.reservations r WHERE r.booking_id = id
+        UNION ALL
+        SELECT coalesce(r.changed_at, r.recorded_at), 'price', format('Guestly''s total is %s and the guest paid %s: %s %s', round(r.total, 2), round(r.paid, 2),
+               round(abs(r.total - r.paid), 2), CASE WHEN r.total > r.paid THEN 'more' ELSE 'less' END)
+        FROM guestly.reservations r WHERE r.booking_id = id AND r.total <> r.paid
+        UNION ALL
+        SELECT clock_timestamp(), 'now', CASE q.state
+            WHEN 'ready' THEN 'in line'
+            WHEN 'sending' THEN CASE WHEN EXISTS (SELECT FROM guestly.host_code() h WHERE h.booking_id = id)
+                                     THEN 'Guestly has answered; the booking''s row is being written'
+                                     ELSE 'claimed: its call is in flight, or among the next to go' END
+            WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
+            WHEN 'waiting' THEN format('tried again at %s', q.due_at)
+            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
+            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_not_sending(), '') END
+        FROM guestly.queue q WHERE q.booking_id = id
+        UNION ALL
+        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for %s since %s: see guestly_doctor()', h.pid,
+               CASE WHEN h.booking_id = id THEN 'it' ELSE 'several bookings' END, h.since)
+        FROM guestly.host_code() h WHERE (h.booking_id = id OR h.booking_id IS NULL AND EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id))
+        AND h.since < clock_timestamp() - interval '2 seconds'
+        UNION ALL
+        SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
+        UNION ALL
+        SELECT clock_timestamp(), 'not queued', guestly.why_not_queued(booking)
+        WHERE booking IS NOT NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.attempts a WHERE a.booking_id = id)
+          AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id)
+    ) e (at, event, detail) ORDER BY e.at;
+END $$;
+
+CREATE OR REPLACE FUNCTION guestly.status_row() RETURNS TABLE (
+    worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,
+    paused boolean, pause_reason text, breaker text, breaker_since timestamptz, held_until timestamptz,
+    credentials_error text, ready bigint, sending bigint, unknown bigint, waiting bigint, failed bigint,
+    oldest_waiting_since timestamptz, last_success_at timestamptz, last_error text, last_error_at timestamptz,
+    tokens_24h bigint, token_expires_at timestamptz, quota_second double precision, quota_minute double precision,
+    quota_hour double precision, clock_skew_ms bigint, price_differences bigint)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT l.pid, l.since, guestly.library_version(), (s ->> 'enabled')::boolean, (s ->> 'test_mode')::boolean, guestly.is_armed(),
+           p.paused_at IS NOT NULL, p.reason, coalesce(w.breaker, 'closed'), w.breaker_since, w.paused_until, w.credentials_error,
+           q.ready, q.sending, q.unknown, q.waiting, q.failed, q.oldest, w.last_success_at, w.last_error, w.last_error_at,
+           (SELECT count(*) FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours'),
+           (SELECT t.expires_at FROM guestly.token t), w.rate_levels[1], w.rate_levels[2], w.rate_levels[3], w.clock_skew_ms,
+           (SELECT count(*) FROM guestly.reservations r WHERE r.total <> r.paid)
+    FROM guestly.setting_values() s
+    CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sending') AS sending,
+                       count(*) FILTER (WHERE state = 'unknown') AS unknown, count(*) FILTER (WHERE state = 'waiting') AS waiting,
+                       count(*) FILTER (WHERE state = 'failed') AS failed,
+                       min(queued_at) FILTER (WHERE state <> 'failed') AS oldest
+                FROM guestly.queue) q
+    LEFT JOIN guestly.live_worker() l ON true
+    LEFT JOIN guestly.worker w ON true
+    LEFT JOIN guestly.pause p ON true
+$$;
+
+CREATE OR REPLACE FUNCTION guestly.doctor_of_mail(settings jsonb, armed boolean) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    set_up boolean := (settings ->> 'mail')::boolean;
+    wrong text := (SELECT w.mail_problem FROM guestly.worker w);
+    refused_address CONSTANT text := '(\S+@\S+) was refused: ';
+    variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
+                                  "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
+    unwanted text; waiting bigint; tried bigint; said text; culprit text;
+    -- Since when a mail is under way, if that takes longer than a few seconds; of a worker that is gone, none is.
+    slow timestamptz := (SELECT w.mail_started_at FROM guestly.worker w JOIN guestly.live_worker() l ON w.mail_started_at > l.since
+                         WHERE w.mail_started_at < clock_timestamp() - interval '3 seconds');
+    again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
+    correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
+BEGIN
+    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
+    SELECT a.answer INTO unwanted
+    FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.closed_at DESC LIMIT 1) a
+    WHERE EXISTS (SELECT FROM regexp_matches(a.answer, refused_address, 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
+    culprit := coalesce(substring(wrong FROM '(smtp_url|email_api_url|email_api_key|alert_from|admin_email)'), 'smtp_url');
+    RETURN QUERY SELECT 'mail',
+        CASE WHEN NOT set_up OR wrong IS NULL AND unwanted IS NOT NULL THEN 'warn' WHEN wrong IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN NOT set_up THEN 'not set up: alerts stay in guestly.alerts'
+             WHEN wrong IS NOT NULL THEN 'nothing can be mailed: ' || wrong
+             ELSE concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted) END,
+        CASE WHEN NOT set_up
+                 THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again
+             WHEN wrong IS NOT NULL THEN format(correct, culprit, variables ->> culprit)
+             WHEN unwanted IS NOT NULL THEN format(correct, 'admin_email', variables ->> 'admin_email') END;
+    SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
+    culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
+    RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 OR slow IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        concat_ws('; ', format('%s wait to be mailed', waiting), 'a mail is under way since ' || slow, 'the mail server said: ' || said,
+                  CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
+        CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
+             WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
+             WHEN tried > 0 OR slow IS NOT NULL THEN 'Repair the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+END $$;
+
+-- Comments.
+
+COMMENT ON VIEW guestly.known_bookings IS 'the bookings that the extension knows, one row per reason: queued, reservation, test_reservation, paid_before, withdrawn';
+
+-- Owner and rights come last in every script: everything belongs to guestly_owner; nothing for PUBLIC, the administrator's functions
+-- for guestly_admin and service_role. Upgrade scripts repeat this file, so it defines nothing and may run again.
+
+-- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- The roles. Roles belong to the server: another database may have made them, or a person.
+DO $$
+DECLARE
+    own_level CONSTANT text := pg_catalog.current_setting('client_min_messages');
+    wrong text; members text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_owner') THEN
+        CREATE ROLE guestly_owner NOLOGIN NOINHERIT;
+        COMMENT ON ROLE guestly_owner IS 'owns the objects of guestly_sync; its functions and its worker run with the rights of this role';
+    END IF;
+    SELECT pg_catalog.concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+               CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+               CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+               (SELECT 'the members ' || pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ' and ')
+                FROM pg_catalog.pg_auth_members m WHERE m.roleid = r.oid),
+               (SELECT 'membership in ' || pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.roleid)), ' and ')
+                FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid))
+    INTO wrong FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_owner';
+    IF wrong <> '' THEN
+        RAISE EXCEPTION 'the role guestly_owner must have no login, no attributes, no members and no memberships'
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = pg_catalog.format('It has %s.', wrong),
+                  HINT = 'It will own the extension''s objects. Remove them: ALTER ROLE guestly_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS; and REVOKE the memberships.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
+        CREATE ROLE guestly_admin NOLOGIN;
+        COMMENT ON ROLE guestly_admin IS 'may call the functions of guestly_sync and read guestly.status, queue and attempts';
+    ELSE
+        SELECT pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ', ') INTO members
+        FROM pg_catalog.pg_auth_members m WHERE m.roleid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin');
+        -- An upgrade gives it nothing that it did not have.
+        IF (members IS NOT NULL OR (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin'))
+           AND (SELECT n.nspowner::pg_catalog.regrole::text FROM pg_catalog.pg_namespace n WHERE n.nspname = 'guestly') <> 'guestly_owner' THEN
+            -- Extension scripts silence notices.
+            PERFORM pg_catalog.set_config('client_min_messages', 'notice', true);
+            RAISE NOTICE 'guestly_sync: the role guestly_admin exists already and may now call the functions of the extension; %',
+                pg_catalog.concat_ws(', ', CASE WHEN (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin') THEN 'it can log in' END,
+                                     'its members: ' || members);
+            PERFORM pg_catalog.set_config('client_min_messages', own_level, true);
+        END IF;
+    END IF;
+END $$;
+
+-- The owner and the rights of all that does not belong to guestly_owner yet: at CREATE EXTENSION everything, in an upgrade what the
+-- upgrade made. What an administrator granted on the rest stays.
+DO $$
+DECLARE
+    callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
+        'guestly_arm', 'guestly_backfill', 'guestly_pause', 'guestly_resume', 'guestly_timeline', 'guestly_test_alert', 'guestly_doctor', 'status_row', 'backfill_row'];
+    readable CONSTANT text[] := ARRAY['status', 'queue', 'attempts'];
+    owner CONSTANT oid := (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_owner');
+    object record;
+    grantee record;
+    admin name;
+BEGIN
+    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it. Also
+    -- where PUBLIC may look into it: a review of the server's rights may take that away.
+    GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
+    FOR object IN
+        WITH member AS (
+            SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
+            WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+              AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'guestly_sync')
+        )
+        SELECT 'SCHEMA' AS kind, n.nspname::text AS name, n.oid, true AS has_own_owner, 'USAGE' AS granted
+        FROM member m JOIN pg_catalog.pg_namespace n ON m.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND n.oid = m.objid
+        WHERE n.nspowner <> owner
+        UNION ALL
+        -- A sequence of a column goes where its table goes.
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text, c.oid,
+               c.relkind <> 'S' OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                                               AND d.objid = c.oid AND d.deptype IN ('a', 'i')),
+               CASE WHEN c.relname = ANY (readable) THEN 'SELECT' END
+        FROM member m JOIN pg_catalog.pg_class c ON m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = m.objid
+        WHERE c.relowner <> owner AND c.relkind IN ('r', 'v', 'S')
+        UNION ALL
+        SELECT 'ROUTINE', p.oid::pg_catalog.regprocedure::text, p.oid, true, CASE WHEN p.proname = ANY (callable) THEN 'EXECUTE' END
+        FROM member m JOIN pg_catalog.pg_proc p ON m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = m.objid
+        WHERE p.proowner <> owner
+        UNION ALL
+        SELECT 'DOMAIN', t.oid::pg_catalog.regtype::text, t.oid, true, NULL
+        FROM member m JOIN pg_catalog.pg_type t ON m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.oid = m.objid
+        WHERE t.typowner <> owner AND t.typtype = 'd'
+    LOOP
+        -- The owner first: a grant is the owner's.
+        IF object.has_own_owner THEN
+            EXECUTE pg_catalog.format('ALTER %s %s OWNER TO guestly_owner', object.kind, object.name);
+        END IF;
+        -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE. Whoever may create in our schema could
+        -- add functions there that match a call better than ours.
+        FOR grantee IN
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
+            FROM (SELECT n.nspacl, n.nspowner FROM pg_catalog.pg_namespace n WHERE object.kind = 'SCHEMA' AND n.oid = object.oid
+                  UNION ALL SELECT c.relacl, c.relowner FROM pg_catalog.pg_class c WHERE object.kind IN ('TABLE', 'SEQUENCE') AND c.oid = object.oid
+                  UNION ALL SELECT coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)), p.proowner
+                  FROM pg_catalog.pg_proc p WHERE object.kind = 'ROUTINE' AND p.oid = object.oid) AS a (acl, owner),
+                 pg_catalog.aclexplode(a.acl) g
+            WHERE g.grantee <> a.owner
+        LOOP
+            EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', object.kind, object.name, grantee.name);
+        END LOOP;
+        FOREACH admin IN ARRAY ARRAY['guestly_admin', 'service_role'] LOOP
+            IF object.granted IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = admin) THEN
+                EXECUTE pg_catalog.format('GRANT %s ON %s %s TO %I', object.granted, object.kind, object.name, admin);
+                IF object.kind = 'SCHEMA' THEN
+                    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', admin);
+                END IF;
+            END IF;
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['attachment', 'queue', 'reservations', 'attempts', 'listings', 'status_map', 'field_map',
+                                'old_bookings', 'backfills', 'withdrawn', 'changes', 'installations', 'pause'] LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('guestly.%I', name)::pg_catalog.regclass, '');
+    END LOOP;
+END $$;
+
+-- Rows.
+
+-- The owner of the bookings reads guestly.known_bookings instead of these.
+DO $$
+DECLARE
+    reader name := (SELECT a.owner FROM guestly.attachment a JOIN pg_roles r ON r.rolname = a.owner
+                    WHERE a.owner NOT IN ('guestly_owner', 'guestly_admin', 'service_role'));
+BEGIN
+    IF reader IS NOT NULL THEN
+        EXECUTE format('REVOKE ALL ON guestly.reservations, guestly.old_bookings, guestly.withdrawn FROM %I', reader);
+    END IF;
+END $$;
+-- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
+UPDATE guestly.attachment SET bookings = bookings;
