@@ -106,7 +106,7 @@ install_cargo_pgrx() {
 forget_other_clone() {
     local mark=$CARGO_TARGET_DIR/workspace package profile
     if [ "$(cat "$mark" 2>/dev/null)" != "$ROOT" ]; then
-        for package in guestly_sync guestly-simulator guestly-scenarios; do
+        for package in guestly_sync guestly-simulator guestly-scenarios guestly-bench; do
             for profile in dev release; do
                 cargo clean --quiet --package "$package" --profile "$profile" </dev/null
             done
@@ -116,7 +116,7 @@ forget_other_clone() {
     fi
 }
 
-# All that must be there before anything can be built.
+# Everything that must be there before anything can be built.
 set_up() {
     cd "$ROOT"
     install_debian_packages

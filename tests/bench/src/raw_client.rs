@@ -1,18 +1,19 @@
-//! What limits us: the same request by plain ureq, with nothing around it. Called by the figures. Must not touch the
-//! database but for the request's body.
+//! The baseline of calls: the same request by plain ureq, with nothing around it. Called by the benchmarks. Uses the database
+//! only for the request's body.
 
-use crate::scene::{micros, request};
+use crate::fixture::create_request;
+use crate::workload::micros;
 use guestly_scenarios::Site;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use ureq::Agent;
 
-/// A listing that is never full.
+/// A listing without an end to its units.
 const LISTING: &str = "64b1f0aa11bb22cc33ffffff";
 
 /// A plain client with a token of its own.
-pub struct Raw {
+pub struct RawClient {
     agent: Agent,
     url: String,
     bearer: String,
@@ -20,8 +21,11 @@ pub struct Raw {
     next: AtomicU32,
 }
 
-impl Raw {
+impl RawClient {
     /// Fetches a token.
+    ///
+    /// # Panics
+    /// If it is refused.
     pub fn new(site: &Site) -> Self {
         let agent: Agent = Agent::config_builder()
             .max_idle_connections(64)
@@ -44,12 +48,12 @@ impl Raw {
             agent,
             url: format!("{}/v1/reservations-v3", site.sim.url()),
             bearer: format!("Bearer {}", token["access_token"].as_str().unwrap_or_default()),
-            body: request(site),
+            body: create_request(site),
             next: AtomicU32::new(1),
         }
     }
 
-    /// One create; its time in microseconds.
+    /// Makes one create; its time in microseconds.
     pub fn round_trip(&self) -> f64 {
         let code = format!("RAW-{:07}", self.next.fetch_add(1, Ordering::Relaxed));
         let mut body = self.body.clone();
@@ -65,7 +69,7 @@ impl Raw {
         took
     }
 
-    /// Creates in a second by so many threads.
+    /// Creates in a second, of about `count` made by as many threads.
     pub fn rate(&self, threads: u32, count: u32) -> f64 {
         let began = micros();
         thread::scope(|scope| {

@@ -1,9 +1,10 @@
-//! The machine in words, without its name. Called by `report`. Must not measure.
+//! A description of the machine, without its name. Called by `report`. Must not measure.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-/// CPU, kernel, memory and PostgreSQL's version.
+/// Processor, memory, kernel and PostgreSQL version, in sentences.
 pub fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -15,10 +16,11 @@ pub fn describe() -> String {
     let load = read("/proc/loadavg");
     format!(
         "Measured on {cores} cores ({}), {:.0} GB, Linux {}, {}; the server, the simulator and the benchmark share them. \
-         Load average at the end: {}. The servers are durable (fsync on), everything else as PostgreSQL has it.",
+         Load average at the end: {}. The servers are durable (fsync on); other settings are PostgreSQL's defaults, except \
+         where a case says so.",
         model.map_or("unknown", |(_, name)| name.trim()),
         kilobytes.unwrap_or_default() / 1024.0 / 1024.0,
-        // What follows the number names the machine's maker.
+        // What follows the number may name the machine's vendor.
         read("/proc/sys/kernel/osrelease").split('-').next().unwrap_or_default().trim(),
         postgres(),
         load.split(' ').take(2).collect::<Vec<_>>().join(" and "),
@@ -26,8 +28,8 @@ pub fn describe() -> String {
 }
 
 fn postgres() -> String {
-    let folder = std::env::var("GUESTLY_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned());
-    let output = Command::new(format!("{folder}/postgres")).arg("--version").output();
+    let folder = std::env::var_os("GUESTLY_PG_BIN").map_or_else(|| "/usr/lib/postgresql/15/bin".into(), PathBuf::from);
+    let output = Command::new(folder.join("postgres")).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.trim().replace("postgres (PostgreSQL)", "PostgreSQL")
 }
