@@ -8,6 +8,9 @@
 #   tests/bench.sh --only drain     one benchmark (repeat for several); the rows of the others stay in the table
 #   tests/bench.sh --peers          other queues at the same work too (needs node 20 and npm)
 #   tests/bench.sh --rounds 5       more rounds than three
+#   tests/bench.sh --compare BIN_A BIN_B
+#                                   two builds, each installed in a PostgreSQL 15 whose bin folder is given, in turns;
+#                                   writes nothing, installs nothing; goes with --smoke, --only and --rounds
 set -euo pipefail
 
 # shellcheck source=tests/lib/setup.sh
@@ -15,6 +18,7 @@ set -euo pipefail
 
 arguments=()
 writes=yes
+installs=yes
 while [ "$#" -gt 0 ]; do
     case $1 in
         --peers)
@@ -23,6 +27,16 @@ while [ "$#" -gt 0 ]; do
             trap 'rm -rf "$peers"' EXIT
             cp "$ROOT"/tests/bench/peers/*.js* "$peers"
             arguments+=(--peers "$peers")
+            ;;
+        --compare)
+            [ "$#" -ge 3 ] || give_up "--compare needs two bin folders of PostgreSQL"
+            arguments+=(--compare)
+            for folder in "$2" "$3"; do
+                [ -x "$folder/postgres" ] || give_up "no PostgreSQL in $folder"
+                arguments+=("$(cd "$folder" && pwd)")
+            done
+            writes=no installs=no
+            shift 2
             ;;
         --smoke)
             # Its figures mean nothing.
@@ -35,8 +49,12 @@ while [ "$#" -gt 0 ]; do
 done
 [ "$writes" = no ] || arguments+=(--write "$ROOT/tests/bench")
 
-set_up
-install_extension
+if [ "$installs" = yes ]; then
+    set_up
+    install_extension
+else
+    set_up_rust
+fi
 cargo build --locked --release --package guestly-simulator --package guestly-bench
 [ -z "${peers:-}" ] || (cd "$peers" && npm install --silent --no-audit --no-fund </dev/null)
 "$CARGO_TARGET_DIR/release/guestly-bench" ${arguments[@]+"${arguments[@]}"} </dev/null

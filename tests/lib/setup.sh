@@ -116,13 +116,18 @@ forget_other_clone() {
     fi
 }
 
-# Everything that must be there before anything can be built.
-set_up() {
+# Everything that the tests' own programs need to be built.
+set_up_rust() {
     cd "$ROOT"
     install_debian_packages
     find_rust
-    install_cargo_pgrx
     forget_other_clone
+}
+
+# Everything that the extension needs too.
+set_up() {
+    set_up_rust
+    install_cargo_pgrx
 }
 
 # Builds the extension and puts it where PostgreSQL 15 looks for extensions, with the SQL of former versions beside it: a

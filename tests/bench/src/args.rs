@@ -4,7 +4,8 @@ use crate::config::Config;
 use std::path::PathBuf;
 
 /// Usage, for messages.
-const USAGE: &str = "guestly-bench [--smoke] [--rounds N] [--only BENCHMARK]… [--peers FOLDER] [--write FOLDER]";
+const USAGE: &str = "guestly-bench [--smoke] [--rounds N] [--only BENCHMARK]… [--peers FOLDER] [--write FOLDER] \
+                     [--compare BIN_A BIN_B]";
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Args {
     only: Vec<String>,
     /// The folder that results are written to.
     pub write: Option<PathBuf>,
+    /// The `bin` folders of two PostgreSQL installations, each with a build of the extension.
+    pub compare: Option<[PathBuf; 2]>,
 }
 
 impl Args {
@@ -44,8 +47,12 @@ pub fn parse(mut arguments: impl Iterator<Item = String>, benchmarks: &[&str]) -
             "--rounds" => args.config.rounds = Some(rounds(&value()?)?),
             "--peers" => args.config.peers = Some(value()?.into()),
             "--write" => args.write = Some(value()?.into()),
+            "--compare" => args.compare = Some([value()?.into(), value()?.into()]),
             _ => return Err(format!("unknown option {option}; usage: {USAGE}")),
         }
+    }
+    if args.compare.is_some() && (args.write.is_some() || args.config.peers.is_some()) {
+        return Err("--compare goes with --smoke, --rounds and --only only".to_owned());
     }
     Ok(args)
 }
@@ -76,5 +83,20 @@ mod tests {
     #[test]
     fn zero_rounds_are_refused() {
         assert!(parsed("--rounds 0").is_err());
+    }
+
+    #[test]
+    fn compare_of_one_folder_is_refused() {
+        assert!(parsed("--compare /a").is_err());
+    }
+
+    #[test]
+    fn compare_takes_two_folders() {
+        assert_eq!(parsed("--compare /a /b").unwrap().compare, Some(["/a".into(), "/b".into()]));
+    }
+
+    #[test]
+    fn compare_writes_no_results() {
+        assert!(parsed("--compare /a /b --write /c").is_err());
     }
 }

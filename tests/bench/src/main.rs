@@ -5,6 +5,7 @@
 mod args;
 mod calls;
 mod chart;
+mod compare;
 mod config;
 mod drain;
 mod fixture;
@@ -70,6 +71,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(builds) = &args.compare {
+        compare::run(&args, builds);
+        return ExitCode::SUCCESS;
+    }
     let wanted: Vec<Benchmark> = BENCHMARKS.into_iter().filter(|benchmark| is_wanted(&args, benchmark.name)).collect();
     let measurements = measure_all(&args.config, &wanted);
     println!("{}", report::table(&measurements));
