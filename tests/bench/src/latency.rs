@@ -143,7 +143,7 @@ impl<'a> Payments<'a> {
     /// Unless each had one request.
     pub fn latencies(self) -> Latencies {
         let mut latencies = Latencies::default();
-        for call in self.site.sim.ledger(Some("create")) {
+        for call in self.site.sim.call_log(Some("create")) {
             let commit = call["originId"].as_str().and_then(|id| self.commits.get(id));
             if let (Some(commit), Some(arrived)) = (commit, call["wall_us"].as_f64()) {
                 latencies.seen.push((arrived - commit.seen) / 1000.0);

@@ -84,7 +84,7 @@ fn run(case: Case) -> Run {
     let began = micros();
     // The interval that is measured, not a wait for a condition.
     thread::sleep(Duration::from_secs(case.seconds.into()));
-    let (ended, calls) = (micros(), site.sim.ledger(None));
+    let (ended, calls) = (micros(), site.sim.call_log(None));
     let arrivals = || calls.iter().filter_map(|call| call["wall_us"].as_f64());
     let first = arrivals().fold(began, f64::min);
     let arrived = arrivals().filter(|at| *at <= ended).count();

@@ -1,6 +1,6 @@
-//! The ledger: one row per call, bounded. Written by state.rs under its lock, read through admin.rs.
+//! The call log: one row for each call, bounded. Written by state.rs under its lock, read through admin.rs.
 
-use crate::call::{Call, Fate, fingerprint};
+use crate::call::{Call, Ending, fingerprint};
 use crate::clock::Now;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -16,22 +16,22 @@ pub(crate) struct Row {
     origin_id: Option<String>,
     pub status: u16,
     pub committed: bool,
-    fate: Fate,
+    ending: Ending,
     faults: Vec<String>,
     in_flight: u32,
     duration_us: u64,
     bearer: Option<String>,
 }
 
-/// The rows that are kept.
+/// The latest rows.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct CallLog {
     rows: VecDeque<Row>,
     pub dropped: u64,
 }
 
-impl Ledger {
-    pub(crate) fn push(&mut self, call: &Call, fate: Fate, status: u16, committed: bool, now: Now, keep: usize) {
+impl CallLog {
+    pub(crate) fn push(&mut self, call: &Call, ending: Ending, status: u16, committed: bool, now: Now, keep: usize) {
         let row = Row {
             seq: call.seq,
             wall_us: call.arrived.wall,
@@ -42,7 +42,7 @@ impl Ledger {
             origin_id: call.origin_id.clone(),
             status,
             committed,
-            fate,
+            ending,
             faults: call.faults.clone(),
             in_flight: call.in_flight,
             duration_us: now.mono.saturating_sub(call.arrived.mono),
@@ -57,14 +57,14 @@ impl Ledger {
         }
     }
 
-    /// Corrects a row afterwards: a commit that came late, an answer that could not be written.
-    pub(crate) fn patch(&mut self, seq: u64, change: impl FnOnce(&mut Row)) {
+    /// Corrects a row: a late commit, an answer that could not be written.
+    pub(crate) fn amend(&mut self, seq: u64, change: impl FnOnce(&mut Row)) {
         if let Some(row) = self.rows.iter_mut().rev().find(|row| row.seq == seq) {
             change(row);
         }
     }
 
-    /// Rows after `since`, of one operation and of one code when given, oldest first.
+    /// Rows after `since`, oldest first; only those of the given operation and code.
     pub(crate) fn json(&self, since: u64, operation: Option<&str>, code: Option<&str>, limit: usize) -> Value {
         let wanted = |row: &&Row| {
             row.seq > since
@@ -77,15 +77,15 @@ impl Ledger {
 }
 
 impl Row {
-    pub(crate) fn set_fate(&mut self, fate: Fate) {
-        self.fate = fate;
+    pub(crate) fn set_ending(&mut self, ending: Ending) {
+        self.ending = ending;
     }
 
     fn json(&self) -> Value {
         json!({
             "seq": self.seq, "wall_us": self.wall_us, "operation": self.operation, "method": self.method,
             "path": self.path, "confirmationCode": self.code, "originId": self.origin_id, "status": self.status,
-            "committed": self.committed, "fate": self.fate.as_str(), "faults": self.faults,
+            "committed": self.committed, "ending": self.ending.as_str(), "faults": self.faults,
             "in_flight": self.in_flight, "duration_us": self.duration_us, "bearer": self.bearer,
         })
     }

@@ -1,4 +1,4 @@
-//! What other people do in the account: bookings of channels, edits of the owner in the UI.
+//! Actions of others in the account: bookings of channels, edits in the UI.
 //! Called by admin.rs and by the fault `calendar_conflict`, under the state lock.
 
 use crate::call::Call;
@@ -8,7 +8,7 @@ use crate::state::State;
 use serde_json::Value;
 
 impl State {
-    /// Adds a booking that the client did not make; visible everywhere at once. Returns its id.
+    /// Adds a booking that the client did not make, visible at once. Returns its id.
     pub(crate) fn add_foreign(&mut self, body: &Value, now: Now) -> Result<String, String> {
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
         let id = self.new_id();
@@ -27,7 +27,7 @@ impl State {
             code: text("confirmationCode").unwrap_or_else(|| format!("CH-{}", &id[16..])),
             origin: text("origin"),
             origin_id: text("originId"),
-            ours: false,
+            from_api: false,
             created: now.sim_wall,
             visible_at: now.mono,
             indexed_at: now.mono,
@@ -40,47 +40,47 @@ impl State {
             before_last: None,
             id: id.clone(),
         };
-        self.book.add(reservation);
+        self.reservations.add(reservation);
         Ok(id)
     }
 
-    /// A third party takes the nights of this create just before it.
+    /// Books the nights of this create for a third party.
     pub(crate) fn block_for(&mut self, call: &Call, now: Now) {
         if let Some(body) = call.json.clone() {
             let keys = ["listingId", "checkInDateLocalized", "checkOutDateLocalized"];
             let part = body.as_object().into_iter().flatten().filter(|(k, _)| keys.contains(&k.as_str()));
             let foreign = Value::Object(part.map(|(k, v)| (k.clone(), v.clone())).collect());
-            // An update has no such fields: then only the answer is a conflict.
+            // An update has no such fields: then only its answer is a conflict.
             let _ = self.add_foreign(&foreign, now);
         }
     }
 
-    /// The owner edits a reservation in the UI; reads show it at once.
+    /// Edits a reservation as its owner does in the UI; reads show it at once.
     pub(crate) fn owner_edit(&mut self, id: &str, body: &Value, now: Now) -> Result<String, String> {
-        let by_code = || self.book.with_code(id).first().copied();
-        let index = self.book.find(id).or_else(by_code).ok_or("no such reservation")?;
+        let by_code = || self.reservations.with_code(id).first().copied();
+        let index = self.reservations.find(id).or_else(by_code).ok_or("no such reservation")?;
         if let Some(code) = body.get("confirmationCode").and_then(Value::as_str) {
-            self.book.set_code(index, code);
+            self.reservations.set_code(index, code);
         }
-        let r = self.book.list.get_mut(index).ok_or("no such reservation")?;
+        let r = self.reservations.list.get_mut(index).ok_or("no such reservation")?;
         let mut fields = edited(r.current.clone(), body);
         fields.updated = now.sim_wall;
         let change = i32::from(is_active(&fields.status)) - i32::from(is_active(&r.current.status));
         let (listing, code, origin_id) = (fields.listing.clone(), r.code.clone(), r.origin_id.clone());
-        let (ours, full_id) = (r.ours, r.id.clone());
+        let (from_api, full_id) = (r.from_api, r.id.clone());
         r.older.clear();
         r.current = fields;
         r.visible_at = r.visible_at.min(now.mono);
         r.indexed_at = r.indexed_at.min(now.mono);
-        self.book.moved(index, &listing);
-        if ours && change != 0 {
-            self.judge.active(Some(&code), origin_id.as_deref(), change, None);
+        self.reservations.moved(index, &listing);
+        if from_api && change != 0 {
+            self.checker.count_active(Some(&code), origin_id.as_deref(), change, None);
         }
         Ok(full_id)
     }
 }
 
-/// The fields with those of the body laid over.
+/// The fields, overridden by those in the body.
 fn edited(mut fields: Fields, body: &Value) -> Fields {
     let targets = [
         ("status", &mut fields.status),

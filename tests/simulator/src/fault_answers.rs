@@ -1,10 +1,10 @@
-//! What fault effects make of an answer: error pages, redirects, garbage. Called by state.rs under its lock.
+//! Answers made or modified by fault effects: error pages, redirects, garbage. Called by execute.rs under the state lock.
 
 use crate::answer::{Answer, Delivery};
-use crate::faults::{Cut, Effect, header_text};
+use crate::faults::{Disconnect, Effect, header_text};
 use serde_json::{Value, json};
 
-impl Cut {
+impl Disconnect {
     pub(crate) const fn delivery(self) -> Delivery {
         match self {
             Self::Rst => Delivery::Rst,
@@ -16,7 +16,7 @@ impl Cut {
     }
 }
 
-/// An answer with a status and one of the named bodies (`json`, `html`, `empty`, `string`), or a text as it is.
+/// An answer with a status and one of the named bodies (`json`, `html`, `empty`, `string`), or any text.
 pub(crate) fn status(code: u16, body: Option<&str>, retry_after: Option<&Value>) -> Answer {
     let answer = match body.unwrap_or("json") {
         "json" => Answer::nest(code, crate::answer::reason(code)),
@@ -34,8 +34,8 @@ pub(crate) fn status(code: u16, body: Option<&str>, retry_after: Option<&Value>)
     }
 }
 
-/// The answer of effects that never reach the business logic; `None` for all others.
-pub(crate) fn instead(effect: &Effect) -> Option<Answer> {
+/// The answer of an effect that bypasses the business logic; `None` for the other effects.
+pub(crate) fn replacement(effect: &Effect) -> Option<Answer> {
     match effect {
         Effect::RateLimit { retry_after } => {
             Some(status(429, Some(r#"{"message":"Too Many Requests"}"#), retry_after.as_ref()))
@@ -49,11 +49,11 @@ pub(crate) fn instead(effect: &Effect) -> Option<Answer> {
     }
 }
 
-/// A success turned into garbage. The flag tells whether the client can no longer read the id.
+/// Garbles a successful answer. Also returns whether the client can no longer read the id.
 pub(crate) fn garbage(shape: &str, answer: &Answer) -> (Answer, bool) {
     let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let mut out = answer.clone();
-    let spoiled = !matches!(shape, "extra_fields" | "null_fields");
+    let garbled = !matches!(shape, "extra_fields" | "null_fields");
     if shape == "html" {
         out.content_type = "text/html";
     }
@@ -71,7 +71,7 @@ pub(crate) fn garbage(shape: &str, answer: &Answer) -> (Answer, bool) {
         "null_fields" => nulls(value),
         _ => b"{\"reservationId\": \"64b1f0aa11bb".to_vec(),
     };
-    (out, spoiled)
+    (out, garbled)
 }
 
 /// The answer with another value in one field.
@@ -79,7 +79,7 @@ pub(crate) fn rewritten(field: &str, value: &Value, body: &[u8]) -> Vec<u8> {
     with(serde_json::from_slice(body).unwrap_or_default(), field, value.clone())
 }
 
-/// Spliced by hand: writing 20 MB through the JSON library takes a second in a debug build.
+/// Appends to the text: serializing 20 MB takes a second in a debug build.
 fn padded(value: &Value, bytes: usize) -> Vec<u8> {
     let mut body = value.to_string().into_bytes();
     body.pop();
@@ -114,7 +114,7 @@ fn without_id(mut value: Value, rename: Option<&str>) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-/// Everything but ids and the list of results becomes null.
+/// Sets everything but ids and the list of results to null.
 fn nulls(mut value: Value) -> Vec<u8> {
     if let Some(map) = value.as_object_mut() {
         let keep = ["reservationId", "_id", "id", "results", "access_token"];

@@ -1,4 +1,4 @@
-//! What each kind of update wants of the fields, validated. Called by updates.rs under the state lock; commits nothing.
+//! The new fields of each kind of update, validated. Called by updates.rs under the state lock; commits nothing.
 
 use crate::answer::Answer;
 use crate::clock::Now;
@@ -9,12 +9,12 @@ use crate::state::State;
 use crate::validate::{self, STATUSES, flag, invalid};
 use serde_json::{Value, json};
 
-/// The new fields, or the refusal. `None` is "200 and nothing happens".
+/// The new fields or the refusal; `None` is answered with 200 and changes nothing.
 pub(crate) type Change = Result<Option<Fields>, Answer>;
 
 impl State {
     pub(crate) fn fields(&self, index: usize) -> Fields {
-        self.book.list.get(index).map(|r| r.current.clone()).unwrap_or_default()
+        self.reservations.list.get(index).map(|r| r.current.clone()).unwrap_or_default()
     }
 
     pub(crate) fn change_status(&self, index: usize, body: &Value) -> Change {
@@ -67,7 +67,7 @@ impl State {
         }
         validate::dates(&fields.check_in, &fields.check_out, &self.knobs, now.sim_wall / 86_400_000_000)?;
         self.check_change(index, &fields, body)?;
-        // A change of dates always recalculates, so the override of the create is gone.
+        // A change of dates recalculates the price, so the override of the create is dropped.
         fields.fare = None;
         Ok(Some(fields))
     }
