@@ -145,8 +145,8 @@ not_smoothly() {
 
 count_rows() { ask "SELECT count(*) FROM bookings WHERE $1"; }
 
-# The simulator's own books decide, not only what the extension says of itself.
-verdict() {
+# Checks the results by the simulator's state, not only by what the extension reports.
+check_results() {
     local metrics refused=$((SINGLE + BURST + 1)) good=$((SINGLE + BURST + 2))
     heading "What came out"
     metrics=$(simulator GET metrics)
@@ -186,7 +186,7 @@ load_host
 one_by_one
 burst
 not_smoothly
-verdict
+check_results
 look_around
 say
 if [ "$failures" -gt 0 ]; then
