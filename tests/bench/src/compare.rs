@@ -34,8 +34,8 @@ type Pair = [Build; 2];
 /// How a site is started, given its settings.
 type StartSite = fn(Box<dyn FnOnce(Options) -> Options>) -> Site;
 
-/// A case, its update, and the figure that is compared.
-type TriggerCase = (&'static str, Update, fn(&Round) -> f64);
+/// A case, its unit, its update, and the figure that is compared.
+type TriggerCase = (&'static str, &'static str, Update, fn(&Round) -> f64);
 
 /// How a benchmark compares two builds.
 type Compare = fn(&Config, &[PathBuf; 2]) -> Vec<Paired>;
@@ -92,9 +92,13 @@ fn order(round: usize) -> [usize; 2] {
 }
 
 /// One sample of each build in each round.
-fn sample(config: &Config, pair: &mut Pair, mut measure: impl FnMut(usize, &mut Build) -> f64) -> [Vec<f64>; 2] {
+fn sample(config: &Config, pair: &mut Pair, measure: impl FnMut(usize, &mut Build) -> f64) -> [Vec<f64>; 2] {
+    sample_rounds(config.rounds_or(ROUNDS), pair, measure)
+}
+
+fn sample_rounds(rounds: usize, pair: &mut Pair, mut measure: impl FnMut(usize, &mut Build) -> f64) -> [Vec<f64>; 2] {
     let mut samples = [Vec::new(), Vec::new()];
-    for round in 0..config.rounds_or(ROUNDS) {
+    for round in 0..rounds {
         for side in order(round) {
             samples[side].push(measure(side, &mut pair[side]));
         }
@@ -158,13 +162,21 @@ fn compare_trigger(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
     }
     let mut sessions = pair.each_ref().map(|build| Sessions::open(&build.site, "guestly"));
     let cases: [TriggerCase; 3] = [
-        ("paid, single row, per booking", trigger::single(config), Round::trigger_micros),
-        ("paid, 2,000 rows, per booking", trigger::bulk(config), Round::trigger_micros),
-        ("payment unchanged, per row (whole update)", trigger::payment_unchanged(config), Round::untouched_micros),
+        ("paid, single row, per booking", "µs", trigger::single(config), Round::trigger_micros),
+        ("paid, 2,000 rows, per booking", "µs", trigger::bulk(config), Round::trigger_micros),
+        (
+            "payment unchanged: update ÷ update without triggers",
+            "",
+            trigger::payment_unchanged(config),
+            Round::unchanged_ratio,
+        ),
     ];
-    let compare = |(case, update, micros): TriggerCase| {
-        let times = sample(config, &mut pair, |side, build| micros(&sessions[side].round(&build.site, &update)));
-        Paired::new(trigger::NAME, case, "µs", Better::Lower, times)
+    // Such a round takes less than a second.
+    let rounds = config.rounds_or(ROUNDS) * config.size(3, 1);
+    let compare = |(case, unit, update, figure): TriggerCase| {
+        let samples =
+            sample_rounds(rounds, &mut pair, |side, build| figure(&sessions[side].round(&build.site, &update)));
+        Paired::new(trigger::NAME, case, unit, Better::Lower, samples)
     };
     cases.map(compare).into()
 }
@@ -178,13 +190,13 @@ fn compare_scale(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
         // So few bookings drain in a moment: one drain says little.
         let rounds: Vec<_> =
             (0..config.size(5, 1)).map(|_| scale::round(&build.site, &mut build.session, queued, queued)).collect();
-        claims[side].push(median(&rounds.iter().map(|round| round.claim_millis).collect::<Vec<_>>()));
+        claims[side].push(median(&rounds.iter().map(|round| round.claim_millis * 1000.0).collect::<Vec<_>>()));
         median(&rounds.iter().map(|round| round.rate).collect::<Vec<_>>())
     });
     verify(&pair);
     let case = |what: &str| format!("{bookings} bookings, {queued} queued: {what}");
     vec![
-        Paired::new(scale::NAME, &case("claim"), "ms", Better::Lower, claims),
+        Paired::new(scale::NAME, &case("claim"), "µs", Better::Lower, claims),
         Paired::new(scale::NAME, &case("drain"), "/s", Better::Higher, rates),
     ]
 }

@@ -86,9 +86,12 @@ impl Measurement {
     }
 }
 
-/// The median; of an even number of values the lower one of the two in the middle.
+/// The median; of an even number of values the mean of the two in the middle; NaN of no values.
 pub fn median(values: &[f64]) -> f64 {
-    percentile(values, 50)
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
+    f64::midpoint(at(sorted.len().saturating_sub(1) / 2), at(sorted.len() / 2))
 }
 
 /// The smallest value that at least `percent` of the values do not exceed; NaN of no values.
@@ -102,4 +105,19 @@ pub fn percentile(values: &[f64], percent: usize) -> f64 {
 /// The smallest and the largest value.
 pub fn range(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(*value), most.max(*value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_of_an_even_number_is_between() {
+        assert_eq!([median(&[4.0, 1.0, 2.0, 8.0]), median(&[3.0, 1.0, 2.0])], [3.0, 2.0]);
+    }
+
+    #[test]
+    fn percentile_is_one_of_the_values() {
+        assert_eq!([50, 99].map(|percent| percentile(&[4.0, 1.0, 2.0, 8.0], percent)), [2.0, 8.0]);
+    }
 }
