@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Rounds of a full run; even, so that each build is as often the first of its pair.
+/// Rounds of a full run; even, so that both halves have as many.
 const ROUNDS: usize = 6;
 /// Long enough for the worker to be idle again.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -37,8 +37,16 @@ type StartSite = fn(Box<dyn FnOnce(Options) -> Options>) -> Site;
 /// A case, its unit, its update, and the figure that is compared.
 type TriggerCase = (&'static str, &'static str, Update, fn(&Round) -> f64);
 
+/// One half of the rounds, on sites of its own: a site may be slower than another one of the same build as long as it lives.
+struct Half<'a> {
+    config: &'a Config,
+    folders: &'a [PathBuf; 2],
+    /// 0 or 1: the build whose site is started first.
+    first: usize,
+}
+
 /// How a benchmark compares two builds.
-type Compare = fn(&Config, &[PathBuf; 2]) -> Vec<Paired>;
+type Compare = fn(&Half<'_>) -> Vec<Paired>;
 
 const COMPARISONS: [(&str, Compare); 4] = [
     (latency::NAME, compare_latency),
@@ -61,7 +69,8 @@ pub fn run(args: &Args, folders: &[PathBuf; 2]) {
     for (name, compare) in wanted {
         let began = Instant::now();
         eprintln!("comparing: {name}");
-        let found = compare(&args.config, folders);
+        let [mut found, other] = [0, 1].map(|first| compare(&Half { config: &args.config, folders, first }));
+        found.iter_mut().zip(other).for_each(|(paired, other)| paired.extend(other));
         eprintln!("{}    took {:.0} s\n", paired::table(&found), began.elapsed().as_secs_f64());
         results.extend(found);
     }
@@ -82,37 +91,49 @@ fn start(folder: &Path, start_site: StartSite) -> Build {
     Build { site, session }
 }
 
-fn start_pair(folders: &[PathBuf; 2], start_site: StartSite) -> Pair {
-    folders.each_ref().map(|folder| start(folder, start_site))
-}
-
 /// The order of the builds in a round: A B, B A, A B, ….
 fn order(round: usize) -> [usize; 2] {
     if round.is_multiple_of(2) { [0, 1] } else { [1, 0] }
 }
 
-/// One sample of each build in each round.
-fn sample(config: &Config, pair: &mut Pair, measure: impl FnMut(usize, &mut Build) -> f64) -> [Vec<f64>; 2] {
-    sample_rounds(config.rounds_or(ROUNDS), pair, measure)
-}
-
-fn sample_rounds(rounds: usize, pair: &mut Pair, mut measure: impl FnMut(usize, &mut Build) -> f64) -> [Vec<f64>; 2] {
-    let mut samples = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
-        for side in order(round) {
-            samples[side].push(measure(side, &mut pair[side]));
+impl Half<'_> {
+    fn start(&self, start_site: StartSite) -> Pair {
+        let mut builds = order(self.first).map(|side| start(&self.folders[side], start_site));
+        if self.first == 1 {
+            builds.reverse();
         }
+        builds
     }
-    samples
+
+    /// Half of the rounds, rounded up.
+    fn rounds(&self) -> usize {
+        self.config.rounds_or(ROUNDS).div_ceil(2)
+    }
+
+    /// One sample of each build in each of `rounds` rounds.
+    fn sample(
+        &self,
+        rounds: usize,
+        pair: &mut Pair,
+        mut measure: impl FnMut(usize, &mut Build) -> f64,
+    ) -> [Vec<f64>; 2] {
+        let mut samples = [Vec::new(), Vec::new()];
+        for round in 0..rounds {
+            for side in order(self.first + round) {
+                samples[side].push(measure(side, &mut pair[side]));
+            }
+        }
+        samples
+    }
 }
 
 fn verify(pair: &Pair) {
     pair.iter().for_each(|build| fixture::verify(&build.site));
 }
 
-fn compare_latency(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
-    let pair = start_pair(folders, fixture::start_small_site);
-    let rounds: Vec<[Latencies; 2]> = (0..config.rounds_or(ROUNDS)).map(|_| latencies(config, &pair)).collect();
+fn compare_latency(half: &Half<'_>) -> Vec<Paired> {
+    let pair = half.start(fixture::start_small_site);
+    let rounds: Vec<[Latencies; 2]> = (0..half.rounds()).map(|_| latencies(half.config, &pair)).collect();
     verify(&pair);
     let of = |pick: fn(&Latencies) -> &Vec<f64>, percent| -> [Vec<f64>; 2] {
         [0, 1].map(|side| rounds.iter().map(|round| percentile(pick(&round[side]), percent)).collect())
@@ -138,15 +159,16 @@ fn latencies(config: &Config, pair: &Pair) -> [Latencies; 2] {
     payments.map(Payments::latencies)
 }
 
-fn compare_drain(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
+fn compare_drain(half: &Half<'_>) -> Vec<Paired> {
     const IN_FLIGHT: u32 = 15;
-    let mut pair = start_pair(folders, fixture::start_site);
+    let mut pair = half.start(fixture::start_site);
     for build in &pair {
         drain::set_concurrency(&build.site, IN_FLIGHT);
     }
-    let found = [(0, config.size(5_000, 200)), (100, config.size(1_500, 60))].map(|(latency_ms, count)| {
-        let rates =
-            sample(config, &mut pair, |_, build| drain::round(&build.site, &mut build.session, count, latency_ms));
+    let found = [(0, half.config.size(5_000, 200)), (100, half.config.size(1_500, 60))].map(|(latency_ms, count)| {
+        let rates = half.sample(half.rounds(), &mut pair, |_, build| {
+            drain::round(&build.site, &mut build.session, count, latency_ms)
+        });
         let case = format!("API {latency_ms} ms, {IN_FLIGHT} in flight");
         Paired::new(drain::NAME, &case, "/s", Better::Higher, rates)
     });
@@ -154,8 +176,9 @@ fn compare_drain(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
     found.into()
 }
 
-fn compare_trigger(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
-    let mut pair = start_pair(folders, fixture::start_site);
+fn compare_trigger(half: &Half<'_>) -> Vec<Paired> {
+    let config = half.config;
+    let mut pair = half.start(fixture::start_site);
     for build in &pair {
         trigger::stop_worker(&build.site);
         insert_unpaid(&build.site, trigger::bulk(config).rows);
@@ -172,24 +195,24 @@ fn compare_trigger(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
         ),
     ];
     // Such a round takes less than a second.
-    let rounds = config.rounds_or(ROUNDS) * config.size(3, 1);
+    let rounds = half.rounds() * config.size(3, 1);
     let compare = |(case, unit, update, figure): TriggerCase| {
-        let samples =
-            sample_rounds(rounds, &mut pair, |side, build| figure(&sessions[side].round(&build.site, &update)));
+        let samples = half.sample(rounds, &mut pair, |side, build| figure(&sessions[side].round(&build.site, &update)));
         Paired::new(trigger::NAME, case, unit, Better::Lower, samples)
     };
     cases.map(compare).into()
 }
 
-fn compare_scale(config: &Config, folders: &[PathBuf; 2]) -> Vec<Paired> {
+fn compare_scale(half: &Half<'_>) -> Vec<Paired> {
     let (bookings, queued) = scale::SMALL;
-    let mut pair = start_pair(folders, scale::start_site);
+    let mut pair = half.start(scale::start_site);
     pair.iter().for_each(|build| insert_unpaid(&build.site, bookings));
     let mut claims = [Vec::new(), Vec::new()];
-    let rates = sample(config, &mut pair, |side, build| {
+    let rates = half.sample(half.rounds(), &mut pair, |side, build| {
         // So few bookings drain in a moment: one drain says little.
-        let rounds: Vec<_> =
-            (0..config.size(5, 1)).map(|_| scale::round(&build.site, &mut build.session, queued, queued)).collect();
+        let rounds: Vec<_> = (0..half.config.size(5, 1))
+            .map(|_| scale::round(&build.site, &mut build.session, queued, queued))
+            .collect();
         claims[side].push(median(&rounds.iter().map(|round| round.claim_millis * 1000.0).collect::<Vec<_>>()));
         median(&rounds.iter().map(|round| round.rate).collect::<Vec<_>>())
     });

@@ -44,6 +44,11 @@ impl Paired {
         Self { benchmark, case: case.to_owned(), unit, better, samples }
     }
 
+    /// Adds the samples of another run of the same case.
+    pub fn extend(&mut self, other: Self) {
+        self.samples.iter_mut().zip(other.samples).for_each(|(samples, more)| samples.extend(more));
+    }
+
     /// B ÷ A of each pair: what slows down the machine for a while slows down both.
     fn ratios(&self) -> Vec<f64> {
         let [a, b] = &self.samples;
