@@ -44,7 +44,7 @@ step "scripts" check_scripts
 step "format" cargo fmt --all --check
 step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "unit, property and doc tests" cargo test --locked --package guestly_sync
-step "tests of the simulator" cargo test --locked --package guestly-simulator
+step "tests of the simulator and the benchmark" cargo test --locked --package guestly-simulator --package guestly-bench
 step "install the extension" install_extension
 # They wait for servers most of the time: more of them at once than there are processors.
 step "scenario tests" env RUST_TEST_THREADS=3 cargo test --locked --package guestly-scenarios

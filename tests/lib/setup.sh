@@ -106,7 +106,7 @@ install_cargo_pgrx() {
 forget_other_clone() {
     local mark=$CARGO_TARGET_DIR/workspace package profile
     if [ "$(cat "$mark" 2>/dev/null)" != "$ROOT" ]; then
-        for package in guestly_sync guestly-simulator guestly-scenarios; do
+        for package in guestly_sync guestly-simulator guestly-scenarios guestly-bench; do
             for profile in dev release; do
                 cargo clean --quiet --package "$package" --profile "$profile" </dev/null
             done
@@ -116,13 +116,18 @@ forget_other_clone() {
     fi
 }
 
-# All that must be there before anything can be built.
-set_up() {
+# Everything that the tests' own programs need to be built.
+set_up_rust() {
     cd "$ROOT"
     install_debian_packages
     find_rust
-    install_cargo_pgrx
     forget_other_clone
+}
+
+# Everything that the extension needs too.
+set_up() {
+    set_up_rust
+    install_cargo_pgrx
 }
 
 # Builds the extension and puts it where PostgreSQL 15 looks for extensions, with the SQL of former versions beside it: a

@@ -1,5 +1,5 @@
 // One booking's work, the same for every queue: read the row, create the reservation, write the five columns. Used by
-// graphile-worker.js and pg-boss.js, which tests/scenarios/src/bin/bench/peers.rs starts with the names of the server and of
+// graphile-worker.js and pg-boss.js, which tests/bench/src/peers.rs starts with the names of the server and of
 // the API in the environment. Whatever goes wrong ends the process: work that is lost or repeated must not look like speed.
 
 import pg from 'pg'

@@ -1,4 +1,4 @@
-// graphile-worker at the work of booking.js. Started by tests/scenarios/src/bin/bench/peers.rs.
+// graphile-worker at the work of booking.js. Started by tests/bench/src/peers.rs.
 
 import { Logger, run } from 'graphile-worker'
 import { concurrency, database, fetchToken, giveUp, ready, sync } from './booking.js'

@@ -1,4 +1,4 @@
-// pg-boss at the work of booking.js. Started by tests/scenarios/src/bin/bench/peers.rs.
+// pg-boss at the work of booking.js. Started by tests/bench/src/peers.rs.
 
 import PgBoss from 'pg-boss'
 import { concurrency, database, fetchToken, giveUp, ready, sync } from './booking.js'

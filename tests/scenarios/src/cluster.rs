@@ -40,6 +40,7 @@ impl StopMode {
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
+    programs: PathBuf,
     environment: Vec<(String, String)>,
     main: Database,
 }
@@ -92,7 +93,8 @@ impl Cluster {
         fs::write(&own, options.configuration(&folder))
             .unwrap_or_else(|error| panic!("cannot write {}: {error}", own.display()));
         let main = Database::new(&folder, "postgres");
-        let cluster = Self { folder, environment: options.environment, main };
+        let programs = options.programs.unwrap_or_else(programs);
+        let cluster = Self { folder, programs, environment: options.environment, main };
         cluster.start_again();
         cluster
     }
@@ -182,7 +184,7 @@ impl Cluster {
     }
 
     fn pg_ctl(&self) -> Command {
-        let mut command = server_command(&programs().join("pg_ctl"));
+        let mut command = server_command(&self.programs.join("pg_ctl"));
         command.arg("-s").arg("-D").arg(self.data());
         command
     }

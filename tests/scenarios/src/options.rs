@@ -1,10 +1,11 @@
 //! What a test server is started with. Called by the tests; `cluster` writes it down. Must not start anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub(crate) programs: Option<PathBuf>,
     preload: bool,
     durable: bool,
     pub(crate) in_memory: bool,
@@ -17,6 +18,7 @@ impl Default for Options {
     /// The extension's library preloaded, fsync off, the template's system identifier.
     fn default() -> Self {
         Self {
+            programs: None,
             preload: true,
             durable: false,
             in_memory: false,
@@ -28,6 +30,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Run by the PostgreSQL whose `bin` folder this is, instead of the usual one of the same major version.
+    #[must_use]
+    pub fn programs(mut self, folder: &Path) -> Self {
+        self.programs = Some(folder.to_owned());
+        self
+    }
+
     /// A server that does not load the extension's library.
     #[must_use]
     pub fn without_preload(mut self) -> Self {

@@ -1,6 +1,6 @@
 //! The Guestly simulator in a test: started in the test's own process, steered and questioned over its admin calls,
 //! which are listed in the simulator's lib.rs. Called by the tests, on their threads. Must not know the extension's
-//! database: verdicts from here are Guestly's side of the story.
+//! database: what it answers is Guestly's side.
 
 use crate::options::Options;
 use crate::program::Program;
@@ -13,7 +13,7 @@ use ureq::Agent;
 
 pub use guestly_simulator::{Config, Knobs, Profile};
 
-/// Lags and settle windows of [`Sim::quick`] are this part of the real ones.
+/// Lags and the propagation delay of [`Sim::quick`] are this fraction of the real ones.
 const QUICK: f64 = 0.02;
 
 /// A running simulator. Dropped, it stops.
@@ -100,7 +100,7 @@ impl Sim {
             .setting("guestly_sync.token_url", &format!("{}/oauth2/token", self.url()))
             .setting("guestly_sync.client_id", &text("client_id"))
             .setting("guestly_sync.client_secret", &text("client_secret"))
-            // A little more than the simulator's window: its judge and our clock do not start together.
+            // A little more than the simulator's window: its clock and the extension's do not start together.
             .setting("guestly_sync.settle", &format!("{:.0}ms", settle + 200.0))
             .setting("guestly_sync.backoff_base", "100ms")
             .setting("guestly_sync.backoff_max", "1s")
@@ -162,14 +162,14 @@ impl Sim {
         self
     }
 
-    /// All counters: requests, tokens, 429s, creates without a look-up, calls before Retry-After ended, ….
+    /// All counters: requests, tokens, 429s, creates without a look-up, calls before Retry-After ended and more.
     #[track_caller]
     #[must_use]
     pub fn metrics(&self) -> Value {
         self.get("metrics")
     }
 
-    /// Every breach of the rules that the simulator saw, the mild ones (`severity` `warn`) too.
+    /// Every violation of an invariant that the simulator saw, also warnings (`severity` `warn`).
     #[track_caller]
     #[must_use]
     pub fn violations(&self) -> Vec<Value> {
@@ -177,12 +177,12 @@ impl Sim {
     }
 
     /// # Panics
-    /// If the simulator saw a fatal breach of the rules: it lists them all.
+    /// If the simulator saw a fatal violation; lists them all.
     #[track_caller]
     pub fn assert_no_violation(&self) {
         let mut fatal = self.violations();
         fatal.retain(|row| row["severity"] == "fatal");
-        assert!(fatal.is_empty(), "breaches of the API's rules: {}", json!(fatal));
+        assert!(fatal.is_empty(), "violations of the API's rules: {}", json!(fatal));
     }
 
     /// All reservations as they are, whether reads show them already or not.
@@ -202,9 +202,9 @@ impl Sim {
     /// One row per call, oldest first; of one operation only (`token`, `create`, `search`, …) if it is named.
     #[track_caller]
     #[must_use]
-    pub fn ledger(&self, operation: Option<&str>) -> Vec<Value> {
+    pub fn call_log(&self, operation: Option<&str>) -> Vec<Value> {
         let filter = operation.map_or_else(String::new, |name| format!("?operation={name}"));
-        rows(self.get(&format!("ledger{filter}")), "rows")
+        rows(self.get(&format!("calls{filter}")), "rows")
     }
 
     /// How many calls of an operation have arrived.

@@ -1,4 +1,4 @@
-//! What became of bookings, asked on both sides: Guestly's ledger and state first, then the host's rows. Called by the
+//! What became of bookings, asked on both sides: Guestly's call log and state first, then the host's rows. Called by the
 //! tests, on their threads. Must not know how the extension works inside: only its fixed names.
 
 use crate::database::Database;
@@ -59,13 +59,13 @@ impl Site {
         self.query(query, &[&id]).iter().map(|row| row.get(0)).collect()
     }
 
-    /// The ledger's calls of one code, oldest first.
+    /// The logged calls of one code, oldest first.
     #[track_caller]
     #[must_use]
     pub fn calls_of(&self, code: &str) -> Vec<Value> {
-        let mut calls = self.sim.ledger(None);
+        let mut calls = self.sim.call_log(None);
         calls.retain(|row| row["confirmationCode"] == code);
-        // The ledger is in the order of the calls' ends.
+        // The call log is in the order of the calls' ends.
         calls.sort_by_key(|row| row["seq"].as_u64());
         calls
     }

@@ -52,7 +52,7 @@ fn two_hundred_old_bookings_are_looked_up_and_only_what_guestly_lacks_is_created
     site.sql(&format!("UPDATE bookings SET created_at = '2020-01-01' WHERE id = '{}'", ids[7]));
     assert_eq!(backfill(&site, ""), json!({"would be queued": 200}));
     assert_eq!(backfill(&site, "since => '2021-01-01'"), json!({"would be queued": 199}));
-    assert_eq!((site.sim.ledger(None).len(), progress(&site)), (0, (0, 0)), "a list sends and queues nothing");
+    assert_eq!((site.sim.call_log(None).len(), progress(&site)), (0, (0, 0)), "a list sends and queues nothing");
     assert_eq!(backfill(&site, "dry_run => false"), json!({"queued": 200}));
     site.wait_all_synced(SOON * 2);
     site.assert_once_each(&ids);
@@ -86,7 +86,7 @@ fn whoever_arrives_first_goes_first_and_a_sale_of_today_overtakes() {
     host::pay(&site, std::slice::from_ref(&sale));
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
-    let mut creates = site.sim.ledger(Some("create"));
+    let mut creates = site.sim.call_log(Some("create"));
     creates.sort_by_key(|row| row["seq"].as_u64());
     let sent: Vec<&str> = creates.iter().filter_map(|row| row["confirmationCode"].as_str()).collect();
     let wanted: Vec<String> = [sale].iter().chain(&wanted).map(|id| site.code(id)).collect();
@@ -103,7 +103,7 @@ fn a_backfill_is_paused_survives_a_restart_and_goes_on_where_it_was() {
     site.wait_for("some to be done", SOON, some);
     site.sql("SELECT guestly_pause('enough for today')");
     site.wait_for("calls to end", SOON, "SELECT sending = 0, sending::text FROM guestly.status");
-    let (left, calls) = (progress(&site), site.sim.ledger(None).len());
+    let (left, calls) = (progress(&site), site.sim.call_log(None).len());
     assert!(left.0 > 0 && left.1 == 60, "{left:?}");
     site.restart();
     site.wait_for_worker(&site);
@@ -112,7 +112,7 @@ fn a_backfill_is_paused_survives_a_restart_and_goes_on_where_it_was() {
     let missed = site.paid_booking();
     site.sql("ALTER TABLE bookings ENABLE TRIGGER ALL");
     site.wait_for_state(&missed, "ready", SOON);
-    assert_eq!((progress(&site), site.sim.ledger(None).len()), (left, calls));
+    assert_eq!((progress(&site), site.sim.call_log(None).len()), (left, calls));
     assert_eq!(backfill(&site, ""), json!({"in the queue already": left.0 + 1}));
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);

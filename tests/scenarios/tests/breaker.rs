@@ -54,7 +54,7 @@ fn server_errors_in_a_row_open_the_breaker_and_the_way_back_is_a_ramp() {
     let ids = site.paid_bookings(60);
     breaker_is(&site, "open");
     site.wait_all_synced(SOON);
-    let mut calls = site.sim.ledger(None);
+    let mut calls = site.sim.call_log(None);
     calls.retain(|call| call["operation"] != "token");
     calls.sort_by_key(|call| call["seq"].as_u64());
     let failed = calls.iter().filter(|call| call["status"] == 502).count();
@@ -108,7 +108,7 @@ fn a_token_address_that_is_down_is_tried_with_growing_pauses_and_costs_nothing()
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "oauth_down", "status": 503}}));
     let ids = site.paid_bookings(3);
     site.sim.wait_for_calls("token", 3, SOON);
-    let times: Vec<i64> = site.sim.ledger(Some("token")).iter().filter_map(|row| row["wall_us"].as_i64()).collect();
+    let times: Vec<i64> = site.sim.call_log(Some("token")).iter().filter_map(|row| row["wall_us"].as_i64()).collect();
     let pauses: Vec<i64> = times.windows(2).map(|pair| (pair[1] - pair[0]) / 1000).collect();
     assert!(pauses[0] >= 900 && pauses[1] >= 1800, "{pauses:?}");
     let failures = site.sim.calls("token");

@@ -56,7 +56,7 @@ fn each_aspect_is_changed_by_one_call_of_its_own_and_read_back_once() {
 #[test]
 fn a_change_of_other_columns_and_our_own_writes_queue_nothing_and_cost_no_call() {
     let (site, id) = synced();
-    let before = site.sim.ledger(None).len();
+    let before = site.sim.call_log(None).len();
     site.update(
         &id,
         "updated_at = now(), marketing_consent = true, confirmed_at = now(), guestly_sync_error = 'x', \
@@ -74,7 +74,7 @@ fn a_change_of_other_columns_and_our_own_writes_queue_nothing_and_cost_no_call()
     site.update(&id, "guest_phone = '+49 30 555 0199', guest_email = 'other@example.com', guest_last_name = 'Other'");
     site.wait_at_rest();
     assert_eq!(site.log_of(&id), ["create:created", "plan:nothing_to_do"]);
-    assert_eq!(site.sim.ledger(None).len(), before, "a call that was not needed");
+    assert_eq!(site.sim.call_log(None).len(), before, "a call that was not needed");
 }
 
 #[test]
@@ -93,20 +93,23 @@ fn a_change_before_the_booking_is_sent_goes_with_the_create() {
         (&guest["firstName"], &guest["email"], &guest["phones"][0]),
         (&json!("Grace"), &json!("grace@example.com"), &json!("+49305550142"))
     );
-    assert_eq!(site.sim.ledger(None).len(), 2, "a token and a create");
+    assert_eq!(site.sim.call_log(None).len(), 2, "a token and a create");
 }
 
 #[test]
 fn a_change_that_is_taken_back_before_it_is_sent_costs_no_call() {
     let (site, id) = synced();
-    let before = site.sim.ledger(None).len();
+    let before = site.sim.call_log(None).len();
     site.sql("SELECT guestly_pause()");
     site.update(&id, "adults = adults + 2, check_out_date = check_out_date + 1, status = 'cancelled'");
     site.update(&id, "adults = adults - 2, check_out_date = check_out_date - 1, status = 'confirmed'");
     site.sql("SELECT guestly_resume()");
     site.wait_at_rest();
     assert_equal(&site, &id);
-    assert_eq!((site.log_of(&id).pop().as_deref(), site.sim.ledger(None).len()), (Some("plan:nothing_to_do"), before));
+    assert_eq!(
+        (site.log_of(&id).pop().as_deref(), site.sim.call_log(None).len()),
+        (Some("plan:nothing_to_do"), before)
+    );
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     site.sim.wait_for_calls("create", 6, SOON);
     site.stop(StopMode::Fast);
     site.sim.clear_faults();
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
 
     let new = Cluster::start(site.sim.options().own_identifier());
     new.stop(StopMode::Fast);
@@ -150,7 +150,7 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     };
     upgrade(&["--check"]);
     upgrade(&[]);
-    assert_eq!(site.sim.ledger(None).len(), calls, "somebody called Guestly during the upgrade");
+    assert_eq!(site.sim.call_log(None).len(), calls, "somebody called Guestly during the upgrade");
     new.start_again();
     new.wait_for(
         "the log to say it",

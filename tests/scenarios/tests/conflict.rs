@@ -132,6 +132,6 @@ fn of_two_reservations_with_our_code_the_oldest_is_kept_and_a_person_is_told() {
     let held: Vec<Value> =
         site.sim.reservations_of(&code).into_iter().map(|row| row["reservationId"].clone()).collect();
     assert_eq!(held, [json!(oldest), json!(second)], "nothing is deleted without a person");
-    let writes: Vec<String> = site.sim.ledger(None).iter().map(|row| row["method"].to_string()).collect();
+    let writes: Vec<String> = site.sim.call_log(None).iter().map(|row| row["method"].to_string()).collect();
     assert!(!writes.iter().any(|method| method.contains("PUT") || method.contains("DELETE")), "{writes:?}");
 }

@@ -74,7 +74,7 @@ fn goes_into_a_fresh_server(format: &str) {
     let token: String = site.query_one("SELECT access_token FROM guestly.token");
     site.stop(StopMode::Immediate);
     site.sim.clear_faults();
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
 
     let copy = fresh_server(&site.sim);
     tools::make_roles(&copy, &["anon", "authenticated", "service_role", "site_owner", "flats_owner", "ann"]);
@@ -109,7 +109,7 @@ fn goes_into_a_fresh_server(format: &str) {
         "SELECT pg_read_file('../log') ~ 'this is a copy: nothing is sent.*\\n.*SELECT guestly_arm\\(\\)', ''",
     );
     assert!(!copy.log().contains("cannot work"), "{}", copy.log());
-    assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
+    assert_eq!(site.sim.call_log(None).len(), calls, "a copy has called Guestly");
 
     copy.sql("SELECT guestly_arm()");
     story::wait_all_synced(&copy, SOON);
@@ -162,10 +162,10 @@ fn a_second_database_of_the_same_server_is_a_copy_too() {
     assert!(site.query_one::<bool>("SELECT armed FROM guestly.status"), "the original still may");
     let ids = host::make_bookings(&copy, 1);
     host::pay(&copy, &ids);
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
     site.wait_for_worker(&copy);
     copy.worker_looked_again();
-    assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
+    assert_eq!(site.sim.call_log(None).len(), calls, "a copy has called Guestly");
     copy.sql("SELECT guestly_arm()");
     story::wait_all_synced(&copy, SOON);
     assert_eq!(site.sim.state().len(), 2);
@@ -181,7 +181,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
     site.sql("SELECT guestly_resume()");
     site.wait_for_status(&waiting, "synced");
     site.stop(StopMode::Fast);
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
 
     let clone = Cluster::start_copy_of(&site, site.sim.options().environment("GUESTLY_ENVIRONMENT", "staging"));
     let ids = host::make_bookings(&clone, 2);
@@ -197,7 +197,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
     let later = site.paid_booking();
     site.wait_synced(&later);
     assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
-    let creates: Vec<_> = site.sim.ledger(None).into_iter().skip(calls).collect();
+    let creates: Vec<_> = site.sim.call_log(None).into_iter().skip(calls).collect();
     assert!(
         creates
             .iter()
@@ -216,14 +216,14 @@ fn a_physical_clone_that_is_armed_looks_up_what_was_in_flight() {
     let (site, ids) = busy_site();
     site.stop(StopMode::Immediate);
     site.sim.clear_faults();
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
     let clone = Cluster::start_copy_of(&site, site.sim.options().environment("GUESTLY_ENVIRONMENT", "staging"));
     clone.wait_for(
         "the claims to be orphaned",
         SOON,
         "SELECT count(*) = 4, string_agg(state, ' ') FROM guestly.queue WHERE state = 'unknown'",
     );
-    assert_eq!(site.sim.ledger(None).len(), calls, "a clone has called Guestly");
+    assert_eq!(site.sim.call_log(None).len(), calls, "a clone has called Guestly");
     clone.sql("SELECT guestly_arm()");
     story::wait_all_synced(&clone, SOON);
     story::assert_once_each(&clone, &site.sim, &ids);

@@ -26,7 +26,7 @@ fn held_site() -> Site {
 fn answer(site: &Site, calls: usize) {
     site.sim.release();
     wait_until("the answers", SOON, || {
-        let answered = site.sim.ledger(Some("create")).len();
+        let answered = site.sim.call_log(Some("create")).len();
         (answered >= calls, answered.to_string())
     });
 }

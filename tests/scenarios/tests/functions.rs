@@ -58,7 +58,7 @@ fn a_preview_is_exactly_what_is_sent_and_sends_nothing() {
     let preview = |id: &str| site.query_one::<Value>(&format!("SELECT guestly_preview('{id}'::uuid)"));
     site.sql("UPDATE bookings SET status = 'confirmed'");
     let before: Vec<Value> = ids.iter().map(|id| preview(id)).collect();
-    assert_eq!(site.sim.ledger(None).len(), 0);
+    assert_eq!(site.sim.call_log(None).len(), 0);
     assert_eq!(
         site.query_one::<i64>("SELECT (SELECT count(*) FROM guestly.queue) + (SELECT count(*) FROM guestly.attempts)"),
         0

@@ -67,5 +67,5 @@ fn the_statistics_and_the_activity_tell_what_the_worker_does() {
     // Nothing tells that no wake-up is on its way: one takes milliseconds.
     pass(Duration::from_secs(1));
     assert_eq!(site.query_one::<String>(last), before, "an update that pays nothing woke the worker");
-    assert_eq!(site.sim.ledger(None).len(), 21);
+    assert_eq!(site.sim.call_log(None).len(), 21);
 }

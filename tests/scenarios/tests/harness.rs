@@ -147,9 +147,9 @@ fn the_simulator_knows_the_hosts_listings_and_speaks_of_what_it_saw() {
     sim.assert_no_violation();
     assert!(ureq::get(format!("{}/v1/nowhere", sim.url())).call().is_err());
     assert!(sim.violations().iter().any(|row| row["id"] == "ROUTE"));
-    let verdict = panic::catch_unwind(panic::AssertUnwindSafe(|| sim.assert_no_violation()));
-    assert!(verdict.is_err(), "a fatal breach must fail the test");
-    assert_eq!(sim.ledger(None).len(), 1);
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| sim.assert_no_violation()));
+    assert!(result.is_err(), "a fatal violation must fail the test");
+    assert_eq!(sim.call_log(None).len(), 1);
     sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 503}}));
     assert_eq!(sim.get("faults").as_array().map(Vec::len), Some(1));
     sim.clear_faults();

@@ -77,7 +77,7 @@ fn fifty_thousand_bookings_in_test_mode_leave_memory_flat_and_no_descriptor_behi
     assert!(grown <= 5 * 1024, "the worker's memory grew by {grown} kB, from {memory} kB");
     assert_eq!(descriptors_of(worker), descriptors, "files stay open");
     assert_eq!(threads_of(worker), threads);
-    assert_eq!(site.sim.ledger(None).len(), 0, "test mode called Guestly");
+    assert_eq!(site.sim.call_log(None).len(), 0, "test mode called Guestly");
     let test: i64 = site.query_one("SELECT count(*) FROM bookings WHERE guestly_reservation_id LIKE 'test-%'");
     assert_eq!(test, 52_000);
     eprintln!(

@@ -33,7 +33,7 @@ fn a_call_follows_its_commit_at_once() {
         // One by one: the next sale comes when this one is done, so that none waits behind another.
         site.wait_synced(id);
     }
-    let calls = site.sim.ledger(Some("create"));
+    let calls = site.sim.call_log(Some("create"));
     let mut delays: Vec<i64> = calls
         .iter()
         .filter_map(|call| Some(call["wall_us"].as_i64()? - committed.get(call["originId"].as_str()?)?))
@@ -72,7 +72,7 @@ fn a_thousand_bookings_drain() {
         .iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    let mut calls = site.sim.ledger(Some("create"));
+    let mut calls = site.sim.call_log(Some("create"));
     calls.sort_by_key(|call| call["seq"].as_u64());
     let arrivals: Vec<&String> = calls.iter().map(|call| &codes[call["confirmationCode"].as_str().unwrap()]).collect();
     // Threads overtake each other; none can be half of the drain behind.

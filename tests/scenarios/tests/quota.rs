@@ -208,7 +208,7 @@ fn two_databases_that_share_an_account_stay_within_it_and_both_get_on() {
     assert_once_each(&second, &site.sim, &theirs);
     site.assert_once_each(&ours);
     let mut calls: HashMap<String, Vec<i64>> = HashMap::new();
-    for row in site.sim.ledger(None) {
+    for row in site.sim.call_log(None) {
         if let (Some(bearer), Some(at)) = (row["bearer"].as_str(), row["wall_us"].as_i64()) {
             calls.entry(bearer.to_owned()).or_default().push(at);
         }

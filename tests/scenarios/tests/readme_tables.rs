@@ -146,9 +146,6 @@ fn the_files_that_it_names_exist_and_the_classes_are_complete() {
     for file in files {
         assert!(root.join(file).exists(), "README.md names {file}, which does not exist");
     }
-    for mark in ["<!-- figures: written by tests/bench.sh -->", "<!-- end of figures -->"] {
-        assert_eq!(README.matches(mark).count(), 1, "tests/bench.sh has no place for its figures");
-    }
     let classes = std::fs::read_to_string(root.join("src/domain/error.rs")).unwrap();
     let names: Vec<&str> = classes.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(names.len(), 10);

@@ -28,7 +28,7 @@ fn retry_after_is_a_floor_for_the_whole_lane() {
         let held = "SELECT held_until > now(), held_until::text FROM guestly.status";
         site.wait_for("a lane that is held", SOON, held);
         site.wait_for_status(&ids, "synced");
-        let times = arrivals(&site.sim.ledger(None));
+        let times = arrivals(&site.sim.call_log(None));
         // The token, the first booking, the refused call; then nothing for five seconds.
         assert!(times[3] - times[2] >= 5_000_000, "{effect}: the next call came after {} µs", times[3] - times[2]);
         assert_eq!(site.sim.metrics()["calls_before_retry_after_ended"], 0);

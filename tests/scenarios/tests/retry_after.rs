@@ -28,7 +28,7 @@ fn date_in(seconds: u32) -> String {
 
 /// Milliseconds from the end of the first create to the arrival of the next call.
 fn pause(site: &Site) -> i64 {
-    let mut calls = site.sim.ledger(None);
+    let mut calls = site.sim.call_log(None);
     calls.retain(|call| call["operation"] != "token");
     let micros = |call: &Value, name: &str| call[name].as_i64().unwrap_or_default();
     (micros(&calls[1], "wall_us") - micros(&calls[0], "wall_us") - micros(&calls[0], "duration_us")) / 1000

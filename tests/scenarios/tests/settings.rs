@@ -49,7 +49,7 @@ fn disabled_nothing_is_sent_not_even_for_a_token_however_often_the_worker_looks(
     });
     let id = site.paid_booking();
     site.worker_looked_again();
-    assert_eq!(site.sim.ledger(None).len(), 0);
+    assert_eq!(site.sim.call_log(None).len(), 0);
     assert_eq!(site.query_one::<String>("SELECT booking_id || state FROM guestly.queue"), format!("{id}ready"));
 }
 
@@ -94,7 +94,7 @@ fn other_paid_statuses_and_another_address_take_effect() {
         (other.reservations_of(&site.code(&id)).len() == 1, format!("{} there", other.state().len()))
     });
     assert_eq!(site.wait_for_worker(&site), pid);
-    let moved = site.sim.ledger(None).len();
+    let moved = site.sim.call_log(None).len();
     // An address that must not be called: nothing leaves, and the log says why.
     set(&site, "base_url", "http://example.com/v1");
     let stuck = site.paid_booking();
@@ -103,7 +103,7 @@ fn other_paid_statuses_and_another_address_take_effect() {
     assert_eq!(site.row(&stuck)["guestly_sync_attempts"], 0);
     set(&site, "base_url", &format!("{}/v1", other.url()));
     site.wait_synced(&stuck);
-    assert_eq!(site.sim.ledger(None).len(), moved, "the former address is called no more");
+    assert_eq!(site.sim.call_log(None).len(), moved, "the former address is called no more");
     site.sim.assert_no_violation();
     other.assert_no_violation();
 }
@@ -143,7 +143,7 @@ fn test_mode_does_everything_but_the_calls() {
     }
     // The first ones may have been written by the probe of a new worker; nothing but itself wakes it for the next minute.
     site.wait_synced(&site.paid_booking());
-    assert_eq!(site.sim.ledger(None).len(), 0, "test mode calls nothing, not even for a token");
+    assert_eq!(site.sim.call_log(None).len(), 0, "test mode calls nothing, not even for a token");
     let (log, row) = (site.log(), site.row(&ids[0]));
     assert!(
         log.contains("test mode: POST /reservations-v3") && log.contains(row["booking_reference"].as_str().unwrap())

@@ -75,7 +75,7 @@ fn a_success_heard_twice_is_one_reservation_and_one_call() {
     let site = Site::open();
     for role in ROLES {
         let id = host::make_bookings(&site, 1).remove(0);
-        let before = site.sim.ledger(Some("create")).len();
+        let before = site.sim.call_log(Some("create")).len();
         hear(&site, role, &id, Succeeded);
         hear(&site, role, &id, Succeeded);
         site.wait_at_rest();
@@ -83,7 +83,7 @@ fn a_success_heard_twice_is_one_reservation_and_one_call() {
         hear(&site, role, &id, Succeeded);
         site.wait_at_rest();
         assert_eq!(site.only_reservation(&id)["status"], "confirmed", "{role}");
-        assert_eq!(site.sim.ledger(Some("create")).len(), before + 1, "{role}");
+        assert_eq!(site.sim.call_log(Some("create")).len(), before + 1, "{role}");
         site.assert_once_each(&[id]);
     }
     assert_eq!(calls(&site), [2, 0, 0, 0]);

@@ -96,7 +96,7 @@ fn an_outcome_that_came_while_the_tables_were_broken_is_written_when_they_are_me
     site.sim.wait_for_calls("create", 3, SOON);
     site.sql("ALTER TABLE guestly.reservations RENAME TO r");
     site.sim.release();
-    wait_until("the answers", SOON, || (site.sim.ledger(Some("create")).len() == 3, String::new()));
+    wait_until("the answers", SOON, || (site.sim.call_log(Some("create")).len() == 3, String::new()));
     site.worker_looked_again();
     site.sql("ALTER TABLE guestly.r RENAME TO reservations");
     site.wait_all_synced(SOON);

@@ -16,7 +16,7 @@ fn assert_refused_and_recovers(site: &Site, front: &Front) {
     let refused = "SELECT count(*) > 0, string_agg(DISTINCT concat_ws(' ', operation, outcome, error), '; ') FROM guestly.attempts \
                    WHERE operation = 'token' AND outcome = 'not_sent' AND error LIKE '%certificate%'";
     site.wait_for("the certificate to be refused", SOON, refused);
-    assert_eq!(site.sim.ledger(None).len(), 0, "something was sent");
+    assert_eq!(site.sim.call_log(None).len(), 0, "something was sent");
     let used: i64 = site.query_one("SELECT sum(attempts)::bigint FROM guestly.queue WHERE state = 'ready'");
     assert_eq!(used, 0, "a call that never left used an attempt");
     let [status, detail, _] = site.doctor("guestly");

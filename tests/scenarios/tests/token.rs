@@ -180,7 +180,7 @@ fn a_token_near_its_end_is_renewed_by_one_caller_while_it_still_works() {
     );
     assert_eq!((tokens(&site), site.sim.calls("token")), (2, 2));
     let bearers: std::collections::HashSet<String> =
-        site.sim.ledger(Some("create")).iter().map(|row| row["bearer"].to_string()).collect();
+        site.sim.call_log(Some("create")).iter().map(|row| row["bearer"].to_string()).collect();
     assert!(bearers.len() <= 2, "{bearers:?}");
     site.assert_once_each(&ids);
 }

@@ -28,7 +28,7 @@ impl Choices {
 }
 
 /// What Guestly does wrong all the time, by chance.
-fn weather() -> Value {
+fn fault_plan() -> Value {
     let mut rules = vec![json!({"match": {}, "effect": {"kind": "latency", "ms": 1, "max_ms": 60}})];
     let mut add = |operation: &str, prob: f64, effect: Value| {
         rules.push(json!({"match": {"operation": operation, "prob": prob}, "effect": effect}));
@@ -105,7 +105,7 @@ fn torture(seed: u64) {
     let began = Instant::now();
     let site = site_with(seed);
     let ids = host::make_bookings(&site, BOOKINGS);
-    site.sim.fault(weather());
+    site.sim.fault(fault_plan());
     let mut choices = Choices(seed);
     let mut strikes: HashMap<&str, u32> = HashMap::new();
     for batch in ids.chunks(ids.len() / BATCHES as usize) {
@@ -124,7 +124,7 @@ fn torture(seed: u64) {
         });
     }
     site.wait_all_synced(LONGEST);
-    judge(&site, &ids);
+    verify(&site, &ids);
     let metrics = site.sim.metrics();
     let creates = &metrics["operations"]["create"]["requests"];
     let (searches, tokens) = (&metrics["operations"]["search"]["requests"], &metrics["tokens_issued"]);
@@ -138,7 +138,7 @@ fn calls(site: &Site) -> u64 {
     site.sim.metrics()["requests"].as_u64().unwrap_or_default()
 }
 
-fn judge(site: &Site, ids: &[String]) {
+fn verify(site: &Site, ids: &[String]) {
     assert_once_each(site, &site.sim, ids);
     let held = site.sim.state();
     let codes: std::collections::HashSet<&str> =
@@ -150,8 +150,8 @@ fn judge(site: &Site, ids: &[String]) {
     let unheard = metrics["answered_429"].as_i64() != Some(heard);
     let mut fatal = site.sim.violations();
     fatal.retain(|row| row["severity"] == "fatal" && !(unheard && row["id"] == "I6"));
-    if let Some(breach) = fatal.first() {
-        let code = breach["confirmationCode"].as_str().unwrap_or_default();
+    if let Some(violation) = fatal.first() {
+        let code = violation["confirmationCode"].as_str().unwrap_or_default();
         panic!("{}\nGuestly saw: {}\nour log: {}", json!(fatal), json!(site.calls_of(code)), log_of_code(site, code));
     }
     assert!(metrics["tokens_issued"].as_u64().is_some_and(|tokens| tokens <= 5), "{}", metrics["tokens_issued"]);
@@ -181,7 +181,7 @@ fn log_of_code(site: &Site, code: &str) -> Value {
 /// (its worker died) or not have arrived whole (it was cut as it left); nothing else is in the log.
 fn assert_each_call_is_logged(site: &Site) {
     let mut seen: HashMap<String, i64> = HashMap::new();
-    for row in site.sim.ledger(Some("create")) {
+    for row in site.sim.call_log(Some("create")) {
         *seen.entry(row["confirmationCode"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
     }
     let query = "SELECT b.booking_reference, count(*), \

@@ -75,11 +75,11 @@ fn idles_and_says(version: &str, fix: &str, logged: &str) {
     );
     // What was in flight comes to its end; nothing new begins.
     site.wait_for("calls to end", SOON, "SELECT count(*) = 0, '' FROM guestly.queue WHERE state = 'sending'");
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
     site.kill_worker(&site, "TERM");
     site.wait_for_worker(&site);
     site.wait_for("a look around", SOON, "SELECT count(*) >= 5, count(*)::text FROM guestly.queue");
-    assert_eq!(site.sim.ledger(None).len(), calls, "sent with SQL objects of another version");
+    assert_eq!(site.sim.call_log(None).len(), calls, "sent with SQL objects of another version");
     set_version(&site, VERSION);
     site.wait_for_status(&[first.clone(), later.clone()].concat(), "synced");
     site.assert_once_each(&[first, later].concat());
@@ -222,10 +222,10 @@ fn the_sql_of_the_former_version_waits_for_the_update_and_everything_comes_along
     let status =
         "SELECT concat_ws(' ', worker_pid IS NOT NULL, paused, failed, unknown, tokens_24h) FROM guestly.status";
     assert_eq!(site.query_one::<String>(status), "t t 1 1 1");
-    let calls = site.sim.ledger(None).len();
+    let calls = site.sim.call_log(None).len();
     site.sql("SELECT guestly_resume(); SELECT pg_reload_conf()");
     site.worker_looked_again();
-    assert_eq!(site.sim.ledger(None).len(), calls, "sent with SQL objects of another version");
+    assert_eq!(site.sim.call_log(None).len(), calls, "sent with SQL objects of another version");
     assert!(!site.log().contains("cannot work"), "{}", site.log());
 
     site.sql("SELECT guestly_pause('for the update'); ALTER EXTENSION guestly_sync UPDATE");

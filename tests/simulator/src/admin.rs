@@ -1,5 +1,5 @@
-//! The calls under `/__sim`, through which tests steer the simulator and read its verdicts.
-//! Called by server.rs on the connection's thread; not counted, not judged, never limited.
+//! The calls under `/__sim`, through which tests control the simulator and read its results.
+//! Called by server.rs on the connection's thread; never counted, checked or limited.
 
 use crate::answer::Answer;
 use crate::config::{Knobs, Profile};
@@ -24,7 +24,7 @@ pub(crate) fn handle(shared: &Shared, request: &Request) -> Answer {
         return Answer::json(200, &json!({"closed": shared.close_connections()}));
     }
     let mut state = shared.lock();
-    state.land_late();
+    state.commit_due();
     let done = match (request.method.as_str(), parts.as_slice()) {
         ("GET", what) => report(&state, what, request),
         ("POST", ["reset"]) => Some(reset(&mut state, shared, &body)),
@@ -37,23 +37,23 @@ pub(crate) fn handle(shared: &Shared, request: &Request) -> Answer {
     }
 }
 
-/// A call that changes something; `None` when there is no such call.
+/// Runs a call that changes something; `None` if there is no such call.
 fn change(state: &mut State, method: &str, what: &[&str], body: &Value) -> Option<Result<Value, String>> {
     let now = state.now();
     let reservation = |id: String| json!({"reservationId": id});
     let done = match (method, what) {
         ("POST", ["knobs"]) => set_knobs(state, body),
         ("POST", ["faults"]) => {
-            let installed = state.faults.install(body, now);
-            installed.map(|()| json!({"rules": state.faults.rules.len()}))
+            let installed = state.fault_plan.install(body, now);
+            installed.map(|()| json!({"rules": state.fault_plan.rules.len()}))
         }
         ("POST", ["release"]) => {
-            state.faults.forget_holds();
+            state.fault_plan.remove_holds();
             state.releases += 1;
-            Ok(json!({"rules": state.faults.rules.len()}))
+            Ok(json!({"rules": state.fault_plan.rules.len()}))
         }
         ("DELETE", ["faults"]) => {
-            state.faults.rules.clear();
+            state.fault_plan.rules.clear();
             Ok(json!({"rules": 0}))
         }
         ("POST", ["listings"]) => add_listings(state, body),
@@ -76,28 +76,28 @@ fn failed(message: &str) -> Answer {
 fn report(state: &State, what: &[&str], request: &Request) -> Option<Result<Value, String>> {
     let number = |name: &str| request.query(name).and_then(|v| v.parse::<u64>().ok());
     let value = match what {
-        ["ledger"] => {
+        ["calls"] => {
             let limit = number("limit").and_then(|n| usize::try_from(n).ok());
             let (operation, code) = (request.query("operation"), request.query("code"));
             let (since, limit) = (number("since").unwrap_or(0), limit.unwrap_or(usize::MAX));
-            state.ledger.json(since, operation, code, limit)
+            state.call_log.json(since, operation, code, limit)
         }
         ["state"] => state_json(state, request.query("code")),
         ["violations"] => {
-            json!({"violations": state.judge.violations, "counts": state.judge.counts_json()})
+            json!({"violations": state.checker.violations, "counts": state.checker.counts_json()})
         }
         ["metrics"] => metrics::json(state, request.query("brief").is_some()),
         ["health"] => json!({"ok": true}),
         ["knobs"] => return Some(serde_json::to_value(&state.knobs).map_err(|e| e.to_string())),
         ["faults"] => {
-            return Some(serde_json::to_value(&state.faults.rules).map_err(|e| e.to_string()));
+            return Some(serde_json::to_value(&state.fault_plan.rules).map_err(|e| e.to_string()));
         }
         _ => return None,
     };
     Some(Ok(value))
 }
 
-/// Everything anew. Knobs are those of the profile (default: the present one) plus those in the body.
+/// Discards all state. Knobs are those of the profile (default: the current one), overridden by those in the body.
 fn reset(state: &mut State, shared: &Shared, body: &Value) -> Result<Value, String> {
     let profile = match body.get("profile") {
         Some(name) => serde_json::from_value::<Profile>(name.clone()).map_err(|e| e.to_string())?,
@@ -137,11 +137,11 @@ fn advance(state: &mut State, body: &Value) -> Result<Value, String> {
 
 fn state_json(state: &State, code: Option<&str>) -> Value {
     let now = state.now();
-    let wanted = state.book.list.iter().filter(|r| code.is_none_or(|c| c == r.code));
+    let wanted = state.reservations.list.iter().filter(|r| code.is_none_or(|c| c == r.code));
     let rows: Vec<Value> = wanted.map(|r| reservation_json(state, r, now.mono)).collect();
     json!({
         "reservations": rows, "now": crate::clock::iso(now.sim_wall), "epoch": state.epoch,
-        "tokens": state.tokens.fingerprints(), "late_commits_pending": state.late.len(),
+        "tokens": state.tokens.fingerprints(), "late_commits_pending": state.pending_commits.len(),
     })
 }
 
@@ -150,7 +150,7 @@ fn reservation_json(state: &State, r: &Reservation, mono: u64) -> Value {
     let received: Value = serde_json::from_str(&r.received).unwrap_or(Value::Null);
     json!({
         "reservationId": r.id, "confirmationCode": r.code, "origin": r.origin, "originId": r.origin_id,
-        "ours": r.ours, "status": f.status, "listingId": f.listing, "checkInDateLocalized": f.check_in,
+        "fromApi": r.from_api, "status": f.status, "listingId": f.listing, "checkInDateLocalized": f.check_in,
         "checkOutDateLocalized": f.check_out, "guestsCount": f.guests_count, "numberOfGuests": f.number_of_guests,
         "source": f.source, "notes": f.notes, "customFields": f.custom_fields, "cancellation": f.cancellation,
         "guestId": r.guest_id, "guest": received.get("guest"), "accommodationFare": received.get("accommodationFare"),

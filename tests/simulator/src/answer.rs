@@ -1,4 +1,4 @@
-//! Answers and how they go over the wire, whole or broken on purpose.
+//! Answers, and their delivery: complete, or broken on purpose.
 //! Built under the state lock, delivered by server.rs on the connection's thread.
 
 use crate::clock;
@@ -36,7 +36,7 @@ impl Answer {
         Self { status, content_type: "application/json", ..Self::default() }
     }
 
-    /// The NestJS shape: statusCode, message, error.
+    /// An error in the shape of NestJS: statusCode, message, error.
     pub(crate) fn nest(status: u16, message: &str) -> Self {
         Self::json(status, &json!({"statusCode": status, "message": message, "error": reason(status)}))
     }
@@ -59,7 +59,7 @@ impl Answer {
     fn head(&self, length: usize, keep_alive: bool, date: i64) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
-            // A header value from a fault rule must not be able to end the head.
+            // A header value from a fault rule must not end the head.
             let value: String = value.chars().filter(|c| !c.is_control()).collect();
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -73,7 +73,7 @@ impl Answer {
     }
 }
 
-/// How an answer leaves.
+/// The way an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Whole,
@@ -82,13 +82,13 @@ pub(crate) enum Delivery {
     Rst,
     Fin,
     HalfBody,
-    /// Content-Length announces more than comes.
+    /// Content-Length is larger than the body.
     WrongLength,
-    /// Content-Length announces less than comes.
+    /// Content-Length is smaller than the body.
     ShortLength,
 }
 
-/// Writes the answer. `Ok(true)` lets the connection live on.
+/// Writes the answer. `Ok(true)` keeps the connection open.
 pub(crate) fn deliver(
     stream: &mut TcpStream,
     answer: &Answer,
@@ -99,7 +99,7 @@ pub(crate) fn deliver(
     let body = answer.body.as_slice();
     let whole = body.len();
     let (announced, sent) = match how {
-        // The reset goes out when the last handle of the socket is dropped, right after this.
+        // The reset is sent when the last handle of the socket is dropped, right after this.
         Delivery::Rst => {
             SockRef::from(&*stream).set_linger(Some(Duration::ZERO))?;
             return Ok(false);

@@ -1,11 +1,11 @@
-//! One call as the simulator understands it: which operation, whose booking, when it arrived.
+//! One call as the simulator understands it: its operation, booking and time of arrival.
 //! Built by server.rs on the connection's thread, before the state lock.
 
 use crate::clock::Now;
 use crate::http::Request;
 use serde_json::Value;
 
-/// What a route is for.
+/// The operation of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Token,
@@ -35,27 +35,27 @@ impl Operation {
     }
 }
 
-/// How a call ended for the client.
+/// The end of a call, as the client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Ending {
     Answered,
-    /// The simulator cut the connection on purpose.
+    /// The simulator closed the connection on purpose.
     Dropped,
-    /// The client went away before the answer.
-    Gone,
+    /// The client disconnected before the answer.
+    ClientGone,
 }
 
-impl Fate {
+impl Ending {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::Dropped => "dropped",
-            Self::Gone => "client_gone",
+            Self::ClientGone => "client_gone",
         }
     }
 }
 
-/// A call with everything the judge and the faults want to know of it.
+/// A call, with everything that the invariants and the fault rules use.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub request: Request,
@@ -76,12 +76,12 @@ pub(crate) struct Call {
     pub epoch: u64,
     pub in_flight: u32,
     pub faults: Vec<String>,
-    /// The simulator's own buckets refused it.
+    /// Refused by the simulator's own rate limits.
     pub rate_refused: bool,
-    /// The answer is unreadable on purpose.
-    pub spoiled: bool,
+    /// The client cannot read the id from the answer, on purpose.
+    pub garbled: bool,
     /// The token was refused.
-    pub auth_refused: bool,
+    pub token_refused: bool,
 }
 
 impl Call {
@@ -108,8 +108,8 @@ impl Call {
             in_flight: 0,
             faults: Vec::new(),
             rate_refused: false,
-            spoiled: false,
-            auth_refused: false,
+            garbled: false,
+            token_refused: false,
         }
     }
 
@@ -118,7 +118,7 @@ impl Call {
         self.operation == Operation::Update || (self.operation == Operation::Payment && self.request.method == "POST")
     }
 
-    /// The code the ledger shows: of the body or of the search.
+    /// The code in the call log: that of the body or of the search.
     pub(crate) fn shown_code(&self) -> Option<&str> {
         self.code.as_deref().or_else(|| self.searched.first().map(String::as_str))
     }
@@ -154,7 +154,7 @@ fn searched_codes(request: &Request) -> Vec<String> {
     values.flat_map(|(_, value)| value.split(',')).map(|code| code.trim().to_owned()).collect()
 }
 
-/// A short stable hash, so that the ledger never holds a token.
+/// A short stable hash: the call log never contains a token.
 pub(crate) fn fingerprint(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")

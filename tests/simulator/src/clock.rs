@@ -1,9 +1,9 @@
-//! Time of the simulator: a monotonic real clock, the wall clock, and an offset that tests may advance.
+//! The simulator's time: a monotonic clock, the wall clock, and an offset that tests can advance.
 //! Used by every module, on any thread. Must not import anything of the crate.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// One reading of the clocks, all in microseconds.
+/// A reading of all clocks, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Now {
     /// Since the start of the simulator, never advanced by tests: lags, settle windows, late commits.
@@ -16,7 +16,7 @@ pub(crate) struct Now {
     pub sim_wall: i64,
 }
 
-/// The real clocks, read once at start so that both run in step.
+/// The wall clock is read once, at the start, so that both clocks advance together.
 pub(crate) struct Clock {
     start: Instant,
     wall_at_start: i64,

@@ -1,18 +1,18 @@
-//! Knobs of the simulator: everything that is not known about the API is a knob, and a profile is a set of them.
+//! The simulator's knobs. Everything about the API that is unknown is a knob; a profile is a set of values.
 //! Read by every module under the state lock; changed through the admin calls.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Which reading of the documentation the simulator plays.
+/// An interpretation of the API's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Strictly what the documentation says.
+    /// Strictly as documented.
     Documented,
-    /// What real clients saw: asynchronous writes, quirks.
+    /// As observed by real clients: asynchronous writes, quirks.
     Observed,
-    /// The worst reading of everything that is not documented.
+    /// The worst case of everything that is not documented.
     Hostile,
 }
 
@@ -31,17 +31,17 @@ impl Default for Config {
     }
 }
 
-/// Every adjustable behaviour. The admin calls take any subset of these names.
+/// Every adjustable behaviour. The admin calls accept any subset of these names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
-    /// The profile the other values came from; it also chooses the variants of the validation.
+    /// The profile that the other values come from; it also selects the variant of the validation.
     pub profile: Profile,
     /// Seed of all random choices.
     pub seed: u64,
-    /// Factor on every lag and settle window; 0.02 makes tests quick.
+    /// Factor of every lag and of the propagation delay; 0.02 makes tests fast.
     pub lag_scale: f64,
-    /// Whether the rate buckets and the in-flight bound refuse calls.
+    /// Whether rate limits and the limit of calls in flight are enforced.
     pub limits: bool,
     /// Calls per first window; 0 is no limit.
     pub per_second: u32,
@@ -57,7 +57,7 @@ pub struct Knobs {
     pub hour_ms: u64,
     /// Calls allowed at the same time.
     pub max_in_flight: u32,
-    /// Whether refused calls empty the buckets too.
+    /// Whether refused calls use up quota.
     pub refused_calls_count: bool,
     /// Smallest Retry-After of a refused call in seconds.
     pub retry_after_min_s: u64,
@@ -65,15 +65,15 @@ pub struct Knobs {
     pub remaining_hour_header: bool,
     /// Body of a 429: `json`, `empty` or `html`.
     pub rate_limit_body: String,
-    /// How long after a 429 was written calls may still arrive unpunished (they were on their way), in ms.
+    /// Calls that arrive within this time after a 429 are no violation, since they were already on their way; in ms.
     pub retry_after_grace_ms: u64,
     /// Tokens per window and client id; 0 is no cap.
     pub token_cap: u32,
     /// Length of the token window in seconds.
     pub token_window_s: u64,
-    /// A fixed window from the first token on instead of a rolling one.
+    /// Whether the window is fixed and starts with the first token, instead of rolling.
     pub token_fixed_window: bool,
-    /// Each refused token request prolongs the wait by ten minutes.
+    /// Whether each refused token request extends the wait by ten minutes.
     pub punish_hammering: bool,
     /// `expires_in` of new tokens in seconds.
     pub token_lifetime_s: u64,
@@ -81,15 +81,15 @@ pub struct Knobs {
     pub expired_status: u16,
     /// Status for a revoked token; 0 mixes 401 and 403.
     pub revoked_status: u16,
-    /// The only client id that gets tokens.
+    /// The client id that gets tokens.
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
     /// Status for dates that are taken.
     pub conflict_status: u16,
-    /// Status for violated terms.
+    /// Status for a stay that violates the terms.
     pub terms_status: u16,
-    /// Whether `guest.phones` must be there.
+    /// Whether `guest.phones` is required.
     pub require_phones: bool,
     /// Whether a second reservation with the same confirmation code is refused with 422.
     pub unique_confirmation_code: bool,
@@ -97,11 +97,11 @@ pub struct Knobs {
     pub strict_cancel_reason: bool,
     /// The accepted reasons.
     pub cancel_reasons: Vec<String>,
-    /// Two writes to one reservation closer than this race each other (ms, scaled).
+    /// Two writes to one reservation within this time race each other (ms, scaled).
     pub settle_gap_ms: u64,
-    /// Whether of two racing writes the first is lost although both were answered 200.
+    /// Whether the first of two racing writes is lost although both were answered with 200.
     pub lost_writes: bool,
-    /// Settle window of an ambiguous create for invariant I8 (ms, scaled).
+    /// Propagation delay of a create whose outcome is unknown, for invariant I8 (ms, scaled).
     pub settle_ms: u64,
     /// Range of the lag until a create can be read by id (ms, scaled).
     pub visible_ms: [u64; 2],
@@ -111,29 +111,29 @@ pub struct Knobs {
     pub write_ms: [u64; 2],
     /// Latency of every call in ms (not scaled).
     pub latency_ms: u64,
-    /// Idle connections are closed after this many ms; 0 is never.
+    /// Idle connections are closed after this time in ms; 0 is never.
     pub keep_alive_ms: u64,
-    /// Rows kept in the ledger; older ones are dropped.
-    pub keep_ledger: usize,
+    /// Rows kept in the call log; older ones are dropped.
+    pub call_log_rows: usize,
     /// Whether the client may send `ignoreCalendar`, `ignoreTerms`, `ignoreBlocks`.
     pub allow_ignore: bool,
-    /// Whether calls of the legacy endpoints (other than payments) are no breach.
+    /// Whether calls of legacy endpoints (other than payments) are allowed.
     pub legacy_enabled: bool,
-    /// Whether reads carry the `money` object.
+    /// Whether reads contain the `money` object.
     pub money_in_reads: bool,
-    /// Whether search rows carry `origin` and `originId`.
+    /// Whether search results contain `origin` and `originId`.
     pub origin_in_search: bool,
-    /// Whether numbers of money are sent as text.
+    /// Whether amounts are sent as text.
     pub money_as_text: bool,
-    /// Key of the id in search rows: `reservationId`, `_id` or `id`.
+    /// Name of the id in search results: `reservationId`, `_id` or `id`.
     pub search_id_key: String,
 }
 
 impl Knobs {
-    /// Lays a JSON object of knobs over these.
+    /// Overrides these with a JSON object of knobs.
     ///
     /// # Errors
-    /// A sentence when a name is unknown or a value has the wrong type; nothing changed then.
+    /// A sentence if a name is unknown or a value has the wrong type; nothing is changed then.
     pub fn overlay(&self, changes: &Value) -> Result<Self, String> {
         let mut whole = serde_json::to_value(self).map_err(|e| e.to_string())?;
         let changes = changes.as_object().ok_or("knobs must be a JSON object")?;

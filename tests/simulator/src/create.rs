@@ -10,14 +10,14 @@ use crate::state::State;
 use crate::validate::{self, Booking};
 use serde_json::{Value, json};
 
-/// What is to be checked against terms and calendar.
+/// A stay to be checked against terms and calendar.
 pub(crate) struct Stay<'a> {
     pub check_in: &'a str,
     pub check_out: &'a str,
     pub guests: u64,
     pub ignore_calendar: bool,
     pub ignore_terms: bool,
-    /// The reservation itself, when it exists already.
+    /// The reservation itself, if it exists already.
     pub index: Option<usize>,
 }
 
@@ -28,7 +28,7 @@ impl State {
             let unknown = validate::unknown_fields(body);
             if !unknown.is_empty() {
                 let text = format!("unknown fields in a create: {}", unknown.join(", "));
-                self.judge.breach("SCHEMA", false, &text, call);
+                self.checker.report("SCHEMA", false, &text, call);
             }
             let booking = validate::booking(body, &self.knobs, now.sim_wall / 86_400_000_000)?;
             self.check_booking(&booking)?;
@@ -45,13 +45,13 @@ impl State {
 
     fn check_booking(&self, booking: &Booking) -> Result<(), Answer> {
         let listing = self.listing(&booking.listing)?;
-        let known = booking.guest_id.as_ref().is_none_or(|id| self.book.knows_guest(id));
+        let known = booking.guest_id.as_ref().is_none_or(|id| self.reservations.has_guest(id));
         if !known {
             let status = if self.knobs.profile == Profile::Hostile { 500 } else { 422 };
             return Err(Answer::nest(status, "VALIDATION_ERROR - Guest not found"));
         }
         let code = booking.code.as_deref();
-        if self.knobs.unique_confirmation_code && code.is_some_and(|c| !self.book.with_code(c).is_empty()) {
+        if self.knobs.unique_confirmation_code && code.is_some_and(|c| !self.reservations.with_code(c).is_empty()) {
             return Err(Answer::nest(422, "VALIDATION_ERROR - confirmationCode already exists"));
         }
         let stay = Stay {
@@ -84,7 +84,7 @@ impl State {
             let text = format!("VALIDATION_ERROR - terms: minimum nights is {}", listing.min_nights);
             return Err(Answer::nest(self.knobs.terms_status, &text));
         }
-        let taken = self.book.taken(listing, stay.check_in, stay.check_out, stay.index);
+        let taken = self.reservations.taken(listing, stay.check_in, stay.check_out, stay.index);
         if !stay.ignore_calendar && (taken || !listing.active) {
             return Err(conflict(self.knobs.conflict_status));
         }
@@ -104,7 +104,7 @@ impl State {
             code: code.clone(),
             origin: booking.origin.clone(),
             origin_id: booking.origin_id.clone(),
-            ours: true,
+            from_api: true,
             created: now.sim_wall,
             visible_at,
             indexed_at,
@@ -118,9 +118,9 @@ impl State {
         };
         self.check_overbooking(&reservation, call);
         if is_active(&booking.status) {
-            self.judge.active(Some(&code), booking.origin_id.as_deref(), 1, Some(call));
+            self.checker.count_active(Some(&code), booking.origin_id.as_deref(), 1, Some(call));
         }
-        self.book.add(reservation)
+        self.reservations.add(reservation)
     }
 
     fn check_overbooking(&mut self, new: &Reservation, call: &Call) {
@@ -128,9 +128,9 @@ impl State {
         let Some(listing) = self.listings.get(&fields.listing) else {
             return;
         };
-        let full = self.book.taken(listing, &fields.check_in, &fields.check_out, None);
+        let full = self.reservations.taken(listing, &fields.check_in, &fields.check_out, None);
         if full && is_active(&fields.status) && !self.knobs.allow_ignore {
-            self.judge.breach("I3", true, "overbooking: the unit had a booking for these nights", call);
+            self.checker.report("I3", true, "overbooking: the unit had a booking for these nights", call);
         }
     }
 
@@ -139,18 +139,18 @@ impl State {
             return id.clone();
         }
         let email = booking.email.as_deref().unwrap_or("");
-        if let Some(id) = self.book.guest(email).filter(|_| !email.is_empty()) {
+        if let Some(id) = self.reservations.guest(email).filter(|_| !email.is_empty()) {
             return id.clone();
         }
         let id = self.new_id();
         if !email.is_empty() {
-            self.book.add_guest(email, id.clone());
+            self.reservations.add_guest(email, id.clone());
         }
         id
     }
 
     fn created_answer(&self, index: usize) -> Answer {
-        let Some(r) = self.book.list.get(index) else {
+        let Some(r) = self.reservations.list.get(index) else {
             return Answer::empty(500);
         };
         let f = &r.current;

@@ -1,46 +1,46 @@
-//! Step two of a call: the business logic, bent by the effects of faults; and commits that come late.
-//! Called by server.rs under the state lock.
+//! Step two of a call: the business logic, modified by fault effects; and late commits. Called by server.rs under the state
+//! lock.
 
 use crate::answer::{Answer, Delivery};
-use crate::arrive::Plan;
-use crate::call::{Call, Fate, Operation};
+use crate::arrival::Arrival;
+use crate::call::{Call, Ending, Operation};
 use crate::clock::Now;
 use crate::create::conflict;
-use crate::effects;
-use crate::faults::{Cut, Effect};
-use crate::state::{Late, State};
+use crate::fault_answers;
+use crate::faults::{Disconnect, Effect};
+use crate::state::{PendingCommit, State};
 use serde_json::json;
 
-/// The answer and how it leaves.
+/// The answer and the way it is sent.
 pub(crate) struct Outcome {
     pub answer: Answer,
     pub delivery: Delivery,
 }
 
 impl Outcome {
-    pub(crate) fn fate(&self) -> Fate {
+    pub(crate) fn ending(&self) -> Ending {
         let whole = matches!(self.delivery, Delivery::Whole | Delivery::Slow(_));
-        if whole { Fate::Answered } else { Fate::Dropped }
+        if whole { Ending::Answered } else { Ending::Dropped }
     }
 }
 
 impl State {
-    /// Step two: the business logic, bent by the effects.
-    pub(crate) fn execute(&mut self, call: &mut Call, plan: &Plan) -> Outcome {
-        self.land_late();
+    /// Runs the business logic, modified by the fault effects.
+    pub(crate) fn execute(&mut self, call: &mut Call, arrival: &Arrival) -> Outcome {
+        self.commit_due();
         if call.epoch != self.epoch {
             return Outcome { answer: Answer::empty(503), delivery: Delivery::Fin };
         }
-        if let Some(delivery) = plan.effects.iter().find_map(dropped_before) {
+        if let Some(delivery) = arrival.effects.iter().find_map(dropped_before) {
             return Outcome { answer: Answer::empty(0), delivery };
         }
         let now = self.now();
-        let mut outcome = match &plan.refusal {
+        let mut outcome = match &arrival.refusal {
             Some(refusal) => Outcome { answer: refusal.clone(), delivery: Delivery::Whole },
-            None => self.apply(call, &plan.effects, now),
+            None => self.apply(call, &arrival.effects, now),
         };
-        for effect in &plan.effects {
-            bend(effect, call, &mut outcome);
+        for effect in &arrival.effects {
+            apply_effect(effect, call, &mut outcome);
         }
         outcome.answer.headers.push(("x-request-id", format!("sim-{}-{:010}", self.epoch, call.seq)));
         if call.request.path.starts_with("/v1/") {
@@ -56,11 +56,11 @@ impl State {
             let answer = match effect {
                 Effect::LateCommit { ms, status, how } => {
                     let (due, call) = (now.mono + ms * 1000, call.clone());
-                    self.late.push(Late { due, call });
+                    self.pending_commits.push(PendingCommit { due, call });
                     if status.is_none() {
                         delivery = how.delivery();
                     }
-                    Some(effects::status(status.unwrap_or(502), None, None))
+                    Some(fault_answers::status(status.unwrap_or(502), None, None))
                 }
                 Effect::CalendarConflict { status } => {
                     self.block_for(call, now);
@@ -70,10 +70,10 @@ impl State {
                     silent = true;
                     None
                 }
-                other => effects::instead(other),
+                other => fault_answers::replacement(other),
             };
             if let Some(answer) = answer {
-                call.auth_refused |= refuses_token(effect);
+                call.token_refused |= refuses_token(effect);
                 return Outcome { answer, delivery };
             }
         }
@@ -95,62 +95,62 @@ impl State {
         }
     }
 
-    /// Commits what is due. Done lazily at every call, which nobody can tell from a timer.
-    pub(crate) fn land_late(&mut self) {
-        if self.late.is_empty() {
+    /// Commits what is due: lazily, at every call, which no client can distinguish from a timer.
+    pub(crate) fn commit_due(&mut self) {
+        if self.pending_commits.is_empty() {
             return;
         }
         let mono = self.now().mono;
         let mut due = Vec::new();
-        while let Some(at) = self.late.iter().position(|late| late.due <= mono) {
-            due.push(self.late.swap_remove(at));
+        while let Some(at) = self.pending_commits.iter().position(|late| late.due <= mono) {
+            due.push(self.pending_commits.swap_remove(at));
         }
         due.sort_by_key(|late| late.due);
         for late in due {
             let at = self.clock.at(late.due, self.offset);
             if self.process(&late.call, at, false).committed {
                 self.metrics.late_commits += 1;
-                self.ledger.patch(late.call.seq, |row| row.committed = true);
+                self.call_log.amend(late.call.seq, |row| row.committed = true);
             }
         }
     }
 }
 
-/// Effects on a finished answer.
-fn bend(effect: &Effect, call: &mut Call, outcome: &mut Outcome) {
+/// Applies an effect to a finished answer.
+fn apply_effect(effect: &Effect, call: &mut Call, outcome: &mut Outcome) {
     match effect {
-        // A call refused for rate was not accepted, and its status line alone says so.
+        // A call that was refused for its rate was not accepted.
         Effect::DropAfterAccept { how } if outcome.answer.status != 429 => outcome.delivery = how.delivery(),
         Effect::SlowBody { bytes_per_s } => outcome.delivery = Delivery::Slow(*bytes_per_s),
         Effect::Status { code, body, retry_after, committed: true } => {
             let committed = outcome.answer.committed;
-            outcome.answer = effects::status(*code, body.as_deref(), retry_after.as_ref());
+            outcome.answer = fault_answers::status(*code, body.as_deref(), retry_after.as_ref());
             outcome.answer.committed = committed;
         }
         Effect::Garbage { shape, status } if outcome.answer.status < 300 => {
-            let (answer, spoiled) = effects::garbage(shape, &outcome.answer);
+            let (answer, garbled) = fault_answers::garbage(shape, &outcome.answer);
             outcome.answer = Answer { status: status.unwrap_or(answer.status), ..answer };
-            call.spoiled = spoiled;
+            call.garbled = garbled;
         }
         Effect::Rewrite { field, value } if outcome.answer.status < 300 => {
-            outcome.answer.body = effects::rewritten(field, value, &outcome.answer.body);
-            // Of the id and the code a client may rightly believe nothing.
-            call.spoiled |= matches!(field.as_str(), "reservationId" | "confirmationCode");
+            outcome.answer.body = fault_answers::rewritten(field, value, &outcome.answer.body);
+            // The client cannot trust the id or the code of such an answer.
+            call.garbled |= matches!(field.as_str(), "reservationId" | "confirmationCode");
         }
         _ => {}
     }
 }
 
-/// How a call that is never accepted ends. There is no body that could be cut in half.
+/// The delivery of a call that is never accepted. There is no body to cut in half.
 fn dropped_before(effect: &Effect) -> Option<Delivery> {
     match effect {
-        Effect::DropBeforeAccept { how: Cut::Rst } => Some(Delivery::Rst),
+        Effect::DropBeforeAccept { how: Disconnect::Rst } => Some(Delivery::Rst),
         Effect::DropBeforeAccept { .. } => Some(Delivery::Fin),
         _ => None,
     }
 }
 
-/// Whether a rule's made-up 401 or 403 is a refusal of the token in the client's eyes.
+/// Whether the client takes a rule's 401 or 403 for a refusal of its token.
 fn refuses_token(effect: &Effect) -> bool {
     let Effect::Status { code: 401 | 403, body, .. } = effect else { return false };
     let text = body.as_deref().unwrap_or("").to_lowercase();

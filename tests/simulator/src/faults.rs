@@ -1,5 +1,5 @@
-//! Fault rules: which calls they hit and what happens to those. Installed by admin.rs, asked by state.rs.
-//! All under the state lock; without rules the way through is one length check.
+//! The fault plan: rules that select calls, and their effects. Installed by admin.rs, asked by arrival.rs, all under the state
+//! lock. Without rules it costs one length check.
 
 use crate::call::Call;
 use crate::clock::Now;
@@ -7,14 +7,14 @@ use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A rule as the admin call sends it.
+/// A rule, as the admin call sends it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
     #[serde(rename = "match", default)]
     pub matcher: Matcher,
     pub effect: Effect,
-    /// How many calls matched and how often the effect was used.
+    /// The number of calls that matched, and how many of them got the effect.
     #[serde(skip_deserializing)]
     pub seen: u64,
     #[serde(skip_deserializing)]
@@ -23,7 +23,7 @@ pub(crate) struct Rule {
     installed: u64,
 }
 
-/// Which calls a rule hits; every given part must hold.
+/// The calls that a rule selects: all given conditions must hold.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Matcher {
@@ -36,14 +36,14 @@ pub(crate) struct Matcher {
     pub nth: Option<u64>,
     pub every: Option<u64>,
     pub prob: Option<f64>,
-    /// At most so many times.
+    /// The effect is used at most this many times.
     pub count: Option<u64>,
-    /// Only after, and only for, so many real milliseconds since the rule was installed.
+    /// Real milliseconds since the rule was installed: only after, and only for this time.
     pub after_ms: Option<u64>,
     pub for_ms: Option<u64>,
 }
 
-/// Before or after the business state changed.
+/// Before or after the commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum When {
@@ -52,10 +52,10 @@ pub(crate) enum When {
     After,
 }
 
-/// How a connection is cut.
+/// The way a connection is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Cut {
+pub(crate) enum Disconnect {
     #[default]
     Rst,
     Fin,
@@ -64,7 +64,7 @@ pub(crate) enum Cut {
     ShortLength,
 }
 
-/// What happens to a matching call; `kind` names it.
+/// The effect on a matching call; `kind` is its name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Effect {
@@ -85,18 +85,18 @@ pub(crate) enum Effect {
     },
     DropBeforeAccept {
         #[serde(default)]
-        how: Cut,
+        how: Disconnect,
     },
     DropAfterAccept {
         #[serde(default)]
-        how: Cut,
+        how: Disconnect,
     },
     LateCommit {
         ms: u64,
-        /// A status to answer now; without it the connection is cut.
+        /// The status to answer with now; without it the connection is broken.
         status: Option<u16>,
         #[serde(default)]
-        how: Cut,
+        how: Disconnect,
     },
     Status {
         #[serde(alias = "status")]
@@ -124,7 +124,7 @@ pub(crate) enum Effect {
         shape: String,
         status: Option<u16>,
     },
-    /// A success in which one field of the answer says something else.
+    /// Replaces one field of a successful answer.
     Rewrite {
         field: String,
         value: Value,
@@ -140,7 +140,7 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// The name for the ledger.
+    /// The name in the call log.
     pub(crate) fn name(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or_default();
         value.get("kind").and_then(Value::as_str).unwrap_or("?").to_owned()
@@ -156,13 +156,13 @@ pub(crate) fn header_text(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// The installed rules.
+/// All installed rules.
 #[derive(Default)]
-pub(crate) struct Faults {
+pub(crate) struct FaultPlan {
     pub rules: Vec<Rule>,
 }
 
-impl Faults {
+impl FaultPlan {
     pub(crate) fn install(&mut self, value: &Value, now: Now) -> Result<(), String> {
         let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
         let mut rules = Vec::new();
@@ -175,8 +175,8 @@ impl Faults {
         Ok(())
     }
 
-    /// Forgets the rules that hold calls.
-    pub(crate) fn forget_holds(&mut self) {
+    /// Removes the rules that hold calls.
+    pub(crate) fn remove_holds(&mut self) {
         self.rules.retain(|rule| !matches!(rule.effect, Effect::Hold { .. }));
     }
 
@@ -192,7 +192,7 @@ impl Faults {
 impl Rule {
     fn fires(&mut self, call: &Call, now: Now, rng: &mut Rng) -> Option<Effect> {
         let age = now.mono.saturating_sub(self.installed) / 1000;
-        if !self.matcher.hits(call, age) || self.matcher.count.is_some_and(|count| self.fired >= count) {
+        if !self.matcher.matches(call, age) || self.matcher.count.is_some_and(|count| self.fired >= count) {
             return None;
         }
         self.seen += 1;
@@ -207,7 +207,7 @@ impl Rule {
 }
 
 impl Matcher {
-    fn hits(&self, call: &Call, age_ms: u64) -> bool {
+    fn matches(&self, call: &Call, age_ms: u64) -> bool {
         self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(&call.request.method))
             && self.path.as_deref().is_none_or(|p| call.request.path.contains(p) || call.request.target.contains(p))
             && self.operation.as_deref().is_none_or(|o| o == call.operation.as_str())

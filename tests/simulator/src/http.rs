@@ -1,5 +1,5 @@
 //! Reading HTTP/1.1 requests from one connection: keep-alive, Content-Length, chunked, `Expect: 100-continue`.
-//! Called by server.rs on the connection's thread. Knows nothing of the API.
+//! Called by server.rs on the connection's thread. Must not know the API.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
 const MAX_HEADERS: usize = 100;
 
-/// One request as it came from the wire; names of headers are lower case.
+/// One request as received; header names are lower case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub method: String,
@@ -32,16 +32,16 @@ impl Request {
     }
 }
 
-/// Why no request came.
+/// The reason why there is no request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoRequest {
     /// The peer closed, the idle time ended, or the transport failed.
     Closed,
-    /// The request is not acceptable; answer with this status and close.
+    /// The request cannot be accepted: it is to be answered with this status, and the connection closed.
     Bad(u16),
 }
 
-/// A connection with what was read beyond the last request.
+/// A connection, with bytes that were read beyond the last request.
 pub(crate) struct Connection {
     pub stream: TcpStream,
     buffer: Vec<u8>,
@@ -52,12 +52,12 @@ impl Connection {
         Self { stream, buffer: Vec::with_capacity(4096) }
     }
 
-    /// Whether bytes of a next request already wait here.
+    /// Whether bytes of the next request have been read.
     pub(crate) fn has_more(&self) -> bool {
         !self.buffer.is_empty()
     }
 
-    /// Waits for the next whole request.
+    /// Reads the next complete request.
     pub(crate) fn read_request(&mut self, idle: Option<Duration>) -> Result<Request, NoRequest> {
         if self.stream.set_read_timeout(idle).is_err() {
             return Err(NoRequest::Closed);

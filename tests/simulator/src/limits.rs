@@ -1,4 +1,4 @@
-//! The rate limits of the account: three token buckets with continuous refill, and their headers.
+//! The account's rate limits: three token buckets with continuous refill, and their headers.
 //! Asked by state.rs for every `/v1` call, under the state lock.
 
 use crate::config::Knobs;
@@ -46,8 +46,8 @@ impl Limits {
         }
     }
 
-    /// Takes one call. `Err` is the Retry-After in whole seconds.
-    pub(crate) fn take(&mut self, knobs: &Knobs, sim: i64, crowded: bool) -> Result<(), u64> {
+    /// Counts one call. `Err` is the Retry-After in seconds.
+    pub(crate) fn take(&mut self, knobs: &Knobs, sim: i64, over_concurrency: bool) -> Result<(), u64> {
         for bucket in &mut self.buckets {
             bucket.refill(sim);
         }
@@ -55,8 +55,8 @@ impl Limits {
             return Ok(());
         }
         let wait = self.buckets.iter().map(Bucket::wait).fold(0.0, f64::max);
-        if wait > 0.0 || crowded {
-            if crowded || knobs.refused_calls_count {
+        if wait > 0.0 || over_concurrency {
+            if over_concurrency || knobs.refused_calls_count {
                 self.consume();
             }
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -73,7 +73,7 @@ impl Limits {
         }
     }
 
-    /// The headers every `/v1` answer carries.
+    /// The headers of every `/v1` answer.
     pub(crate) fn headers(&self, knobs: &Knobs) -> Vec<(&'static str, String)> {
         const NAMES: [(&str, &str); 3] = [
             ("X-RateLimit-Limit-Second", "X-RateLimit-Remaining-Second"),

@@ -1,4 +1,4 @@
-//! The listings of the account and the money model. Configured through admin.rs, read under the state lock.
+//! The account's listings and prices. Configured through admin.rs, read under the state lock.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub(crate) struct Listing {
     pub accommodates: u64,
     #[serde(default = "one")]
     pub min_nights: i64,
-    /// How many bookings a night takes; `null` is without end.
+    /// Bookings per night; `null` is unlimited.
     #[serde(default)]
     pub units: Option<usize>,
     #[serde(default = "timezone")]
@@ -24,12 +24,12 @@ pub(crate) struct Listing {
     pub currency: String,
     #[serde(default = "yes")]
     pub active: bool,
-    /// Price of a night in cents when the client sends no fare.
+    /// Price of a night in cents if the client sends no fare.
     #[serde(default = "nightly")]
     pub nightly_cents: i64,
     #[serde(default)]
     pub cleaning_cents: i64,
-    /// Shares: 0.1 is ten percent.
+    /// As a fraction: 0.1 is ten percent.
     #[serde(default)]
     pub discount: f64,
     #[serde(default)]
@@ -58,7 +58,7 @@ const fn nightly() -> i64 {
     10_000
 }
 
-/// The listings a fresh simulator has: `…4400` to `…440f` take any number of bookings, `…44f1` takes one at a time
+/// The listings of a new simulator: `…4400` to `…440f` are unlimited, `…44f1` has one unit
 /// and `…44f2` has discount and tax.
 pub(crate) fn defaults() -> HashMap<String, Listing> {
     let mut map = HashMap::new();
@@ -123,7 +123,7 @@ impl Listing {
     }
 }
 
-/// Cents as a decimal number, or as text when the knob says so.
+/// Cents as a decimal number, or as text.
 pub(crate) fn decimal(cents: i64, as_text: bool) -> Value {
     #[allow(clippy::cast_precision_loss)]
     let number = cents as f64 / 100.0;

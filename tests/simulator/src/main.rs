@@ -1,4 +1,4 @@
-//! The simulator as a program, for tests that need a server of its own and for trying things by hand.
+//! The simulator as a program: for the benchmark, the demo and experiments.
 //!
 //! `guestly-simulator [--port N] [--profile documented|observed|hostile] [--latency-ms N] [--no-limits]`
 //! prints `listening on http://127.0.0.1:PORT` when ready and runs until it is killed.

@@ -1,7 +1,7 @@
 //! Counters over all calls. Written by state.rs under its lock, read through admin.rs.
 
-use crate::call::{Call, Fate};
-use crate::judge::{CodeRecord, Judge};
+use crate::call::{Call, Ending};
+use crate::invariants::{Checker, CodeRecord};
 use crate::state::State;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -39,15 +39,15 @@ impl Metrics {
         count.last_us = call.arrived.wall;
     }
 
-    pub(crate) fn ended(&mut self, call: &Call, fate: Fate, status: u16, committed: bool) {
+    pub(crate) fn ended(&mut self, call: &Call, ending: Ending, status: u16, committed: bool) {
         let count = self.operations.entry(call.operation.as_str()).or_default();
         count.committed += u64::from(committed);
-        match fate {
-            Fate::Answered => *count.by_status.entry(status).or_default() += 1,
-            Fate::Dropped => count.dropped += 1,
-            Fate::Gone => count.client_gone += 1,
+        match ending {
+            Ending::Answered => *count.by_status.entry(status).or_default() += 1,
+            Ending::Dropped => count.dropped += 1,
+            Ending::ClientGone => count.client_gone += 1,
         }
-        self.answered_429 += u64::from(status == 429 && fate == Fate::Answered);
+        self.answered_429 += u64::from(status == 429 && ending == Ending::Answered);
         self.rate_limited += u64::from(call.rate_refused);
     }
 
@@ -63,7 +63,7 @@ impl Metrics {
     }
 }
 
-/// The body of `GET /__sim/metrics`; `brief` leaves out the maps with an entry per code.
+/// The body of `GET /__sim/metrics`; `brief` omits the maps with an entry for each code.
 pub(crate) fn json(state: &State, brief: bool) -> Value {
     let m = &state.metrics;
     let total: u64 = m.operations.values().map(|c| c.requests).sum();
@@ -73,15 +73,15 @@ pub(crate) fn json(state: &State, brief: bool) -> Value {
         "requests": total, "operations": m.operations_json(), "max_in_flight": m.max_in_flight,
         "tokens_issued": state.tokens.issued, "tokens_refused": state.tokens.refused,
         "rate_limited": m.rate_limited, "answered_429": m.answered_429,
-        "calls_before_retry_after_ended": state.judge.early_calls,
-        "creates_without_look_up": state.judge.blind_creates, "late_commits": m.late_commits,
-        "late_commits_pending": state.late.len(), "reservations": state.book.list.len(),
+        "calls_before_retry_after_ended": state.checker.calls_before_retry_after,
+        "creates_without_look_up": state.checker.unverified_creates, "late_commits": m.late_commits,
+        "late_commits_pending": state.pending_commits.len(), "reservations": state.reservations.list.len(),
         "first_us": first, "last_us": last, "bucket_levels": state.limits.levels(),
-        "violations": state.judge.counts_json(), "codes": codes_json(&state.judge),
+        "violations": state.checker.counts_json(), "codes": codes_json(&state.checker),
     });
     if let Some(map) = body.as_object_mut().filter(|_| !brief) {
         let per_code = |value: fn(&CodeRecord) -> i64| -> Value {
-            state.judge.codes.iter().map(|(code, r)| (code.clone(), json!(value(r)))).collect::<Map<_, _>>().into()
+            state.checker.codes.iter().map(|(code, r)| (code.clone(), json!(value(r)))).collect::<Map<_, _>>().into()
         };
         map.insert("creates_per_code".into(), per_code(|r| i64::from(r.creates)));
         map.insert("active_per_code".into(), per_code(|r| i64::from(r.active)));
@@ -89,11 +89,11 @@ pub(crate) fn json(state: &State, brief: bool) -> Value {
     body
 }
 
-fn codes_json(judge: &Judge) -> Value {
-    let count = |wanted: fn(&CodeRecord) -> bool| judge.codes.values().filter(|r| wanted(r)).count();
+fn codes_json(checker: &Checker) -> Value {
+    let count = |wanted: fn(&CodeRecord) -> bool| checker.codes.values().filter(|r| wanted(r)).count();
     json!({
-        "total": judge.codes.len(), "created_more_than_once": count(|r| r.creates > 1),
+        "total": checker.codes.len(), "created_more_than_once": count(|r| r.creates > 1),
         "active_once": count(|r| r.active == 1), "active_more_than_once": count(|r| r.active > 1),
-        "not_active": count(|r| r.active < 1), "unresolved": count(|r| r.ambiguous.is_some()),
+        "not_active": count(|r| r.active < 1), "unresolved": count(|r| r.unknown_since.is_some()),
     })
 }

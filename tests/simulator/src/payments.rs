@@ -29,11 +29,11 @@ const CHARGING: [&str; 4] = ["CASH", "CREDIT", "DEBIT", "STRIPE"];
 impl State {
     /// Answers `GET` and `POST /v1/reservations/{id}/payments`.
     pub(crate) fn payments(&mut self, call: &Call, now: Now) -> Answer {
-        let exists = call.id.as_deref().is_some_and(|id| self.book.find(id).is_some());
+        let exists = call.id.as_deref().is_some_and(|id| self.reservations.find(id).is_some());
         let Some(index) = self.visible_index(call, now) else {
-            let swallowed = exists && self.knobs.profile == Profile::Hostile && call.request.method == "POST";
-            // The worst reading: accepted too early, and dropped.
-            return if swallowed { Answer::json(201, &json!([])) } else { self.not_found() };
+            let dropped = exists && self.knobs.profile == Profile::Hostile && call.request.method == "POST";
+            // The worst case: accepted too early, and dropped.
+            return if dropped { Answer::json(201, &json!([])) } else { self.not_found() };
         };
         if call.request.method == "GET" {
             return Answer::json(200, &self.payment_list(index));
@@ -48,7 +48,7 @@ impl State {
     }
 
     fn payment_list(&self, index: usize) -> Value {
-        Value::Array(self.book.list.get(index).map(|r| r.payments.clone()).unwrap_or_default())
+        Value::Array(self.reservations.list.get(index).map(|r| r.payments.clone()).unwrap_or_default())
     }
 
     fn parse_payment(&mut self, call: &Call, now: Now) -> Result<Value, &'static str> {
@@ -61,12 +61,12 @@ impl State {
         let paid_at =
             body.get("paidAt").and_then(Value::as_str).map(|text| parse_iso(text).ok_or("paidAt is not valid"));
         let paid_at = paid_at.transpose()?;
-        // A minute for clocks that do not agree.
+        // A minute of tolerance for clocks that differ.
         if paid_at.is_some_and(|at| at > now.sim_wall + 60_000_000) {
             return Err("paidAt must not be in the future");
         }
         if CHARGING.contains(&method) {
-            self.judge.breach("I10", true, "a payment method that may charge a card again", call);
+            self.checker.report("I10", true, "a payment method that may charge a card again", call);
         }
         Ok(
             json!({"_id": self.new_id(), "amount": amount, "status": "SUCCEEDED", "paidAt": iso(paid_at.unwrap_or(now.sim_wall)),
@@ -75,15 +75,15 @@ impl State {
     }
 
     fn record(&mut self, index: usize, payment: Value, call: &Call) {
-        let Some(r) = self.book.list.get_mut(index) else {
+        let Some(r) = self.reservations.list.get_mut(index) else {
             return;
         };
         let note = payment.get("note").filter(|n| !n.is_null());
-        let twice = note.is_some() && r.payments.iter().any(|p| p.get("note") == note);
+        let repeated = note.is_some() && r.payments.iter().any(|p| p.get("note") == note);
         r.paid += cents(payment.get("amount").and_then(Value::as_f64).unwrap_or(0.0));
         r.payments.push(payment);
-        if twice {
-            self.judge.breach("I10", true, "one payment reference was recorded twice", call);
+        if repeated {
+            self.checker.report("I10", true, "one payment reference was recorded repeated", call);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The three profiles: which values of the knobs belong together. Called when a simulator starts or is reset.
+//! The three profiles: values of the knobs that belong together. Called when a simulator starts or is reset.
 
 use crate::config::{Knobs, Profile};
 use std::sync::LazyLock;
@@ -87,7 +87,7 @@ static OBSERVED: LazyLock<Knobs> = LazyLock::new(|| Knobs {
     write_ms: [0, 5000],
     latency_ms: 0,
     keep_alive_ms: 0,
-    keep_ledger: 200_000,
+    call_log_rows: 200_000,
     allow_ignore: false,
     legacy_enabled: false,
     money_in_reads: true,

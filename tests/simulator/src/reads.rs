@@ -9,7 +9,7 @@ use crate::state::State;
 use serde_json::{Value, json};
 
 impl State {
-    /// `GET /v1/reservations-v3?reservationIds[]=`: at most ten, unknown ones are missing in the answer.
+    /// `GET /v1/reservations-v3?reservationIds[]=`: at most ten; unknown ones are omitted.
     pub(crate) fn get_by_ids(&self, call: &Call, now: Now) -> Answer {
         let keys = ["reservationIds[]", "reservationIds"];
         let values = call.request.query.iter().filter(|(key, _)| keys.contains(&key.as_str()));
@@ -22,7 +22,7 @@ impl State {
     }
 
     fn read_one(&self, id: &str, now: Now) -> Option<Value> {
-        let r = self.book.list.get(self.book.find(id)?)?;
+        let r = self.reservations.list.get(self.reservations.find(id)?)?;
         let f = r.visible(now.mono)?;
         let mut body = self.common_body(r, f);
         if let Some(map) = body.as_object_mut() {
@@ -30,7 +30,7 @@ impl State {
             map.insert("notes".into(), f.notes.clone());
             map.insert("customFields".into(), f.custom_fields.clone());
             map.insert("numberOfGuests".into(), f.number_of_guests.clone());
-            map.insert("creationFlow".into(), json!(if r.ours { "OPEN_API" } else { "MANUAL" }));
+            map.insert("creationFlow".into(), json!(if r.from_api { "OPEN_API" } else { "MANUAL" }));
             if let Some(cancellation) = f.cancellation.as_object() {
                 map.extend(cancellation.clone());
             }
@@ -38,7 +38,7 @@ impl State {
         Some(body)
     }
 
-    /// What reads by id and search rows have in common; without an id.
+    /// The fields that reads by id and search results share, without the id.
     pub(crate) fn common_body(&self, r: &Reservation, f: &Fields) -> Value {
         let mut body = json!({
             "status": f.status, "source": f.source, "confirmationCode": r.code, "guestId": r.guest_id,

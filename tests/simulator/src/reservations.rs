@@ -1,12 +1,11 @@
-//! The book of reservations: committed state, what reads already see of it, and who blocks which night.
-//! Under the state lock.
+//! The reservations: their committed state, the part that reads show already, and availability. Under the state lock.
 
 use crate::clock::{format_date, parse_date};
 use crate::listings::Listing;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// The part of a reservation that writes change.
+/// The fields that writes change.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     pub status: String,
@@ -37,7 +36,7 @@ pub(crate) fn nights(check_in: &str, check_out: &str) -> i64 {
     parse_date(check_out).unwrap_or(0) - parse_date(check_in).unwrap_or(0)
 }
 
-/// Fields that reads still show until a newer version becomes visible.
+/// A former version, which reads show until the next one becomes visible.
 #[derive(Clone, Debug)]
 pub(crate) struct Older {
     pub until_visible: u64,
@@ -54,7 +53,7 @@ pub(crate) struct Reservation {
     pub origin: Option<String>,
     pub origin_id: Option<String>,
     /// Made through the API, not by a channel or in the UI.
-    pub ours: bool,
+    pub from_api: bool,
     pub created: i64,
     pub visible_at: u64,
     pub indexed_at: u64,
@@ -62,21 +61,21 @@ pub(crate) struct Reservation {
     pub older: Vec<Older>,
     pub payments: Vec<Value>,
     pub paid: i64,
-    /// The body of the create as it came.
+    /// The body of the create, as received.
     pub received: String,
-    /// When the last write was committed, and what it replaced.
+    /// When the last write was committed, and the fields that it replaced.
     pub last_write: Option<u64>,
     pub before_last: Option<Box<Fields>>,
 }
 
 impl Reservation {
-    /// What reads by id see now; `None` when not yet visible.
+    /// The fields that reads by id show now; `None` if not yet visible.
     pub(crate) fn visible(&self, mono: u64) -> Option<&Fields> {
         let old = self.older.iter().find(|o| o.until_visible > mono);
         (self.visible_at <= mono).then(|| old.map_or(&self.current, |o| &o.fields))
     }
 
-    /// What the search index shows now.
+    /// The fields that the search index shows now.
     pub(crate) fn indexed(&self, mono: u64) -> Option<&Fields> {
         let old = self.older.iter().find(|o| o.until_indexed > mono);
         (self.indexed_at <= mono).then(|| old.map_or(&self.current, |o| &o.fields))
@@ -99,7 +98,7 @@ pub(crate) fn is_active(status: &str) -> bool {
 
 /// All reservations in order of their ids.
 #[derive(Default)]
-pub(crate) struct Book {
+pub(crate) struct Reservations {
     pub list: Vec<Reservation>,
     by_id: HashMap<String, usize>,
     by_code: HashMap<String, Vec<usize>>,
@@ -107,7 +106,7 @@ pub(crate) struct Book {
     guests: HashMap<String, String>,
 }
 
-impl Book {
+impl Reservations {
     pub(crate) fn add(&mut self, reservation: Reservation) -> usize {
         let index = self.list.len();
         self.by_id.insert(reservation.id.clone(), index);
@@ -130,7 +129,7 @@ impl Book {
         self.by_listing.get(listing).map_or(&[], Vec::as_slice)
     }
 
-    /// Keeps the indexes right after a reservation moved to another listing.
+    /// Updates the index after a reservation moved to another listing.
     pub(crate) fn moved(&mut self, index: usize, listing: &str) {
         let list = self.by_listing.entry(listing.to_owned()).or_default();
         if !list.contains(&index) {
@@ -149,7 +148,7 @@ impl Book {
         self.by_code.entry(code.to_owned()).or_default().push(index);
     }
 
-    /// Whether a listing has no unit left on some night of the stay. Looks at committed state, never at lagged reads.
+    /// Whether a listing has no unit left on some night of the stay, by committed state.
     pub(crate) fn taken(&self, listing: &Listing, check_in: &str, check_out: &str, except: Option<usize>) -> bool {
         let Some(units) = listing.units else {
             return false;
@@ -172,7 +171,7 @@ impl Book {
         })
     }
 
-    /// The guest of an e-mail address, if there is one already.
+    /// The guest with this e-mail address.
     pub(crate) fn guest(&self, email: &str) -> Option<&String> {
         self.guests.get(&email.to_lowercase())
     }
@@ -181,7 +180,7 @@ impl Book {
         self.guests.insert(email.to_lowercase(), id);
     }
 
-    pub(crate) fn knows_guest(&self, id: &str) -> bool {
+    pub(crate) fn has_guest(&self, id: &str) -> bool {
         self.guests.values().any(|known| known == id)
     }
 }

@@ -1,4 +1,4 @@
-//! Small seeded generator (splitmix64): same seed, same choices. Lives in the state, under its lock.
+//! A seeded generator (splitmix64): the same seed gives the same choices. Part of the state, under its lock.
 
 /// The generator.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! `GET /v1/reservations-v3/search`: reads the lagged index. Called by state.rs under its lock.
+//! `GET /v1/reservations-v3/search`: reads the index, which lags. Called by state.rs under its lock.
 
 use crate::answer::Answer;
 use crate::call::Call;
@@ -112,15 +112,15 @@ impl State {
         Ok((filters, page))
     }
 
-    /// The reservations worth a look: by the narrowest index there is.
+    /// The reservations that may match, by the narrowest index.
     fn candidates(&self, filters: &[Filter]) -> Vec<usize> {
         let by = |field: &str| filters.iter().find(|f| f.field == field);
         let mut found: Vec<usize> = if let Some(filter) = by("confirmationCode") {
-            filter.values.iter().flat_map(|code| self.book.with_code(code)).copied().collect()
+            filter.values.iter().flat_map(|code| self.reservations.with_code(code)).copied().collect()
         } else if let Some(filter) = by("listingId") {
-            filter.values.iter().flat_map(|id| self.book.on_listing(id)).copied().collect()
+            filter.values.iter().flat_map(|id| self.reservations.on_listing(id)).copied().collect()
         } else {
-            (0..self.book.list.len()).collect()
+            (0..self.reservations.list.len()).collect()
         };
         found.sort_unstable();
         found.dedup();
@@ -131,7 +131,7 @@ impl State {
         let mut hits: Vec<(&Reservation, &Fields)> = self
             .candidates(filters)
             .into_iter()
-            .filter_map(|index| self.book.list.get(index))
+            .filter_map(|index| self.reservations.list.get(index))
             .filter_map(|r| r.indexed(now.mono).map(|f| (r, f)))
             .filter(|(r, f)| filters.iter().all(|filter| filter.holds(r, f)))
             .collect();

@@ -1,9 +1,9 @@
-//! The listener and one thread per connection. Owns the shared state; the API itself is in state.rs.
+//! The listener, and one thread for each connection. Owns the shared state; the API itself is in state.rs.
 
 use crate::admin;
 use crate::answer::{Answer, Delivery, deliver};
-use crate::arrive::Stay;
-use crate::call::{Call, Fate};
+use crate::arrival::Delay;
+use crate::call::{Call, Ending};
 use crate::clock::Clock;
 use crate::execute::Outcome;
 use crate::http::{Connection, NoRequest, Request};
@@ -16,14 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a held call looks whether it may go on.
-const LOOK_MS: u64 = 5;
+/// The interval at which a held call checks for its release, in ms.
+const POLL_MS: u64 = 5;
 
-/// The end of a wait is slept: a socket's timeout comes up to two of the kernel's ticks late (8 ms at 250 Hz), a sleep does
-/// not, and the latency should be what was asked for.
-const SLEPT_AT_THE_END: Duration = Duration::from_millis(10);
+/// The last part of a delay is slept: a socket's timeout may come two kernel ticks late (8 ms at 250 Hz), a sleep is exact.
+const SLEPT_TAIL: Duration = Duration::from_millis(10);
 
-/// What all threads share.
+/// State that all threads share.
 pub(crate) struct Shared {
     pub clock: Arc<Clock>,
     state: Mutex<State>,
@@ -47,7 +46,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts every open connection. Returns how many there were.
+    /// Closes every open connection, and returns their number.
     pub(crate) fn close_connections(&self) -> usize {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         for stream in connections.values() {
@@ -93,7 +92,7 @@ pub(crate) fn accept_loop(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let Ok((stream, _)) = accepted else {
-            // Out of file handles: give the other threads time to close some.
+            // Out of file descriptors: the other threads need time to close some.
             thread::sleep(Duration::from_millis(5));
             continue;
         };
@@ -105,7 +104,7 @@ pub(crate) fn accept_loop(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn serve(stream: TcpStream, number: u64, shared: &Shared) {
-    // A reset goes out only when no handle is left, so the registered one must go before the stream does.
+    // A reset is sent only when no handle is left, so the registered one is dropped before the stream.
     shared.register(number, stream.try_clone().ok());
     let mut connection = Connection::new(stream);
     loop {
@@ -119,7 +118,7 @@ fn serve(stream: TcpStream, number: u64, shared: &Shared) {
                 false
             }
             Ok(request) if request.path.starts_with("/__sim") => admin_call(&mut connection, &request, shared),
-            Ok(request) => exchange(&mut connection, request, shared),
+            Ok(request) => handle_call(&mut connection, request, shared),
         };
         if !keep || shared.stopped() {
             break;
@@ -134,8 +133,8 @@ fn admin_call(connection: &mut Connection, request: &Request, shared: &Shared) -
     deliver(&mut connection.stream, &answer, Delivery::Whole, request.keep_alive, date).unwrap_or(false)
 }
 
-/// One API call. Without latencies it takes the state lock once.
-fn exchange(connection: &mut Connection, request: Request, shared: &Shared) -> bool {
+/// Handles one API call. Without delays it takes the state lock once.
+fn handle_call(connection: &mut Connection, request: Request, shared: &Shared) -> bool {
     let (in_flight, count) = InFlight::enter(&shared.in_flight);
     let started = Instant::now();
     let keep_alive = request.keep_alive;
@@ -143,31 +142,31 @@ fn exchange(connection: &mut Connection, request: Request, shared: &Shared) -> b
     call.in_flight = count;
 
     let mut state = shared.lock();
-    let plan = state.begin(&mut call);
-    if !plan.before.is_none() {
+    let arrival = state.arrive(&mut call);
+    if !arrival.before.is_none() {
         drop(state);
-        if let Some(left) = stay(connection, plan.before, shared) {
+        if let Some(left) = delay_call(connection, arrival.before, shared) {
             drop(in_flight);
-            shared.lock().finish(&call, Fate::Gone, &Answer::default());
-            sit_out(left, shared);
+            shared.lock().finish(&call, Ending::ClientGone, &Answer::default());
+            finish_delay(left, shared);
             let mut state = shared.lock();
-            let outcome = state.execute(&mut call, &plan);
-            state.committed_alone(&call, &outcome.answer);
+            let outcome = state.execute(&mut call, &arrival);
+            state.committed_without_client(&call, &outcome.answer);
             return false;
         }
         state = shared.lock();
     }
-    let outcome = state.execute(&mut call, &plan);
-    if !plan.after.is_none() {
+    let outcome = state.execute(&mut call, &arrival);
+    if !arrival.after.is_none() {
         drop(state);
-        if stay(connection, plan.after, shared).is_some() {
+        if delay_call(connection, arrival.after, shared).is_some() {
             drop(in_flight);
-            shared.lock().finish(&call, Fate::Gone, &outcome.answer);
+            shared.lock().finish(&call, Ending::ClientGone, &outcome.answer);
             return false;
         }
         state = shared.lock();
     }
-    state.finish(&call, outcome.fate(), &outcome.answer);
+    state.finish(&call, outcome.ending(), &outcome.answer);
     drop(state);
     drop(in_flight);
     let slow = started.elapsed() > Duration::from_millis(200);
@@ -176,41 +175,41 @@ fn exchange(connection: &mut Connection, request: Request, shared: &Shared) -> b
 
 fn send(c: &mut Connection, call: &Call, outcome: &Outcome, keep: bool, slow: bool, shared: &Shared) -> bool {
     let date = shared.clock.now(0).wall;
-    // A write into a closed socket often succeeds, so a call that took long is checked first.
-    let gone = slow && outcome.fate() == Fate::Answered && wait(c, 1, shared).is_some();
+    // A write to a closed socket often succeeds, so the connection of a slow call is checked first.
+    let gone = slow && outcome.ending() == Ending::Answered && wait(c, 1, shared).is_some();
     let sent = deliver(&mut c.stream, &outcome.answer, outcome.delivery, keep, date);
-    if gone || (sent.is_err() && outcome.fate() == Fate::Answered) {
-        shared.lock().lost(call);
+    if gone || (sent.is_err() && outcome.ending() == Ending::Answered) {
+        shared.lock().client_gone(call);
     }
     sent.unwrap_or(false) && !gone
 }
 
-/// Keeps a call waiting; `Some(rest)` when the client went away meanwhile.
-fn stay(connection: &Connection, stay: Stay, shared: &Shared) -> Option<Stay> {
-    if let Some(left) = wait(connection, stay.ms, shared) {
-        return Some(Stay { ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), ..stay });
+/// Delays a call; `Some(rest)` if the client disconnected meanwhile.
+fn delay_call(connection: &Connection, delay: Delay, shared: &Shared) -> Option<Delay> {
+    if let Some(left) = wait(connection, delay.ms, shared) {
+        return Some(Delay { ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), ..delay });
     }
-    while is_held(stay, shared) {
-        if wait(connection, LOOK_MS, shared).is_some() {
-            return Some(Stay { ms: 0, ..stay });
+    while is_held(delay, shared) {
+        if wait(connection, POLL_MS, shared).is_some() {
+            return Some(Delay { ms: 0, ..delay });
         }
     }
     None
 }
 
-/// The rest of it, without the client.
-fn sit_out(stay: Stay, shared: &Shared) {
-    pause(Duration::from_millis(stay.ms), shared);
-    while is_held(stay, shared) {
-        pause(Duration::from_millis(LOOK_MS), shared);
+/// Waits for the rest of a delay, after the client has disconnected.
+fn finish_delay(delay: Delay, shared: &Shared) {
+    pause(Duration::from_millis(delay.ms), shared);
+    while is_held(delay, shared) {
+        pause(Duration::from_millis(POLL_MS), shared);
     }
 }
 
-fn is_held(stay: Stay, shared: &Shared) -> bool {
-    stay.held.is_some_and(|releases| !shared.stopped() && shared.lock().releases == releases)
+fn is_held(delay: Delay, shared: &Shared) -> bool {
+    delay.until_release.is_some_and(|releases| !shared.stopped() && shared.lock().releases == releases)
 }
 
-/// Waits; `Some(rest)` when the client went away meanwhile.
+/// Waits; `Some(rest)` if the client disconnected meanwhile.
 fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
     let end = Instant::now() + Duration::from_millis(ms);
     loop {
@@ -218,11 +217,11 @@ fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
         if left.is_zero() {
             return None;
         }
-        if left <= SLEPT_AT_THE_END {
+        if left <= SLEPT_TAIL {
             pause(left, shared);
             return is_gone(connection).then_some(Duration::ZERO);
         }
-        let _ = connection.stream.set_read_timeout(Some(left - SLEPT_AT_THE_END));
+        let _ = connection.stream.set_read_timeout(Some(left - SLEPT_TAIL));
         let peeked = if connection.has_more() { Ok(1) } else { connection.stream.peek(&mut [0_u8; 1]) };
         if means_gone(&peeked) {
             return Some(end.saturating_duration_since(Instant::now()));
@@ -233,7 +232,7 @@ fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
     }
 }
 
-/// The client has closed or reset its connection.
+/// Whether the client has closed or reset its connection.
 fn is_gone(connection: &Connection) -> bool {
     let stream = &connection.stream;
     if connection.has_more() || stream.set_nonblocking(true).is_err() {
@@ -251,7 +250,7 @@ fn means_gone(peeked: &std::io::Result<usize>) -> bool {
     }
 }
 
-/// Sleeps, but not beyond the end of the simulator.
+/// Sleeps, but not longer than the simulator runs.
 fn pause(time: Duration, shared: &Shared) {
     let end = Instant::now() + time;
     while !shared.stopped() {

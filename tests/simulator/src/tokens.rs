@@ -1,4 +1,4 @@
-//! OAuth tokens: issue, cap, expiry, revocation, and the check of a bearer. Under the state lock.
+//! OAuth tokens: issue, cap, expiry, revocation and checks. Under the state lock.
 
 use crate::answer::Answer;
 use crate::call::{Call, fingerprint};
@@ -15,15 +15,15 @@ pub(crate) struct Token {
     lifetime_us: u64,
     expires: i64,
     revoked: bool,
-    /// When a call with it was first answered 401 or 403 for the token's sake.
+    /// When a call was first answered with 401 or 403 because of it.
     pub rejected: Option<u64>,
-    /// The client certainly got it.
+    /// The client has received it.
     pub delivered: bool,
 }
 
-/// Why a bearer is not good.
+/// The reason why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum TokenError {
     Missing,
     NeverIssued,
     Expired,
@@ -59,14 +59,14 @@ impl Tokens {
         if field("client_id") != knobs.client_id || field("client_secret") != knobs.client_secret {
             return bad(401, "invalid_client");
         }
-        if let Some(seconds) = self.capped(knobs, now) {
+        if let Some(seconds) = self.seconds_until_allowed(knobs, now) {
             return Answer::json(429, &json!({"message": "Too many requests"}))
                 .with("Retry-After", seconds.to_string());
         }
         self.issue(knobs, now, rng)
     }
 
-    fn capped(&mut self, knobs: &Knobs, now: Now) -> Option<i64> {
+    fn seconds_until_allowed(&mut self, knobs: &Knobs, now: Now) -> Option<i64> {
         let window = i64::try_from(knobs.token_window_s).unwrap_or(86_400) * 1_000_000;
         if knobs.token_fixed_window {
             if self.issues.first().is_some_and(|first| now.sim - first >= window) {
@@ -106,15 +106,15 @@ impl Tokens {
         Answer::json(200, &body).committed()
     }
 
-    /// The client got the newest token whole.
+    /// The client has received the newest token.
     pub(crate) fn delivered(&mut self) {
         if let Some(token) = self.by_value.values_mut().max_by_key(|t| t.issued) {
             token.delivered = true;
         }
     }
 
-    /// Whether the client holds a token it has no reason to replace (not refused, not near its end).
-    pub(crate) fn client_has_good_one(&self, now: Now) -> bool {
+    /// Whether the client has a token that it has no reason to replace: not refused and not about to expire.
+    pub(crate) fn client_has_usable_token(&self, now: Now) -> bool {
         self.by_value.values().any(|token| {
             let left = (token.issued + token.lifetime_us).saturating_sub(now.mono);
             let renew = (token.lifetime_us / 100 * 15).min(3_600_000_000) + 1_000_000;
@@ -122,19 +122,19 @@ impl Tokens {
         })
     }
 
-    /// Checks a bearer.
-    pub(crate) fn check(&self, bearer: Option<&str>, now: Now) -> Result<(), Trouble> {
-        let token = self.by_value.get(bearer.ok_or(Trouble::Missing)?).ok_or(Trouble::NeverIssued)?;
+    /// Checks a token.
+    pub(crate) fn check(&self, bearer: Option<&str>, now: Now) -> Result<(), TokenError> {
+        let token = self.by_value.get(bearer.ok_or(TokenError::Missing)?).ok_or(TokenError::NeverIssued)?;
         if token.revoked {
-            Err(Trouble::Revoked)
+            Err(TokenError::Revoked)
         } else if now.sim >= token.expires {
-            Err(Trouble::Expired)
+            Err(TokenError::Expired)
         } else {
             Ok(())
         }
     }
 
-    /// Whether the client had to know that this token is over: by its own clock, or refused before `since`.
+    /// Why the client should have known that this token is no longer valid: by its own clock, or because it was refused.
     pub(crate) fn known_bad(&self, bearer: &str, now: Now, grace_us: u64) -> Option<&'static str> {
         let token = self.by_value.get(bearer)?;
         if now.mono > token.issued + token.lifetime_us + grace_us {
@@ -144,7 +144,7 @@ impl Tokens {
         refused_before.then_some("the token was already refused")
     }
 
-    pub(crate) fn note_rejected(&mut self, bearer: &str, now: Now) {
+    pub(crate) fn mark_rejected(&mut self, bearer: &str, now: Now) {
         if let Some(token) = self.by_value.get_mut(bearer) {
             token.rejected.get_or_insert(now.mono);
         }
@@ -160,7 +160,7 @@ impl Tokens {
         }
     }
 
-    /// Whether the text holds any issued token.
+    /// Whether the text contains an issued token.
     pub(crate) fn appears_in(&self, text: &str) -> bool {
         self.by_value.keys().any(|value| text.contains(value.as_str()))
     }
@@ -171,12 +171,12 @@ impl Tokens {
     }
 }
 
-/// The answer to a bearer that is not good.
-pub(crate) fn refusal(trouble: Trouble, knobs: &Knobs, rng: &mut Rng) -> Answer {
+/// The answer to a token that is not accepted.
+pub(crate) fn refusal(trouble: TokenError, knobs: &Knobs, rng: &mut Rng) -> Answer {
     let chosen = match trouble {
-        Trouble::Expired => knobs.expired_status,
-        Trouble::Revoked => knobs.revoked_status,
-        Trouble::Missing | Trouble::NeverIssued => 401,
+        TokenError::Expired => knobs.expired_status,
+        TokenError::Revoked => knobs.revoked_status,
+        TokenError::Missing | TokenError::NeverIssued => 401,
     };
     let status = if chosen == 0 { if rng.chance(0.5) { 401 } else { 403 } } else { chosen };
     if status == 403 {

@@ -20,7 +20,7 @@ impl State {
             Err(answer) => return answer,
         };
         if call.action == "status" {
-            self.judge_cancel(index, &body, call);
+            self.check_canceled_by_client(index, &body, call);
         }
         if call.action == "confirmation-code" {
             return self.change_code(index, &body);
@@ -44,10 +44,10 @@ impl State {
         }
     }
 
-    /// The reservation of the path, once reads by id show it.
+    /// The reservation of the path, if reads by id show it.
     pub(crate) fn visible_index(&self, call: &Call, now: Now) -> Option<usize> {
-        let index = self.book.find(call.id.as_deref()?)?;
-        self.book.list.get(index)?.visible(now.mono).map(|_| index)
+        let index = self.reservations.find(call.id.as_deref()?)?;
+        self.reservations.list.get(index)?.visible(now.mono).map(|_| index)
     }
 
     /// The answer to a reservation that is unknown or not yet visible.
@@ -58,11 +58,11 @@ impl State {
         Answer::json(404, &json!("Reservation Not Found"))
     }
 
-    fn judge_cancel(&mut self, index: usize, body: &Value, call: &Call) {
+    fn check_canceled_by_client(&mut self, index: usize, body: &Value, call: &Call) {
         let status = body.get("status").and_then(Value::as_str).unwrap_or("confirmed");
-        let ours = self.book.list.get(index).is_some_and(|r| r.ours);
-        if !ours && !is_active(status) {
-            self.judge.breach("I11", true, "the client cancels a reservation it did not make", call);
+        let from_api = self.reservations.list.get(index).is_some_and(|r| r.from_api);
+        if !from_api && !is_active(status) {
+            self.checker.report("I11", true, "the client cancels a reservation it did not make", call);
         }
     }
 
@@ -71,17 +71,17 @@ impl State {
         if !(5..=30).contains(&code.chars().count()) {
             return Answer::nest(422, "VALIDATION_ERROR - confirmationCode must have 5 to 30 characters");
         }
-        self.book.set_code(index, &code);
-        let id = self.book.list.get(index).map(|r| r.id.clone());
+        self.reservations.set_code(index, &code);
+        let id = self.reservations.list.get(index).map(|r| r.id.clone());
         Answer::json(200, &json!({"reservationId": id, "confirmationCode": code})).committed()
     }
 
-    /// Commits a write of the client: the race within the settle gap, the lag of reads, the judge's counts.
+    /// Commits a write of the client: with the race within the settle gap, the lag of reads and the counts of the invariants.
     fn write(&mut self, index: usize, mut fields: Fields, call: &Call, now: Now) {
         let gap = self.knobs.scaled_us(self.knobs.settle_gap_ms);
         let visible_at = now.mono + self.lag(self.knobs.write_ms);
         let indexed_at = visible_at + self.lag(self.knobs.index_ms);
-        let Some(r) = self.book.list.get_mut(index) else {
+        let Some(r) = self.reservations.list.get_mut(index) else {
             return;
         };
         let was = r.current.clone();
@@ -94,16 +94,16 @@ impl State {
         r.last_write = Some(now.mono);
         let listing = fields.listing.clone();
         let active = i32::from(is_active(&fields.status)) - i32::from(is_active(&was.status));
-        let (code, origin_id, ours) = (r.code.clone(), r.origin_id.clone(), r.ours);
+        let (code, origin_id, from_api) = (r.code.clone(), r.origin_id.clone(), r.from_api);
         r.write(fields, now.mono, visible_at, indexed_at);
-        self.book.moved(index, &listing);
-        if active != 0 && ours {
-            self.judge.active(Some(&code), origin_id.as_deref(), active, Some(call));
+        self.reservations.moved(index, &listing);
+        if active != 0 && from_api {
+            self.checker.count_active(Some(&code), origin_id.as_deref(), active, Some(call));
         }
     }
 
     fn updated_answer(&self, index: usize, action: &str, body: &Value) -> Answer {
-        let Some(r) = self.book.list.get(index) else {
+        let Some(r) = self.reservations.list.get(index) else {
             return Answer::empty(500);
         };
         let mut answer = json!({"reservationId": r.id});
@@ -111,7 +111,7 @@ impl State {
             return Answer::empty(500);
         };
         match action {
-            // The answer shows what was asked, changed or not: only reading back tells.
+            // The answer repeats the request, whether it was applied or not: only a read shows that.
             "status" => drop(map.insert("status".into(), body.get("status").cloned().unwrap_or_default())),
             "notes" => drop(map.insert("notes".into(), body.get("notes").cloned().unwrap_or_default())),
             "custom-fields" => drop(map.insert("customFields".into(), r.current.custom_fields.clone())),
@@ -126,7 +126,7 @@ impl State {
     }
 }
 
-/// Lays only what the second write changed over the state before the first: the first is lost.
+/// Applies only the second write to the state before the first: the first is lost.
 fn only_changed(base: &Fields, was: &Fields, new: Fields) -> Fields {
     let pick = |b: &String, w: &String, n: String| if *w == n { b.clone() } else { n };
     Fields {

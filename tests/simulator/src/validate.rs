@@ -1,4 +1,4 @@
-//! Validation of bodies in the documented order, with the variants of the hostile profile.
+//! Validation of bodies, in the documented order and with the variants of the hostile profile.
 //! Called by create.rs and updates.rs under the state lock; changes nothing.
 
 use crate::answer::Answer;
@@ -39,7 +39,7 @@ pub(crate) struct Booking {
     pub ignore_terms: bool,
 }
 
-/// The JSON object of a call, or the answer to a body that is none.
+/// The JSON object of a call, or the answer to any other body.
 pub(crate) fn object<'a>(call: &'a Call, knobs: &Knobs) -> Result<&'a Value, Answer> {
     let form = call.request.header("content-type").unwrap_or("");
     match call.json.as_ref().filter(|json| json.is_object()) {
@@ -70,7 +70,7 @@ pub(crate) fn text(body: &Value, name: &str) -> Option<String> {
     body.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Fields of a create that the schema does not know.
+/// Fields of a create that are not in the schema.
 pub(crate) fn unknown_fields(body: &Value) -> Vec<&str> {
     let Some(map) = body.as_object() else {
         return Vec::new();

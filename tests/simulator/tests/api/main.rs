@@ -1,10 +1,20 @@
-//! The simulator over its socket: every file is one subject. Milliseconds each; no other process is needed.
+//! The simulator over its socket: one subject a file. Milliseconds each; no other process is needed.
 
 #[cfg(test)]
-mod business;
+mod admin;
+#[cfg(test)]
+mod creates;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod searches;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod updates;

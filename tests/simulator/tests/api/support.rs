@@ -1,4 +1,4 @@
-//! A tiny HTTP client and shortcuts for the tests. Handwritten, so that broken answers can be seen as they are.
+//! A small HTTP client and shortcuts for the tests. A library would hide broken answers.
 
 use guestly_simulator::{Config, Knobs, Profile, Simulator};
 use serde_json::{Value, json};
@@ -6,9 +6,9 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// The listing that takes any number of bookings.
+/// A listing with unlimited units.
 pub const OPEN: &str = "64b1f0aa11bb22cc33dd4400";
-/// The listing with one unit and two nights at least.
+/// A listing with one unit and a minimum of two nights.
 pub const SINGLE: &str = "64b1f0aa11bb22cc33dd44f1";
 
 /// One answer.
@@ -113,7 +113,27 @@ impl World {
         self.try_call("POST", "/v1/reservations-v3", &booking(code))
     }
 
-    /// The hits of a search by code.
+    /// The status of a create with some fields replaced.
+    pub fn create_status(&self, code: &str, changes: &Value) -> u16 {
+        self.call("POST", "/v1/reservations-v3", &booking_with(code, changes)).status
+    }
+
+    /// Creates a reservation and returns its id.
+    pub fn created_id(&self, code: &str) -> String {
+        self.create(code).unwrap().json()["reservationId"].as_str().unwrap().to_owned()
+    }
+
+    /// An update of a reservation.
+    pub fn update(&self, id: &str, action: &str, body: &Value) -> Reply {
+        self.call("PUT", &format!("/v1/reservations-v3/{id}/{action}"), body)
+    }
+
+    /// The status of a read that any token may make.
+    pub fn read_status(&self) -> u16 {
+        self.call("GET", &format!("/v1/listings/{OPEN}"), &Value::Null).status
+    }
+
+    /// The results of a search by code.
     pub fn search(&self, code: &str) -> Vec<Value> {
         let path = format!("/v1/reservations-v3/search?filter%5BconfirmationCode%5D={code}&limit=10");
         self.call("GET", &path, &Value::Null).json()["results"].as_array().cloned().unwrap_or_default()
@@ -130,15 +150,34 @@ impl World {
         self.admin("POST", "faults", &json!({"match": matcher, "effect": effect}));
     }
 
-    /// Lets held calls go on.
+    /// Adds a rule for the next create.
+    pub fn fault_next_create(&self, effect: Value) {
+        self.fault(json!({"operation": "create", "count": 1}), effect);
+    }
+
+    /// Releases held calls.
     pub fn release(&self) {
         self.admin("POST", "release", &Value::Null);
     }
 
-    /// Fatal and mild breaches of one invariant.
-    pub fn breaches(&self, id: &str) -> (u64, u64) {
-        let counts = self.admin("GET", "violations", &Value::Null)["counts"][id].clone();
+    /// Fatal violations and warnings of one invariant.
+    pub fn violations(&self, id: &str) -> (u64, u64) {
+        let counts = self.violation_counts()[id].clone();
         (counts["fatal"].as_u64().unwrap_or(0), counts["warn"].as_u64().unwrap_or(0))
+    }
+
+    /// The counts of all violated invariants.
+    pub fn violation_counts(&self) -> Value {
+        self.admin("GET", "violations", &Value::Null)["counts"].clone()
+    }
+
+    pub fn metrics(&self) -> Value {
+        self.admin("GET", "metrics", &Value::Null)
+    }
+
+    /// The first logged create.
+    pub fn first_create(&self) -> Value {
+        self.admin("GET", "calls?operation=create", &Value::Null)["rows"][0].clone()
     }
 
     pub fn state(&self) -> Vec<Value> {
@@ -146,7 +185,7 @@ impl World {
     }
 }
 
-/// A create that is in order.
+/// The body of a valid create.
 pub fn booking(code: &str) -> Value {
     json!({
         "listingId": OPEN, "checkInDateLocalized": "2099-05-10", "checkOutDateLocalized": "2099-05-14",
@@ -156,7 +195,7 @@ pub fn booking(code: &str) -> Value {
     })
 }
 
-/// The same with some fields replaced; `null` removes one.
+/// The same with some fields replaced; `null` removes a field.
 pub fn booking_with(code: &str, changes: &Value) -> Value {
     let mut body = booking(code);
     for (key, value) in changes.as_object().unwrap() {
@@ -168,11 +207,11 @@ pub fn booking_with(code: &str, changes: &Value) -> Value {
     body
 }
 
-/// Waits until the condition holds, at most half a minute.
+/// Waits until the condition holds, at most 30 s.
 pub fn until(mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !condition() {
-        assert!(Instant::now() < end, "the condition never held");
+        assert!(Instant::now() < end, "the condition did not hold within 30 s");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
