@@ -10,13 +10,13 @@ use std::time::Duration;
 
 /// The server. Dropped, it closes.
 #[derive(Debug)]
-pub struct BadMail {
+pub struct EndlessMailServer {
     address: SocketAddr,
     open: Arc<AtomicBool>,
     said: Arc<AtomicU64>,
 }
 
-impl BadMail {
+impl EndlessMailServer {
     /// One line of an endless greeting every 100 ms.
     #[must_use]
     pub fn dripping() -> Self {
@@ -64,7 +64,7 @@ impl BadMail {
     }
 }
 
-impl Drop for BadMail {
+impl Drop for EndlessMailServer {
     fn drop(&mut self) {
         self.open.store(false, Ordering::SeqCst);
         // Wakes the listener, which then sees it.

@@ -1,7 +1,7 @@
 //! Programs in Python that stand in for what is around a server: they print the port that they listen on, and end when their
-//! input does. Called by `mailbox` and `front`. Must not know what they do.
+//! input does. Called by `mailbox` and `tls_proxy`. Must not know what they do.
 
-use crate::letter::PYTHON;
+use crate::mail_parsing::PYTHON;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -11,7 +11,7 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// One mail.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct Mail {
     /// What the sender said to the server: from whom.
     pub sender: String,
     /// And to whom.
@@ -34,7 +34,7 @@ pub struct Letter {
     pub html: String,
 }
 
-impl Letter {
+impl Mail {
     /// Reads a mail; `facts` is what the server wrote of it.
     ///
     /// # Panics

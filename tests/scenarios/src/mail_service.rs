@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Posted {
     /// The path.
     pub path: String,
-    /// Names in small letters, and values.
+    /// Names in lower-case letters, and values.
     pub headers: Vec<(String, String)>,
     /// The JSON.
     pub body: Value,
@@ -37,12 +37,12 @@ struct Shared {
 
 /// The service. Dropped, it closes.
 #[derive(Debug)]
-pub struct Sink {
+pub struct MailService {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
 }
 
-impl Sink {
+impl MailService {
     /// Listens on this machine and answers everything with this status and body.
     ///
     /// # Panics
@@ -91,7 +91,7 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
+impl Drop for MailService {
     fn drop(&mut self) {
         lock(&self.shared).open = false;
         // Wakes the listener, which then sees it.

@@ -3,7 +3,7 @@
 
 use crate::folder::{new_server_folder, remove};
 use crate::helper::Helper;
-use crate::letter::Letter;
+use crate::mail_parsing::Mail;
 use crate::options::Options;
 use crate::wait::wait_until;
 use serde_json::Value;
@@ -80,12 +80,12 @@ impl Mailbox {
     /// # Panics
     /// If one cannot be read.
     #[must_use]
-    pub fn letters(&self) -> Vec<Letter> {
+    pub fn mails(&self) -> Vec<Mail> {
         let files = fs::read_dir(&self.folder).unwrap_or_else(|error| panic!("no mails: {error}"));
         let mut mails: Vec<PathBuf> = files.flatten().map(|file| file.path()).collect();
         mails.retain(|path| path.extension().is_some_and(|end| end == "eml"));
         mails.sort();
-        mails.iter().map(|path| Letter::read(&content(path), &facts(path))).collect()
+        mails.iter().map(|path| Mail::read(&content(path), &facts(path))).collect()
     }
 
     /// Waits until so many mails are there, and gives them.
@@ -94,16 +94,16 @@ impl Mailbox {
     /// If they are fewer in the end, or more.
     #[must_use]
     #[track_caller]
-    pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Letter> {
-        let mut letters = Vec::new();
+    pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Mail> {
+        let mut mails = Vec::new();
         wait_until(&format!("{count} mails"), timeout, || {
-            letters = self.letters();
-            let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
-            (letters.len() >= count, format!("{subjects:#?}"))
+            mails = self.mails();
+            let subjects: Vec<&str> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+            (mails.len() >= count, format!("{subjects:#?}"))
         });
-        let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
-        assert_eq!(letters.len(), count, "{subjects:#?}");
-        letters
+        let subjects: Vec<&str> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+        assert_eq!(mails.len(), count, "{subjects:#?}");
+        mails
     }
 }
 

@@ -6,12 +6,12 @@ use crate::sim::Sim;
 
 /// TLS in front of a simulator. Dropped, it ends.
 #[derive(Debug)]
-pub struct Front {
+pub struct TlsProxy {
     _program: Helper,
     url: String,
 }
 
-impl Front {
+impl TlsProxy {
     /// Listens on `address` with this certificate.
     ///
     /// # Panics
@@ -20,7 +20,7 @@ impl Front {
     pub fn open(address: &str, sim: &Sim, certificate: &Certificate) -> Self {
         let target = sim.url().rsplit(':').next().unwrap_or_default().to_owned();
         let arguments = [address, &target, &certificate.certificate, &certificate.key];
-        let (program, port) = Helper::start("tls/front.py", &arguments);
+        let (program, port) = Helper::start("tls/proxy.py", &arguments);
         Self { _program: program, url: format!("https://{address}:{port}") }
     }
 

@@ -1,6 +1,6 @@
-"""Speaks TLS before a server that does not: what comes in encrypted goes on in the clear, and back. Started by src/front.rs.
+"""Speaks TLS before a server that does not: what comes in encrypted goes on in the clear, and back. Started by src/tls_proxy.rs.
 
-front.py ADDRESS TARGET_PORT CERTIFICATE KEY
+proxy.py ADDRESS TARGET_PORT CERTIFICATE KEY
 
 Listens on ADDRESS, at any port, which it prints once it does; the target is on 127.0.0.1. Ends when its input does.
 """

@@ -92,19 +92,19 @@ fn a_failure_taken_dates_and_two_reservations_are_told_to_people_and_to_programs
     }
     let note = told("two_reservations");
     assert_eq!((note["booking_id"].clone(), note["reference"].clone()), about(doubled));
-    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
-    assert!(letter.subject.starts_with("[Guestly] 2 paid bookings could not be placed: "), "{}", letter.subject);
-    assert!(letter.subject.ends_with(", and 1 more alert"), "{}", letter.subject);
-    let page = letter.page();
+    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    assert!(mail.subject.starts_with("[Guestly] 2 paid bookings could not be placed: "), "{}", mail.subject);
+    assert!(mail.subject.ends_with(", and 1 more alert"), "{}", mail.subject);
+    let page = mail.page();
     assert_eq!(
         page["headings"],
         json!(["Paid bookings could not be placed in Guestly", "Guestly holds two reservations for one booking"])
     );
     for code in &codes {
-        assert!(letter.text.contains(code) && page["bookings"].to_string().contains(code), "{code}");
+        assert!(mail.text.contains(code) && page["bookings"].to_string().contains(code), "{code}");
     }
     for words in ["(dates_taken)", "(unknown_listing)", "2 reservations", "cancel the one that is too many"] {
-        assert!(letter.text.contains(words), "{words} in {}", letter.text);
+        assert!(mail.text.contains(words), "{words} in {}", mail.text);
     }
 }
 
@@ -117,13 +117,13 @@ fn a_booking_that_waits_for_too_long_is_told_of_also_while_paused() {
     let (id, code) = (site.paid_booking(), "FLAT-000001");
     let note = listener.hear(1).remove(0);
     assert_eq!((&note["kind"], &note["booking_id"], &note["reference"]), (&json!("stale"), &json!(id), &json!(code)));
-    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
     assert!(
-        letter.subject.starts_with(&format!("[Guestly] 1 paid booking not placed yet: {code}, arriving")),
+        mail.subject.starts_with(&format!("[Guestly] 1 paid booking not placed yet: {code}, arriving")),
         "{}",
-        letter.subject
+        mail.subject
     );
-    assert!(letter.field("Problem").contains("still in line"), "{}", letter.text);
+    assert!(mail.field("Problem").contains("still in line"), "{}", mail.text);
     site.sql("SELECT guestly_resume()");
     site.wait_synced(&id);
     assert_eq!(kinds(&site), ["stale"], "told once");
@@ -139,12 +139,12 @@ fn of_bookings_that_wait_the_one_whose_guest_arrives_tomorrow_is_told_of_at_once
     let ids = host::make_bookings(&site, 2);
     host::pay(&site, &ids[..1]);
     site.wait_for("the first alert", SOON, "SELECT count(*) = 1, count(*)::text FROM guestly.alerts");
-    assert!(mailbox.letters().is_empty(), "no guest arrives soon");
+    assert!(mailbox.mails().is_empty(), "no guest arrives soon");
     site.update(&ids[1], "check_in_date = current_date + 1, check_out_date = current_date + 3");
     host::pay(&site, &ids[1..]);
-    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
     let start = "[Guestly] URGENT: 2 paid bookings not placed yet: FLAT-000002, FLAT-000001";
-    assert!(letter.subject.starts_with(start), "{}", letter.subject);
+    assert!(mail.subject.starts_with(start), "{}", mail.subject);
 }
 
 #[test]
@@ -156,18 +156,14 @@ fn an_outage_is_one_mail_with_the_arrivals_and_its_end_another() {
     let mut ids = host::make_bookings(&site, 8);
     ids.push(soon);
     host::pay(&site, &ids);
-    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
-    let subject = &letter.subject;
+    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let subject = &mail.subject;
     assert!(subject.contains("Guestly cannot be reached, 9 bookings waiting, since "), "{subject}");
-    assert_eq!((letter.field("Waiting").as_str(), letter.field("Since").is_empty()), ("9 bookings", false));
-    let page = letter.page();
+    assert_eq!((mail.field("Waiting").as_str(), mail.field("Since").is_empty()), ("9 bookings", false));
+    let page = mail.page();
     assert_eq!(page["rows"].as_array().unwrap().len(), 2, "a header and one arrival: {}", page["rows"]);
     for guest in ["Ada Example", "+49 30 23125000", code.as_str()] {
-        assert!(
-            page["rows"][1].to_string().contains(guest) && letter.text.contains(guest),
-            "{guest} in {}",
-            letter.text
-        );
+        assert!(page["rows"][1].to_string().contains(guest) && mail.text.contains(guest), "{guest} in {}", mail.text);
     }
     // It goes on, and nothing more is said of it.
     let tries = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
@@ -175,9 +171,9 @@ fn an_outage_is_one_mail_with_the_arrivals_and_its_end_another() {
     site.wait_for("another probe", SOON, &format!("SELECT ({tries}) > {before}, ''"));
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
     site.wait_all_synced(PATIENCE);
-    let letter = mailbox.wait_for(2, PATIENCE).remove(1);
-    assert_eq!(letter.subject, "[Guestly] Guestly is back, all bookings are placed");
-    assert!(!letter.field("Until").is_empty() && letter.text.contains("answers again"), "{}", letter.text);
+    let mail = mailbox.wait_for(2, PATIENCE).remove(1);
+    assert_eq!(mail.subject, "[Guestly] Guestly is back, all bookings are placed");
+    assert!(!mail.field("Until").is_empty() && mail.text.contains("answers again"), "{}", mail.text);
     assert_eq!(kinds(&site), ["outage", "recovered"]);
     site.assert_once_each(&ids);
 }
@@ -212,14 +208,10 @@ fn keys_that_guestly_refuses_and_keys_that_are_missing_are_told_once() {
         let site = open(&mailbox, |options| options.setting("guestly_sync.client_secret", secret));
         let (soon, code) = arriving_tomorrow(&site);
         host::pay(&site, std::slice::from_ref(&soon));
-        let letter = mailbox.wait_for(1, PATIENCE).remove(0);
-        assert!(
-            letter.subject.contains("Guestly does not accept the credentials, bookings wait"),
-            "{}",
-            letter.subject
-        );
-        assert!(letter.text.contains(sentence) && letter.text.contains(&code), "{}", letter.text);
-        assert!(!letter.raw.contains("mistyped"));
+        let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+        assert!(mail.subject.contains("Guestly does not accept the credentials, bookings wait"), "{}", mail.subject);
+        assert!(mail.text.contains(sentence) && mail.text.contains(&code), "{}", mail.text);
+        assert!(!mail.raw.contains("mistyped"));
         let others = site.paid_bookings(2);
         site.wait_for("them to wait", SOON, "SELECT ready = 3, ready::text FROM guestly.status");
         assert_eq!(kinds(&site), ["credentials"]);
@@ -235,8 +227,8 @@ fn the_last_token_of_the_day_is_told() {
     let site = open(&mailbox, |options| options);
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "rate_limit", "retry_after": "1800"}}));
     site.paid_bookings(1);
-    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
-    assert!(letter.subject.contains("Guestly gives no more tokens today, bookings wait"), "{}", letter.subject);
-    assert!(letter.text.contains("Nobody arrives within the next 48 hours"), "{}", letter.text);
+    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    assert!(mail.subject.contains("Guestly gives no more tokens today, bookings wait"), "{}", mail.subject);
+    assert!(mail.text.contains("Nobody arrives within the next 48 hours"), "{}", mail.text);
     assert_eq!(kinds(&site), ["token_cap"]);
 }

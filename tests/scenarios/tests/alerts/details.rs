@@ -1,7 +1,7 @@
 //! What a mail knows beyond the booking itself: who holds taken nights, who arrives during an outage, which bookings failed
 //! in one, and that credentials which stop to work a second time are told a second time.
 
-use guestly_scenarios::{Letter, Mailbox, Options, SOON, Site, host};
+use guestly_scenarios::{Mail, Mailbox, Options, SOON, Site, host};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn open(mailbox: &Mailbox, more: impl FnOnce(Options) -> Options) -> Site {
     Site::open_with(|options| more(mailbox.options(options).setting("guestly_sync.poll_interval", "300ms")))
 }
 
-fn last(mailbox: &Mailbox, count: usize) -> Letter {
+fn last(mailbox: &Mailbox, count: usize) -> Mail {
     mailbox.wait_for(count, PATIENCE).remove(count - 1)
 }
 
@@ -37,14 +37,14 @@ fn taken_dates_name_the_reservation_of_ours_that_has_them_or_say_that_none_has()
     host::pay(&site, std::slice::from_ref(later));
     let error = site.wait_failed(later);
     assert!(error.starts_with("dates_taken: "), "{error}");
-    let letter = last(&mailbox, 1);
+    let mail = last(&mailbox, 1);
     let (id, code) = (site.booking(earlier).reservation.unwrap(), site.code(earlier));
-    assert_eq!(letter.field("Conflict"), format!("reservation {id}, code {code}, 8 May 2031 to 12 May 2031"));
-    assert!(letter.field("What to do").contains("calendar in Guestly"), "{}", letter.text);
+    assert_eq!(mail.field("Conflict"), format!("reservation {id}, code {code}, 8 May 2031 to 12 May 2031"));
+    assert!(mail.field("What to do").contains("calendar in Guestly"), "{}", mail.text);
     host::pay(&site, std::slice::from_ref(alone));
     site.wait_failed(alone);
-    let letter = last(&mailbox, 2);
-    assert!(letter.field("Conflict").contains("no reservation that was sent from here"), "{}", letter.text);
+    let mail = last(&mailbox, 2);
+    assert!(mail.field("Conflict").contains("no reservation that was sent from here"), "{}", mail.text);
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn an_outage_lists_all_arrivals_of_the_next_48_hours_and_its_end_says_what_could
         PATIENCE,
         "SELECT count(*) = 1, '' FROM guestly.alerts WHERE kind = 'outage' AND state = 'sent'",
     );
-    let letter = mailbox.letters().into_iter().find(|letter| letter.text.contains("cannot be reached")).unwrap();
-    let page = letter.page();
+    let mail = mailbox.mails().into_iter().find(|mail| mail.text.contains("cannot be reached")).unwrap();
+    let page = mail.page();
     let rows: Vec<String> = page["rows"].as_array().unwrap().iter().skip(1).map(ToString::to_string).collect();
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows[0].contains(&site.code(&ids[3])) && rows[0].ends_with("\"no\"]"), "{rows:?}");
@@ -85,7 +85,7 @@ fn an_outage_lists_all_arrivals_of_the_next_48_hours_and_its_end_says_what_could
     );
     let failed: i64 = site.query_one("SELECT failed FROM guestly.status");
     assert!(failed > 0, "those of the flat without a listing");
-    let back = mailbox.letters().into_iter().find(|letter| letter.text.contains("Guestly is back")).unwrap();
+    let back = mailbox.mails().into_iter().find(|mail| mail.text.contains("Guestly is back")).unwrap();
     let (bookings, page) = (format!("{failed} booking{}", if failed == 1 { "" } else { "s" }), back.page());
     let told = page["fields"].as_array().unwrap().iter().any(|row| row[0] == "Not placed" && row[1] == bookings);
     assert!(told && back.text.contains(&format!("Not placed:  {bookings}\n")), "{}", back.text);
@@ -110,14 +110,10 @@ fn credentials_that_worked_in_between_are_told_again_and_those_that_did_not_are_
     site.wait_for("both to wait", SOON, "SELECT ready = 2, ready::text FROM guestly.status");
     site.alter_system("guestly_sync.client_secret", "sim-secret");
     site.wait_for_status(&[first, second], "synced");
-    assert_eq!(mailbox.letters().len(), 1, "told once");
+    assert_eq!(mailbox.mails().len(), 1, "told once");
     site.alter_system("guestly_sync.client_secret", "mistyped again");
     site.paid_booking();
     raised(2);
-    let letter = last(&mailbox, 2);
-    assert!(
-        letter.subject.contains("does not accept the credentials") && !letter.raw.contains("mistyped"),
-        "{}",
-        letter.raw
-    );
+    let mail = last(&mailbox, 2);
+    assert!(mail.subject.contains("does not accept the credentials") && !mail.raw.contains("mistyped"), "{}", mail.raw);
 }

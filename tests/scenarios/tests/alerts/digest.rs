@@ -28,18 +28,18 @@ fn five_hundred_failures_make_at_most_three_mails_that_name_every_booking() {
     let failed = "SELECT failed = 500, failed::text FROM guestly.status";
     site.wait_for("all to fail", PATIENCE, failed);
     wait_until_mailed(&site);
-    let letters = mailbox.letters();
+    let mails = mailbox.mails();
     let minutes = 1 + began.elapsed().as_secs() / 60;
-    assert!(letters.len() as u64 <= 3 * minutes, "{} mails in {minutes} minutes", letters.len());
+    assert!(mails.len() as u64 <= 3 * minutes, "{} mails in {minutes} minutes", mails.len());
     let codes: Vec<String> = site.query_all("SELECT booking_reference FROM bookings");
     assert_eq!((codes.len(), ids.len()), (500, 500));
-    let pages: Vec<String> = letters.iter().map(|letter| letter.page().to_string()).collect();
+    let pages: Vec<String> = mails.iter().map(|mail| mail.page().to_string()).collect();
     for code in &codes {
-        let told = letters.iter().filter(|letter| letter.text.contains(code.as_str())).count();
+        let told = mails.iter().filter(|mail| mail.text.contains(code.as_str())).count();
         assert_eq!(told, 1, "{code} in the plain parts");
         assert!(pages.iter().any(|page| page.contains(code.as_str())), "{code} on a page");
     }
-    let longest = letters.iter().max_by_key(|letter| letter.text.len()).unwrap();
+    let longest = mails.iter().max_by_key(|mail| mail.text.len()).unwrap();
     assert!(longest.subject.contains(" paid bookings could not be placed: "), "{}", longest.subject);
     assert!(longest.text.contains("SELECT guestly_retry_failed();"), "the way to retry them all is missing");
 }
@@ -53,16 +53,16 @@ fn a_guest_who_arrives_soon_is_not_held_back_and_takes_the_others_along() {
     site.wait_failed(&ids[0]);
     host::pay(&site, &ids[1..2]);
     site.wait_failed(&ids[1]);
-    assert!(mailbox.letters().is_empty(), "no guest arrives soon");
+    assert!(mailbox.mails().is_empty(), "no guest arrives soon");
     site.sql(&format!(
         "UPDATE bookings SET check_in_date = current_date + 1, check_out_date = current_date + 3 WHERE id = '{}'",
         ids[2]
     ));
     host::pay(&site, &ids[2..]);
-    let letter = mailbox.wait_for(1, SOON).remove(0);
+    let mail = mailbox.wait_for(1, SOON).remove(0);
     let start = "[Guestly] URGENT: 3 paid bookings could not be placed: FLAT-000003, FLAT-000001 and 1 more";
-    assert!(letter.subject.starts_with(start), "{}", letter.subject);
-    let page = letter.page();
+    assert!(mail.subject.starts_with(start), "{}", mail.subject);
+    let page = mail.page();
     assert_eq!(page["bookings"][0], "URGENT FLAT-000003", "{}", page["bookings"]);
     assert_eq!(page["bookings"].as_array().unwrap().len(), 3);
 }
@@ -88,12 +88,12 @@ fn the_same_cause_is_not_told_again_before_it_changes() {
         site.wait_for_state(&id, "failed", SOON);
     }
     let told = "SELECT count(*) FROM guestly.alerts";
-    assert_eq!((site.query_one::<i64>(told), mailbox.letters().len()), (1, 1), "the same again");
+    assert_eq!((site.query_one::<i64>(told), mailbox.mails().len()), (1, 1), "the same again");
     // Now Guestly does not know the listing either: that is another cause.
     site.sql("INSERT INTO guestly.listings SELECT slug, 'ffffffffffffffffffffffff' FROM properties");
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
-    let letters = mailbox.wait_for(2, SOON);
-    assert!(letters[1].field("Problem") != letters[0].field("Problem"), "{}", letters[1].text);
+    let mails = mailbox.wait_for(2, SOON);
+    assert!(mails[1].field("Problem") != mails[0].field("Problem"), "{}", mails[1].text);
     // A day later it is told again, though nothing has changed.
     wait_until_mailed(&site);
     site.sql("UPDATE guestly.alerts SET raised_at = raised_at - interval '25 hours', settled_at = settled_at - interval '25 hours'");

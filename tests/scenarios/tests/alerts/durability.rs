@@ -1,7 +1,7 @@
 //! Alerts outlive what goes wrong on their way: a mail server that is down or busy, a crash before the mail and one during
 //! it, a server without any mail set up.
 
-use guestly_scenarios::{Letter, Mailbox, SOON, Site, StopMode, wait_until};
+use guestly_scenarios::{Mail, Mailbox, SOON, Site, StopMode, wait_until};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,8 +26,8 @@ fn wait_until_mailed(site: &Site) {
 }
 
 /// In how many mails each booking is told of.
-fn mails_about(letters: &[Letter], code: &str) -> usize {
-    letters.iter().filter(|letter| letter.text.contains(code)).count()
+fn mails_about(mails: &[Mail], code: &str) -> usize {
+    mails.iter().filter(|mail| mail.text.contains(code)).count()
 }
 
 #[test]
@@ -46,9 +46,9 @@ fn a_mail_server_that_was_down_and_then_busy_gets_everything_once() {
     assert_eq!(site.query_one::<i64>("SELECT failed FROM guestly.status"), 5, "the work went on");
     mailbox.open_again(&["--busy", "1"]);
     wait_until_mailed(&site);
-    let letters = mailbox.letters();
+    let mails = mailbox.mails();
     for code in &codes {
-        assert_eq!(mails_about(&letters, code), 1, "{code}");
+        assert_eq!(mails_about(&mails, code), 1, "{code}");
     }
     let answers: Vec<String> = site.query_all("SELECT DISTINCT answer FROM guestly.alerts");
     assert!(answers.iter().all(|answer| answer.starts_with("250 ")), "{answers:?}");
@@ -60,7 +60,7 @@ fn an_alert_whose_server_crashes_before_the_mail_arrives_after_the_next_start() 
     let site = open(&mailbox, "6s");
     let code = fail(&site, 1).remove(0);
     site.stop(StopMode::Immediate);
-    assert!(mailbox.letters().is_empty(), "it was to wait for the digest");
+    assert!(mailbox.mails().is_empty(), "it was to wait for the digest");
     site.start_again();
     wait_until_mailed(&site);
     assert!(mailbox.wait_for(1, SOON)[0].subject.contains(&code));
@@ -78,10 +78,10 @@ fn a_crash_while_the_mail_is_being_taken_repeats_that_very_mail_at_most_once() {
     // Another one meanwhile: it must not change the mail that may have been taken.
     let other = fail(&site, 1).remove(0);
     wait_until_mailed(&site);
-    let letters = mailbox.letters();
-    assert_eq!((mails_about(&letters, &code), mails_about(&letters, &other)), (2, 1));
-    assert_eq!(letters[1].id, first.id, "a mail program must see that it is the same");
-    assert!(!letters[1].text.contains(&other), "{}", letters[1].text);
+    let mails = mailbox.mails();
+    assert_eq!((mails_about(&mails, &code), mails_about(&mails, &other)), (2, 1));
+    assert_eq!(mails[1].id, first.id, "a mail program must see that it is the same");
+    assert!(!mails[1].text.contains(&other), "{}", mails[1].text);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn without_mail_the_row_and_a_line_of_the_log_remain_and_the_doctor_says_so() {
         site.alter_system(&format!("guestly_sync.{name}"), value);
     }
     wait_until_mailed(&site);
-    let letter = mailbox.wait_for(1, SOON).remove(0);
-    assert!(letter.subject.contains(&code), "{}", letter.subject);
-    assert_eq!(letter.sender, "owner@example.org", "without alert_from the recipient writes to himself");
+    let mail = mailbox.wait_for(1, SOON).remove(0);
+    assert!(mail.subject.contains(&code), "{}", mail.subject);
+    assert_eq!(mail.sender, "owner@example.org", "without alert_from the recipient writes to himself");
 }

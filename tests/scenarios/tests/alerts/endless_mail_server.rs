@@ -2,10 +2,10 @@
 //! since when a mail is under way, and a corrected setting helps at once.
 
 use guestly_scenarios::process::{memory_of, threads_of};
-use guestly_scenarios::{AT_ONCE, BadMail, Mailbox, SOON, Site, wait_until};
+use guestly_scenarios::{AT_ONCE, EndlessMailServer, Mailbox, SOON, Site, wait_until};
 
 /// A site whose alerts go to this server at once, and on which one booking has failed.
-fn site(server: &BadMail) -> Site {
+fn site(server: &EndlessMailServer) -> Site {
     let site = Site::open_with(|options| {
         options
             .setting("guestly_sync.admin_email", "owner@example.org")
@@ -23,7 +23,7 @@ fn site(server: &BadMail) -> Site {
 
 #[test]
 fn a_corrected_url_helps_while_a_server_drips() {
-    let (dripping, mailbox) = (BadMail::dripping(), Mailbox::open());
+    let (dripping, mailbox) = (EndlessMailServer::dripping(), Mailbox::open());
     let site = site(&dripping);
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
@@ -33,8 +33,8 @@ fn a_corrected_url_helps_while_a_server_drips() {
     site.wait_for("the doctor to say since when", SOON, slow);
     let said = dripping.said();
     site.alter_system("guestly_sync.smtp_url", &mailbox.url());
-    let letter = mailbox.wait_for(1, AT_ONCE).remove(0);
-    assert!(letter.text.contains("of a test") && said > 0, "{}", letter.text);
+    let mail = mailbox.wait_for(1, AT_ONCE).remove(0);
+    assert!(mail.text.contains("of a test") && said > 0, "{}", mail.text);
     let over = "SELECT bool_and(state = 'sent') AND (SELECT mail_since IS NULL FROM guestly.worker), \
                 string_agg(concat_ws(' ', state, answer), '; ') FROM guestly.alerts";
     site.wait_for("the alert to be over", AT_ONCE, over);
@@ -43,7 +43,7 @@ fn a_corrected_url_helps_while_a_server_drips() {
 
 #[test]
 fn an_endless_greeting_costs_neither_memory_nor_sales() {
-    let flooding = BadMail::flooding();
+    let flooding = EndlessMailServer::flooding();
     let site = site(&flooding);
     let given_up = "SELECT answer LIKE '%more than 64 kB%', answer FROM guestly.alerts WHERE kind = 'credentials'";
     site.wait_for("the mail to be given up", SOON, given_up);
@@ -60,7 +60,7 @@ fn an_endless_greeting_costs_neither_memory_nor_sales() {
 
 #[test]
 fn a_stop_does_not_wait_for_a_server_that_drips() {
-    let dripping = BadMail::dripping();
+    let dripping = EndlessMailServer::dripping();
     let site = site(&dripping);
     let took = site.stop(guestly_scenarios::StopMode::Fast);
     assert!(took < AT_ONCE, "{took:?}");

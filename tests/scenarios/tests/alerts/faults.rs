@@ -1,7 +1,7 @@
 //! What must not stop alerts, and what alerts must not stop: a mail server that hangs, tables that refuse a row, alerts of
 //! another version, settings that cannot work, bookings that are gone, copies.
 
-use guestly_scenarios::{AT_ONCE, Letter, Mailbox, SOON, Site, StopMode, wait_until};
+use guestly_scenarios::{AT_ONCE, Mail, Mailbox, SOON, Site, StopMode, wait_until};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -52,9 +52,9 @@ fn an_alert_of_an_unknown_kind_is_reported_and_skipped() {
          INSERT INTO guestly.alerts (kind, cause, sentence) VALUES ('rain', ':', 'it rains')",
     );
     let (_, code) = fail_one(&site);
-    let letter = mailbox.wait_for(1, SOON).remove(0);
-    assert!(letter.subject.starts_with(&format!("[Guestly] 1 paid booking could not be placed: {code}")), "{letter:?}");
-    assert!(!letter.text.contains("rain"), "{}", letter.text);
+    let mail = mailbox.wait_for(1, SOON).remove(0);
+    assert!(mail.subject.starts_with(&format!("[Guestly] 1 paid booking could not be placed: {code}")), "{mail:?}");
+    assert!(!mail.text.contains("rain"), "{}", mail.text);
     wait_until("the report", SOON, || (site.log().contains("does not know are not mailed: rain"), String::new()));
     assert_eq!(site.query_one::<String>("SELECT state FROM guestly.alerts WHERE kind = 'rain'"), "waiting");
 }
@@ -74,8 +74,8 @@ fn alerts_about_the_lane_that_cannot_be_written_are_raised_once_they_can() {
     let refused = || (site.log().contains("no room for alerts"), "it was not refused".to_owned());
     wait_until("the announcement to be refused", SOON, refused);
     site.sql("DROP TRIGGER full_up ON guestly.alerts");
-    let letter = mailbox.wait_for(1, PATIENCE).remove(0);
-    assert!(letter.subject.contains("Guestly cannot be reached, 8 bookings waiting"), "{}", letter.subject);
+    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    assert!(mail.subject.contains("Guestly cannot be reached, 8 bookings waiting"), "{}", mail.subject);
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
     site.wait_all_synced(PATIENCE);
     let _ = mailbox.wait_for(2, PATIENCE);
@@ -124,7 +124,7 @@ fn settings_that_cannot_work_are_told_by_the_doctor_with_what_to_type() {
 }
 
 /// The only mail.
-fn only(mailbox: &Mailbox) -> Letter {
+fn only(mailbox: &Mailbox) -> Mail {
     mailbox.wait_for(1, PATIENCE).remove(0)
 }
 
@@ -140,14 +140,14 @@ fn a_booking_that_was_deleted_in_doubt_is_named_with_what_to_look_for() {
     ));
     // A start looks for what waits.
     site.kill_worker(&site, "TERM");
-    let letter = only(&mailbox);
+    let mail = only(&mailbox);
     assert_eq!(
-        letter.subject,
+        mail.subject,
         "[Guestly] 1 booking deleted that Guestly holds or may hold: FLAT-000077, arriving 10 May 2031"
     );
-    assert_eq!((letter.field("Problem").as_str(), letter.field("Booking id").as_str()), (sentence, gone));
-    assert!(letter.field("What to do").contains("Look for it in Guestly under this reference"), "{}", letter.text);
-    assert_eq!(letter.page()["commands"][0], format!("SELECT * FROM guestly_timeline('{gone}');"));
+    assert_eq!((mail.field("Problem").as_str(), mail.field("Booking id").as_str()), (sentence, gone));
+    assert!(mail.field("What to do").contains("Look for it in Guestly under this reference"), "{}", mail.text);
+    assert_eq!(mail.page()["commands"][0], format!("SELECT * FROM guestly_timeline('{gone}');"));
 }
 
 #[test]
@@ -163,11 +163,11 @@ fn a_copy_mails_nothing_before_it_is_armed() {
     site.paid_booking();
     wait_until("the worker to look", SOON, said);
     assert!(
-        mailbox.letters().is_empty() && site.query_one::<bool>("SELECT bool_and(mail_key IS NULL) FROM guestly.alerts")
+        mailbox.mails().is_empty() && site.query_one::<bool>("SELECT bool_and(mail_key IS NULL) FROM guestly.alerts")
     );
     site.sql("SELECT guestly_arm()");
     wait_until_mailed(&site);
-    assert!(mailbox.letters().iter().any(|letter| letter.text.contains("of the original")));
+    assert!(mailbox.mails().iter().any(|mail| mail.text.contains("of the original")));
 }
 
 #[test]

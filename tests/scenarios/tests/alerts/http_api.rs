@@ -1,6 +1,6 @@
 //! Alert mails through the HTTP API of a mail service, in the shapes of SendGrid and of Resend.
 
-use guestly_scenarios::{SOON, Sink, Site, host, letter};
+use guestly_scenarios::{MailService, SOON, Site, host, mail_parsing};
 use serde_json::json;
 
 fn open(url: &str) -> Site {
@@ -25,7 +25,7 @@ fn fail_one(site: &Site) -> String {
 
 #[test]
 fn sendgrid_gets_its_shape_and_its_errors_are_told() {
-    let sink = Sink::open(202, "");
+    let sink = MailService::open(202, "");
     let site = open(&format!("{}/v3/mail/send", sink.url()));
     assert_eq!(site.query_one::<String>("SELECT guestly_test_alert()"), "accepted: 202");
     let code = fail_one(&site);
@@ -46,7 +46,7 @@ fn sendgrid_gets_its_shape_and_its_errors_are_told() {
     );
     assert_eq!((&body["content"][0]["type"], &body["content"][1]["type"]), (&json!("text/plain"), &json!("text/html")));
     let (text, html) = (body["content"][0]["value"].as_str().unwrap(), body["content"][1]["value"].as_str().unwrap());
-    assert_eq!(letter::fields(text), letter::fields_of_page(&letter::page(html)));
+    assert_eq!(mail_parsing::fields(text), mail_parsing::fields_of_page(&mail_parsing::page(html)));
     assert!(text.contains(&code) && !body.to_string().contains("canary"), "{body}");
     sink.answer(401, r#"{"errors":[{"message":"The provided authorization grant is invalid"}]}"#);
     let said: String = site.query_one("SELECT guestly_test_alert()");
@@ -56,7 +56,7 @@ fn sendgrid_gets_its_shape_and_its_errors_are_told() {
 
 #[test]
 fn resend_gets_its_shape_and_a_mail_in_doubt_is_repeated_under_the_same_key() {
-    let sink = Sink::open(200, r#"{"id":"49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}"#);
+    let sink = MailService::open(200, r#"{"id":"49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}"#);
     let site = open(&format!("{}/emails", sink.url()));
     assert!(site.query_one::<String>("SELECT guestly_test_alert()").starts_with("accepted: 200"));
     sink.answer(502, "<html>bad gateway</html>");
@@ -74,5 +74,5 @@ fn resend_gets_its_shape_and_a_mail_in_doubt_is_repeated_under_the_same_key() {
     assert_eq!(body["to"], json!(["owner@example.org", "Front Desk <desk@example.org>"]));
     assert!(body["subject"].as_str().unwrap().contains(&code), "{body}");
     let (text, html) = (body["text"].as_str().unwrap(), body["html"].as_str().unwrap());
-    assert_eq!(letter::fields(text), letter::fields_of_page(&letter::page(html)));
+    assert_eq!(mail_parsing::fields(text), mail_parsing::fields_of_page(&mail_parsing::page(html)));
 }

@@ -41,17 +41,17 @@ fn a_test_mail_arrives_in_plain_smtp_and_the_function_says_what_the_server_answe
             .setting("guestly_sync.environment", "berlin")
     });
     assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
-    let letter = mailbox.wait_for(1, SOON).remove(0);
-    assert_eq!(letter.subject, "[Guestly] Test: alerts of berlin arrive");
-    assert_eq!((letter.sender.as_str(), letter.encrypted), ("alerts@example.org", false));
-    assert_eq!(letter.recipients, ["owner@example.org", "desk@example.org"]);
-    for part in [&letter.text, &letter.html] {
+    let mail = mailbox.wait_for(1, SOON).remove(0);
+    assert_eq!(mail.subject, "[Guestly] Test: alerts of berlin arrive");
+    assert_eq!((mail.sender.as_str(), mail.encrypted), ("alerts@example.org", false));
+    assert_eq!(mail.recipients, ["owner@example.org", "desk@example.org"]);
+    for part in [&mail.text, &mail.html] {
         assert!(part.contains("Nothing is wrong") && part.contains("guestly_sync of berlin"), "{part}");
     }
     for header in ["Date", "Message-ID", "Auto-Submitted", "MIME-Version"] {
-        assert!(letter.headers.iter().any(|name| name.eq_ignore_ascii_case(header)), "{:?}", letter.headers);
+        assert!(mail.headers.iter().any(|name| name.eq_ignore_ascii_case(header)), "{:?}", mail.headers);
     }
-    assert!(letter.id.ends_with("@example.org"), "{}", letter.id);
+    assert!(mail.id.ends_with("@example.org"), "{}", mail.id);
     let stored: i64 = site.query_one("SELECT count(*) FROM guestly.alerts");
     assert_eq!((stored, site.doctor("mail")[0].as_str()), (0, "ok"));
     mailbox.close();
@@ -72,10 +72,10 @@ fn a_connection_is_encrypted_and_the_login_is_given_only_then() {
             .environment("SSL_CERT_FILE", &certificate.authority)
     });
     assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
-    let letter = mailbox.wait_for(1, SOON).remove(0);
-    assert!(letter.encrypted, "in the clear");
-    assert_eq!(letter.login.as_deref(), Some("desk@example.org"));
-    assert!(!letter.raw.contains("canary") && !site.log().contains("canary"), "the password came to light");
+    let mail = mailbox.wait_for(1, SOON).remove(0);
+    assert!(mail.encrypted, "in the clear");
+    assert_eq!(mail.login.as_deref(), Some("desk@example.org"));
+    assert!(!mail.raw.contains("canary") && !site.log().contains("canary"), "the password came to light");
     // In the clear a server that wants encryption takes nothing.
     site.alter_system("guestly_sync.smtp_url", &url("desk%40example.org:wrong").replace("required", "none"));
     let answer = wait_for_answer(&site, "refused: 530");
@@ -102,8 +102,8 @@ fn a_server_that_encrypts_from_the_first_byte_gets_mail_by_smtps() {
             .environment("SSL_CERT_FILE", &certificate.authority)
     });
     assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
-    let letter = mailbox.wait_for(1, SOON).remove(0);
-    assert!(letter.encrypted && letter.login.as_deref() == Some("desk"), "{letter:?}");
+    let mail = mailbox.wait_for(1, SOON).remove(0);
+    assert!(mail.encrypted && mail.login.as_deref() == Some("desk"), "{mail:?}");
     assert!(!site.log().contains("canary"), "the password came to light");
 }
 
@@ -114,7 +114,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_in_words() {
     let site = Site::open_with(|options| mailbox.options(options));
     let answer = test_alert(&site);
     assert!(!answer.starts_with("accepted") && answer.to_lowercase().contains("certificate"), "{answer}");
-    assert!(mailbox.letters().is_empty());
+    assert!(mailbox.mails().is_empty());
 }
 
 #[test]
@@ -134,12 +134,12 @@ fn an_address_that_the_server_refuses_is_reported_by_the_doctor_and_stops_nothin
     site.sql("INSERT INTO guestly.listings VALUES ('canal-loft', '64b1f0aa11bb22cc33dd4401')");
     let others = site.paid_bookings(6);
     site.wait_for_status(&others, "synced");
-    assert!(mailbox.letters().is_empty());
+    assert!(mailbox.mails().is_empty());
     // Of several recipients the others get it, and the doctor goes on saying which did not.
     site.alter_system("guestly_sync.admin_email", "typo@example.org, owner@example.org");
-    let letter = mailbox.wait_for(1, SOON).remove(0);
-    assert!(letter.subject.contains(&site.code(&id)), "{}", letter.subject);
-    assert_eq!(letter.recipients, ["owner@example.org"]);
+    let mail = mailbox.wait_for(1, SOON).remove(0);
+    assert!(mail.subject.contains(&site.code(&id)), "{}", mail.subject);
+    assert_eq!(mail.recipients, ["owner@example.org"]);
     let sent = "SELECT count(*) = 1 AND bool_and(state = 'sent'), string_agg(state || ' ' || answer, '; ') FROM guestly.alerts";
     site.wait_for("it to be sent", SOON, sent);
     let [status, detail, _] = site.doctor("mail");

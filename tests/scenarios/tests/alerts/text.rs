@@ -1,7 +1,7 @@
 //! What stands in an alert mail: every field of the booking in both parts, nothing that a guest could have made active,
 //! and no secret.
 
-use guestly_scenarios::{Letter, Mailbox, SOON, Site, host};
+use guestly_scenarios::{Mail, Mailbox, SOON, Site, host};
 use serde_json::json;
 
 const LOGIN: &str = "mail-canary-55";
@@ -15,18 +15,18 @@ fn open(mailbox: &Mailbox) -> Site {
 }
 
 /// Only harmless elements, and nothing outside of the escaped text.
-fn assert_harmless(letter: &Letter) {
-    let page = letter.page();
+fn assert_harmless(mail: &Mail) {
+    let page = mail.page();
     for element in page["elements"].as_array().unwrap() {
         assert!(ELEMENTS.contains(&element.as_str().unwrap()), "{element}");
     }
     assert_eq!(page["attributes"], json!(["cellpadding", "charset", "lang", "style"]));
     let known = ["from", "to", "subject", "message-id", "auto-submitted", "date", "mime-version", "content-type"];
-    for header in &letter.headers {
+    for header in &mail.headers {
         let name = header.to_ascii_lowercase();
         assert!(known.contains(&name.as_str()) || name.starts_with("content-"), "{header}");
     }
-    assert_eq!(letter.recipients, ["owner@example.org"]);
+    assert_eq!(mail.recipients, ["owner@example.org"]);
 }
 
 #[test]
@@ -48,12 +48,12 @@ fn a_mail_tells_every_field_of_the_booking_in_both_parts() {
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 400, "body": json!({"message": words}).to_string()}}));
     host::pay(&site, std::slice::from_ref(&id));
     site.wait_failed(&id);
-    let letter = mailbox.wait_for(1, SOON).remove(0);
+    let mail = mailbox.wait_for(1, SOON).remove(0);
     let code = site.code(&id);
-    assert_eq!(letter.subject, format!("[Guestly] 1 paid booking could not be placed: {code}, arriving 10 May 2031"));
-    let page = letter.page();
-    assert_eq!((&page["title"], &page["bookings"]), (&json!(letter.subject), &json!([code])));
-    assert!(letter.text.contains(&format!("\n{code}\n")), "{}", letter.text);
+    assert_eq!(mail.subject, format!("[Guestly] 1 paid booking could not be placed: {code}, arriving 10 May 2031"));
+    let page = mail.page();
+    assert_eq!((&page["title"], &page["bookings"]), (&json!(mail.subject), &json!([code])));
+    assert!(mail.text.contains(&format!("\n{code}\n")), "{}", mail.text);
     let name = format!("{} {}", row["guest_first_name"].as_str().unwrap(), row["guest_last_name"].as_str().unwrap());
     let slug = row["slug"].as_str().unwrap();
     for (label, value) in [
@@ -69,22 +69,22 @@ fn a_mail_tells_every_field_of_the_booking_in_both_parts() {
         ("Attempts", "1"),
         ("Booking id", id.as_str()),
     ] {
-        assert_eq!(letter.field(label), value, "{label}");
+        assert_eq!(mail.field(label), value, "{label}");
     }
-    let problem = letter.field("Problem");
+    let problem = mail.field("Problem");
     assert!(problem.contains("unfit") && problem.ends_with(" (refused)"), "{problem}");
-    assert!(letter.field("Since").ends_with(" UTC") && !letter.field("What to do").is_empty());
+    assert!(mail.field("Since").ends_with(" UTC") && !mail.field("What to do").is_empty());
     let line = format!("SELECT guestly_sync('{id}');");
     assert_eq!(page["commands"], json!([line, "SELECT * FROM guestly_doctor();"]));
-    assert!(letter.text.contains(&format!("\n    {line}\n")), "{}", letter.text);
+    assert!(mail.text.contains(&format!("\n    {line}\n")), "{}", mail.text);
     site.sim.clear_faults();
     site.sql(&line);
     site.wait_synced(&id);
-    assert_harmless(&letter);
+    assert_harmless(&mail);
     assert!(token.len() > 10, "{token}");
     for secret in [token.as_str(), "sim-secret", LOGIN] {
-        let shown = [&letter.text, &letter.html, &letter.raw, &letter.subject].map(|part| part.contains(secret));
-        assert_eq!(shown, [false; 4], "a secret in {}", letter.raw);
+        let shown = [&mail.text, &mail.html, &mail.raw, &mail.subject].map(|part| part.contains(secret));
+        assert_eq!(shown, [false; 4], "a secret in {}", mail.raw);
     }
 }
 
@@ -107,13 +107,13 @@ fn a_guest_cannot_write_headers_or_html() {
     for (number, id) in ids.iter().enumerate() {
         host::pay(&site, std::slice::from_ref(id));
         site.wait_failed(id);
-        let letter = mailbox.wait_for(number + 1, SOON).remove(number);
-        assert_harmless(&letter);
-        assert!(!letter.subject.contains(['\r', '\n']), "{:?}", letter.subject);
-        assert!(!letter.raw.to_lowercase().lines().any(|line| line.starts_with("bcc:")), "{}", letter.raw);
-        assert!(!letter.html.contains("<script") && !letter.html.contains("<img"), "{}", letter.html);
-        assert_eq!(letter.page()["commands"][0], format!("SELECT guestly_sync('{id}');"));
-        let guest = letter.field("Guest");
+        let mail = mailbox.wait_for(number + 1, SOON).remove(number);
+        assert_harmless(&mail);
+        assert!(!mail.subject.contains(['\r', '\n']), "{:?}", mail.subject);
+        assert!(!mail.raw.to_lowercase().lines().any(|line| line.starts_with("bcc:")), "{}", mail.raw);
+        assert!(!mail.html.contains("<script") && !mail.html.contains("<img"), "{}", mail.html);
+        assert_eq!(mail.page()["commands"][0], format!("SELECT guestly_sync('{id}');"));
+        let guest = mail.field("Guest");
         let expected = ["\"><script>alert(1)</script> &amp; <b>", "Eve Bcc: x@y.example <img src=x>"];
         assert!(expected.get(number).is_none_or(|expected| guest == *expected), "{guest}");
     }

@@ -2,7 +2,7 @@
 //! a backlog nearly all allowed calls are used, and not one is refused for rate. Against a real server and the simulator,
 //! whose buckets are as large as the settings say that Guestly's are.
 
-use guestly_scenarios::story::{assert_once_each, wait_all_synced};
+use guestly_scenarios::assertions::{assert_once_each, wait_all_synced};
 use guestly_scenarios::{Options, SOON, Sim, Site, StopMode, host, wait_until};
 use serde_json::{Value, json};
 use std::collections::HashMap;

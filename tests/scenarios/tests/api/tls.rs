@@ -1,17 +1,17 @@
 //! Guestly is called over TLS, as in reality: only a certificate that the system trusts, made for the host of the address,
 //! is spoken to; to anybody else not a byte of a request leaves. Against a real server and the simulator behind TLS.
 
-use guestly_scenarios::{Certificate, Front, SOON, Site};
+use guestly_scenarios::{Certificate, SOON, Site, TlsProxy};
 
-/// Sends calls through `front` from now on.
-fn call_through(site: &Site, front: &Front) {
-    site.alter_system("guestly_sync.token_url", &format!("{}/oauth2/token", front.url()));
-    site.alter_system("guestly_sync.base_url", &format!("{}/v1", front.url()));
+/// Sends calls through `proxy` from now on.
+fn call_through(site: &Site, proxy: &TlsProxy) {
+    site.alter_system("guestly_sync.token_url", &format!("{}/oauth2/token", proxy.url()));
+    site.alter_system("guestly_sync.base_url", &format!("{}/v1", proxy.url()));
 }
 
-/// Pays three bookings behind a front that must not be spoken to; then without it, and everything is sent.
-fn assert_refused_and_recovers(site: &Site, front: &Front) {
-    call_through(site, front);
+/// Pays three bookings behind a proxy that must not be spoken to; then without it, and everything is sent.
+fn assert_refused_and_recovers(site: &Site, proxy: &TlsProxy) {
+    call_through(site, proxy);
     let ids = site.paid_bookings(3);
     let refused = "SELECT count(*) > 0, string_agg(DISTINCT concat_ws(' ', operation, outcome, error), '; ') FROM guestly.attempts \
                    WHERE operation = 'token' AND outcome = 'not_sent' AND error LIKE '%certificate%'";
@@ -32,8 +32,8 @@ fn assert_refused_and_recovers(site: &Site, front: &Front) {
 fn calls_go_over_tls_where_the_system_trusts_the_certificate() {
     let certificate = Certificate::make();
     let site = Site::open_with(|options| options.environment("SSL_CERT_FILE", &certificate.authority));
-    let front = Front::open("127.0.0.1", &site.sim, &certificate);
-    call_through(&site, &front);
+    let proxy = TlsProxy::open("127.0.0.1", &site.sim, &certificate);
+    call_through(&site, &proxy);
     let ids = site.paid_bookings(20);
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
@@ -44,14 +44,14 @@ fn calls_go_over_tls_where_the_system_trusts_the_certificate() {
 fn a_certificate_that_nobody_vouches_for_is_refused_before_a_byte_is_sent() {
     let certificate = Certificate::make();
     let site = Site::open();
-    let front = Front::open("127.0.0.1", &site.sim, &certificate);
-    assert_refused_and_recovers(&site, &front);
+    let proxy = TlsProxy::open("127.0.0.1", &site.sim, &certificate);
+    assert_refused_and_recovers(&site, &proxy);
 }
 
 #[test]
 fn a_trusted_certificate_of_another_host_is_refused_before_a_byte_is_sent() {
     let certificate = Certificate::make();
     let site = Site::open_with(|options| options.environment("SSL_CERT_FILE", &certificate.authority));
-    let front = Front::open("127.0.0.2", &site.sim, &certificate);
-    assert_refused_and_recovers(&site, &front);
+    let proxy = TlsProxy::open("127.0.0.2", &site.sim, &certificate);
+    assert_refused_and_recovers(&site, &proxy);
 }

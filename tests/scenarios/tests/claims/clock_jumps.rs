@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clock/jump.c");
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/claims/jump.c");
 
 /// A site whose time of day the test sets.
 struct Watch {

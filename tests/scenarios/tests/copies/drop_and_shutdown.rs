@@ -2,7 +2,7 @@
 //! on the network, and what it leaves behind is enough to go on.
 
 use guestly_scenarios::{
-    AT_ONCE, Cluster, Database, Options, SOON, Sim, Site, StopMode, host, story, tools, wait_until,
+    AT_ONCE, Cluster, Database, Options, SOON, Sim, Site, StopMode, assertions, host, tools, wait_until,
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -159,8 +159,8 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     );
     assert!(!new.query_one::<bool>("SELECT armed FROM guestly.status"));
     new.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&new, SOON);
-    story::assert_once_each(&new, &site.sim, &[done, waiting].concat());
+    assertions::wait_all_synced(&new, SOON);
+    assertions::assert_once_each(&new, &site.sim, &[done, waiting].concat());
     new.sql("DROP EXTENSION guestly_sync");
 }
 

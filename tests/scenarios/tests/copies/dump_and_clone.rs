@@ -1,7 +1,7 @@
 //! Copies are inert: a dump, plain or custom, goes into a fresh server without an error and without tricks, takes the
 //! configuration and the queue along, and sends nothing until somebody arms it; then each booking arrives exactly once.
 
-use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools, wait_until};
+use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, assertions, host, tools, wait_until};
 use serde_json::json;
 
 /// What the doctor says to type.
@@ -112,15 +112,15 @@ fn goes_into_a_fresh_server(format: &str) {
     assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
 
     copy.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&copy, SOON);
+    assertions::wait_all_synced(&copy, SOON);
     let all: Vec<String> = ids.into_iter().chain([missed]).chain(new).collect();
-    story::assert_once_each(&copy, &site.sim, &all);
+    assertions::assert_once_each(&copy, &site.sim, &all);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
     assert!(!copy.log().contains("cannot work"), "{}", copy.log());
     // It is a site like any other now.
     let last = host::make_bookings(&copy, 1);
     host::pay(&copy, &last);
-    story::wait_all_synced(&copy, SOON);
+    assertions::wait_all_synced(&copy, SOON);
     copy.sql("DROP EXTENSION guestly_sync");
 }
 
@@ -167,7 +167,7 @@ fn a_second_database_of_the_same_server_is_a_copy_too() {
     copy.worker_looked_again();
     assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
     copy.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&copy, SOON);
+    assertions::wait_all_synced(&copy, SOON);
     assert_eq!(site.sim.state().len(), 2);
 }
 
@@ -208,7 +208,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
     // Without a name both are the same server to themselves: the name is what tells a clone.
     clone.alter_system("guestly_sync.environment", "production");
     clone.wait_for("the clone to be armed by its name", SOON, "SELECT armed, '' FROM guestly.status");
-    story::wait_all_synced(&clone, SOON);
+    assertions::wait_all_synced(&clone, SOON);
 }
 
 #[test]
@@ -225,8 +225,8 @@ fn a_physical_clone_that_is_armed_looks_up_what_was_in_flight() {
     );
     assert_eq!(site.sim.ledger(None).len(), calls, "a clone has called Guestly");
     clone.sql("SELECT guestly_arm()");
-    story::wait_all_synced(&clone, SOON);
-    story::assert_once_each(&clone, &site.sim, &ids);
+    assertions::wait_all_synced(&clone, SOON);
+    assertions::assert_once_each(&clone, &site.sim, &ids);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
 }
 
@@ -252,6 +252,6 @@ fn what_had_failed_when_the_copy_was_made_is_looked_up_too_and_a_pause_comes_alo
     copy.sql("SELECT guestly_arm(); SELECT guestly_retry_failed()");
     assert_eq!(copy.query_one::<String>("SELECT pause_reason FROM guestly.status WHERE paused"), "for the move");
     copy.sql("SELECT guestly_resume()");
-    story::wait_all_synced(&copy, SOON);
-    story::assert_once_each(&copy, &site.sim, &[id]);
+    assertions::wait_all_synced(&copy, SOON);
+    assertions::assert_once_each(&copy, &site.sim, &[id]);
 }

@@ -1,7 +1,7 @@
 //! A streaming standby: it sends nothing while it follows, and finishes the work once it is promoted, also in the middle
 //! of a drain; the old primary sends nothing that it cannot record. Against two real servers and the simulator.
 
-use guestly_scenarios::story::{assert_once_each, wait_all_synced};
+use guestly_scenarios::assertions::{assert_once_each, wait_all_synced};
 use guestly_scenarios::{Cluster, Options, SOON, Site, StopMode, host, wait_until};
 use serde_json::json;
 use std::time::Duration;

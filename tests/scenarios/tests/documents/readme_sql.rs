@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const README: &str = include_str!("../../../README.md");
+const README: &str = include_str!("../../../../README.md");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Packages that a reader has may be missing here; what can be seen is whether it is Python.

@@ -5,7 +5,7 @@ use guestly_scenarios::{Cluster, Options, host};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-const README: &str = include_str!("../../../README.md");
+const README: &str = include_str!("../../../../README.md");
 
 /// The cells of every table row whose first cell begins with a code span of `begin`.
 fn rows(begin: &str) -> Vec<Vec<String>> {

@@ -3,8 +3,8 @@
 //! codes, whatever happened on the way. The choices come from a seed; 1 and 2 unless
 //! `GUESTLY_TORTURE_SEEDS=100-119` asks for others. A failing seed repeats the same choices, though not the same moments.
 
+use guestly_scenarios::assertions::assert_once_each;
 use guestly_scenarios::sim::{Config, Knobs, Profile};
-use guestly_scenarios::story::assert_once_each;
 use guestly_scenarios::{Sim, Site, StopMode, host, wait_until};
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -95,7 +95,7 @@ fn changes_and_cancellations_that_no_trigger_noted_are_found_by_the_look_at_stay
         "INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, verified, check_out) \
          SELECT 'old-' || i, 'r' || i, 'c', true, current_date - 10 FROM generate_series(1, 100000) AS i; ANALYZE guestly.reservations",
     );
-    let query = include_str!("../../../sql/queries/ahead.sql")
+    let query = include_str!("../../../../sql/queries/ahead.sql")
         .replace("$1", "current_date")
         .replace("$2", "''")
         .replace("$3", "200");

@@ -1,7 +1,7 @@
 //! Every way into the extension, tried by everyone who may try it, on a site whose tables are hostile.
 
-use super::loot::finds;
-use super::verdict::{assert_live, broken};
+use super::findings::{assert_live, broken};
+use super::leaks::finds;
 use guestly_scenarios::{SOON, Site};
 
 /// The callers: a superuser, a member of `guestly_admin`, the site's server, and the owner of the table, a member too.

@@ -1,6 +1,6 @@
 //! Where hostile code is planted, and whether it got anything.
 
-use super::loot::{Find, finds};
+use super::leaks::{Find, finds};
 use guestly_scenarios::Site;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,7 @@
 //! Foreign code never runs as superuser: the host's triggers, mapping expressions, views and types run as the owner of the
 //! bookings table, from where nothing leads back, and what goes wrong in them stays with one booking.
 
-#[path = "foreign_code/attack.rs"]
-mod attack;
-
-use attack::{assert_no_loot, site};
+use super::attack::{assert_no_loot, site};
 use guestly_scenarios::{SOON, host};
 
 #[test]

@@ -1,18 +1,9 @@
 //! Hostile tables: code that the owners of `bookings` and `properties` put where planning or running a statement evaluates it.
 //! Whoever calls whatever, it runs as the owner of a table and gets nothing from there.
 
-#[path = "attacks/entries.rs"]
-mod entries;
-#[path = "attacks/loot.rs"]
-mod loot;
-#[path = "attacks/vectors.rs"]
-mod vectors;
-#[path = "attacks/verdict.rs"]
-mod verdict;
-
-use entries::Siege;
-use loot::site;
-use vectors::{partition, plant, plant_foreign_child, plant_planning, plant_triggers, plant_types};
+use super::entry_points::Siege;
+use super::leaks::site;
+use super::vectors::{partition, plant, plant_foreign_child, plant_planning, plant_triggers, plant_types};
 
 /// The roles that own a table.
 const OWNERS: [&str; 3] = ["site_owner", "mallory", "heir"];

@@ -1,14 +1,9 @@
 //! The second barrier: what is ours belongs to `guestly_owner`, a role without login or special rights, and the worker's own
 //! statements run as it. Whoever gets past the first barrier reaches the queue, not the server.
 
-#[path = "attacks/loot.rs"]
-mod loot;
-#[path = "attacks/notices.rs"]
-mod notices;
-
+use super::leaks::{self, Find, finds};
+use super::notices::notices;
 use guestly_scenarios::{Database, Options, Site, host};
-use loot::{Find, finds};
-use notices::notices;
 
 /// What belongs to the extension and not to `guestly_owner`, and what the role has that it should not have; empty where all
 /// is well.
@@ -64,7 +59,7 @@ fn a_second_database_shares_the_role() {
     assert_eq!(wrong(&second), Vec::<String>::new());
     let ids = host::make_bookings(&second, 1);
     host::pay(&second, &ids);
-    guestly_scenarios::story::wait_all_synced(&second, guestly_scenarios::SOON);
+    guestly_scenarios::assertions::wait_all_synced(&second, guestly_scenarios::SOON);
 }
 
 #[test]
@@ -127,7 +122,7 @@ fn beyond(site: &Site, place: &str) -> Vec<Find> {
 
 /// A site with a trigger of a superuser on one of our tables, which attacks.
 fn spied(tables: &[&str]) -> Site {
-    let site = loot::site();
+    let site = leaks::site();
     host::create_extension(&site);
     host::map_listings(&site);
     host::without_notes(&site);
@@ -158,7 +153,7 @@ fn the_workers_own_statements_run_as_the_owner_role() {
 #[test]
 fn whoever_escapes_the_first_barrier_reaches_the_queue_only() {
     let site = Site::open_with(|options: Options| options.environment("GUESTLY_TEST_ESCAPE", "owner"));
-    site.sql(loot::ATTACK);
+    site.sql(leaks::ATTACK);
     site.sql(
         "ALTER TABLE bookings DISABLE ROW LEVEL SECURITY; ALTER TABLE properties OWNER TO site_owner; \
          DO $$ BEGIN IF to_regrole('guestly_owner') IS NOT NULL THEN GRANT ALL ON bookings, properties TO guestly_owner; END IF; END $$; \

@@ -1,10 +1,7 @@
 //! What others put where our own statements might find it is not used: functions and operators on the path of the mapping,
 //! the checks of a domain, an expression that is more than one.
 
-#[path = "foreign_code/attack.rs"]
-mod attack;
-
-use attack::{ATTACK, assert_no_loot, site};
+use super::attack::{ATTACK, assert_no_loot, site};
 use guestly_scenarios::{SOON, Site};
 
 /// Functions and operators that suit a call better than those of pg_catalog, as mallory could make them in any schema where

@@ -1,11 +1,8 @@
 //! CREATE EXTENSION attaches the site's own table of bookings or none: what somebody put on the superuser's search path is
 //! neither attached nor planned, and a NOTICE names what was found.
 
-#[path = "attacks/notices.rs"]
-mod notices;
-
+use super::notices::notices;
 use guestly_scenarios::{Site, host};
-use notices::notices;
 
 /// A site without the extension. Who may create in the database has put a table, with an index that attacks whoever plans a
 /// query on it, where the superuser's `"$user"` points to.

@@ -1,6 +1,6 @@
 //! The places of a host's table where its owner may put code, each with an attack in it.
 
-use super::verdict::wrapper;
+use super::findings::wrapper;
 use guestly_scenarios::Site;
 
 /// Plants a vector: its function, then its statement, as the owner of the table.

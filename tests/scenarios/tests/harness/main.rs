@@ -1,0 +1,3 @@
+//! The support of the scenario tests, tested by itself.
+
+mod support;
