@@ -1,13 +1,16 @@
-//! A PostgreSQL server for one test: started in a moment from a template, reached over its own socket only, broken
-//! and restarted at will, deleted at the end. Called by the tests, on their threads. Must not know the host's tables.
+//! A PostgreSQL server for one test: new or that of an earlier test (`pool`), reached over its own socket only, broken and
+//! restarted at will. Called by the tests, on their threads. Must not know the host's tables.
 
 use crate::database::Database;
 use crate::folder::{self, must_run, programs, run, server_command};
 use crate::options::Options;
+use crate::pool::Pool;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,13 +38,20 @@ impl StopMode {
     }
 }
 
-/// A test server. It is its own database `postgres`: what [`Database`] can do, it can do there. Dropped, it is stopped
-/// and deleted; in a failing test it is stopped, kept, and the end of its log printed.
+/// A test server. It is its own database `postgres`: what [`Database`] can do, it can do there. Dropped, it waits for the next
+/// test, or is stopped and deleted if no other test can have it; in a failing test it is stopped, kept, and the end of its log
+/// printed.
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
     environment: Vec<(String, String)>,
     main: Database,
+    /// Where it waits for the next test once this one is over.
+    pub(crate) pool: Option<Arc<Pool>>,
+    /// Bytes of the log that belong to earlier tests.
+    pub(crate) log_start: u64,
+    /// A test has stopped it, or sent signals to its processes: no other test gets it.
+    disturbed: AtomicBool,
 }
 
 impl Deref for Cluster {
@@ -53,11 +63,32 @@ impl Deref for Cluster {
 }
 
 impl Cluster {
-    /// Makes a server and starts it.
+    /// A server for one test: that of an earlier test of this process where its settings allow it, or else a new one. Either
+    /// has no roles and no databases but those of a new server.
     ///
     /// # Panics
     /// If it does not start, with the end of its log.
     pub fn start(options: Options) -> Self {
+        Self::start_in(Pool::of_process(), options)
+    }
+
+    /// The same with another pool than that of the process.
+    ///
+    /// # Panics
+    /// If it does not start, with the end of its log.
+    pub fn start_in(pool: &Arc<Pool>, options: Options) -> Self {
+        if options.needs_own_server() {
+            return Self::start_new(options);
+        }
+        if let Some(folder) = pool.take(&options) {
+            return Self::lease(pool, folder, &options);
+        }
+        let mut cluster = Self::start_new(options.clone());
+        cluster.pool = pool.accepts(&cluster, &options).then(|| Arc::clone(pool));
+        cluster
+    }
+
+    fn start_new(options: Options) -> Self {
         let folder = folder::new_server_folder_in(options.in_memory);
         folder::make_data(&folder.join("data"), options.own_identifier);
         Self::start_on(folder, options)
@@ -80,6 +111,7 @@ impl Cluster {
     /// # Panics
     /// If the base backup or the start fails.
     pub fn start_standby(&self, options: Options) -> Self {
+        self.disturb();
         let folder = folder::new_server_folder();
         let mut backup = server_command(&programs().join("pg_basebackup"));
         backup.arg("-h").arg(&self.folder).args(["-U", "postgres", "-c", "fast", "-X", "stream", "-R", "--no-sync"]);
@@ -88,13 +120,34 @@ impl Cluster {
     }
 
     fn start_on(folder: PathBuf, options: Options) -> Self {
-        let own = folder.join("data").join(folder::CONFIGURATION);
-        fs::write(&own, options.configuration(&folder))
-            .unwrap_or_else(|error| panic!("cannot write {}: {error}", own.display()));
-        let main = Database::new(&folder, "postgres");
-        let cluster = Self { folder, environment: options.environment, main };
+        let mut cluster = Self::of(folder, &options);
+        cluster.write_configuration(&options);
         cluster.start_again();
+        cluster.disturbed = AtomicBool::new(false);
         cluster
+    }
+
+    /// The server in this folder, whether it runs or not.
+    pub(crate) fn of(folder: PathBuf, options: &Options) -> Self {
+        let main = Database::new(&folder, "postgres");
+        let environment = options.environment.clone();
+        Self { folder, environment, main, pool: None, log_start: 0, disturbed: AtomicBool::new(false) }
+    }
+
+    /// Writes down what the server reads at its next start or reload.
+    pub(crate) fn write_configuration(&self, options: &Options) {
+        let own = self.data().join(folder::CONFIGURATION);
+        fs::write(&own, options.configuration(&self.folder))
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", own.display()));
+    }
+
+    /// No other test may have this server.
+    pub(crate) fn disturb(&self) {
+        self.disturbed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_disturbed(&self) -> bool {
+        self.disturbed.load(Ordering::Relaxed)
     }
 
     /// Starts a stopped server and waits until it takes connections.
@@ -110,10 +163,11 @@ impl Cluster {
     /// # Panics
     /// If it does not start, with the end of its log.
     pub fn start_with(&self, arguments: &[&str]) {
+        self.disturb();
         let mut command = self.pg_ctl();
         command.arg("-o").arg(arguments.join(" "));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.args(["start", "-w", "-t", "60", "-l"]).arg(self.folder.join("log"));
+        command.args(["start", "-w", "-t", "60", "-l"]).arg(self.log_file());
         run(&mut command).unwrap_or_else(|error| panic!("{error}\n{}", self.log_tail()));
     }
 
@@ -122,6 +176,7 @@ impl Cluster {
     /// # Panics
     /// If it still runs after 60 s.
     pub fn stop(&self, mode: StopMode) -> Duration {
+        self.disturb();
         let began = Instant::now();
         let mut command = self.pg_ctl();
         command.args(["stop", "-w", "-t", "60", "-m", mode.as_str()]);
@@ -155,10 +210,20 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// The whole log since the first start.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The log since the test began.
     pub fn log(&self) -> String {
-        fs::read(self.folder.join("log"))
-            .map_or_else(|_| String::new(), |text| String::from_utf8_lossy(&text).into_owned())
+        let text = fs::read(self.log_file()).unwrap_or_default();
+        let skipped = usize::try_from(self.log_start).map_or(0, |start| start.min(text.len()));
+        String::from_utf8_lossy(&text[skipped..]).into_owned()
+    }
+
+    /// The file that the server logs to.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
     }
 
     /// Sets a setting for the whole server and reloads. Running sessions and workers hear of it a moment later.
@@ -182,9 +247,7 @@ impl Cluster {
     }
 
     fn pg_ctl(&self) -> Command {
-        let mut command = server_command(&programs().join("pg_ctl"));
-        command.arg("-s").arg("-D").arg(self.data());
-        command
+        folder::pg_ctl(&self.folder)
     }
 
     fn log_tail(&self) -> String {
@@ -198,13 +261,14 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // No panic in here: a second one would abort the test binary and hide the first.
-        let _ = run(self.pg_ctl().args(["stop", "-w", "-t", "60", "-m", "immediate"]));
         if thread::panicking() {
+            let _ = run(self.pg_ctl().args(folder::CRASH));
             let tail = self.log_tail();
             let place = folder::keep(&self.folder).unwrap_or_else(|error| error);
             eprintln!("{tail}\nthe server's folder is kept in {place}");
-        } else if let Err(error) = folder::remove(&self.folder) {
-            eprintln!("a test server's folder stays behind: {error}");
+        } else if let Err(reason) = self.hand_back() {
+            eprintln!("no other test gets this server: {reason}");
+            folder::stop_and_remove(&self.folder);
         }
     }
 }

@@ -141,6 +141,24 @@ fn init_data(target: &Path) {
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", main.display()));
 }
 
+/// `pg_ctl` for the server in this folder.
+pub fn pg_ctl(server: &Path) -> Command {
+    let mut command = server_command(&programs().join("pg_ctl"));
+    command.arg("-s").arg("-D").arg(server.join("data"));
+    command
+}
+
+/// Arguments of `pg_ctl` that stop a server at once.
+pub const CRASH: [&str; 6] = ["stop", "-w", "-t", "60", "-m", "immediate"];
+
+/// Stops a server at once, if it runs, and deletes its folder.
+pub fn stop_and_remove(server: &Path) {
+    let _ = run(pg_ctl(server).args(CRASH));
+    if let Err(error) = remove(server) {
+        eprintln!("a test server's folder stays behind: {error}");
+    }
+}
+
 /// Deletes a server's folder.
 pub fn remove(path: &Path) -> Result<String, String> {
     run(server_command(Path::new("rm")).arg("-rf").arg(path))

@@ -1,5 +1,6 @@
 //! What a test server is started with. Called by the tests; `cluster` writes it down. Must not start anything.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What a server is started with.
@@ -9,6 +10,7 @@ pub struct Options {
     durable: bool,
     pub(crate) in_memory: bool,
     pub(crate) own_identifier: bool,
+    own_server: bool,
     settings: Vec<(String, String)>,
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -21,6 +23,7 @@ impl Default for Options {
             durable: false,
             in_memory: false,
             own_identifier: false,
+            own_server: false,
             settings: Vec::new(),
             environment: Vec::new(),
         }
@@ -57,6 +60,13 @@ impl Options {
         self
     }
 
+    /// A server that no other test had or gets, for tests that must see all of its log or its processes from the start.
+    #[must_use]
+    pub fn own_server(mut self) -> Self {
+        self.own_server = true;
+        self
+    }
+
     /// A line in postgresql.conf.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -69,6 +79,16 @@ impl Options {
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Whether a running server cannot become such a one.
+    pub(crate) fn needs_own_server(&self) -> bool {
+        self.own_server || self.own_identifier || self.in_memory || !self.preload || !self.environment.is_empty()
+    }
+
+    /// Whether a reload is enough for these settings; `start_settings` need a restart.
+    pub(crate) fn can_be_reloaded(&self, start_settings: &HashSet<String>) -> bool {
+        self.settings.iter().all(|(name, _)| !start_settings.contains(name))
     }
 
     /// The lines of configuration of a server whose socket lies in `folder`.

@@ -93,8 +93,9 @@ impl Cluster {
         pid
     }
 
-    /// Sends a signal to one of the server's processes.
+    /// Sends a signal to one of the server's processes. No other test gets this server.
     pub fn signal(&self, pid: i32, signal: &str) {
+        self.disturb();
         must_run(Command::new("kill").args(["-s", signal, "--"]).arg(pid.to_string()));
     }
 }
