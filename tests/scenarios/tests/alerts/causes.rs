@@ -56,7 +56,7 @@ fn kinds(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn a_failure_taken_dates_and_two_reservations_are_told_to_people_and_to_programs() {
+fn each_failure_is_mailed_once() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| {
         // What stands in Guestly already has another price.
@@ -109,7 +109,7 @@ fn a_failure_taken_dates_and_two_reservations_are_told_to_people_and_to_programs
 }
 
 #[test]
-fn a_booking_that_waits_for_too_long_is_told_of_also_while_paused() {
+fn a_stale_booking_raises_an_alert_while_paused() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| options.setting("guestly_sync.stale_after", "1s"));
     site.sql("SELECT guestly_pause('maintenance')");
@@ -130,7 +130,7 @@ fn a_booking_that_waits_for_too_long_is_told_of_also_while_paused() {
 }
 
 #[test]
-fn of_bookings_that_wait_the_one_whose_guest_arrives_tomorrow_is_told_of_at_once() {
+fn a_stale_booking_arriving_tomorrow_is_mailed_at_once() {
     let mailbox = Mailbox::open();
     let settings =
         |options: Options| options.setting("guestly_sync.stale_after", "1s").setting("guestly_sync.alert_digest", "1h");
@@ -148,7 +148,7 @@ fn of_bookings_that_wait_the_one_whose_guest_arrives_tomorrow_is_told_of_at_once
 }
 
 #[test]
-fn an_outage_is_one_mail_with_the_arrivals_and_its_end_another() {
+fn an_outage_is_one_mail_at_each_end() {
     let mailbox = Mailbox::open();
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = open(&mailbox, |options| options.setting("guestly_sync.base_url", &format!("http://{nowhere}/v1")));
@@ -179,7 +179,7 @@ fn an_outage_is_one_mail_with_the_arrivals_and_its_end_another() {
 }
 
 #[test]
-fn an_outage_that_a_crash_interrupts_is_told_once_and_ends_once() {
+fn an_outage_across_a_crash_is_mailed_once() {
     let mailbox = Mailbox::open();
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = open(&mailbox, |options| options.setting("guestly_sync.base_url", &format!("http://{nowhere}/v1")));
@@ -202,7 +202,7 @@ fn an_outage_that_a_crash_interrupts_is_told_once_and_ends_once() {
 }
 
 #[test]
-fn keys_that_guestly_refuses_and_keys_that_are_missing_are_told_once() {
+fn refused_or_missing_credentials_are_mailed_once() {
     for (secret, sentence) in [("mistyped", "Guestly rejected the API keys"), ("", "no API credentials were found")] {
         let mailbox = Mailbox::open();
         let site = open(&mailbox, |options| options.setting("guestly_sync.client_secret", secret));
@@ -222,7 +222,7 @@ fn keys_that_guestly_refuses_and_keys_that_are_missing_are_told_once() {
 }
 
 #[test]
-fn the_last_token_of_the_day_is_told() {
+fn the_last_token_of_the_day_raises_an_alert() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| options);
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "rate_limit", "retry_after": "1800"}}));

@@ -20,7 +20,7 @@ fn set_stay(site: &Site, id: &str, first: &str, last: &str) {
 }
 
 #[test]
-fn taken_dates_name_the_reservation_of_ours_that_has_them_or_say_that_none_has() {
+fn a_taken_dates_mail_names_the_conflicting_reservation() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| options);
     // Of three bookings in a row each is of another flat.
@@ -48,7 +48,7 @@ fn taken_dates_name_the_reservation_of_ours_that_has_them_or_say_that_none_has()
 }
 
 #[test]
-fn an_outage_lists_all_arrivals_of_the_next_48_hours_and_its_end_says_what_could_not_be_placed() {
+fn an_outage_mail_lists_arrivals_of_the_next_48_hours() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| options);
     let ids = host::make_bookings(&site, 12);
@@ -92,7 +92,7 @@ fn an_outage_lists_all_arrivals_of_the_next_48_hours_and_its_end_says_what_could
 }
 
 #[test]
-fn credentials_that_worked_in_between_are_told_again_and_those_that_did_not_are_not() {
+fn credentials_that_fail_again_are_mailed_again() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| options.setting("guestly_sync.client_secret", "mistyped"));
     let raised = |count: i64| {

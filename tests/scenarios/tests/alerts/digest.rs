@@ -19,7 +19,7 @@ fn wait_until_mailed(site: &Site) {
 }
 
 #[test]
-fn five_hundred_failures_make_at_most_three_mails_that_name_every_booking() {
+fn five_hundred_failures_make_at_most_three_mails() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, "1s");
     let began = Instant::now();
@@ -45,7 +45,7 @@ fn five_hundred_failures_make_at_most_three_mails_that_name_every_booking() {
 }
 
 #[test]
-fn a_guest_who_arrives_soon_is_not_held_back_and_takes_the_others_along() {
+fn an_imminent_arrival_sends_the_digest_at_once() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, "1h");
     let ids = host::make_bookings(&site, 3);
@@ -68,7 +68,7 @@ fn a_guest_who_arrives_soon_is_not_held_back_and_takes_the_others_along() {
 }
 
 #[test]
-fn the_same_cause_is_not_told_again_before_it_changes() {
+fn an_unchanged_cause_is_not_mailed_again() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, "300ms");
     let id = site.paid_booking();

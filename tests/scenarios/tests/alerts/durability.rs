@@ -31,7 +31,7 @@ fn mails_about(mails: &[Mail], code: &str) -> usize {
 }
 
 #[test]
-fn a_mail_server_that_was_down_and_then_busy_gets_everything_once() {
+fn alerts_survive_an_outage_of_the_mail_server() {
     let mailbox = Mailbox::open();
     mailbox.close();
     let site = open(&mailbox, "300ms");
@@ -55,7 +55,7 @@ fn a_mail_server_that_was_down_and_then_busy_gets_everything_once() {
 }
 
 #[test]
-fn an_alert_whose_server_crashes_before_the_mail_arrives_after_the_next_start() {
+fn an_alert_survives_a_crash_before_its_mail() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, "6s");
     let code = fail(&site, 1).remove(0);
@@ -67,7 +67,7 @@ fn an_alert_whose_server_crashes_before_the_mail_arrives_after_the_next_start() 
 }
 
 #[test]
-fn a_crash_while_the_mail_is_being_taken_repeats_that_very_mail_at_most_once() {
+fn a_crash_during_delivery_repeats_a_mail_at_most_once() {
     let mailbox = Mailbox::open_with(&["--mute"]);
     let site = open(&mailbox, "300ms");
     let code = fail(&site, 1).remove(0);
@@ -85,7 +85,7 @@ fn a_crash_while_the_mail_is_being_taken_repeats_that_very_mail_at_most_once() {
 }
 
 #[test]
-fn without_mail_the_row_and_a_line_of_the_log_remain_and_the_doctor_says_so() {
+fn without_mail_alerts_are_logged() {
     let site = Site::open();
     site.sql("DELETE FROM guestly.listings");
     let code = fail(&site, 1).remove(0);

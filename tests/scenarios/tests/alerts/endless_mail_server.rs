@@ -22,7 +22,7 @@ fn site(server: &EndlessMailServer) -> Site {
 }
 
 #[test]
-fn a_corrected_url_helps_while_a_server_drips() {
+fn a_corrected_smtp_url_works_during_a_slow_greeting() {
     let (dripping, mailbox) = (EndlessMailServer::dripping(), Mailbox::open());
     let site = site(&dripping);
     let ids = site.paid_bookings(3);
@@ -42,7 +42,7 @@ fn a_corrected_url_helps_while_a_server_drips() {
 }
 
 #[test]
-fn an_endless_greeting_costs_neither_memory_nor_sales() {
+fn an_endless_greeting_costs_no_memory() {
     let flooding = EndlessMailServer::flooding();
     let site = site(&flooding);
     let given_up = "SELECT answer LIKE '%more than 64 kB%', answer FROM guestly.alerts WHERE kind = 'credentials'";
@@ -59,7 +59,7 @@ fn an_endless_greeting_costs_neither_memory_nor_sales() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_a_server_that_drips() {
+fn a_slow_greeting_does_not_delay_a_stop() {
     let dripping = EndlessMailServer::dripping();
     let site = site(&dripping);
     let took = site.stop(guestly_scenarios::StopMode::Fast);

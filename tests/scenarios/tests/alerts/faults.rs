@@ -22,7 +22,7 @@ fn wait_until_mailed(site: &Site) {
 }
 
 #[test]
-fn bookings_go_on_while_the_mail_server_hangs_though_one_call_at_a_time_is_allowed() {
+fn a_hanging_mail_server_delays_no_booking() {
     let mailbox = Mailbox::open_with(&["--mute"]);
     let site = Site::open_with(|options| {
         mailbox.options(options).setting("guestly_sync.concurrency", "1").setting("guestly_sync.alert_digest", "1ms")
@@ -44,7 +44,7 @@ fn bookings_go_on_while_the_mail_server_hangs_though_one_call_at_a_time_is_allow
 }
 
 #[test]
-fn an_alert_of_an_unknown_kind_is_reported_and_skipped() {
+fn an_alert_of_an_unknown_kind_is_skipped() {
     let mailbox = Mailbox::open();
     let site = Site::open_with(|options| mailbox.options(options));
     site.sql(
@@ -60,7 +60,7 @@ fn an_alert_of_an_unknown_kind_is_reported_and_skipped() {
 }
 
 #[test]
-fn alerts_about_the_lane_that_cannot_be_written_are_raised_once_they_can() {
+fn unwritable_outage_alerts_are_raised_later() {
     let mailbox = Mailbox::open();
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = Site::open_with(|options| {
@@ -83,7 +83,7 @@ fn alerts_about_the_lane_that_cannot_be_written_are_raised_once_they_can() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_told_by_the_doctor_with_what_to_type() {
+fn the_doctor_reports_unusable_mail_settings() {
     let mailbox = Mailbox::open();
     let site = Site::open_with(|options| mailbox.options(options));
     let wait = |status: &str, words: &str| {
@@ -129,7 +129,7 @@ fn only(mailbox: &Mailbox) -> Mail {
 }
 
 #[test]
-fn a_booking_that_was_deleted_in_doubt_is_named_with_what_to_look_for() {
+fn a_booking_deleted_while_uncertain_is_named_in_a_mail() {
     let mailbox = Mailbox::open();
     let site = Site::open_with(|options| mailbox.options(options));
     let (gone, sentence) =
@@ -171,7 +171,7 @@ fn a_copy_mails_nothing_before_it_is_armed() {
 }
 
 #[test]
-fn alerts_that_are_done_with_are_pruned_and_those_that_wait_are_kept() {
+fn only_finished_alerts_are_pruned() {
     let site = Site::open_with(|options| options.setting("guestly_sync.log_retention", "3d"));
     site.sql(
         "INSERT INTO guestly.alerts (kind, cause, sentence, state, raised_at) \
@@ -185,7 +185,7 @@ fn alerts_that_are_done_with_are_pruned_and_those_that_wait_are_kept() {
 }
 
 #[test]
-fn a_mail_server_that_hangs_holds_up_neither_a_stop_nor_a_drop() {
+fn a_hanging_mail_server_does_not_delay_a_stop() {
     for way_out in ["stop", "DROP EXTENSION guestly_sync", "DROP DATABASE neighbour"] {
         let mailbox = Mailbox::open_with(&["--mute"]);
         let site = Site::open_with(|options| mailbox.options(options).setting("guestly_sync.alert_digest", "1ms"));

@@ -24,7 +24,7 @@ fn fail_one(site: &Site) -> String {
 }
 
 #[test]
-fn sendgrid_gets_its_shape_and_its_errors_are_told() {
+fn sendgrid_requests_have_the_sendgrid_format() {
     let sink = MailService::open(202, "");
     let site = open(&format!("{}/v3/mail/send", sink.url()));
     assert_eq!(site.query_one::<String>("SELECT guestly_test_alert()"), "accepted: 202");
@@ -55,7 +55,7 @@ fn sendgrid_gets_its_shape_and_its_errors_are_told() {
 }
 
 #[test]
-fn resend_gets_its_shape_and_a_mail_in_doubt_is_repeated_under_the_same_key() {
+fn a_resend_retry_has_the_same_idempotency_key() {
     let sink = MailService::open(200, r#"{"id":"49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}"#);
     let site = open(&format!("{}/emails", sink.url()));
     assert!(site.query_one::<String>("SELECT guestly_test_alert()").starts_with("accepted: 200"));

@@ -32,7 +32,7 @@ fn failing_booking(site: &Site) -> String {
 }
 
 #[test]
-fn a_test_mail_arrives_in_plain_smtp_and_the_function_says_what_the_server_answered() {
+fn test_alert_returns_the_answer_of_the_mail_server() {
     let mailbox = Mailbox::open();
     let site = Site::open_with(|options| {
         mailbox
@@ -60,7 +60,7 @@ fn a_test_mail_arrives_in_plain_smtp_and_the_function_says_what_the_server_answe
 }
 
 #[test]
-fn a_connection_is_encrypted_and_the_login_is_given_only_then() {
+fn the_login_is_sent_only_over_tls() {
     let (certificate, secret) = (Certificate::make(), "p%3Awort%2Fcanary");
     let encrypted = ["--certificate", &certificate.certificate, "--key", &certificate.key];
     let mailbox = Mailbox::open_with(&[&encrypted[..], &["--login", "desk@example.org", "p:wort/canary"]].concat());
@@ -90,7 +90,7 @@ fn a_connection_is_encrypted_and_the_login_is_given_only_then() {
 }
 
 #[test]
-fn a_server_that_encrypts_from_the_first_byte_gets_mail_by_smtps() {
+fn smtps_uses_tls_from_the_first_byte() {
     let certificate = Certificate::make();
     let wrapped = ["--certificate", &certificate.certificate, "--key", &certificate.key, "--wrapped"];
     let mailbox = Mailbox::open_with(&[&wrapped[..], &["--login", "desk", "wort-canary"]].concat());
@@ -108,7 +108,7 @@ fn a_server_that_encrypts_from_the_first_byte_gets_mail_by_smtps() {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_refused_in_words() {
+fn an_untrusted_mail_certificate_is_reported() {
     let certificate = Certificate::make();
     let mailbox = Mailbox::open_with(&["--certificate", &certificate.certificate, "--key", &certificate.key]);
     let site = Site::open_with(|options| mailbox.options(options));
@@ -118,7 +118,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_in_words() {
 }
 
 #[test]
-fn an_address_that_the_server_refuses_is_reported_by_the_doctor_and_stops_nothing() {
+fn a_refused_recipient_is_reported_by_the_doctor() {
     let mailbox = Mailbox::open_with(&["--refuse", "typo@example.org"]);
     let site =
         Site::open_with(|options| mailbox.options(options).setting("guestly_sync.admin_email", "typo@example.org"));

@@ -30,7 +30,7 @@ fn assert_harmless(mail: &Mail) {
 }
 
 #[test]
-fn a_mail_tells_every_field_of_the_booking_in_both_parts() {
+fn both_parts_of_a_mail_contain_every_field() {
     let mailbox = Mailbox::open_with(&["--login", "desk", LOGIN]);
     let site = open(&mailbox);
     let id = host::make_bookings(&site, 2).remove(1);

@@ -50,16 +50,16 @@ fn live(profile: Profile) {
 }
 
 #[test]
-fn as_documented_everything_ends_up_once() {
+fn documented_behaviour_creates_each_booking_once() {
     live(Profile::Documented);
 }
 
 #[test]
-fn as_observed_everything_ends_up_once() {
+fn observed_behaviour_creates_each_booking_once() {
     live(Profile::Observed);
 }
 
 #[test]
-fn in_the_worst_reading_everything_ends_up_once() {
+fn worst_case_behaviour_creates_each_booking_once() {
     live(Profile::Hostile);
 }

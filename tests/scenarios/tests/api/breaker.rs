@@ -22,7 +22,7 @@ fn pauses(site: &Site, outcome: &str) -> Vec<f64> {
 }
 
 #[test]
-fn refused_connections_open_the_breaker_and_probes_grow_apart_without_using_attempts() {
+fn refused_connections_open_the_breaker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{NOBODY}/v1")));
     let ids = site.paid_bookings(30);
     breaker_is(&site, "open");
@@ -46,7 +46,7 @@ fn refused_connections_open_the_breaker_and_probes_grow_apart_without_using_atte
 }
 
 #[test]
-fn server_errors_in_a_row_open_the_breaker_and_the_way_back_is_a_ramp() {
+fn consecutive_server_errors_open_the_breaker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "12"));
     // Long enough calls that they overlap, were they allowed to.
     site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "latency", "ms": 150}}));
@@ -72,7 +72,7 @@ fn server_errors_in_a_row_open_the_breaker_and_the_way_back_is_a_ramp() {
 }
 
 #[test]
-fn keys_that_guestly_refuses_stop_the_lane_with_one_try_until_the_settings_change() {
+fn refused_credentials_stop_calls_until_settings_change() {
     let site = Site::open_with(|options| options.setting("guestly_sync.client_secret", "mistyped"));
     let ids = site.paid_bookings(5);
     site.wait_for("the sentence", SOON, "SELECT credentials_error IS NOT NULL, 'null' FROM guestly.status");
@@ -103,7 +103,7 @@ fn keys_that_guestly_refuses_stop_the_lane_with_one_try_until_the_settings_chang
 }
 
 #[test]
-fn a_token_address_that_is_down_is_tried_with_growing_pauses_and_costs_nothing() {
+fn an_unreachable_token_url_is_retried_with_backoff() {
     let site = Site::open();
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "oauth_down", "status": 503}}));
     let ids = site.paid_bookings(3);
@@ -125,7 +125,7 @@ fn a_token_address_that_is_down_is_tried_with_growing_pauses_and_costs_nothing()
 }
 
 #[test]
-fn a_few_errors_among_successes_open_nothing() {
+fn scattered_errors_do_not_open_the_breaker() {
     let site = Site::open();
     site.sim.fault(json!({"match": {"operation": "create", "every": 4}, "effect": {"kind": "status", "code": 503, "committed": true}}));
     let ids = site.paid_bookings(40);

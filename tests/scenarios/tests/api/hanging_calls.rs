@@ -13,7 +13,7 @@ fn assert_idle(site: &Site) {
 }
 
 #[test]
-fn nothing_is_held_while_guestly_hangs() {
+fn no_transaction_is_open_while_guestly_hangs() {
     let site = Site::open();
     site.sim.hold("create", "before");
     let ids = site.paid_bookings(8);
@@ -34,7 +34,7 @@ fn nothing_is_held_while_guestly_hangs() {
 }
 
 #[test]
-fn the_statistics_and_the_activity_tell_what_the_worker_does() {
+fn statistics_show_the_work_of_the_worker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1h"));
     let ids = site.paid_bookings(20);
     site.wait_for_status(&ids, "synced");

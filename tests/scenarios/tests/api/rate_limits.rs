@@ -54,7 +54,7 @@ fn assert_used(least: f64, round: impl Fn() -> f64) {
 }
 
 #[test]
-fn a_backlog_uses_nearly_all_calls_of_the_second_window_without_one_429() {
+fn a_backlog_uses_the_limit_per_second_without_a_429() {
     assert_used(0.95, || {
         let site = Site::open_on(limited([10, 0, 0]), |options| rates(options, [10, 0, 0], 100));
         let ids = site.paid_bookings(120);
@@ -68,7 +68,7 @@ fn a_backlog_uses_nearly_all_calls_of_the_second_window_without_one_429() {
 }
 
 #[test]
-fn a_backlog_uses_nearly_all_calls_of_our_share_of_the_minute_window() {
+fn a_backlog_uses_its_share_of_the_limit_per_minute() {
     assert_used(0.95, || {
         let site = Site::open_on(limited([15, 120, 0]), |options| rates(options, [15, 120, 0], 50));
         let ids = site.paid_bookings(76);
@@ -81,7 +81,7 @@ fn a_backlog_uses_nearly_all_calls_of_our_share_of_the_minute_window() {
 }
 
 #[test]
-fn look_ups_and_repeated_creates_count_against_the_limits_too() {
+fn retries_count_against_the_limits() {
     let site = Site::open_on(limited([5, 0, 0]), |options| rates(options, [5, 0, 0], 100));
     site.sim.fault(
         json!({"match": {"operation": "create", "prob": 0.3}, "effect": {"kind": "drop_after_accept", "how": "rst"}}),
@@ -94,7 +94,7 @@ fn look_ups_and_repeated_creates_count_against_the_limits_too() {
 }
 
 #[test]
-fn an_hour_that_is_used_up_stays_used_up_across_restarts_and_costs_no_attempts() {
+fn an_exhausted_hour_limit_survives_restarts() {
     let site = Site::open_on(limited([0, 0, 40]), |options| rates(options, [0, 0, 40], 50));
     let ids = site.paid_bookings(30);
     // Half of forty; the token was one of them.
@@ -130,7 +130,7 @@ fn an_hour_that_is_used_up_stays_used_up_across_restarts_and_costs_no_attempts()
 }
 
 #[test]
-fn calls_that_are_cut_by_a_stop_are_not_forgotten() {
+fn calls_cut_by_a_stop_count_against_the_limits() {
     // Guestly names no limits: nothing but our own count tells.
     let site = Site::open_with(|options| rates(options, [0, 0, 60], 100));
     site.sim.hold("create", "before");
@@ -149,7 +149,7 @@ fn calls_that_are_cut_by_a_stop_are_not_forgotten() {
 }
 
 #[test]
-fn what_others_use_of_the_account_is_read_from_the_headers() {
+fn usage_by_other_clients_is_read_from_the_headers() {
     let site = Site::open_on(limited([0, 60, 0]), |options| rates(options, [0, 60, 0], 50));
     others_call(&site.sim, 50);
     let ids = site.paid_bookings(12);
@@ -181,7 +181,7 @@ fn others_call(sim: &Sim, calls: u32) {
 }
 
 #[test]
-fn a_limit_that_is_lower_than_configured_is_learned_from_the_headers() {
+fn a_lower_limit_is_learned_from_the_headers() {
     let site = Site::open_on(limited([0, 30, 0]), |options| rates(options, [0, 120, 0], 100));
     let ids = site.paid_bookings(34);
     site.wait_all_synced(LONG);
@@ -190,7 +190,7 @@ fn a_limit_that_is_lower_than_configured_is_learned_from_the_headers() {
 }
 
 #[test]
-fn two_databases_that_share_an_account_stay_within_it_and_both_get_on() {
+fn two_databases_share_the_limits_of_one_account() {
     let sim = limited([10, 0, 0]);
     let site = Site::open_on(sim, |options| rates(options, [10, 0, 0], 50));
     site.sql("CREATE DATABASE second");
@@ -228,7 +228,7 @@ fn two_databases_that_share_an_account_stay_within_it_and_both_get_on() {
 }
 
 #[test]
-fn as_many_calls_are_in_flight_as_allowed_and_never_one_more() {
+fn calls_in_flight_never_exceed_concurrency() {
     let site = Site::open_on(limited([0, 0, 0]), |options| {
         rates(options, [0, 0, 0], 100).setting("guestly_sync.concurrency", "15")
     });

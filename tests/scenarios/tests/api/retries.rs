@@ -15,7 +15,7 @@ fn arrivals(calls: &[Value]) -> Vec<i64> {
 }
 
 #[test]
-fn retry_after_is_a_floor_for_the_whole_lane() {
+fn retry_after_is_a_minimum_for_all_calls() {
     for effect in [
         json!({"kind": "rate_limit", "retry_after": "5"}),
         json!({"kind": "status", "code": 503, "retry_after": "5", "body": "html"}),
@@ -42,7 +42,7 @@ fn retry_after_is_a_floor_for_the_whole_lane() {
 }
 
 #[test]
-fn an_api_that_cannot_be_reached_uses_up_no_booking_and_everything_goes_when_it_is_back() {
+fn an_unreachable_api_uses_no_attempts() {
     let site = Site::open_with(|options| options.setting("guestly_sync.max_attempts", "8"));
     let first = site.paid_booking();
     site.wait_synced(&first);
@@ -89,7 +89,7 @@ fn wait_for_outage(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn tries_end_at_the_maximum_and_a_retry_begins_anew() {
+fn attempts_end_at_max_attempts() {
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.max_attempts", "2").setting("guestly_sync.backoff_base", "50ms")
     });
@@ -127,7 +127,7 @@ fn tries_end_at_the_maximum_and_a_retry_begins_anew() {
 }
 
 #[test]
-fn a_token_request_that_goes_wrong_holds_the_lane_and_not_the_booking() {
+fn a_failed_token_request_fails_no_booking() {
     for (effect, outcome) in [
         (json!({"kind": "oauth_down", "status": 503}), "unavailable"),
         (json!({"kind": "status", "code": 502, "body": "html"}), "unavailable"),
@@ -146,7 +146,7 @@ fn a_token_request_that_goes_wrong_holds_the_lane_and_not_the_booking() {
 }
 
 #[test]
-fn a_token_that_cannot_be_read_may_have_been_issued_and_is_not_asked_for_at_once() {
+fn an_unreadable_token_is_not_requested_again_at_once() {
     for shape in ["html", "no_id", "invalid_utf8", "huge_20mb", "invalid_json"] {
         let site = Site::open();
         site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "garbage", "shape": shape}}));

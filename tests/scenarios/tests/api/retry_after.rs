@@ -50,7 +50,7 @@ fn held_for(site: &Site) -> f64 {
 }
 
 #[test]
-fn a_429_with_seconds_holds_the_whole_lane_and_uses_no_attempt() {
+fn a_429_with_seconds_pauses_all_calls() {
     let (site, ids) = throttled(&json!("2"));
     assert_waited(&site, &ids, 2000);
     let first = site.query_one::<i32>("SELECT max(guestly_sync_attempts) FROM bookings");
@@ -59,7 +59,7 @@ fn a_429_with_seconds_holds_the_whole_lane_and_uses_no_attempt() {
 }
 
 #[test]
-fn a_429_with_a_date_holds_until_then() {
+fn a_429_with_a_date_pauses_until_then() {
     let (site, ids) = paused_by(|| json!({"kind": "rate_limit", "retry_after": date_in(12)}));
     // The date has whole seconds, and some of the time goes by before the first call.
     assert_waited(&site, &ids, 1500);
@@ -67,7 +67,7 @@ fn a_429_with_a_date_holds_until_then() {
 }
 
 #[test]
-fn a_429_with_zero_or_a_negative_number_holds_for_a_moment() {
+fn a_429_with_zero_or_less_pauses_briefly() {
     for text in ["0", "-5"] {
         let (site, ids) = throttled(&json!(text));
         assert_waited(&site, &ids, 1000);
@@ -75,7 +75,7 @@ fn a_429_with_zero_or_a_negative_number_holds_for_a_moment() {
 }
 
 #[test]
-fn a_429_without_a_time_holds_for_a_while() {
+fn a_429_without_a_time_pauses_for_the_default() {
     let (site, _) = throttled(&Value::Null);
     let held = held_for(&site);
     assert!((20.0..40.0).contains(&held), "{held} s");
@@ -84,7 +84,7 @@ fn a_429_without_a_time_holds_for_a_while() {
 }
 
 #[test]
-fn an_absurd_time_is_followed_for_an_hour_and_no_longer() {
+fn retry_after_is_capped_at_one_hour() {
     let tomorrow = date_in(86_400);
     for text in ["86400", "99999999999999999999", &tomorrow] {
         let (site, _) = throttled(&json!(text));
@@ -96,14 +96,14 @@ fn an_absurd_time_is_followed_for_an_hour_and_no_longer() {
 }
 
 #[test]
-fn rubbish_instead_of_a_time_counts_as_none() {
+fn an_invalid_retry_after_counts_as_none() {
     let (site, _) = throttled(&json!("soon"));
     let held = held_for(&site);
     assert!((20.0..40.0).contains(&held), "{held} s");
 }
 
 #[test]
-fn a_503_with_retry_after_holds_the_whole_lane_and_the_create_is_looked_up_after_it() {
+fn a_503_with_retry_after_pauses_all_calls() {
     let (site, ids) = paused_by(|| json!({"kind": "status", "code": 503, "retry_after": "3", "committed": true}));
     assert_waited(&site, &ids, 3000);
     let (calls, throttled) = (site.sim.calls("create"), site.sim.calls("search"));
@@ -111,7 +111,7 @@ fn a_503_with_retry_after_holds_the_whole_lane_and_the_create_is_looked_up_after
 }
 
 #[test]
-fn a_pause_outlives_a_restart_and_a_crash() {
+fn a_retry_after_pause_survives_restarts() {
     let (site, ids) = throttled(&json!("15"));
     held_for(&site);
     for mode in [StopMode::Fast, StopMode::Immediate] {

@@ -29,7 +29,7 @@ fn assert_refused_and_recovers(site: &Site, proxy: &TlsProxy) {
 }
 
 #[test]
-fn calls_go_over_tls_where_the_system_trusts_the_certificate() {
+fn a_trusted_certificate_is_accepted() {
     let certificate = Certificate::make();
     let site = Site::open_with(|options| options.environment("SSL_CERT_FILE", &certificate.authority));
     let proxy = TlsProxy::open("127.0.0.1", &site.sim, &certificate);
@@ -41,7 +41,7 @@ fn calls_go_over_tls_where_the_system_trusts_the_certificate() {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_refused_before_a_byte_is_sent() {
+fn an_untrusted_certificate_is_refused_before_sending() {
     let certificate = Certificate::make();
     let site = Site::open();
     let proxy = TlsProxy::open("127.0.0.1", &site.sim, &certificate);
@@ -49,7 +49,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_before_a_byte_is_sent() {
 }
 
 #[test]
-fn a_trusted_certificate_of_another_host_is_refused_before_a_byte_is_sent() {
+fn a_certificate_of_another_host_is_refused_before_sending() {
     let certificate = Certificate::make();
     let site = Site::open_with(|options| options.environment("SSL_CERT_FILE", &certificate.authority));
     let proxy = TlsProxy::open("127.0.0.2", &site.sim, &certificate);

@@ -19,7 +19,7 @@ fn tokens(site: &Site) -> u64 {
 }
 
 #[test]
-fn ten_restarts_in_a_row_need_one_token() {
+fn ten_restarts_need_one_token() {
     let site = site();
     let mut ids = Vec::new();
     for round in 0..10 {
@@ -36,7 +36,7 @@ fn ten_restarts_in_a_row_need_one_token() {
 }
 
 #[test]
-fn a_token_rejected_with_401_or_403_is_replaced_once_and_the_call_replayed_once() {
+fn a_rejected_token_is_replaced_once() {
     for status in [401, 403] {
         let site = site();
         site.sim.knobs(json!({"revoked_status": status}));
@@ -54,7 +54,7 @@ fn a_token_rejected_with_401_or_403_is_replaced_once_and_the_call_replayed_once(
 }
 
 #[test]
-fn a_crowd_of_calls_rejected_at_once_fetches_one_token() {
+fn concurrent_rejections_fetch_one_token() {
     let site = site();
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -69,7 +69,7 @@ fn a_crowd_of_calls_rejected_at_once_fetches_one_token() {
 }
 
 #[test]
-fn calls_that_are_rejected_whatever_the_token_stop_the_lane_instead_of_burning_tokens() {
+fn rejections_of_every_token_stop_all_calls() {
     let site = site();
     site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "status", "code": 403, "body": "{\"message\":\"Forbidden\"}"}}));
     site.paid_bookings(6);
@@ -91,7 +91,7 @@ fn calls_that_are_rejected_whatever_the_token_stop_the_lane_instead_of_burning_t
 }
 
 #[test]
-fn a_401_that_speaks_of_terms_burns_no_token() {
+fn a_401_about_terms_costs_no_token() {
     let site = site();
     let listings = ["64b1f0aa11bb22cc33dd4401", "64b1f0aa11bb22cc33dd4402", "64b1f0aa11bb22cc33dd4403"];
     let strict: Vec<Value> = listings.iter().map(|id| json!({"id": id, "min_nights": 30})).collect();
@@ -106,7 +106,7 @@ fn a_401_that_speaks_of_terms_burns_no_token() {
 }
 
 #[test]
-fn a_capped_token_request_is_not_repeated_and_the_doctor_says_until_when() {
+fn a_capped_token_request_is_not_repeated() {
     let site = site();
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "rate_limit", "retry_after": "1800"}}));
     site.paid_bookings(3);
@@ -125,7 +125,7 @@ fn a_capped_token_request_is_not_repeated_and_the_doctor_says_until_when() {
 }
 
 #[test]
-fn a_token_cap_of_ten_hours_is_waited_for_in_full() {
+fn a_token_cap_of_ten_hours_is_waited_out() {
     let site = site();
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "rate_limit", "retry_after": "36000"}}));
     site.paid_booking();
@@ -141,7 +141,7 @@ fn a_token_cap_of_ten_hours_is_waited_for_in_full() {
 }
 
 #[test]
-fn five_tokens_in_a_day_are_all_that_is_asked_for_and_the_doctor_says_when_the_next_one_is_free() {
+fn at_most_five_tokens_are_requested_per_day() {
     let site = site();
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -162,7 +162,7 @@ fn five_tokens_in_a_day_are_all_that_is_asked_for_and_the_doctor_says_when_the_n
 }
 
 #[test]
-fn a_token_near_its_end_is_renewed_by_one_caller_while_it_still_works() {
+fn a_token_near_expiry_is_renewed_by_one_caller() {
     let site = site();
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -186,7 +186,7 @@ fn a_token_near_its_end_is_renewed_by_one_caller_while_it_still_works() {
 }
 
 #[test]
-fn the_token_is_shown_to_nobody_and_is_in_no_log() {
+fn the_token_appears_in_no_view_or_log() {
     let site = site();
     let id = site.paid_booking();
     site.wait_all_synced(SOON);

@@ -32,7 +32,7 @@ fn answer(site: &Site, calls: usize) {
 }
 
 #[test]
-fn a_trigger_that_raises_for_ever_parks_its_booking_keeps_the_reservation_and_spares_the_others() {
+fn a_trigger_that_always_raises_parks_only_its_booking() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 6);
     raise(&site, &format!("NEW.guestly_sync_status = 'synced' AND NEW.id = '{}'", ids[2]));
@@ -55,7 +55,7 @@ fn a_trigger_that_raises_for_ever_parks_its_booking_keeps_the_reservation_and_sp
 }
 
 #[test]
-fn a_trigger_that_raises_for_a_while_only_delays_its_booking() {
+fn a_trigger_that_raises_briefly_only_delays_its_booking() {
     // Half a minute's patience.
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.backoff_base", "500ms").setting("guestly_sync.backoff_max", "5min")
@@ -84,7 +84,7 @@ fn a_trigger_that_raises_for_a_while_only_delays_its_booking() {
 }
 
 #[test]
-fn a_parked_booking_says_so_in_its_row_if_the_trigger_lets_it() {
+fn a_parked_booking_says_so_in_its_row() {
     let site = Site::open();
     raise(&site, "NEW.guestly_sync_status = 'synced'");
     let id = site.paid_booking();
@@ -96,7 +96,7 @@ fn a_parked_booking_says_so_in_its_row_if_the_trigger_lets_it() {
 }
 
 #[test]
-fn a_trigger_that_raises_during_doubt_does_not_stop_the_look_ups() {
+fn a_raising_trigger_does_not_stop_lookups() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 1);
     raise(&site, "NEW.guestly_sync_status IS NOT NULL");
@@ -116,7 +116,7 @@ fn a_trigger_that_raises_during_doubt_does_not_stop_the_look_ups() {
 }
 
 #[test]
-fn a_booking_locked_by_a_sale_is_written_when_it_is_released_and_holds_up_no_other() {
+fn a_locked_booking_is_written_after_its_release() {
     let site = held_site();
     let ids = site.paid_bookings(4);
     site.sim.wait_for_calls("create", 4, SOON);
@@ -134,7 +134,7 @@ fn a_booking_locked_by_a_sale_is_written_when_it_is_released_and_holds_up_no_oth
 }
 
 #[test]
-fn a_worker_killed_while_an_outcome_waits_for_a_lock_finds_it_again() {
+fn an_outcome_waiting_for_a_lock_survives_a_killed_worker() {
     let site = held_site();
     let id = site.paid_booking();
     site.sim.wait_for_calls("create", 1, SOON);
@@ -151,7 +151,7 @@ fn a_worker_killed_while_an_outcome_waits_for_a_lock_finds_it_again() {
 }
 
 #[test]
-fn locks_on_whole_tables_longer_than_the_worker_waits_only_delay() {
+fn long_table_locks_only_delay() {
     for table in ["bookings", "guestly.queue", "guestly.reservations", "guestly.attempts"] {
         let site = held_site();
         // Four are on their way, two wait.
@@ -170,7 +170,7 @@ fn locks_on_whole_tables_longer_than_the_worker_waits_only_delay() {
 }
 
 #[test]
-fn a_session_that_locks_in_the_other_order_gets_its_locks_and_the_outcome_is_written_after_it() {
+fn reversed_lock_order_does_not_block_the_session() {
     let site = held_site();
     let id = site.paid_booking();
     site.sim.wait_for_calls("create", 1, SOON);
@@ -193,7 +193,7 @@ fn a_session_that_locks_in_the_other_order_gets_its_locks_and_the_outcome_is_wri
 }
 
 #[test]
-fn a_queue_row_changed_by_hand_during_its_call_ends_in_one_reservation() {
+fn a_queue_row_edited_during_its_call_creates_once() {
     for change in [
         "UPDATE guestly.queue SET state = 'ready'",
         "UPDATE guestly.queue SET state = 'waiting', due_at = now()",
@@ -213,7 +213,7 @@ fn a_queue_row_changed_by_hand_during_its_call_ends_in_one_reservation() {
 }
 
 #[test]
-fn a_queue_row_changed_by_hand_during_a_call_whose_answer_is_lost_is_looked_up_all_the_same() {
+fn a_queue_row_edited_during_a_lost_call_is_looked_up() {
     let site = held_site();
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept"}}));
     let id = site.paid_booking();

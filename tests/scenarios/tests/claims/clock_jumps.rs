@@ -110,17 +110,17 @@ fn jump_during_everything(name: &str, by: i64) {
 }
 
 #[test]
-fn a_clock_that_jumps_an_hour_on_causes_no_early_create_and_no_storm() {
+fn a_clock_set_ahead_causes_no_early_create() {
     jump_during_everything("on", 3600);
 }
 
 #[test]
-fn a_clock_that_jumps_an_hour_back_causes_no_stall_and_no_storm() {
+fn a_clock_set_back_causes_no_stall() {
     jump_during_everything("back", -3600);
 }
 
 #[test]
-fn a_clock_set_back_while_the_server_is_down_causes_no_stall() {
+fn a_clock_set_back_while_stopped_causes_no_stall() {
     let watch = Watch::start("down");
     let site = &watch.site;
     site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
@@ -141,7 +141,7 @@ fn a_clock_set_back_while_the_server_is_down_causes_no_stall() {
 }
 
 #[test]
-fn a_clock_that_jumps_while_the_tables_are_locked_is_followed_when_they_are_free() {
+fn a_clock_change_is_applied_after_a_lock_is_released() {
     let watch = Watch::start("locked");
     let site = &watch.site;
     site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
@@ -162,7 +162,7 @@ fn a_clock_that_jumps_while_the_tables_are_locked_is_followed_when_they_are_free
 }
 
 #[test]
-fn a_clock_that_jumps_keeps_the_age_of_what_is_held() {
+fn a_clock_change_keeps_the_age_of_locks() {
     let watch = Watch::start("held");
     let site = &watch.site;
     let id = site.paid_booking();
@@ -178,7 +178,7 @@ fn a_clock_that_jumps_keeps_the_age_of_what_is_held() {
 }
 
 #[test]
-fn a_clock_that_jumps_during_a_pause_of_guestlys_neither_shortens_nor_prolongs_it() {
+fn a_clock_change_does_not_change_a_retry_after_pause() {
     for by in [3600, -3600] {
         let watch = Watch::start(&format!("pause{by}"));
         let site = &watch.site;

@@ -53,7 +53,7 @@ fn assert_nothing_created_twice(site: &Site) {
 }
 
 #[test]
-fn a_worker_killed_after_the_commit_and_before_the_answer_leaves_no_booking_lost_or_doubled() {
+fn a_worker_killed_after_the_remote_commit_adopts_once() {
     let (site, ids) = site_in_the_middle("after");
     let killed = site.kill_worker(&site, "KILL");
     wait_until("another worker", SOON, || {
@@ -65,14 +65,14 @@ fn a_worker_killed_after_the_commit_and_before_the_answer_leaves_no_booking_lost
 }
 
 #[test]
-fn a_worker_killed_before_the_commit_leaves_no_booking_lost_or_doubled() {
+fn a_worker_killed_before_the_remote_commit_creates_once() {
     let (site, ids) = site_in_the_middle("before");
     site.kill_worker(&site, "KILL");
     assert_rescued(&site, &ids);
 }
 
 #[test]
-fn a_server_stopped_at_once_during_calls_finishes_them_after_its_start() {
+fn calls_cut_by_an_immediate_stop_finish_after_restart() {
     let (site, ids) = site_in_the_middle("after");
     site.stop(StopMode::Immediate);
     site.start_again();
@@ -81,7 +81,7 @@ fn a_server_stopped_at_once_during_calls_finishes_them_after_its_start() {
 }
 
 #[test]
-fn a_server_that_crashes_under_the_worker_three_times_finishes_the_work() {
+fn three_server_crashes_lose_no_booking() {
     let (site, ids) = site_in_the_middle("after");
     for crash in 1..=3 {
         // Any backend that is killed takes all processes down with it.
@@ -101,7 +101,7 @@ fn a_server_that_crashes_under_the_worker_three_times_finishes_the_work() {
 }
 
 #[test]
-fn a_fast_stop_during_calls_that_hang_is_quick_and_they_are_looked_up_after_the_start() {
+fn hanging_calls_do_not_delay_a_fast_stop() {
     let site = Site::open_with(|options| options.setting("guestly_sync.request_timeout", "60s"));
     site.sim.hold("create", "after");
     let ids = site.paid_bookings(6);
@@ -118,7 +118,7 @@ fn a_fast_stop_during_calls_that_hang_is_quick_and_they_are_looked_up_after_the_
 }
 
 #[test]
-fn a_worker_killed_during_a_look_up_looks_again_and_creates_nothing() {
+fn a_worker_killed_during_a_lookup_looks_up_again() {
     let site = Site::open();
     site.sim.fault(json!([
         {"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept"}},
@@ -134,7 +134,7 @@ fn a_worker_killed_during_a_look_up_looks_again_and_creates_nothing() {
 }
 
 #[test]
-fn calls_in_flight_when_the_worker_is_killed_count_for_the_quota_of_the_next_one() {
+fn calls_of_a_killed_worker_count_against_the_limits() {
     let site = Site::open_with(|options| {
         options
             .setting("guestly_sync.concurrency", "6")

@@ -39,36 +39,36 @@ fn break_and_mend(site: &Site, broken: &str, mended: &str) {
 }
 
 #[test]
-fn a_renamed_queue_delays_and_loses_nothing() {
+fn a_renamed_queue_only_delays() {
     break_and_mend(&site(), "ALTER TABLE guestly.queue RENAME TO q", "ALTER TABLE guestly.q RENAME TO queue");
 }
 
 #[test]
-fn a_queue_without_a_column_delays_and_loses_nothing() {
+fn a_missing_queue_column_only_delays() {
     let mended = "ALTER TABLE guestly.queue ADD COLUMN creates integer NOT NULL DEFAULT 0";
     break_and_mend(&site(), "ALTER TABLE guestly.queue DROP COLUMN creates", mended);
 }
 
 #[test]
-fn a_renamed_table_of_reservations_delays_and_doubles_nothing() {
+fn a_renamed_reservations_table_only_delays() {
     let (broken, mended) = ("guestly.reservations RENAME TO r", "guestly.r RENAME TO reservations");
     break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
 }
 
 #[test]
-fn a_renamed_log_of_attempts_delays_and_doubles_nothing() {
+fn a_renamed_attempts_table_only_delays() {
     let (broken, mended) = ("guestly.attempts RENAME TO a", "guestly.a RENAME TO attempts");
     break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
 }
 
 #[test]
-fn a_broken_mapping_table_delays_and_loses_nothing() {
+fn a_broken_mapping_table_only_delays() {
     let (broken, mended) = ("guestly.field_map RENAME TO f", "guestly.f RENAME TO field_map");
     break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
 }
 
 #[test]
-fn a_renamed_token_table_costs_no_token_and_no_booking() {
+fn a_renamed_token_table_costs_no_token() {
     let site = site();
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -89,7 +89,7 @@ fn a_renamed_token_table_costs_no_token_and_no_booking() {
 }
 
 #[test]
-fn an_outcome_that_came_while_the_tables_were_broken_is_written_when_they_are_mended() {
+fn an_outcome_is_written_after_tables_are_repaired() {
     let site = site();
     site.sim.hold("create", "before");
     let ids = site.paid_bookings(3);
@@ -125,7 +125,7 @@ fn an_emptied_reservations_table_creates_nothing_twice() {
 }
 
 #[test]
-fn changes_and_cancellations_outlive_a_truncate() {
+fn pending_changes_survive_a_truncate() {
     let site = Site::open();
     let ids = site.paid_bookings(2);
     site.wait_for_status(&ids, "synced");
@@ -145,7 +145,7 @@ fn changes_and_cancellations_outlive_a_truncate() {
 }
 
 #[test]
-fn a_comment_that_cannot_be_read_stops_no_installation() {
+fn an_unreadable_comment_does_not_stop_installation() {
     let site = Site::bare_with(|options| options);
     for comment in [
         "waiting: [garbage]",

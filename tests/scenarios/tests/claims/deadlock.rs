@@ -24,7 +24,7 @@ fn cross(site: &Site) -> String {
 }
 
 #[test]
-fn an_outcome_whose_write_ran_into_a_deadlock_is_written_again() {
+fn an_outcome_is_written_again_after_a_deadlock() {
     // Just shorter than the worker's own patience with locks: by then the session waits too.
     let site = Site::open_with(|options| options.setting("deadlock_timeout", "400ms").setting("log_lock_waits", "on"));
     site.sql("CREATE TABLE occupancy (flat integer PRIMARY KEY, nights integer); INSERT INTO occupancy VALUES (1, 0)");

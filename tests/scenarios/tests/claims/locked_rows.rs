@@ -17,7 +17,7 @@ fn next_worker(site: &Site) {
 }
 
 #[test]
-fn an_orphaned_claim_that_somebody_holds_stops_no_other_booking() {
+fn a_locked_orphaned_claim_stops_no_other_booking() {
     let site = site();
     site.sim.hold("create", "after");
     let id = site.paid_booking();
@@ -36,7 +36,7 @@ fn an_orphaned_claim_that_somebody_holds_stops_no_other_booking() {
 }
 
 #[test]
-fn bookings_that_somebody_holds_at_the_head_of_the_queue_stop_none_behind_them() {
+fn locked_bookings_at_the_queue_head_stop_none_behind() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = host::make_bookings(&site, 12);
@@ -55,7 +55,7 @@ fn bookings_that_somebody_holds_at_the_head_of_the_queue_stop_none_behind_them()
 }
 
 #[test]
-fn a_sale_goes_before_the_changes_of_earlier_ones() {
+fn new_bookings_go_before_changes() {
     let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "1"));
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
@@ -79,7 +79,7 @@ fn a_sale_goes_before_the_changes_of_earlier_ones() {
 }
 
 #[test]
-fn a_change_that_cannot_be_taken_stops_no_new_booking() {
+fn an_unqueueable_change_stops_no_new_booking() {
     let site = site();
     let id = site.paid_booking();
     site.wait_all_synced(SOON);

@@ -24,7 +24,7 @@ fn last_claimed(site: &Site) -> String {
 }
 
 #[test]
-fn a_pause_keeps_back_what_was_claimed_ahead_and_no_attempt_is_used() {
+fn a_pause_releases_prefetched_bookings() {
     let (site, ids) = prefetched(2);
     site.sql("SELECT guestly_pause('maintenance')");
     site.sim.release();
@@ -39,7 +39,7 @@ fn a_pause_keeps_back_what_was_claimed_ahead_and_no_attempt_is_used() {
 }
 
 #[test]
-fn a_booking_cancelled_while_it_is_claimed_ahead_is_never_created() {
+fn a_booking_cancelled_while_prefetched_is_not_created() {
     let (site, _) = prefetched(1);
     let id = last_claimed(&site);
     site.update(&id, "status = 'cancelled'");
@@ -51,7 +51,7 @@ fn a_booking_cancelled_while_it_is_claimed_ahead_is_never_created() {
 }
 
 #[test]
-fn a_booking_changed_while_it_is_claimed_ahead_is_created_as_it_is_then() {
+fn a_booking_changed_while_prefetched_is_created_as_changed() {
     let (site, ids) = prefetched(1);
     let id = last_claimed(&site);
     site.update(&id, "adults = 1, children = 0, infants = 0");
@@ -64,7 +64,7 @@ fn a_booking_changed_while_it_is_claimed_ahead_is_created_as_it_is_then() {
 }
 
 #[test]
-fn what_a_killed_worker_had_claimed_ahead_is_asked_for_and_created_once() {
+fn bookings_prefetched_by_a_killed_worker_are_created_once() {
     let (site, ids) = prefetched(2);
     site.kill_worker(&site, "KILL");
     site.sim.release();
@@ -74,7 +74,7 @@ fn what_a_killed_worker_had_claimed_ahead_is_asked_for_and_created_once() {
 }
 
 #[test]
-fn what_was_claimed_ahead_of_a_clean_stop_is_created_without_a_look_up() {
+fn bookings_prefetched_before_a_clean_stop_need_no_lookup() {
     let (site, ids) = prefetched(2);
     let last: Vec<String> =
         site.query_all("SELECT booking_id FROM guestly.queue WHERE state = 'sending' ORDER BY claim DESC LIMIT 2");
@@ -88,7 +88,7 @@ fn what_was_claimed_ahead_of_a_clean_stop_is_created_without_a_look_up() {
 }
 
 #[test]
-fn a_queue_row_deleted_while_it_is_claimed_ahead_sends_nothing() {
+fn a_queue_row_deleted_while_prefetched_sends_nothing() {
     let (site, ids) = prefetched(1);
     let id = last_claimed(&site);
     site.sql("DELETE FROM guestly.queue WHERE claim = (SELECT max(claim) FROM guestly.queue)");
@@ -104,7 +104,7 @@ fn a_queue_row_deleted_while_it_is_claimed_ahead_sends_nothing() {
 }
 
 #[test]
-fn a_pause_that_guestly_asks_for_keeps_back_what_was_claimed_ahead() {
+fn retry_after_releases_prefetched_bookings() {
     let settings = |options: Options| options.setting("guestly_sync.concurrency", "1");
     let site = Site::open_with(settings);
     site.sim.fault(json!([

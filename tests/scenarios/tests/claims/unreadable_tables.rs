@@ -33,7 +33,7 @@ fn assert_one_token_serves(site: &Site, ids: &mut Vec<String>, restarts: usize) 
 }
 
 #[test]
-fn a_locked_table_at_the_start_costs_no_token() {
+fn a_locked_table_at_startup_costs_no_token() {
     let site = site();
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -67,7 +67,7 @@ fn worker(site: &Site) -> i32 {
 }
 
 #[test]
-fn a_token_that_cannot_be_stored_is_stored_later() {
+fn an_unstored_token_is_stored_later() {
     let site = site();
     site.sim.hold("token", "after");
     let mut ids = vec![site.paid_booking()];
@@ -86,7 +86,7 @@ fn a_token_that_cannot_be_stored_is_stored_later() {
 }
 
 #[test]
-fn the_worker_s_row_comes_back() {
+fn a_deleted_worker_row_is_restored() {
     let site = site();
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -118,7 +118,7 @@ fn the_worker_s_row_comes_back() {
 }
 
 #[test]
-fn a_lock_does_not_postpone_the_next_sweep() {
+fn a_lock_does_not_delay_the_next_sweep() {
     let site = site();
     let ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
@@ -142,7 +142,7 @@ fn a_lock_does_not_postpone_the_next_sweep() {
 }
 
 #[test]
-fn fifty_questions_in_a_row_make_two_calls_at_most() {
+fn fifty_online_checks_make_at_most_two_calls() {
     let site = site();
     let id = site.paid_booking();
     site.wait_all_synced(SOON);

@@ -34,7 +34,7 @@ fn timed(database: &Database, statement: &str) {
 }
 
 #[test]
-fn drop_extension_during_calls_is_quick_keeps_the_columns_and_creating_it_again_picks_up() {
+fn drop_extension_during_calls_is_quick() {
     let (site, ids) = hanging_site();
     let done = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute WHERE attrelid = 'bookings'::regclass AND attname LIKE 'guestly%'";
     let columns: String = site.query_one(done);
@@ -67,7 +67,7 @@ fn drop_extension_during_calls_is_quick_keeps_the_columns_and_creating_it_again_
 }
 
 #[test]
-fn drop_extension_in_a_transaction_that_is_rolled_back_changes_nothing() {
+fn a_rolled_back_drop_extension_changes_nothing() {
     let site = Site::open();
     site.sql("BEGIN; DROP EXTENSION guestly_sync; ROLLBACK");
     site.sql("CREATE ROLE stranger LOGIN");
@@ -79,7 +79,7 @@ fn drop_extension_in_a_transaction_that_is_rolled_back_changes_nothing() {
 }
 
 #[test]
-fn databases_are_dropped_and_copied_at_once_whatever_hangs() {
+fn hanging_calls_do_not_delay_drop_database() {
     let (site, ids) = hanging_site();
     let other = site.database("neighbour");
     timed(&other, "CREATE DATABASE copy TEMPLATE postgres");
@@ -117,7 +117,7 @@ fn databases_are_dropped_and_copied_at_once_whatever_hangs() {
 }
 
 #[test]
-fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed() {
+fn a_cluster_made_by_pg_upgrade_waits_to_be_armed() {
     let site = Site::open();
     let done = site.paid_bookings(2);
     site.wait_for_status(&done, "synced");
@@ -165,7 +165,7 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
 }
 
 #[test]
-fn a_server_in_binary_upgrade_mode_has_no_launcher_and_no_worker() {
+fn binary_upgrade_mode_starts_no_launcher() {
     let cluster = Cluster::start(Options::default().setting("guestly_sync.enabled", "on"));
     host::set_up(&cluster);
     cluster.wait_for_worker(&cluster);
@@ -185,7 +185,7 @@ fn assert_within_two_seconds(what: &str, mut round: impl FnMut() -> Duration) {
 }
 
 #[test]
-fn a_stop_and_a_drop_take_less_than_two_seconds_with_calls_in_flight() {
+fn calls_in_flight_delay_no_stop_beyond_two_seconds() {
     assert_within_two_seconds("a fast stop", || hanging_site().0.stop(StopMode::Fast));
     let site = Site::open_with(|options| options.setting("guestly_sync.request_timeout", "60s"));
     hang(&site.sim, "after");

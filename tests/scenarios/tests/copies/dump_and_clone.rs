@@ -125,17 +125,17 @@ fn goes_into_a_fresh_server(format: &str) {
 }
 
 #[test]
-fn a_plain_dump_goes_into_a_fresh_server_and_is_inert_until_it_is_armed() {
+fn a_restored_plain_dump_is_inert_until_armed() {
     goes_into_a_fresh_server("plain");
 }
 
 #[test]
-fn a_custom_dump_goes_into_a_fresh_server_and_is_inert_until_it_is_armed() {
+fn a_restored_custom_dump_is_inert_until_armed() {
     goes_into_a_fresh_server("custom");
 }
 
 #[test]
-fn what_an_older_dump_brings_back_in_place_is_looked_up_before_anything_is_created() {
+fn bookings_of_an_older_dump_are_looked_up_first() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = site.paid_bookings(3);
@@ -212,7 +212,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
 }
 
 #[test]
-fn a_physical_clone_that_is_armed_looks_up_what_was_in_flight() {
+fn an_armed_clone_looks_up_calls_in_flight() {
     let (site, ids) = busy_site();
     site.stop(StopMode::Immediate);
     site.sim.clear_faults();
@@ -231,7 +231,7 @@ fn a_physical_clone_that_is_armed_looks_up_what_was_in_flight() {
 }
 
 #[test]
-fn what_had_failed_when_the_copy_was_made_is_looked_up_too_and_a_pause_comes_along() {
+fn bookings_that_had_failed_in_a_copy_are_looked_up() {
     let site = Site::open();
     // It fails before it is ever sent: nothing in the copy's own log says that Guestly may hold it.
     site.sql("DELETE FROM guestly.listings");

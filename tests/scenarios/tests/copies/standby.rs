@@ -21,7 +21,7 @@ fn caught_up(site: &Site, standby: &Cluster) {
 }
 
 #[test]
-fn a_standby_sends_nothing_and_has_no_worker_while_it_follows() {
+fn a_standby_in_recovery_sends_nothing() {
     let site = Site::open();
     let standby = site.start_standby(options(&site));
     site.sql("SELECT guestly_pause('the primary stands still')");
@@ -39,7 +39,7 @@ fn a_standby_sends_nothing_and_has_no_worker_while_it_follows() {
 }
 
 #[test]
-fn a_standby_promoted_in_the_middle_of_a_drain_finishes_it_with_nothing_lost_or_doubled() {
+fn a_promoted_standby_finishes_the_drain() {
     let site = Site::open();
     let standby = site.start_standby(options(&site));
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 80, "max_ms": 200, "when": "after"}}));
@@ -60,7 +60,7 @@ fn a_standby_promoted_in_the_middle_of_a_drain_finishes_it_with_nothing_lost_or_
 }
 
 #[test]
-fn a_standby_that_lags_behind_the_calls_of_its_primary_creates_nothing_twice() {
+fn a_lagging_standby_creates_nothing_twice() {
     let site = Site::open();
     let standby = site.start_standby(options(&site));
     let before = host::make_bookings(&site, 20);
@@ -90,7 +90,7 @@ fn a_standby_that_lags_behind_the_calls_of_its_primary_creates_nothing_twice() {
 }
 
 #[test]
-fn an_old_primary_that_comes_back_and_cannot_commit_sends_nothing() {
+fn an_old_primary_that_cannot_commit_sends_nothing() {
     let site = Site::open();
     let standby = site.start_standby(options(&site));
     let ids = site.paid_bookings(3);

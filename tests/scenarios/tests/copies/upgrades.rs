@@ -87,12 +87,12 @@ fn idles_and_says(version: &str, fix: &str, logged: &str) {
 }
 
 #[test]
-fn a_library_newer_than_the_sql_idles_and_says_which_command_to_run() {
+fn a_library_newer_than_the_sql_names_the_command() {
     idles_and_says("0.0.9", "ALTER EXTENSION guestly_sync UPDATE;", "Run ALTER EXTENSION guestly_sync UPDATE");
 }
 
 #[test]
-fn sql_newer_than_the_library_idles_and_says_that_a_restart_is_needed() {
+fn sql_newer_than_the_library_asks_for_a_restart() {
     idles_and_says("0.10.0", "Restart the server: it still runs the older library", "Restart the server");
 }
 
@@ -115,7 +115,7 @@ fn a_restored_installation_is_the_same_as_a_fresh_one() {
 
 /// The forerunners are `tests/fixtures/guestly_sync--<version>.sql`, which the set-up installs beside the current one.
 #[test]
-fn every_former_version_comes_up_to_date_under_load_and_is_then_the_same_as_a_fresh_one() {
+fn every_former_version_updates_to_a_fresh_installation() {
     let fresh = Cluster::start(Options::default());
     host::set_up(&fresh);
     let former: Vec<String> = fresh.query_all(&format!(
@@ -142,7 +142,7 @@ fn every_former_version_comes_up_to_date_under_load_and_is_then_the_same_as_a_fr
 }
 
 #[test]
-fn what_only_the_new_version_takes_for_paid_stays_old_after_an_update() {
+fn statuses_newly_counted_as_paid_stay_old_after_update() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
     site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
     let ids = host::make_bookings(&site, 3);
@@ -199,7 +199,7 @@ fn left_by_the_former_version(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn the_sql_of_the_former_version_waits_for_the_update_and_everything_comes_along() {
+fn former_state_survives_the_update() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
     let ids = left_by_the_former_version(&site);
     site.restart();

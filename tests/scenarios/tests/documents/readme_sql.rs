@@ -121,7 +121,7 @@ fn wait_until_idle(site: &Database) {
 }
 
 #[test]
-fn every_sql_block_of_the_readme_runs_in_order() {
+fn every_sql_block_runs_in_order() {
     let sim = Sim::quick().without_limits();
     let mailbox = Mailbox::open();
     // A mail server on this machine in place of the README's; a reload may be slower than the reader.

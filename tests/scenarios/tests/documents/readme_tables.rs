@@ -36,7 +36,7 @@ fn same(documented: &str, real: &str) -> bool {
 }
 
 #[test]
-fn the_settings_are_those_of_the_server() {
+fn documented_settings_match_the_server() {
     let cluster = Cluster::start(Options::default());
     let query = "SELECT name, boot_val, coalesce(min_val, ''), coalesce(max_val, ''), context, coalesce(unit, '') \
                  FROM pg_settings WHERE name LIKE 'guestly_sync.%'";
@@ -108,7 +108,7 @@ fn plainly(arguments: &str) -> String {
 }
 
 #[test]
-fn the_functions_and_relations_are_those_of_the_server() {
+fn documented_functions_match_the_server() {
     let cluster = Cluster::start(Options::default());
     host::load(&cluster);
     host::create_extension(&cluster);
@@ -137,7 +137,7 @@ fn the_functions_and_relations_are_those_of_the_server() {
 }
 
 #[test]
-fn the_files_that_it_names_exist_and_the_classes_are_complete() {
+fn the_files_that_the_readme_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let spans = README.split('`').skip(1).step_by(2);
     let files = spans.filter(|span| {

@@ -14,7 +14,7 @@ fn used_by(test: impl FnOnce(&Cluster)) -> Arc<Pool> {
 }
 
 #[test]
-fn the_next_test_finds_a_new_database() {
+fn a_reused_server_has_an_empty_database() {
     let pool = used_by(|cluster| host::set_up(cluster));
     assert_eq!(pool.idle_servers(), 1);
     let next = Cluster::start_in(&pool, Options::default());
@@ -25,7 +25,7 @@ fn the_next_test_finds_a_new_database() {
 }
 
 #[test]
-fn the_next_test_finds_no_roles_of_the_last() {
+fn a_reused_server_has_no_roles_of_the_previous_test() {
     let pool = used_by(|cluster| {
         host::set_up(cluster);
         cluster.sql("CREATE ROLE visitor LOGIN; GRANT SET ON PARAMETER work_mem TO visitor; ALTER ROLE visitor SET work_mem = '5MB'");
@@ -35,7 +35,7 @@ fn the_next_test_finds_no_roles_of_the_last() {
 }
 
 #[test]
-fn the_next_test_has_its_own_settings() {
+fn a_reused_server_has_the_settings_of_its_test() {
     let pool = used_by(|cluster| cluster.alter_system("maintenance_work_mem", "17MB"));
     let next = Cluster::start_in(&pool, Options::default().setting("guestly_sync.source", "another"));
     let read = |name: &str| next.query_one::<String>(&format!("SELECT current_setting('{name}')"));
@@ -43,7 +43,7 @@ fn the_next_test_has_its_own_settings() {
 }
 
 #[test]
-fn the_next_test_reads_only_its_own_log() {
+fn the_log_of_a_reused_server_begins_with_its_test() {
     let pool = used_by(|cluster| cluster.sql("DO $$ BEGIN RAISE LOG 'a line of the first test'; END $$"));
     let next = Cluster::start_in(&pool, Options::default().setting("guestly_sync.client_secret", "canary"));
     next.sql("DO $$ BEGIN RAISE LOG 'a line of the second test'; END $$");
@@ -53,7 +53,7 @@ fn the_next_test_reads_only_its_own_log() {
 }
 
 #[test]
-fn the_worker_of_the_next_test_starts_at_once() {
+fn a_reused_server_starts_a_worker() {
     let pool = used_by(|cluster| {
         host::set_up(cluster);
         cluster.wait_for_worker(cluster);
@@ -64,7 +64,7 @@ fn the_worker_of_the_next_test_starts_at_once() {
 }
 
 #[test]
-fn a_stopped_server_goes_no_further() {
+fn a_stopped_server_is_not_reused() {
     let pool = used_by(|cluster| {
         cluster.stop(StopMode::Immediate);
         cluster.start_again();
@@ -73,7 +73,7 @@ fn a_stopped_server_goes_no_further() {
 }
 
 #[test]
-fn a_server_whose_process_crashed_goes_no_further() {
+fn a_crashed_server_is_not_reused() {
     let pool = used_by(|cluster| {
         let mut session = cluster.client();
         let pid: i32 = session.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
@@ -88,7 +88,7 @@ fn a_server_whose_process_crashed_goes_no_further() {
 }
 
 #[test]
-fn a_setting_that_needs_a_restart_gets_its_own_server() {
+fn a_setting_that_needs_a_restart_gets_a_new_server() {
     let pool = used_by(|_| ());
     let other = Cluster::start_in(&pool, Options::default().setting("max_prepared_transactions", "3"));
     assert_eq!(other.query_one::<String>("SHOW max_prepared_transactions"), "3");

@@ -11,7 +11,7 @@ fn bare() -> Options {
 }
 
 #[test]
-fn a_server_starts_stops_and_keeps_its_data() {
+fn a_restarted_server_keeps_its_data() {
     let cluster = Cluster::start(bare().setting("work_mem", "3MB"));
     assert_eq!(cluster.query_one::<String>("SHOW work_mem"), "3MB");
     assert_eq!(cluster.query_one::<String>("SHOW listen_addresses"), "");
@@ -27,7 +27,7 @@ fn a_server_starts_stops_and_keeps_its_data() {
 }
 
 #[test]
-fn servers_do_not_share_anything_but_the_identifier_of_their_template() {
+fn servers_share_only_the_system_identifier() {
     let identifier = "SELECT system_identifier FROM pg_control_system()";
     let (one, two) = (Cluster::start(bare()), Cluster::start(bare()));
     let third = Cluster::start(bare().own_identifier());
@@ -38,7 +38,7 @@ fn servers_do_not_share_anything_but_the_identifier_of_their_template() {
 }
 
 #[test]
-fn a_setting_changed_for_the_server_reaches_running_sessions() {
+fn alter_system_reaches_running_sessions() {
     let cluster = Cluster::start(bare());
     let mut session = cluster.client();
     cluster.alter_system("log_line_prefix", "it's %m ");
@@ -51,7 +51,7 @@ fn a_setting_changed_for_the_server_reaches_running_sessions() {
 }
 
 #[test]
-fn the_servers_environment_holds_what_was_asked_for_and_nothing_of_ours() {
+fn the_server_gets_only_the_requested_environment() {
     let cluster = Cluster::start(bare().environment("GUESTLY_TEST_MODE", "on"));
     cluster.restart();
     cluster.sql("CREATE TABLE environment (line text); COPY environment FROM PROGRAM 'env'");
@@ -63,7 +63,7 @@ fn the_servers_environment_holds_what_was_asked_for_and_nothing_of_ours() {
 }
 
 #[test]
-fn the_hosts_tables_load_into_two_databases_and_its_bookings_never_overlap() {
+fn sample_bookings_never_overlap() {
     let cluster = Cluster::start(bare());
     cluster.sql("CREATE DATABASE second");
     for database in [cluster.database("postgres"), cluster.database("second")] {
@@ -82,7 +82,7 @@ fn the_hosts_tables_load_into_two_databases_and_its_bookings_never_overlap() {
 }
 
 #[test]
-fn bookings_come_oldest_first_and_are_paid_all_or_not_at_all() {
+fn paying_an_unknown_booking_fails_the_test() {
     let cluster = Cluster::start(bare());
     host::load(&cluster);
     let ids = host::make_bookings(&cluster, 12);
@@ -98,7 +98,7 @@ fn bookings_come_oldest_first_and_are_paid_all_or_not_at_all() {
 }
 
 #[test]
-fn the_hosts_rights_are_those_of_the_real_site() {
+fn host_roles_have_the_privileges_of_the_real_site() {
     let cluster = Cluster::start(bare());
     host::load(&cluster);
     host::make_bookings(&cluster, 1);
@@ -112,7 +112,7 @@ fn the_hosts_rights_are_those_of_the_real_site() {
 }
 
 #[test]
-fn a_wait_that_fails_says_what_it_saw() {
+fn a_failed_wait_reports_the_last_value() {
     let waited =
         panic::catch_unwind(|| wait_until("the moon", Duration::from_millis(60), || (false, "a cloud".to_owned())));
     let words = *waited.unwrap_err().downcast::<String>().unwrap();
@@ -120,7 +120,7 @@ fn a_wait_that_fails_says_what_it_saw() {
 }
 
 #[test]
-fn a_standby_follows_and_takes_over_and_a_stopped_server_is_copied() {
+fn a_stopped_primary_can_be_copied_after_failover() {
     let primary = Cluster::start(bare());
     primary.sql("CREATE TABLE followed AS SELECT 1 AS n");
     let standby = primary.start_standby(bare());
@@ -134,7 +134,7 @@ fn a_standby_follows_and_takes_over_and_a_stopped_server_is_copied() {
 }
 
 #[test]
-fn the_simulator_knows_the_hosts_listings_and_speaks_of_what_it_saw() {
+fn the_simulator_reports_violations() {
     let sim = Sim::quick().without_limits();
     assert_eq!(sim.get("knobs")["limits"], false);
     let known = sim.post("listings", &json!([]));
@@ -157,7 +157,7 @@ fn the_simulator_knows_the_hosts_listings_and_speaks_of_what_it_saw() {
 }
 
 #[test]
-fn a_server_takes_the_simulators_settings_once_the_library_is_there() {
+fn the_server_has_the_settings_of_its_simulator() {
     let sim = Sim::quick();
     // Without the library they are placeholders, which any name with a dot may be.
     let cluster = Cluster::start(sim.options().without_preload());

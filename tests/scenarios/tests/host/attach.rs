@@ -33,7 +33,7 @@ const FIVE: &str = "guestly_reservation_id text, guestly_sync_attempts integer 0
     guestly_sync_status text 'pending'::text, guestly_synced_at timestamp with time zone";
 
 #[test]
-fn it_installs_in_any_schema_and_finds_the_bookings_on_the_path() {
+fn create_extension_works_in_any_schema() {
     let site = Site::bare_with(|options| options);
     site.sql("CREATE SCHEMA other");
     for schema in ["extensions", "public", "other"] {
@@ -61,7 +61,7 @@ fn it_installs_in_any_schema_and_finds_the_bookings_on_the_path() {
 }
 
 #[test]
-fn without_bookings_it_says_how_to_attach_them_later() {
+fn without_a_bookings_table_the_notice_names_attach() {
     let site = Site::bare_with(|options| options);
     for path in ["pg_catalog", "extensions"] {
         let words = said(&site, &format!("SET search_path = {path}; CREATE EXTENSION guestly_sync SCHEMA public"));
@@ -90,7 +90,7 @@ fn without_bookings_it_says_how_to_attach_them_later() {
 }
 
 #[test]
-fn without_the_preload_it_installs_queues_and_says_what_is_missing() {
+fn without_preload_bookings_are_queued() {
     let sim = guestly_scenarios::Sim::quick();
     let cluster = Cluster::start(Options::default().without_preload());
     host::load(&cluster);
@@ -121,7 +121,7 @@ fn without_the_preload_it_installs_queues_and_says_what_is_missing() {
 }
 
 #[test]
-fn attaching_again_and_the_hosts_own_columns_change_nothing() {
+fn attaching_again_changes_nothing() {
     let site = Site::bare_with(|options| options);
     host::add_sync_columns(&site);
     let check = "SELECT string_agg(conname || pg_get_constraintdef(oid), ';' ORDER BY conname) FROM pg_constraint \
@@ -156,7 +156,7 @@ fn attaching_again_and_the_hosts_own_columns_change_nothing() {
 }
 
 #[test]
-fn the_mapping_is_detected_may_be_edited_and_cannot_be_broken() {
+fn an_invalid_mapping_edit_is_refused() {
     let site = Site::open();
     let found = site.query_one::<String>(
         "SELECT string_agg(field || '=' || expression, '|' ORDER BY field) FROM guestly.field_map",
@@ -194,7 +194,7 @@ fn the_mapping_is_detected_may_be_edited_and_cannot_be_broken() {
 }
 
 #[test]
-fn a_migration_detaches_changes_a_mapped_column_and_attaches_again_in_one_transaction() {
+fn a_mapped_column_can_be_migrated_in_one_transaction() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "300ms"));
     let done = site.paid_booking();
     site.wait_synced(&done);

@@ -28,7 +28,7 @@ fn refused(database: &Database, statement: &str) {
 }
 
 #[test]
-fn attach_and_detach_are_refused_to_whoever_is_not_the_owner() {
+fn only_the_owner_may_attach_or_detach() {
     let site = site();
     for role in ["ann", "service_role"] {
         refused(&site.as_user(role), "SELECT guestly_detach()");
@@ -43,7 +43,7 @@ fn attach_and_detach_are_refused_to_whoever_is_not_the_owner() {
 }
 
 #[test]
-fn the_owner_a_member_of_it_and_a_superuser_attach_and_detach() {
+fn members_of_the_owner_role_may_attach() {
     let site = site();
     site.sql("CREATE ROLE deputy LOGIN IN ROLE site_owner, guestly_admin");
     for role in ["site_owner", "deputy", "postgres"] {
@@ -75,7 +75,7 @@ fn a_refused_call_does_not_wait_for_a_lock_on_the_table() {
 }
 
 #[test]
-fn what_is_no_ordinary_table_is_refused_with_a_hint() {
+fn a_relation_that_is_no_table_is_refused_with_a_hint() {
     let site = site();
     site.sql(
         "SELECT guestly_detach(); DELETE FROM guestly.field_map; CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere; \
@@ -101,7 +101,7 @@ fn what_is_no_ordinary_table_is_refused_with_a_hint() {
 }
 
 #[test]
-fn a_temporary_bookings_table_gets_nobody_anywhere() {
+fn a_temporary_bookings_table_is_ignored() {
     let site = site();
     let mut mallory = site.as_user("service_role").client();
     mallory
@@ -125,7 +125,7 @@ fn a_temporary_bookings_table_gets_nobody_anywhere() {
 }
 
 #[test]
-fn the_rights_to_read_ours_follow_the_table() {
+fn read_privileges_follow_the_attached_table() {
     const READS: &str = "SELECT coalesce(string_agg(c.relname, ', ' ORDER BY c.relname), 'nothing') FROM pg_class c \
         WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind IN ('r', 'v') AND has_any_column_privilege('{role}', c.oid, 'SELECT')";
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1s"));

@@ -38,7 +38,7 @@ fn received(site: &Site, table: &str, key: &str) -> Value {
 }
 
 #[test]
-fn a_deferred_trigger_of_a_partition_fires_with_the_write_and_stops_no_booking() {
+fn a_deferred_partition_trigger_fires_with_the_write() {
     let site = Site::bare_with(|options| options);
     site.sql(
         "CREATE TABLE parts (LIKE bookings INCLUDING DEFAULTS) PARTITION BY RANGE (check_in_date); \
@@ -57,7 +57,7 @@ fn a_deferred_trigger_of_a_partition_fires_with_the_write_and_stops_no_booking()
 }
 
 #[test]
-fn keys_of_every_kind_go_the_whole_way() {
+fn every_primary_key_type_works() {
     let site = site_without_bookings();
     let long = "k".repeat(120);
     for (kind, id) in [
@@ -95,7 +95,7 @@ fn keys_of_every_kind_go_the_whole_way() {
 }
 
 #[test]
-fn an_enum_and_names_that_need_quotes_work() {
+fn quoted_identifiers_work() {
     let site = site_without_bookings();
     site.sql(&format!(
         "CREATE SCHEMA \"The \"\"Site\"\"\"; SET search_path = \"The \"\"Site\"\"\", public; \
@@ -121,7 +121,7 @@ fn an_enum_and_names_that_need_quotes_work() {
 }
 
 #[test]
-fn partitions_are_no_obstacle_even_when_the_payment_moves_the_row() {
+fn a_payment_may_move_a_row_between_partitions() {
     let site = site_without_bookings();
     site.sql(&format!(
         "CREATE TABLE by_time ({}, PRIMARY KEY (id, arrival)) PARTITION BY RANGE (arrival); \
@@ -154,7 +154,7 @@ fn partitions_are_no_obstacle_even_when_the_payment_moves_the_row() {
 }
 
 #[test]
-fn what_cannot_be_attached_is_refused_in_words() {
+fn unsuitable_tables_are_refused_with_a_reason() {
     let site = site_without_bookings();
     for (make, name, code, word) in [
         ("CREATE TABLE no_key (id uuid, payment_status text)", "no_key", "42P16", "primary key"),
@@ -176,7 +176,7 @@ fn what_cannot_be_attached_is_refused_in_words() {
 }
 
 #[test]
-fn a_watched_column_whose_equality_is_an_extensions_own_is_compared_as_text() {
+fn columns_with_extension_operators_are_compared_as_text() {
     let site = Site::open();
     site.sql(
         "CREATE EXTENSION hstore WITH SCHEMA extensions; ALTER TABLE bookings ADD COLUMN extra extensions.hstore; \
@@ -190,7 +190,7 @@ fn a_watched_column_whose_equality_is_an_extensions_own_is_compared_as_text() {
 }
 
 #[test]
-fn attaching_again_and_a_mapping_that_changes_hold_no_sale_up() {
+fn attaching_again_blocks_no_sale() {
     // With the notes in the mapping, which attaching would bring back.
     let site = Site::bare_with(|options| options);
     host::create_extension(&site);
@@ -210,7 +210,7 @@ fn attaching_again_and_a_mapping_that_changes_hold_no_sale_up() {
 }
 
 #[test]
-fn a_mapping_with_two_broken_expressions_is_mended_one_by_one() {
+fn two_broken_mappings_can_be_repaired_one_by_one() {
     let site = Site::open();
     site.sql("ALTER TABLE bookings RENAME adults TO grown_ups; ALTER TABLE bookings RENAME children TO kids");
     site.sql("UPDATE guestly.field_map SET expression = 'b.grown_ups' WHERE field = 'adults'");

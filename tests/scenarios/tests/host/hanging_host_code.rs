@@ -90,7 +90,7 @@ fn wait_until_ended(site: &Site, pid: i32) {
 }
 
 #[test]
-fn a_trigger_that_sleeps_delays_no_other_sale() {
+fn a_sleeping_trigger_delays_no_other_sale() {
     let site = with_trigger("PERFORM pg_sleep(3600);");
     let ids = bookings(&site, 6);
     host::pay(&site, &ids[..3]);
@@ -151,7 +151,7 @@ fn a_trigger_that_ignores_cancels_ends_the_worker() {
 }
 
 #[test]
-fn a_batch_with_a_trigger_that_ignores_cancels_loses_no_outcome() {
+fn a_trigger_that_ignores_cancels_loses_no_outcome() {
     let site = with_trigger(IGNORE_CANCELS);
     let ids = bookings(&site, 3);
     site.sim.hold("create", "after");
@@ -171,7 +171,7 @@ fn a_batch_with_a_trigger_that_ignores_cancels_loses_no_outcome() {
 }
 
 #[test]
-fn a_booking_fails_after_five_hangs_and_is_synced_once_corrected() {
+fn a_booking_fails_after_five_hangs() {
     let site = with_trigger(IGNORE_CANCELS);
     let ids = bookings(&site, 1);
     // As if four workers had been ended for it before.
@@ -214,7 +214,7 @@ fn a_slow_trigger_is_cancelled_once_for_the_first_sale_only() {
 }
 
 #[test]
-fn a_mapping_that_ignores_cancels_is_put_off() {
+fn a_mapping_that_ignores_cancels_is_deferred() {
     let site = with_mapping(IGNORE_CANCELS);
     let pid = site.worker_pid(&site).expect("a worker");
     let ids = bookings(&site, 4);
@@ -234,7 +234,7 @@ fn a_mapping_that_ignores_cancels_is_put_off() {
 }
 
 #[test]
-fn a_worker_ended_by_hand_in_host_code_puts_the_booking_off() {
+fn a_worker_terminated_in_host_code_defers_the_booking() {
     let site = with_trigger(IGNORE_CANCELS);
     let ids = bookings(&site, 1);
     host::pay(&site, &ids);
@@ -252,7 +252,7 @@ fn a_worker_ended_by_hand_in_host_code_puts_the_booking_off() {
 }
 
 #[test]
-fn a_mapping_that_sleeps_delays_no_other_sale() {
+fn a_sleeping_mapping_delays_no_other_sale() {
     let site = with_mapping("PERFORM pg_sleep(3600);");
     let ids = bookings(&site, 4);
     host::pay(&site, &ids[..2]);
@@ -286,7 +286,7 @@ fn a_mapping_with_a_huge_result_delays_no_other_sale() {
 }
 
 #[test]
-fn a_trigger_that_waits_for_a_held_lock_goes_on_once_it_is_free() {
+fn a_trigger_waiting_for_a_lock_continues_after_release() {
     let site = with_trigger("PERFORM pg_advisory_xact_lock(4711);");
     let mut holder = site.client();
     holder.batch_execute("SELECT pg_advisory_lock(4711)").unwrap();
@@ -319,7 +319,7 @@ fn a_trigger_that_raises_for_one_booking_stops_no_other() {
 }
 
 #[test]
-fn a_locked_table_is_waited_for_once_not_for_each_booking() {
+fn a_locked_table_is_waited_for_once_per_batch() {
     let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "8"));
     site.sim.hold("create", "after");
     let ids = site.paid_bookings(8);
@@ -357,7 +357,7 @@ fn the_doctor_answers_while_the_status_mapping_hangs() {
 
 /// Planning a statement already runs code of the table's owner: the sweep of an idle worker meets it.
 #[test]
-fn an_index_that_hangs_while_planning_does_not_stop_the_worker() {
+fn a_hanging_index_expression_does_not_stop_the_worker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1s"));
     let pid = site.worker_pid(&site).expect("a worker");
     site.sql(
@@ -383,7 +383,7 @@ fn an_index_that_hangs_while_planning_does_not_stop_the_worker() {
 }
 
 #[test]
-fn the_fix_of_a_slow_sweep_makes_the_index_of_the_attachment() {
+fn the_slow_sweep_fix_creates_the_attach_index() {
     let site = Site::open();
     let index = "SELECT pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname = 'bookings_guestly_open_idx'";
     let attached: String = site.query_one(index);

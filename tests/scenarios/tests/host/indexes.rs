@@ -14,7 +14,7 @@ fn indexes(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn the_workers_and_the_administrators_questions_are_answered_by_an_index_on_a_fresh_table() {
+fn queries_on_a_fresh_table_use_an_index() {
     let site = Site::bare_with(|options| options);
     host::create_extension(&site);
     let made = indexes(&site);
@@ -37,7 +37,7 @@ fn the_workers_and_the_administrators_questions_are_answered_by_an_index_on_a_fr
 }
 
 #[test]
-fn a_hosts_own_indexes_are_not_made_again() {
+fn existing_host_indexes_are_reused() {
     let site = Site::bare_with(|options| options);
     host::add_sync_columns(&site);
     host::create_extension(&site);

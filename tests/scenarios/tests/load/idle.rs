@@ -18,7 +18,7 @@ fn statements(site: &Cluster) -> (i64, String) {
 }
 
 #[test]
-fn an_idle_worker_runs_at_most_two_statements_a_poll_interval_and_uses_no_processor() {
+fn an_idle_worker_uses_no_processor() {
     // A minute's worth of idleness in five seconds; three of them are watched.
     let site = Site::open_with(|options| {
         options
@@ -58,7 +58,7 @@ fn an_idle_worker_runs_at_most_two_statements_a_poll_interval_and_uses_no_proces
 }
 
 #[test]
-fn fifty_thousand_bookings_in_test_mode_leave_memory_flat_and_no_descriptor_behind() {
+fn fifty_thousand_bookings_leave_memory_flat() {
     let site = Site::open_with(|options| options.setting("guestly_sync.test_mode", "on"));
     let drain = |how_many: u32| {
         let ids = host::make_bookings(&site, how_many);

@@ -14,7 +14,7 @@ fn micros() -> i64 {
 }
 
 #[test]
-fn a_call_follows_its_commit_at_once() {
+fn a_commit_is_followed_by_its_call_at_once() {
     let site = Site::open_with(guestly_scenarios::Options::durable);
     // The first one fetches the token.
     let first = site.paid_booking();
@@ -85,7 +85,7 @@ fn a_thousand_bookings_drain() {
 }
 
 #[test]
-fn a_burst_on_a_new_site_is_looked_up_by_key_however_the_tables_grow() {
+fn a_burst_on_a_new_site_uses_the_indexes() {
     // Nothing is analyzed meanwhile: the worker keeps the plans that it made while the tables were empty.
     let site = Site::open_with(|options| options.setting("autovacuum", "off"));
     let first = site.paid_booking();

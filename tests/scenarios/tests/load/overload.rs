@@ -24,7 +24,7 @@ fn cost_per_row(site: &Site, first: u32, count: u32) -> f64 {
 }
 
 #[test]
-fn a_hundred_thousand_bookings_paid_at_once_cost_as_little_each_as_a_thousand_and_are_sent_meanwhile() {
+fn payment_cost_per_row_does_not_grow_with_the_batch() {
     let site = Site::open_with(|options| {
         options
             .setting("guestly_sync.concurrency", "8")

@@ -6,7 +6,7 @@ use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
 
 #[test]
-fn a_booking_is_queued_by_hand_or_the_reason_is_told() {
+fn guestly_sync_queues_or_says_why_not() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
     let nobody = "00000000-0000-4000-8000-000000000000";
@@ -52,7 +52,7 @@ fn a_booking_is_queued_by_hand_or_the_reason_is_told() {
 }
 
 #[test]
-fn a_preview_is_exactly_what_is_sent_and_sends_nothing() {
+fn a_preview_equals_the_request() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
     let preview = |id: &str| site.query_one::<Value>(&format!("SELECT guestly_preview('{id}'::uuid)"));
@@ -77,7 +77,7 @@ fn a_preview_is_exactly_what_is_sent_and_sends_nothing() {
 }
 
 #[test]
-fn failed_bookings_are_retried_by_class_and_number_and_their_history_stays() {
+fn failed_bookings_are_retried_by_class() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 6);
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 422}}));
@@ -115,7 +115,7 @@ fn failed_bookings_are_retried_by_class_and_number_and_their_history_stays() {
 }
 
 #[test]
-fn a_row_whose_trigger_raises_keeps_no_other_from_being_queued_by_hand() {
+fn a_raising_trigger_does_not_stop_guestly_sync_of_others() {
     let site = Site::open();
     site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
     let ids = host::make_bookings(&site, 6);
@@ -147,7 +147,7 @@ fn a_row_whose_trigger_raises_keeps_no_other_from_being_queued_by_hand() {
 }
 
 #[test]
-fn the_timeline_tells_the_story_and_why_there_is_none() {
+fn the_timeline_lists_every_event() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
     let story = |id: &str| -> Vec<(String, String)> {
@@ -183,7 +183,7 @@ fn the_timeline_tells_the_story_and_why_there_is_none() {
 }
 
 #[test]
-fn the_doctor_and_the_status_know_what_is_wrong_and_what_to_type() {
+fn the_doctor_agrees_with_the_status() {
     let site = Site::open();
     let id = site.paid_booking();
     site.wait_synced(&id);

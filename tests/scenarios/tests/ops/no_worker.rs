@@ -3,7 +3,7 @@
 use guestly_scenarios::{SOON, Site};
 
 #[test]
-fn the_status_and_the_doctor_say_that_there_is_no_worker() {
+fn the_doctor_reports_a_missing_worker() {
     let site = Site::open();
     let worker = site.wait_for_worker(&site);
     let launcher: i32 = site.query_one("SELECT pid FROM pg_stat_activity WHERE backend_type = 'guestly_sync launcher'");
@@ -18,7 +18,7 @@ fn the_status_and_the_doctor_say_that_there_is_no_worker() {
 }
 
 #[test]
-fn a_server_without_a_free_place_for_a_worker_says_so() {
+fn a_server_without_a_free_worker_slot_says_so() {
     let site = Site::open_with(|options| {
         options.setting("max_worker_processes", "1").setting("max_logical_replication_workers", "0")
     });

@@ -10,7 +10,7 @@ fn set(site: &Site, name: &str, value: &str) {
 }
 
 #[test]
-fn every_switch_works_in_the_running_worker() {
+fn settings_take_effect_in_the_running_worker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.enabled", "off"));
     let pid = site.wait_for_worker(&site);
     let first = site.paid_booking();
@@ -43,7 +43,7 @@ fn every_switch_works_in_the_running_worker() {
 }
 
 #[test]
-fn disabled_nothing_is_sent_not_even_for_a_token_however_often_the_worker_looks() {
+fn a_disabled_worker_makes_no_call() {
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.enabled", "off").setting("guestly_sync.poll_interval", "200ms")
     });
@@ -54,7 +54,7 @@ fn disabled_nothing_is_sent_not_even_for_a_token_however_often_the_worker_looks(
 }
 
 #[test]
-fn other_paid_statuses_and_another_address_take_effect() {
+fn a_changed_base_url_takes_effect() {
     let site = Site::open();
     let pid = site.wait_for_worker(&site);
     let before = site.paid_booking();
@@ -109,7 +109,7 @@ fn other_paid_statuses_and_another_address_take_effect() {
 }
 
 #[test]
-fn a_shorter_poll_interval_does_not_wait_for_the_end_of_the_longer_one() {
+fn a_shorter_poll_interval_takes_effect_at_once() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1h"));
     let ids = host::make_bookings(&site, 2);
     let unseen = |id: &str| {
@@ -178,7 +178,7 @@ fn test_mode_does_everything_but_the_calls() {
 }
 
 #[test]
-fn pause_and_resume_need_no_settings_and_survive_a_restart() {
+fn a_pause_survives_a_restart() {
     let site = Site::open();
     let first = site.paid_booking();
     site.wait_synced(&first);
@@ -202,7 +202,7 @@ fn pause_and_resume_need_no_settings_and_survive_a_restart() {
 }
 
 #[test]
-fn a_setting_set_to_nothing_overrides_the_environment_and_an_empty_variable_is_none() {
+fn an_empty_setting_overrides_the_environment() {
     let options = Options::default()
         .environment("GUESTLY_BASE_URL", "")
         .environment("GUESTY_CLIENT_ID", "somebody")
@@ -238,7 +238,7 @@ fn a_setting_set_to_nothing_overrides_the_environment_and_an_empty_variable_is_n
 }
 
 #[test]
-fn the_servers_environment_gives_defaults_which_a_setting_overrides() {
+fn a_setting_overrides_the_environment() {
     let sim = Sim::quick();
     let options = Options::default()
         .environment("GUESTLY_SYNC_ENABLED", "true")

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_status_is_one_row_with_every_answer() {
+fn the_status_view_is_one_complete_row() {
     let site = Site::open();
     let ids = site.paid_bookings(2);
     site.wait_for_status(&ids, "synced");
@@ -42,7 +42,7 @@ fn the_status_is_one_row_with_every_answer() {
 }
 
 #[test]
-fn the_doctor_covers_everything_and_says_what_to_type() {
+fn the_doctor_names_a_fix_for_each_problem() {
     let site = Site::open();
     let id = site.paid_booking();
     site.wait_synced(&id);
@@ -163,7 +163,7 @@ fn the_doctor_covers_everything_and_says_what_to_type() {
 }
 
 #[test]
-fn the_doctor_knows_certificates_that_cannot_be_read() {
+fn the_doctor_reports_unreadable_certificates() {
     let site = Site::open_with(|options| options.environment("SSL_CERT_FILE", "/nonexistent"));
     site.wait_for(
         "the worker to look for them",
@@ -175,7 +175,7 @@ fn the_doctor_knows_certificates_that_cannot_be_read() {
 }
 
 #[test]
-fn forced_row_security_is_no_trouble_for_an_owner_who_passes_it() {
+fn forced_row_security_passed_by_the_owner_is_accepted() {
     let site = Site::open();
     site.sql("ALTER TABLE bookings FORCE ROW LEVEL SECURITY; ALTER ROLE site_owner BYPASSRLS");
     assert_eq!(site.doctor_line("row security").0, "ok: the owner sees every row");
@@ -219,7 +219,7 @@ fn the_doctor_online_tries_the_credentials() {
 }
 
 #[test]
-fn the_doctor_online_waits_for_a_worker_that_does_not_answer_as_long_as_its_calls_may_take() {
+fn the_online_doctor_waits_as_long_as_a_call_may_take() {
     let site = Site::open_with(|options| options.setting("guestly_sync.request_timeout", "200ms"));
     site.worker_took_a_turn();
     site.kill_worker(&site, "STOP");
@@ -232,7 +232,7 @@ fn the_doctor_online_waits_for_a_worker_that_does_not_answer_as_long_as_its_call
 }
 
 #[test]
-fn the_timeline_of_a_booking_that_was_never_queued_says_why() {
+fn the_timeline_of_an_unqueued_booking_says_why() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.enabled", "off"));
     let old = site.paid_booking();
     host::create_extension(&site);

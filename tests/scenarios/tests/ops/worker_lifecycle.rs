@@ -33,7 +33,7 @@ fn pay_one(database: &Database) {
 }
 
 #[test]
-fn each_database_with_the_extension_has_its_worker_and_no_other_has() {
+fn only_databases_with_the_extension_have_a_worker() {
     let site = Site::bare_with(|options| options);
     let second = second(&site);
     site.sql("CREATE DATABASE third");
@@ -76,7 +76,7 @@ fn each_database_with_the_extension_has_its_worker_and_no_other_has() {
 }
 
 #[test]
-fn a_killed_worker_is_back_soon_and_the_work_goes_on() {
+fn a_killed_worker_is_restarted() {
     let site = Site::open();
     let before = site.paid_booking();
     site.wait_synced(&before);
@@ -107,7 +107,7 @@ fn a_killed_worker_is_back_soon_and_the_work_goes_on() {
 }
 
 #[test]
-fn paid_while_there_is_no_worker_is_sent_by_the_next_one() {
+fn payments_without_a_worker_are_sent_by_the_next() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
     site.wait_for_worker(&site);

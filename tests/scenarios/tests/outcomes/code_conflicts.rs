@@ -29,7 +29,7 @@ fn put_under_our_code(site: &Site, id: &str, changes: &Value) -> String {
 }
 
 #[test]
-fn dates_that_somebody_else_took_are_looked_up_once_and_then_failed() {
+fn dates_taken_by_others_fail_after_one_lookup() {
     for status in [400, 401, 409, 422] {
         let site = Site::open();
         site.sim.fault(
@@ -47,7 +47,7 @@ fn dates_that_somebody_else_took_are_looked_up_once_and_then_failed() {
 }
 
 #[test]
-fn dates_that_an_earlier_create_of_ours_took_are_adopted_and_not_called_taken() {
+fn dates_taken_by_our_create_are_adopted() {
     let site = Site::open();
     with_one_unit(&site);
     // Reads lag behind by more than settle, against all that is known: the second create meets the first.
@@ -63,34 +63,42 @@ fn dates_that_an_earlier_create_of_ours_took_are_adopted_and_not_called_taken() 
     site.assert_once_each(&[id]);
 }
 
-#[test]
-fn a_code_that_an_earlier_create_of_ours_took_is_adopted_and_one_of_another_stay_is_failed_with_both_sides() {
-    let site = Site::open();
-    let ids = host::make_bookings(&site, 2);
-    let held = put_under_our_code(
-        &site,
-        &ids[1],
-        &json!({"checkInDateLocalized": "2031-01-01", "checkOutDateLocalized": "2031-01-04"}),
-    );
-    // Reads lag behind by more than settle, against all that is known: the second create meets the first.
+/// Makes a second create meet the reservation of the first: reads lag longer than `settle`.
+fn hide_reservations_from_reads(site: &Site) {
     site.sim.knobs(json!({"unique_confirmation_code": true, "visible_ms": [180_000, 180_000], "index_ms": [0, 0]}));
-    let own = json!({"operation": "create", "nth": 1, "body_contains": site.code(&ids[0])});
-    site.sim.fault(json!({"match": own, "effect": {"kind": "drop_after_accept"}}));
-    host::pay(&site, &ids);
-    site.wait_synced(&ids[0]);
-    let log = site.log_of(&ids[0]);
-    assert!(log.contains(&"create:refused".to_owned()), "{log:?}");
-    assert_eq!(log.last().map(String::as_str), Some("look_up:adopted"), "{log:?}");
-    let error = site.wait_failed(&ids[1]);
-    let here = format!("{} here", site.row(&ids[1])["check_in_date"].as_str().unwrap());
-    assert!(error.starts_with("refused: ") && error.contains(&held), "{error}");
-    assert!(error.contains("2031-01-01 there") && error.contains(&here), "{error}");
-    assert_eq!(site.operations_of(&site.code(&ids[1])), ["create", "search"], "one look, and no second create");
-    site.assert_once_each(&ids[..1]);
 }
 
 #[test]
-fn a_code_that_guestly_holds_with_other_dates_or_another_listing_is_failed_with_both_sides() {
+fn code_conflict_with_our_create_is_adopted() {
+    let site = Site::open();
+    hide_reservations_from_reads(&site);
+    site.sim.fault(json!({"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_after_accept"}}));
+    let id = site.paid_booking();
+    site.wait_synced(&id);
+    let log = site.log_of(&id);
+    assert!(log.contains(&"create:refused".to_owned()), "{log:?}");
+    assert_eq!(log.last().map(String::as_str), Some("look_up:adopted"), "{log:?}");
+    site.assert_once_each(&[id]);
+}
+
+#[test]
+fn code_conflict_with_other_stay_fails() {
+    let site = Site::open();
+    let ids = host::make_bookings(&site, 1);
+    let other_stay = json!({"checkInDateLocalized": "2031-01-01", "checkOutDateLocalized": "2031-01-04"});
+    let existing = put_under_our_code(&site, &ids[0], &other_stay);
+    hide_reservations_from_reads(&site);
+    host::pay(&site, &ids);
+    let error = site.wait_failed(&ids[0]);
+    let here = format!("{} here", site.row(&ids[0])["check_in_date"].as_str().unwrap());
+    assert!(error.starts_with("refused: ") && error.contains(&existing), "{error}");
+    assert!(error.contains("2031-01-01 there") && error.contains(&here), "{error}");
+    assert_eq!(site.operations_of(&site.code(&ids[0])), ["create", "search"], "one look-up, no second create");
+    site.sim.assert_no_violation();
+}
+
+#[test]
+fn a_code_with_other_dates_or_listing_fails() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 2);
     let others = [
@@ -116,7 +124,7 @@ fn a_code_that_guestly_holds_with_other_dates_or_another_listing_is_failed_with_
 }
 
 #[test]
-fn of_two_reservations_with_our_code_the_oldest_is_kept_and_a_person_is_told() {
+fn of_two_reservations_with_one_code_the_oldest_is_kept() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 1);
     let mine = json!({"originId": ids[0]});

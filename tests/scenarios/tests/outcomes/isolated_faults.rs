@@ -23,7 +23,7 @@ fn assert_no_outage(site: &Site) {
 }
 
 #[test]
-fn a_reservation_that_cannot_be_read_back_fails_alone() {
+fn a_failed_read_back_fails_only_its_booking() {
     let html = json!({"kind": "status", "code": 200, "body": "html"});
     let error = json!({"kind": "status", "code": 500});
     let cut = json!({"kind": "drop_after_accept", "how": "rst"});
@@ -55,7 +55,7 @@ fn a_reservation_that_cannot_be_read_back_fails_alone() {
 }
 
 #[test]
-fn a_reservation_that_may_not_be_read_costs_one_token_and_fails_alone() {
+fn an_unreadable_reservation_costs_one_token() {
     let site = Site::open();
     let id = site.synced_booking();
     let forbidden = json!({"kind": "status", "code": 403, "body": "{\"message\":\"Forbidden\"}"});
@@ -74,7 +74,7 @@ fn a_reservation_that_may_not_be_read_costs_one_token_and_fails_alone() {
 }
 
 #[test]
-fn read_backs_that_all_fail_stop_no_sale() {
+fn failing_read_backs_stop_no_sale() {
     let site = Site::open();
     let ids: Vec<String> = (0..4).map(|_| site.synced_booking()).collect();
     site.sim.fault(json!({"match": {"operation": "get"}, "effect": {"kind": "status", "code": 502}}));
@@ -91,7 +91,7 @@ fn read_backs_that_all_fail_stop_no_sale() {
 }
 
 #[test]
-fn an_outage_with_one_booking_in_line_is_an_outage() {
+fn an_outage_is_detected_with_one_queued_booking() {
     let site = Site::open();
     site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "status", "code": 503}}));
     let id = site.paid_booking();
@@ -106,7 +106,7 @@ fn an_outage_with_one_booking_in_line_is_an_outage() {
 }
 
 #[test]
-fn a_create_confirmed_with_anothers_reservation_is_asked_for() {
+fn a_create_answered_with_a_foreign_id_is_looked_up() {
     let site = Site::open();
     let first = site.synced_booking();
     let theirs = reservation_of(&site, &first);
@@ -124,7 +124,7 @@ fn a_create_confirmed_with_anothers_reservation_is_asked_for() {
 }
 
 #[test]
-fn a_reservation_that_two_bookings_are_said_to_have_is_refused() {
+fn a_reservation_claimed_by_two_bookings_is_refused() {
     let site = Site::open();
     let first = site.synced_booking();
     let theirs = reservation_of(&site, &first);
@@ -149,7 +149,7 @@ fn a_reservation_that_two_bookings_are_said_to_have_is_refused() {
 }
 
 #[test]
-fn a_create_confirmed_with_another_code_or_an_unusable_id_is_asked_for() {
+fn a_create_answered_with_a_foreign_code_is_looked_up() {
     for (field, value) in
         [("confirmationCode", "BK-OTHER99"), ("reservationId", "test-64b1f0aa11bb"), ("reservationId", "64b1f0aa 11bb")]
     {
@@ -168,7 +168,7 @@ fn a_create_confirmed_with_another_code_or_an_unusable_id_is_asked_for() {
 }
 
 #[test]
-fn an_access_token_that_is_too_long_is_refused_in_plain_words() {
+fn an_oversized_access_token_is_refused() {
     let site = Site::open();
     let long = json!({"kind": "rewrite", "field": "access_token", "value": "a".repeat(60 * 1024)});
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": long}));
@@ -183,7 +183,7 @@ fn an_access_token_that_is_too_long_is_refused_in_plain_words() {
 }
 
 #[test]
-fn what_is_not_found_within_the_delay_of_reads_is_not_gone() {
+fn a_reservation_not_yet_readable_is_not_gone() {
     let site = Site::open_with(|options| options.setting("guestly_sync.settle", "10s"));
     // Six seconds: longer than it takes to create the extension again, shorter than `settle`.
     site.sim.knobs(json!({"visible_ms": [300_000, 300_000]}));
@@ -203,7 +203,7 @@ fn what_is_not_found_within_the_delay_of_reads_is_not_gone() {
 }
 
 #[test]
-fn a_row_that_names_an_unusable_reservation_fails_alone() {
+fn an_unusable_reservation_id_fails_only_its_booking() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
     for (id, named) in ids.iter().zip(["repeat('x', 13000)", "'64b1 f0aa'", "E'64b1\\x01'"]) {
@@ -225,7 +225,7 @@ fn a_row_that_names_an_unusable_reservation_fails_alone() {
 }
 
 #[test]
-fn a_named_reservation_that_is_nowhere_is_looked_up_and_never_created() {
+fn a_named_reservation_that_is_missing_is_not_created() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 2);
     let row = site.row(&ids[1]);
@@ -253,7 +253,7 @@ fn a_named_reservation_that_is_nowhere_is_looked_up_and_never_created() {
 }
 
 #[test]
-fn an_outage_of_creates_alone_is_told_and_uses_up_no_sale() {
+fn an_outage_of_creates_uses_no_attempts() {
     let limits = |options: guestly_scenarios::Options| {
         options.setting("guestly_sync.max_attempts", "4").setting("guestly_sync.backoff_max", "1s")
     };

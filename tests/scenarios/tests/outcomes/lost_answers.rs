@@ -49,7 +49,7 @@ fn assert_adopted(site: &Site, id: &str, effect: &Value) {
 }
 
 #[test]
-fn an_answer_cut_off_after_the_commit_is_looked_up_and_adopted() {
+fn a_reservation_with_a_cut_answer_is_adopted() {
     let cut = |how: &str| json!({"kind": "drop_after_accept", "how": how});
     let effects = [cut("rst"), cut("fin"), cut("half_body"), cut("wrong_length"), cut("short_length")];
     let (site, ids) = site_with(&effects);
@@ -59,7 +59,7 @@ fn an_answer_cut_off_after_the_commit_is_looked_up_and_adopted() {
 }
 
 #[test]
-fn a_server_error_after_the_commit_is_looked_up_and_adopted() {
+fn a_reservation_answered_with_500_is_adopted() {
     let error = |code: u32, body: &str| json!({"kind": "status", "code": code, "body": body, "committed": true});
     let effects =
         [error(500, "json"), error(502, "html"), error(503, "empty"), error(504, "string"), error(408, "json")];
@@ -70,7 +70,7 @@ fn a_server_error_after_the_commit_is_looked_up_and_adopted() {
 }
 
 #[test]
-fn garbage_with_a_success_is_looked_up_and_adopted() {
+fn a_reservation_with_an_unreadable_answer_is_adopted() {
     let shapes = ["invalid_json", "no_id", "nul_in_id", "invalid_utf8", "html", "huge_20mb"];
     let effects: Vec<Value> = shapes.iter().map(|shape| json!({"kind": "garbage", "shape": shape})).collect();
     let (site, ids) = site_with(&effects);
@@ -80,7 +80,7 @@ fn garbage_with_a_success_is_looked_up_and_adopted() {
 }
 
 #[test]
-fn an_odd_success_that_can_be_read_needs_no_look_up() {
+fn an_unusual_readable_success_needs_no_lookup() {
     let shapes = ["underscore_id", "extra_fields", "null_fields"];
     let effects: Vec<Value> = shapes.iter().map(|shape| json!({"kind": "garbage", "shape": shape})).collect();
     let (site, ids) = site_with(&effects);
@@ -90,7 +90,7 @@ fn an_odd_success_that_can_be_read_needs_no_look_up() {
 }
 
 #[test]
-fn a_commit_that_lands_after_the_answer_was_given_up_is_found_before_a_second_create() {
+fn a_late_commit_is_found_before_a_second_create() {
     let effects = [
         json!({"kind": "late_commit", "ms": 900, "status": 502}),
         json!({"kind": "late_commit", "ms": 900, "how": "rst"}),
@@ -107,7 +107,7 @@ fn a_commit_that_lands_after_the_answer_was_given_up_is_found_before_a_second_cr
 }
 
 #[test]
-fn a_create_without_effect_is_repeated_once_with_the_same_code_and_only_after_settle() {
+fn a_create_without_effect_is_repeated_after_settle() {
     let effects = [
         json!({"kind": "drop_before_accept", "how": "rst"}),
         json!({"kind": "drop_before_accept", "how": "fin"}),
@@ -137,7 +137,7 @@ fn a_create_without_effect_is_repeated_once_with_the_same_code_and_only_after_se
 }
 
 #[test]
-fn a_second_create_whose_answer_is_lost_too_is_looked_up_again() {
+fn a_second_lost_create_is_looked_up_again() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 1);
     let code = site.code(&ids[0]);
@@ -154,7 +154,7 @@ fn a_second_create_whose_answer_is_lost_too_is_looked_up_again() {
 }
 
 #[test]
-fn creates_that_are_lost_for_ever_end_as_failed_after_the_last_look_up_and_a_retry_looks_first() {
+fn creates_that_always_get_lost_end_as_failed() {
     let site = Site::open_with(|options| options.setting("guestly_sync.max_attempts", "2"));
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_before_accept"}}));
     let id = site.paid_booking();
@@ -173,7 +173,7 @@ fn creates_that_are_lost_for_ever_end_as_failed_after_the_last_look_up_and_a_ret
 }
 
 #[test]
-fn a_refused_connection_is_not_unknown_and_needs_no_look_up() {
+fn a_refused_connection_needs_no_lookup() {
     let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{NOBODY}/v1")));
     let id = site.paid_booking();
     site.wait_for(

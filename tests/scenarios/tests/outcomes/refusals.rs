@@ -9,7 +9,7 @@ fn set(site: &Site, id: &str, change: &str) {
 }
 
 #[test]
-fn what_cannot_be_mapped_fails_at_once_and_says_what_to_mend() {
+fn an_unmappable_booking_fails_at_once() {
     let site = Site::open();
     site.sql(
         "ALTER TABLE bookings ALTER check_in_date DROP NOT NULL, ALTER guest_first_name DROP NOT NULL; \
@@ -89,7 +89,7 @@ fn what_cannot_be_mapped_fails_at_once_and_says_what_to_mend() {
 }
 
 #[test]
-fn taken_dates_are_taken_whatever_the_status_and_burn_no_token() {
+fn taken_dates_are_recognised_at_any_status() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 6);
     for (id, status) in ids.iter().zip([400, 401, 403, 409, 422]) {
@@ -114,7 +114,7 @@ fn taken_dates_are_taken_whatever_the_status_and_burn_no_token() {
 }
 
 #[test]
-fn what_guestly_refuses_is_said_in_its_words_without_the_guests_data() {
+fn a_refusal_quotes_guestly_without_guest_data() {
     let site = Site::open();
     site.sim.post("listings", &json!({"id": "64b1f0aa11bb22cc33dd4488", "min_nights": 7}));
     let ids = host::make_bookings(&site, 6);
@@ -164,7 +164,7 @@ fn what_guestly_refuses_is_said_in_its_words_without_the_guests_data() {
 }
 
 #[test]
-fn a_bad_expression_or_a_trigger_of_the_host_stops_no_other_booking() {
+fn a_broken_mapping_stops_no_other_booking() {
     let site = Site::open();
     site.sql(
         "UPDATE guestly.field_map SET expression = '1000 / (b.adults - 2)' WHERE field = 'total'; \

@@ -24,7 +24,7 @@ fn assert_adopted(site: &Site, ids: &[String]) {
 }
 
 #[test]
-fn a_booking_in_doubt_that_cannot_be_mapped_meanwhile_is_looked_up_first_when_it_is_retried() {
+fn an_uncertain_unmappable_booking_is_looked_up_first() {
     let (site, ids) = in_doubt();
     site.sql("DELETE FROM guestly.listings");
     site.wait_for_state(&ids[0], "failed", SOON);
@@ -37,7 +37,7 @@ fn a_booking_in_doubt_that_cannot_be_mapped_meanwhile_is_looked_up_first_when_it
 }
 
 #[test]
-fn a_booking_that_is_deleted_in_doubt_and_inserted_again_is_looked_up_first() {
+fn an_uncertain_reinserted_booking_is_looked_up_first() {
     let (site, ids) = in_doubt();
     site.sql("CREATE TABLE kept AS SELECT * FROM bookings; DELETE FROM bookings");
     site.wait_drained();
@@ -56,7 +56,7 @@ fn a_booking_that_is_deleted_in_doubt_and_inserted_again_is_looked_up_first() {
 }
 
 #[test]
-fn a_queue_row_that_is_deleted_in_doubt_is_swept_and_looked_up_first() {
+fn an_uncertain_deleted_queue_row_is_looked_up_first() {
     let (site, ids) = in_doubt();
     site.sql("DELETE FROM guestly.queue");
     site.sim.clear_faults();
@@ -64,7 +64,7 @@ fn a_queue_row_that_is_deleted_in_doubt_is_swept_and_looked_up_first() {
 }
 
 #[test]
-fn a_swept_booking_that_is_synced_by_hand_is_looked_up_first() {
+fn guestly_sync_of_a_swept_booking_looks_up_first() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1s"));
     let ids = site.paid_bookings(1);
     site.wait_all_synced(SOON);
@@ -80,7 +80,7 @@ fn a_swept_booking_that_is_synced_by_hand_is_looked_up_first() {
 }
 
 #[test]
-fn a_queue_row_that_somebody_holds_makes_no_sale_wait() {
+fn a_locked_queue_row_delays_no_sale() {
     let site = Site::open();
     // Both outcomes come in together, while the first row is held.
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 700}}));
@@ -103,7 +103,7 @@ fn a_queue_row_that_somebody_holds_makes_no_sale_wait() {
 }
 
 #[test]
-fn a_booking_that_is_deleted_during_its_create_is_told_of_with_the_reservation_that_guestly_holds() {
+fn a_booking_deleted_during_its_create_raises_an_alert() {
     let site = Site::open();
     site.sim
         .fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 700, "when": "after"}}));

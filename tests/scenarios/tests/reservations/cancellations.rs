@@ -8,7 +8,7 @@ fn status_of(site: &Site, id: &str) -> Value {
 }
 
 #[test]
-fn a_cancelled_booking_is_cancelled_with_who_and_why() {
+fn a_cancellation_names_its_source() {
     let site = Site::open();
     let id = site.synced_booking();
     site.update(&id, "status = 'cancelled', payment_status = 'refunded', cancelled_at = now()");
@@ -23,7 +23,7 @@ fn a_cancelled_booking_is_cancelled_with_who_and_why() {
 }
 
 #[test]
-fn a_refund_cancels_only_what_is_not_alive_otherwise() {
+fn a_refund_cancels_only_an_unconfirmed_booking() {
     let site = Site::open();
     let ids = site.paid_bookings(2);
     site.wait_all_synced(SOON);
@@ -34,7 +34,7 @@ fn a_refund_cancels_only_what_is_not_alive_otherwise() {
 }
 
 #[test]
-fn a_hold_that_is_only_reserved_is_closed() {
+fn a_reserved_hold_is_closed() {
     let site = Site::open();
     site.sql("UPDATE guestly.status_map SET guestly_status = 'reserved' WHERE booking_status = 'confirmed'");
     let id = site.synced_booking();
@@ -44,7 +44,7 @@ fn a_hold_that_is_only_reserved_is_closed() {
 }
 
 #[test]
-fn a_booking_cancelled_before_it_was_sent_is_never_created_and_is_when_it_comes_back() {
+fn a_booking_cancelled_before_sending_is_not_created() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let id = site.paid_booking();
@@ -58,7 +58,7 @@ fn a_booking_cancelled_before_it_was_sent_is_never_created_and_is_when_it_comes_
 }
 
 #[test]
-fn a_booking_refunded_before_it_was_sent_is_created_only_if_it_is_alive() {
+fn a_refunded_booking_is_created_only_if_confirmed() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = site.paid_bookings(2);
@@ -71,7 +71,7 @@ fn a_booking_refunded_before_it_was_sent_is_created_only_if_it_is_alive() {
 }
 
 #[test]
-fn a_booking_cancelled_after_a_create_that_never_arrived_is_not_created_again() {
+fn a_booking_cancelled_after_a_lost_create_is_not_created() {
     let site = Site::open();
     site.sim.fault(
         json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "drop_before_accept", "how": "rst"}}),
@@ -88,7 +88,7 @@ fn a_booking_cancelled_after_a_create_that_never_arrived_is_not_created_again() 
 }
 
 #[test]
-fn a_booking_cancelled_while_its_create_is_unknown_is_looked_up_and_then_cancelled() {
+fn an_uncertain_create_is_looked_up_before_cancelling() {
     let site = Site::open();
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept", "how": "rst"}}));
     let id = site.paid_booking();
@@ -103,7 +103,7 @@ fn a_booking_cancelled_while_its_create_is_unknown_is_looked_up_and_then_cancell
 }
 
 #[test]
-fn a_cancellation_during_a_change_goes_next_and_alone() {
+fn a_cancellation_during_a_change_is_the_next_call() {
     let site = Site::open();
     let id = site.synced_booking();
     site.sim.fault(json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "latency", "ms": 500}}));
@@ -119,7 +119,7 @@ fn a_cancellation_during_a_change_goes_next_and_alone() {
 }
 
 #[test]
-fn a_booking_that_comes_back_to_life_gets_a_new_reservation_once() {
+fn a_rebooked_booking_gets_one_new_reservation() {
     let site = Site::open();
     let id = site.synced_booking();
     let code = site.code(&id);
@@ -144,7 +144,7 @@ fn a_booking_that_comes_back_to_life_gets_a_new_reservation_once() {
 }
 
 #[test]
-fn a_cancellation_whose_answer_is_lost_is_ours_when_the_booking_comes_back_to_life() {
+fn a_lost_cancellation_is_recognised_after_rebooking() {
     for kill in [false, true] {
         let site = Site::open();
         let id = site.synced_booking();
@@ -174,7 +174,7 @@ fn a_cancellation_whose_answer_is_lost_is_ours_when_the_booking_comes_back_to_li
 }
 
 #[test]
-fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_for() {
+fn a_deleted_booking_is_cancelled_only_if_configured() {
     let site = Site::open();
     let ids = site.paid_bookings(2);
     site.wait_all_synced(SOON);
@@ -201,7 +201,7 @@ fn a_deleted_booking_raises_an_alert_and_is_cancelled_only_where_that_is_asked_f
 }
 
 #[test]
-fn a_booking_that_came_back_to_life_and_is_deleted_in_doubt_raises_an_alert() {
+fn a_rebooked_booking_deleted_while_uncertain_alerts() {
     for cancelled in ["off", "on"] {
         let site = Site::open_with(|options| options.setting("guestly_sync.cancel_on_delete", cancelled));
         let id = site.synced_booking();
@@ -224,7 +224,7 @@ fn a_booking_that_came_back_to_life_and_is_deleted_in_doubt_raises_an_alert() {
 }
 
 #[test]
-fn a_cancelled_booking_in_doubt_after_a_restore_is_read_back_and_not_looked_for_under_a_new_code() {
+fn a_restored_uncertain_cancellation_is_read_back() {
     let site = Site::open();
     let id = site.synced_booking();
     site.sim.fault(json!({"match": {"operation": "get"}, "effect": {"kind": "drop_before_accept"}}));
@@ -238,7 +238,7 @@ fn a_cancelled_booking_in_doubt_after_a_restore_is_read_back_and_not_looked_for_
 }
 
 #[test]
-fn a_reservation_of_a_booking_that_is_not_paid_at_the_attachment_is_known_all_the_same() {
+fn reservations_of_unpaid_bookings_are_known_at_attach() {
     let site = Site::bare_with(|options| options);
     host::add_sync_columns(&site);
     let id = host::make_bookings(&site, 1).remove(0);
@@ -254,7 +254,7 @@ fn a_reservation_of_a_booking_that_is_not_paid_at_the_attachment_is_known_all_th
 }
 
 #[test]
-fn a_cancellation_that_waits_outlives_a_new_installation() {
+fn a_waiting_cancellation_survives_reinstallation() {
     let site = Site::open();
     let id = site.synced_booking();
     site.sql("SELECT guestly_pause()");

@@ -36,7 +36,7 @@ fn assert_equal(site: &Site, id: &str) {
 }
 
 #[test]
-fn each_aspect_is_changed_by_one_call_of_its_own_and_read_back_once() {
+fn each_aspect_changes_with_one_call() {
     let (site, id) = synced();
     site.update(
         &id,
@@ -54,7 +54,7 @@ fn each_aspect_is_changed_by_one_call_of_its_own_and_read_back_once() {
 }
 
 #[test]
-fn a_change_of_other_columns_and_our_own_writes_queue_nothing_and_cost_no_call() {
+fn changes_of_unmapped_columns_cost_no_call() {
     let (site, id) = synced();
     let before = site.sim.ledger(None).len();
     site.update(
@@ -97,7 +97,7 @@ fn a_change_before_the_booking_is_sent_goes_with_the_create() {
 }
 
 #[test]
-fn a_change_that_is_taken_back_before_it_is_sent_costs_no_call() {
+fn a_change_reverted_before_sending_costs_no_call() {
     let (site, id) = synced();
     let before = site.sim.ledger(None).len();
     site.sql("SELECT guestly_pause()");
@@ -161,7 +161,7 @@ fn a_change_while_the_create_is_in_flight_is_not_lost() {
 }
 
 #[test]
-fn a_change_whose_answer_is_lost_is_read_back_and_made_once() {
+fn a_change_whose_answer_is_lost_is_made_once() {
     let cases = [
         (json!({"kind": "drop_after_accept", "how": "rst"}), 1),
         (json!({"kind": "status", "code": 503, "committed": true}), 1),
@@ -183,7 +183,7 @@ fn a_change_whose_answer_is_lost_is_read_back_and_made_once() {
 }
 
 #[test]
-fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
+fn a_change_that_guestly_ignores_is_reported() {
     let (site, id) = synced();
     site.sim.fault(json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "status_silent_ignore"}}));
     site.update(&id, "adults = 4, children = 0");
@@ -207,7 +207,7 @@ fn a_change_that_guestly_ignores_with_200_is_made_again_and_then_reported() {
 }
 
 #[test]
-fn dates_that_are_taken_fail_the_change_and_other_dates_queue_it_afresh() {
+fn taken_dates_fail_the_change() {
     let (site, id) = synced();
     site.sim.fault(
         json!({"match": {"operation": "update", "count": 1}, "effect": {"kind": "calendar_conflict", "status": 400}}),
@@ -222,7 +222,7 @@ fn dates_that_are_taken_fail_the_change_and_other_dates_queue_it_afresh() {
 }
 
 #[test]
-fn a_failed_booking_whose_data_is_mended_is_queued_afresh() {
+fn a_corrected_failed_booking_is_queued_again() {
     let site = Site::open();
     let id = host::make_bookings(&site, 1).remove(0);
     site.update(&id, "guest_email = 'nobody'");
@@ -267,7 +267,7 @@ fn the_triggers_watch_what_the_mapping_reads() {
 }
 
 #[test]
-fn a_mapping_over_the_whole_row_and_a_trigger_that_notes_each_update_come_to_rest() {
+fn a_whole_row_mapping_reaches_a_fixed_point() {
     let site = Site::open();
     site.sql(
         "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.updated_at = clock_timestamp(); RETURN NEW; END $$; \
@@ -301,7 +301,7 @@ fn a_mapping_over_the_whole_row_and_a_trigger_that_notes_each_update_come_to_res
 }
 
 #[test]
-fn a_change_of_a_real_reservation_in_test_mode_is_made_when_test_mode_ends() {
+fn a_change_made_in_test_mode_is_sent_when_it_ends() {
     let (site, id) = synced();
     site.alter_system("guestly_sync.test_mode", "on");
     site.worker_took_a_turn();
@@ -319,7 +319,7 @@ fn a_change_of_a_real_reservation_in_test_mode_is_made_when_test_mode_ends() {
 }
 
 #[test]
-fn a_change_of_days_is_seen_whatever_the_servers_date_style() {
+fn a_date_change_is_detected_in_any_datestyle() {
     let site = Site::open_with(|options| options.setting("datestyle", "German, DMY"));
     let id = site.paid_booking();
     site.wait_all_synced(SOON);
@@ -329,7 +329,7 @@ fn a_change_of_days_is_seen_whatever_the_servers_date_style() {
 }
 
 #[test]
-fn a_change_in_a_transaction_that_is_rolled_back_was_never_made() {
+fn a_rolled_back_change_is_not_sent() {
     let (site, id) = synced();
     site.sql(&format!("BEGIN; UPDATE bookings SET adults = 4 WHERE id = '{id}'; ROLLBACK"));
     let nested = format!(

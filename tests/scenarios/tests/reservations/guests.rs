@@ -46,7 +46,7 @@ fn names_in_any_script_arrive_intact() {
 }
 
 #[test]
-fn references_that_are_no_codes_get_one_of_their_own() {
+fn references_unusable_as_codes_get_a_derived_code() {
     let site = Site::open();
     let references = ["ABCDE", "BK-2041-0007", "ab c", "1234", "Büch-1", "A_underscore", "'; --", &"R".repeat(31)];
     let ids = host::make_bookings(&site, u32::try_from(references.len()).unwrap());
@@ -75,7 +75,7 @@ fn references_that_are_no_codes_get_one_of_their_own() {
 }
 
 #[test]
-fn a_booking_deleted_while_it_is_queued_leaves_the_queue_and_its_story_stays() {
+fn a_booking_deleted_while_queued_leaves_the_queue() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = site.paid_bookings(3);
@@ -99,7 +99,7 @@ fn a_booking_deleted_while_it_is_queued_leaves_the_queue_and_its_story_stays() {
 }
 
 #[test]
-fn a_booking_deleted_in_flight_is_kept_in_mind_and_stops_nobody() {
+fn a_booking_deleted_in_flight_stops_no_other() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 5);
     let code = site.code(&ids[0]);

@@ -10,7 +10,7 @@ fn edit(site: &Site, id: &str, changes: serde_json::Value) {
 }
 
 #[test]
-fn what_a_hand_moved_in_guestly_stays_until_a_change_of_the_booking_is_sent() {
+fn manual_moves_stay_until_the_booking_changes() {
     let site = Site::open();
     let id = site.synced_booking();
     edit(&site, &id, json!({"checkOutDateLocalized": "2031-05-14", "checkInDateLocalized": "2031-05-10"}));
@@ -35,7 +35,7 @@ fn what_a_hand_moved_in_guestly_stays_until_a_change_of_the_booking_is_sent() {
 }
 
 #[test]
-fn what_a_hand_cancelled_in_guestly_is_reported_and_not_made_anew() {
+fn a_manual_cancellation_is_reported() {
     let site = Site::open();
     let id = site.synced_booking();
     let reservation = site.booking(&id).reservation.unwrap();
@@ -47,7 +47,7 @@ fn what_a_hand_cancelled_in_guestly_is_reported_and_not_made_anew() {
 }
 
 #[test]
-fn a_reservation_that_was_not_made_for_the_booking_is_never_touched() {
+fn a_foreign_reservation_is_never_changed() {
     let site = Site::bare_with(|options| options);
     host::add_sync_columns(&site);
     let ids = host::make_bookings(&site, 2);

@@ -21,7 +21,7 @@ fn written(site: &Site, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn notes_are_one_line_each_and_one_call_after_the_create() {
+fn notes_take_one_call_after_the_create() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
     site.sql(&format!("UPDATE bookings SET guest_company = '', children = 2, infants = 0 WHERE id = '{id}'"));
@@ -63,7 +63,7 @@ fn notes_are_one_line_each_and_one_call_after_the_create() {
 }
 
 #[test]
-fn a_booking_without_anything_to_say_is_one_call() {
+fn a_booking_without_notes_is_one_call() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
     site.sql(&format!(
@@ -75,7 +75,7 @@ fn a_booking_without_anything_to_say_is_one_call() {
 }
 
 #[test]
-fn what_people_write_into_the_notes_in_guestly_stays() {
+fn notes_written_in_guestly_stay() {
     let site = site();
     let id = site.paid_booking();
     site.wait_synced(&id);

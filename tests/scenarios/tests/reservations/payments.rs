@@ -30,7 +30,7 @@ fn log_after_create(site: &Site, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_payment_is_recorded_unless_asked_for_and_later_only_those_of_new_bookings() {
+fn payments_are_recorded_only_if_configured() {
     let site = Site::open();
     let old = site.paid_booking();
     site.wait_all_synced(SOON);
@@ -52,7 +52,7 @@ fn no_payment_is_recorded_unless_asked_for_and_later_only_those_of_new_bookings(
 }
 
 #[test]
-fn what_was_paid_is_recorded_once_with_its_reference() {
+fn a_payment_is_recorded_once_with_its_reference() {
     let site = recording();
     let id = site.synced_booking();
     let (row, payment) = (site.row(&id), payment(&site, &id));
@@ -82,7 +82,7 @@ fn recorded_despite(effect: Value) -> (Site, Vec<String>) {
 }
 
 #[test]
-fn a_payment_whose_answer_is_lost_is_found_in_the_list_and_not_recorded_again() {
+fn a_payment_with_a_lost_answer_is_recorded_once() {
     for (name, effect) in [
         ("the answer is lost", json!({"kind": "drop_after_accept", "how": "rst"})),
         ("it is half an answer", json!({"kind": "drop_after_accept", "how": "half_body"})),
@@ -96,7 +96,7 @@ fn a_payment_whose_answer_is_lost_is_found_in_the_list_and_not_recorded_again() 
 }
 
 #[test]
-fn a_payment_that_did_not_take_effect_is_recorded_again_after_a_list_without_it() {
+fn a_payment_without_effect_is_recorded_again() {
     for (name, effect) in [
         ("it failed", json!({"kind": "status", "code": 503})),
         ("it never arrived", json!({"kind": "drop_before_accept", "how": "rst"})),
@@ -114,7 +114,7 @@ fn a_payment_that_did_not_take_effect_is_recorded_again_after_a_list_without_it(
 }
 
 #[test]
-fn a_worker_killed_while_a_payment_is_on_its_way_records_it_once() {
+fn a_worker_killed_during_a_payment_records_it_once() {
     let site = recording();
     site.sim.fault(
         json!({"match": {"operation": "payment", "method": "POST"}, "effect": {"kind": "hold", "when": "after"}}),
@@ -136,7 +136,7 @@ fn a_worker_killed_while_a_payment_is_on_its_way_records_it_once() {
 }
 
 #[test]
-fn a_booking_that_is_paid_after_it_was_sent_has_its_payment_recorded_then() {
+fn a_payment_after_the_create_is_recorded() {
     let site = recording();
     let id = host::make_bookings(&site, 1).remove(0);
     site.sql(&format!("UPDATE bookings SET status = 'confirmed' WHERE id = '{id}'"));
@@ -156,7 +156,7 @@ fn a_booking_that_is_paid_after_it_was_sent_has_its_payment_recorded_then() {
 }
 
 #[test]
-fn a_method_that_charges_cards_is_never_sent_and_the_doctor_says_so() {
+fn a_payment_method_that_charges_cards_is_never_sent() {
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.record_payment", "on").setting("guestly_sync.payment_method_name", "STRIPE")
     });
@@ -173,7 +173,7 @@ fn a_method_that_charges_cards_is_never_sent_and_the_doctor_says_so() {
 }
 
 #[test]
-fn a_payment_that_is_refused_says_so_and_leaves_the_reservation_as_it_is() {
+fn a_refused_payment_keeps_the_reservation() {
     let site = Site::open_with(|options| {
         options
             .setting("guestly_sync.record_payment", "on")
@@ -192,7 +192,7 @@ fn a_payment_that_is_refused_says_so_and_leaves_the_reservation_as_it_is() {
 }
 
 #[test]
-fn a_payment_that_was_claimed_ahead_of_a_pause_is_recorded_once_after_it() {
+fn a_payment_prefetched_before_a_pause_is_recorded_once() {
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.record_payment", "on").setting("guestly_sync.concurrency", "2")
     });

@@ -30,7 +30,7 @@ fn alerts(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn a_total_that_differs_is_told_in_timeline_status_doctor_and_an_alert_and_fails_nothing() {
+fn a_different_total_raises_an_alert() {
     let site = Site::open();
     taxed(&site, 0.10);
     let id = adopted(&site);
@@ -46,7 +46,7 @@ fn a_total_that_differs_is_told_in_timeline_status_doctor_and_an_alert_and_fails
 }
 
 #[test]
-fn a_difference_within_the_tolerance_is_shown_and_raises_no_alert() {
+fn a_difference_within_the_tolerance_raises_no_alert() {
     let site = Site::open_with(|options| options.setting("guestly_sync.price_tolerance", "100000"));
     taxed(&site, 0.10);
     let id = adopted(&site);
@@ -54,7 +54,7 @@ fn a_difference_within_the_tolerance_is_shown_and_raises_no_alert() {
 }
 
 #[test]
-fn a_total_that_is_what_was_paid_says_nothing() {
+fn an_equal_total_raises_no_alert() {
     let site = Site::open();
     let id = adopted(&site);
     assert_eq!((told_of(&site, &id).len(), alerts(&site).len()), (0, 0));
@@ -64,7 +64,7 @@ fn a_total_that_is_what_was_paid_says_nothing() {
 }
 
 #[test]
-fn the_answer_to_a_change_tells_the_price_anew() {
+fn the_answer_to_a_change_updates_the_total() {
     let site = Site::open();
     taxed(&site, 0.10);
     let id = site.paid_booking();

@@ -147,7 +147,7 @@ fn assert_lived(site: &Site, ids: &[String], seed: u64) {
 }
 
 #[test]
-fn in_calm_weather_every_life_ends_alike_on_both_sides_without_a_call_that_was_not_needed() {
+fn without_faults_no_call_is_unnecessary() {
     for seed in seeds(1..=3) {
         let site = site(|options| options);
         let (ids, most) = live(&site, seed);
@@ -165,7 +165,7 @@ fn in_calm_weather_every_life_ends_alike_on_both_sides_without_a_call_that_was_n
 }
 
 #[test]
-fn with_faults_every_life_ends_alike_on_both_sides() {
+fn with_faults_both_sides_end_equal() {
     for seed in seeds(11..=13) {
         let site = site(|options| options.setting("guestly_sync.request_timeout", "1s"));
         let rule = |operation: &str, prob: f64, effect: Value| json!({"match": {"operation": operation, "prob": prob}, "effect": effect});

@@ -45,7 +45,7 @@ fn made_earlier(site: &Site, id: &str) {
 }
 
 #[test]
-fn two_hundred_old_bookings_are_looked_up_and_only_what_guestly_lacks_is_created() {
+fn a_backfill_creates_only_missing_reservations() {
     let (site, ids) = old_site(200, |options| options.setting("guestly_sync.concurrency", "8"));
     let (there, missing): (Vec<_>, Vec<_>) = ids.iter().enumerate().partition(|(place, _)| place % 10 == 3);
     there.iter().for_each(|(_, id)| made_earlier(&site, id));
@@ -70,7 +70,7 @@ fn two_hundred_old_bookings_are_looked_up_and_only_what_guestly_lacks_is_created
 }
 
 #[test]
-fn whoever_arrives_first_goes_first_and_a_sale_of_today_overtakes() {
+fn a_backfill_sends_earlier_arrivals_first() {
     let (site, ids) = old_site(24, |options| options.setting("guestly_sync.concurrency", "1"));
     // The sample's bookings arrive in order of their numbers; here the last one does first.
     site.sql("UPDATE bookings SET check_in_date = current_date + 400 - 3 * substring(booking_reference FROM '\\d+')::integer");
@@ -95,7 +95,7 @@ fn whoever_arrives_first_goes_first_and_a_sale_of_today_overtakes() {
 }
 
 #[test]
-fn a_backfill_is_paused_survives_a_restart_and_goes_on_where_it_was() {
+fn a_paused_backfill_survives_a_restart() {
     let (site, ids) = old_site(60, |options| options.setting("guestly_sync.poll_interval", "200ms"));
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 60}}));
     assert_eq!(backfill(&site, "dry_run => false"), json!({"queued": 60}));
@@ -121,7 +121,7 @@ fn a_backfill_is_paused_survives_a_restart_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_test_mode_made_up_counts_as_without_a_reservation() {
+fn test_mode_reservations_count_as_missing() {
     let site = Site::open_with(|options| options.setting("guestly_sync.test_mode", "on"));
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
@@ -135,7 +135,7 @@ fn what_test_mode_made_up_counts_as_without_a_reservation() {
 }
 
 #[test]
-fn a_stay_that_is_over_is_left_out_and_one_that_has_begun_is_not() {
+fn a_backfill_leaves_out_past_stays() {
     let (site, ids) = old_site(3, |options| options);
     let stay = |id: &str, from: &str, to: &str| {
         site.sql(&format!("UPDATE bookings SET check_in_date = current_date {from}, check_out_date = current_date {to} WHERE id = '{id}'"));
@@ -150,7 +150,7 @@ fn a_stay_that_is_over_is_left_out_and_one_that_has_begun_is_not() {
 }
 
 #[test]
-fn what_failed_waits_no_more_and_a_retry_counts_again() {
+fn backfill_progress_counts_retries_again() {
     let (site, ids) = old_site(4, |options| options);
     site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id = '{}'", ids[2]));
     backfill(&site, "dry_run => false");
@@ -168,7 +168,7 @@ fn what_failed_waits_no_more_and_a_retry_counts_again() {
 }
 
 #[test]
-fn a_long_backfill_is_late_only_for_guests_who_arrive_soon() {
+fn a_long_backfill_is_stale_only_for_early_arrivals() {
     let (site, ids) = old_site(2, |options| {
         options.setting("guestly_sync.poll_interval", "200ms").setting("guestly_sync.stale_after", "300ms")
     });

@@ -62,7 +62,7 @@ fn pay_in_every_way(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn thirty_paid_bookings_become_thirty_reservations_with_every_field_right() {
+fn every_field_of_a_reservation_is_correct() {
     let site = Site::open();
     let ids = pay_in_every_way(&site);
     site.wait_for_status(&ids, "synced");
@@ -91,7 +91,7 @@ fn thirty_paid_bookings_become_thirty_reservations_with_every_field_right() {
 }
 
 #[test]
-fn what_was_said_before_queues_nothing_more() {
+fn a_repeated_payment_update_queues_nothing() {
     let site = Site::open_with(|options| options.setting("guestly_sync.enabled", "off"));
     let id = host::make_bookings(&site, 1).remove(0);
     host::pay_by_webhook(&site, &id);
@@ -122,7 +122,7 @@ fn what_was_said_before_queues_nothing_more() {
 }
 
 #[test]
-fn what_is_rolled_back_was_never_paid() {
+fn a_rolled_back_payment_is_not_sent() {
     let site = Site::open();
     // A host that sets the payment status by a trigger of its own: no statement trigger of ours fires then.
     site.sql(
@@ -199,7 +199,7 @@ fn bookings_that_were_paid_before_are_left_alone() {
 }
 
 #[test]
-fn a_slow_api_touches_no_sale() {
+fn a_slow_api_delays_no_sale() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 21);
     site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "hold"}}));

@@ -51,7 +51,7 @@ fn assert_sold(site: &Site, id: &str, took: Duration, words: &str) {
 }
 
 #[test]
-fn a_queue_that_somebody_has_locked_does_not_hold_a_sale_up() {
+fn a_locked_queue_does_not_delay_a_sale() {
     let site = site();
     let ids = host::make_bookings(&site, 3);
     let mut holder = site.client();
@@ -70,7 +70,7 @@ fn a_queue_that_somebody_has_locked_does_not_hold_a_sale_up() {
 }
 
 #[test]
-fn a_queue_that_is_gone_does_not_stop_a_sale() {
+fn a_missing_queue_does_not_stop_a_sale() {
     let site = site();
     let worker = site.wait_for_worker(&site);
     let id = host::make_bookings(&site, 1).remove(0);
@@ -95,7 +95,7 @@ fn a_queue_that_is_gone_does_not_stop_a_sale() {
 }
 
 #[test]
-fn a_change_that_cannot_be_noted_is_made_and_compared_when_a_person_asks() {
+fn an_unrecorded_change_is_compared_on_request() {
     let site = site();
     let id = site.paid_booking();
     site.wait_all_synced(SOON);
@@ -122,7 +122,7 @@ fn a_change_that_cannot_be_noted_is_made_and_compared_when_a_person_asks() {
 }
 
 #[test]
-fn a_wrong_constraint_a_column_that_must_be_given_and_a_renamed_one_do_not_stop_a_sale() {
+fn damaged_tables_do_not_stop_a_sale() {
     let site = site();
     for (breaks, mends) in [
         ("ADD CONSTRAINT wrong CHECK (false) NOT VALID", "DROP CONSTRAINT wrong"),
@@ -139,7 +139,7 @@ fn a_wrong_constraint_a_column_that_must_be_given_and_a_renamed_one_do_not_stop_
 }
 
 #[test]
-fn a_role_without_any_right_pays_without_a_warning() {
+fn a_role_without_privileges_pays_without_a_warning() {
     let site = site();
     site.sql(
         "CREATE ROLE cashier; GRANT USAGE ON SCHEMA public TO cashier; GRANT SELECT (id), UPDATE (payment_status) ON bookings \
@@ -155,7 +155,7 @@ fn a_role_without_any_right_pays_without_a_warning() {
 }
 
 #[test]
-fn a_sale_finds_its_rights_and_settings_as_they_were() {
+fn a_sale_keeps_the_session_unchanged() {
     let site = site();
     let ids = host::make_bookings(&site, 2);
     let mut sale = site.client();
@@ -180,7 +180,7 @@ fn a_sale_finds_its_rights_and_settings_as_they_were() {
 }
 
 #[test]
-fn a_payment_cancelled_while_it_is_queued_is_cancelled_and_not_sold_with_a_warning() {
+fn a_payment_can_be_cancelled_while_it_is_queued() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
     // Queueing takes for ever.
@@ -201,7 +201,7 @@ fn a_payment_cancelled_while_it_is_queued_is_cancelled_and_not_sold_with_a_warni
 }
 
 #[test]
-fn a_sale_in_a_transaction_that_breaks_leaves_nothing() {
+fn an_aborted_sale_leaves_nothing() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
     site.try_sql(&format!("BEGIN; UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'; SELECT 1/0"))
@@ -213,7 +213,7 @@ fn a_sale_in_a_transaction_that_breaks_leaves_nothing() {
 }
 
 #[test]
-fn a_locked_queue_costs_a_sale_less_than_half_a_second_and_not_its_statement_timeout() {
+fn a_locked_queue_costs_a_sale_under_half_a_second() {
     let site = site();
     let ids = host::make_bookings(&site, 25);
     let mut holder = site.client();

@@ -71,7 +71,7 @@ fn orders(events: &[Event]) -> Vec<Vec<Event>> {
 }
 
 #[test]
-fn a_success_heard_twice_is_one_reservation_and_one_call() {
+fn a_repeated_success_webhook_is_one_call() {
     let site = Site::open();
     for role in ROLES {
         let id = host::make_bookings(&site, 1).remove(0);
@@ -90,7 +90,7 @@ fn a_success_heard_twice_is_one_reservation_and_one_call() {
 }
 
 #[test]
-fn in_whatever_order_the_news_of_one_payment_come_it_is_one_create_and_nothing_else() {
+fn webhooks_in_any_order_are_one_create() {
     let site = Site::open();
     let orders = orders(&[Processing, Succeeded, Succeeded, Failed]);
     assert_eq!(orders.len(), 12);
@@ -111,7 +111,7 @@ fn in_whatever_order_the_news_of_one_payment_come_it_is_one_create_and_nothing_e
 }
 
 #[test]
-fn late_news_of_an_earlier_try_change_nothing_that_guestly_holds() {
+fn a_late_failure_webhook_changes_nothing() {
     let site = Site::open();
     for (role, late) in [("service_role", Processing), ("authenticated", Failed), ("service_role", Failed)] {
         let id = host::make_bookings(&site, 1).remove(0);
@@ -146,7 +146,7 @@ fn a_payment_that_never_succeeds_is_never_sent() {
 }
 
 #[test]
-fn a_refund_cancels_where_the_site_cancels_and_only_there() {
+fn a_refund_cancels_only_if_the_site_cancels() {
     let site = Site::open();
     for role in ROLES {
         let ids = host::make_bookings(&site, 2);
@@ -172,7 +172,7 @@ fn a_refund_cancels_where_the_site_cancels_and_only_there() {
 }
 
 #[test]
-fn a_refund_that_overtakes_the_success_leaves_what_the_booking_says_last() {
+fn a_refund_before_its_success_ends_as_the_booking_says() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = host::make_bookings(&site, 4);

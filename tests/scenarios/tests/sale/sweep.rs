@@ -24,7 +24,7 @@ fn pay_between(site: &Site, before: &str, ids: &[String], after: &str) {
 }
 
 #[test]
-fn bookings_paid_with_the_triggers_disabled_are_found_within_the_poll_interval() {
+fn the_sweep_finds_payments_made_without_triggers() {
     let site = site();
     let ids = host::make_bookings(&site, 5);
     pay_between(&site, "ALTER TABLE bookings DISABLE TRIGGER ALL", &ids, "ALTER TABLE bookings ENABLE TRIGGER ALL");
@@ -33,7 +33,7 @@ fn bookings_paid_with_the_triggers_disabled_are_found_within_the_poll_interval()
 }
 
 #[test]
-fn bookings_paid_by_replication_or_a_bulk_load_are_found_within_the_poll_interval() {
+fn the_sweep_finds_payments_made_by_replication() {
     let site = site();
     let ids = host::make_bookings(&site, 5);
     pay_between(&site, "SET session_replication_role = replica", &ids, "RESET session_replication_role");
@@ -50,7 +50,7 @@ fn bookings_paid_by_replication_or_a_bulk_load_are_found_within_the_poll_interva
 }
 
 #[test]
-fn bookings_paid_by_two_phase_commit_are_sent_after_the_second_phase_and_not_before() {
+fn two_phase_commits_are_sent_after_the_second_phase() {
     let site = site();
     let ids = host::make_bookings(&site, 4);
     pay_between(&site, "BEGIN", &ids[..2], "PREPARE TRANSACTION 'payment'");
@@ -66,7 +66,7 @@ fn bookings_paid_by_two_phase_commit_are_sent_after_the_second_phase_and_not_bef
 }
 
 #[test]
-fn changes_and_cancellations_that_no_trigger_noted_are_found_by_the_look_at_stays_to_come() {
+fn the_sweep_of_upcoming_stays_finds_changes() {
     let site = site();
     let ids = site.paid_bookings(4);
     site.wait_all_synced(SOON);
@@ -104,7 +104,7 @@ fn changes_and_cancellations_that_no_trigger_noted_are_found_by_the_look_at_stay
 }
 
 #[test]
-fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
+fn a_deleted_queue_row_is_swept_with_a_lookup() {
     let site = site();
     site.sql("SELECT guestly_pause('for the test')");
     let ids = site.paid_bookings(3);
@@ -121,7 +121,7 @@ fn a_deleted_queue_row_is_found_again_and_guestly_is_asked_first() {
 }
 
 #[test]
-fn a_create_whose_row_was_deleted_and_whose_worker_is_gone_is_not_made_again() {
+fn a_deleted_row_of_a_dead_worker_is_not_created_again() {
     let site = site();
     // It took effect, and the first look-up does not show it yet.
     site.sim.hold("create", "after");
@@ -139,7 +139,7 @@ fn a_create_whose_row_was_deleted_and_whose_worker_is_gone_is_not_made_again() {
 }
 
 #[test]
-fn only_bookings_that_became_paid_after_the_attachment_are_found() {
+fn the_sweep_ignores_payments_before_attach() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
     let old = host::make_bookings(&site, 4);
     host::pay(&site, &old);
@@ -164,7 +164,7 @@ fn only_bookings_that_became_paid_after_the_attachment_are_found() {
 }
 
 #[test]
-fn a_new_word_for_paid_counts_from_now_on_and_not_for_bookings_that_read_so_already() {
+fn a_new_paid_status_applies_only_from_now_on() {
     let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
     site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
     let ids = host::make_bookings(&site, 8);
@@ -208,7 +208,7 @@ const WORDS: [(&str, &str); 2] = [
 ];
 
 #[test]
-fn neither_case_nor_white_space_counts_for_the_sweep_or_for_old_bookings() {
+fn the_sweep_ignores_case_of_payment_statuses() {
     for (change, word) in WORDS {
         let site = Site::bare_with(|options| options.setting("guestly_sync.poll_interval", "500ms"));
         site.sql(
@@ -244,7 +244,7 @@ fn neither_case_nor_white_space_counts_for_the_sweep_or_for_old_bookings() {
 }
 
 #[test]
-fn the_sweep_goes_on_when_the_table_gets_another_owner() {
+fn the_sweep_works_after_a_change_of_owner() {
     let site = site();
     let ids = host::make_bookings(&site, 2);
     site.sql("CREATE ROLE heir; GRANT SELECT ON properties TO heir; ALTER TABLE bookings OWNER TO heir");

@@ -17,7 +17,7 @@ fn synced(bookings: u32) -> (Site, Vec<String>) {
 }
 
 #[test]
-fn a_savepoint_that_is_rolled_back_takes_only_its_own_notes_along() {
+fn a_rolled_back_savepoint_discards_only_its_changes() {
     let (site, ids) = synced(3);
     let unpaid = host::make_bookings(&site, 1).remove(0);
     site.sql(CANCELLED_BY_DATE);
@@ -41,7 +41,7 @@ fn a_savepoint_that_is_rolled_back_takes_only_its_own_notes_along() {
 }
 
 #[test]
-fn a_transaction_of_many_changes_takes_one_subtransaction_and_notes_each_booking_once() {
+fn many_changes_take_one_subtransaction() {
     let (site, ids) = synced(3);
     site.alter_system("guestly_sync.enabled", "off");
     let mut session = site.client();
@@ -63,7 +63,7 @@ fn a_transaction_of_many_changes_takes_one_subtransaction_and_notes_each_booking
 }
 
 #[test]
-fn a_lock_that_lasts_is_waited_for_once_in_a_transaction() {
+fn a_long_lock_is_waited_for_once_per_transaction() {
     let site = Site::open();
     site.alter_system("guestly_sync.enabled", "off");
     let ids = host::make_bookings(&site, 120);
@@ -80,7 +80,7 @@ fn a_lock_that_lasts_is_waited_for_once_in_a_transaction() {
 }
 
 #[test]
-fn an_extension_dropped_after_a_change_says_nothing() {
+fn an_extension_dropped_after_a_change_warns_nothing() {
     let (site, ids) = synced(1);
     let drop =
         format!("BEGIN; UPDATE bookings SET adults = 1 WHERE id = '{}'; DROP EXTENSION guestly_sync; COMMIT", ids[0]);

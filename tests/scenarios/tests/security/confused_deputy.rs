@@ -50,7 +50,7 @@ fn loot(site: &Site) -> Vec<String> {
 
 /// Planning a statement on the properties runs code of their owner, also where the mapping asks for a slug.
 #[test]
-fn the_owner_of_the_properties_gets_no_rights_of_the_bookings() {
+fn the_properties_owner_gains_no_privileges_on_bookings() {
     let site = site();
     site.sql("ALTER TABLE app.properties OWNER TO mallory");
     site.as_user("mallory").sql(
@@ -79,7 +79,7 @@ fn the_owner_of_the_properties_gets_no_rights_of_the_bookings() {
 
 /// SET CONSTRAINTS names a schema and a name, and fires the pending triggers of every table that has a constraint of it.
 #[test]
-fn an_administrators_constraint_of_the_same_name_does_not_fire_as_the_owner() {
+fn a_constraint_of_the_same_name_does_not_fire_as_the_owner() {
     let site = site();
     attach(&site);
     pay(&site, 1);
@@ -97,7 +97,7 @@ fn an_administrators_constraint_of_the_same_name_does_not_fire_as_the_owner() {
 }
 
 #[test]
-fn a_table_that_is_renamed_for_a_moment_is_not_detached_by_others() {
+fn a_briefly_renamed_table_is_not_detached_by_others() {
     let site = site();
     attach(&site);
     site.sql("ALTER TABLE app.bookings RENAME TO bookings_x");
@@ -114,7 +114,7 @@ fn a_table_that_is_renamed_for_a_moment_is_not_detached_by_others() {
 
 /// What has reached the role that owns the extension's functions can replace them; DROP EXTENSION runs none of them as a superuser.
 #[test]
-fn a_replaced_function_does_not_run_as_whoever_drops_the_extension() {
+fn a_replaced_function_does_not_run_at_drop_extension() {
     let site = site();
     attach(&site);
     site.sql(
@@ -164,7 +164,7 @@ fn the_doctor_names_code_of_other_roles_on_the_table() {
 /// What 0.2.0 wrote into the mapping found its functions on the path of the host's code, and read the properties of others with the
 /// rights of the owner of the bookings.
 #[test]
-fn an_update_corrects_the_mapping_that_the_former_version_wrote() {
+fn an_update_corrects_the_mapping_of_the_former_version() {
     let site = site();
     site.sql("DROP EXTENSION guestly_sync; ALTER TABLE app.properties OWNER TO mallory; GRANT SELECT ON app.properties TO site");
     site.sql("CREATE EXTENSION guestly_sync VERSION '0.2.0'; SELECT guestly_attach('app.bookings')");

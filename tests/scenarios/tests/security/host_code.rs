@@ -5,7 +5,7 @@ use super::attack::{assert_no_loot, site};
 use guestly_scenarios::{SOON, host};
 
 #[test]
-fn a_trigger_on_bookings_gets_nothing_and_stops_only_its_own_booking() {
+fn a_hostile_trigger_gains_no_privileges() {
     let site = site();
     site.sql(
         "CREATE FUNCTION sample.on_booking() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -35,7 +35,7 @@ fn a_trigger_on_bookings_gets_nothing_and_stops_only_its_own_booking() {
 }
 
 #[test]
-fn a_mapping_function_gets_nothing_and_stops_only_its_own_booking() {
+fn a_hostile_mapping_function_gains_no_privileges() {
     let site = site();
     site.sql(
         "CREATE FUNCTION sample.adults(b public.bookings) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \
@@ -63,7 +63,7 @@ fn a_mapping_function_gets_nothing_and_stops_only_its_own_booking() {
 }
 
 #[test]
-fn an_administrators_own_deferred_triggers_do_not_fire_as_the_owner_of_bookings() {
+fn deferred_admin_triggers_do_not_fire_as_the_table_owner() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
     site.sql(
@@ -84,7 +84,7 @@ fn an_administrators_own_deferred_triggers_do_not_fire_as_the_owner_of_bookings(
 }
 
 #[test]
-fn a_vault_made_by_a_plain_role_is_not_read_and_its_cast_does_not_run_as_superuser() {
+fn a_vault_owned_by_a_plain_role_is_not_read() {
     let site = site();
     site.sql(
         "GRANT CREATE ON DATABASE postgres TO mallory; SET ROLE mallory; CREATE SCHEMA vault; \
@@ -113,7 +113,7 @@ fn a_vault_made_by_a_plain_role_is_not_read_and_its_cast_does_not_run_as_superus
 }
 
 #[test]
-fn operators_and_functions_first_on_the_payers_path_are_not_used_by_the_trigger() {
+fn the_trigger_ignores_objects_on_the_payers_path() {
     let site = site();
     site.sql(
         "CREATE SCHEMA evil; GRANT ALL ON SCHEMA evil TO mallory; SET ROLE mallory; \
@@ -142,7 +142,7 @@ fn operators_and_functions_first_on_the_payers_path_are_not_used_by_the_trigger(
 }
 
 #[test]
-fn forced_row_security_is_reported_with_what_to_type_and_nothing_is_lost() {
+fn forced_row_security_is_reported_with_its_fix() {
     let site = site();
     site.sql("ALTER TABLE bookings FORCE ROW LEVEL SECURITY");
     let id = site.paid_booking();
@@ -163,7 +163,7 @@ fn forced_row_security_is_reported_with_what_to_type_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_mapping_or_a_trigger_that_hangs_stops_only_its_own_booking() {
+fn hanging_host_code_stops_only_its_own_booking() {
     let site = site();
     site.sql(
         "CREATE FUNCTION sample.nap(b public.bookings) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \

@@ -26,7 +26,7 @@ const CHILDREN: [&str; 10] = [
 ];
 
 #[test]
-fn what_planning_evaluates_runs_as_an_owner_only() {
+fn code_run_by_planning_runs_as_the_owner() {
     let site = site();
     plant_planning(&site, "site_owner", "bookings", [CHILDREN[0], CHILDREN[1], CHILDREN[2], "bookings: check"]);
     plant_planning(&site, "mallory", "properties", [CHILDREN[3], CHILDREN[4], CHILDREN[5], "properties: check"]);
@@ -40,7 +40,7 @@ fn what_planning_evaluates_runs_as_an_owner_only() {
 }
 
 #[test]
-fn what_planning_evaluates_after_an_update_runs_as_an_owner_only() {
+fn code_run_by_planning_after_an_update_runs_as_the_owner() {
     let site = site();
     site.sql("CREATE EXTENSION guestly_sync VERSION '0.2.0'; ALTER EXTENSION guestly_sync UPDATE");
     plant_planning(&site, "site_owner", "bookings", [CHILDREN[0], CHILDREN[1], CHILDREN[2], "bookings: check"]);
@@ -62,7 +62,7 @@ const PARTS: [&str; 10] = [
 ];
 
 #[test]
-fn what_partitions_of_another_owner_evaluate_gets_no_further() {
+fn code_of_foreign_partitions_gains_no_privileges() {
     let site = site();
     partition(&site, "properties", "mallory");
     partition(&site, "bookings", "site_owner");
@@ -93,7 +93,7 @@ const RUNNING: [&str; 13] = [
 ];
 
 #[test]
-fn what_running_a_statement_evaluates_runs_as_an_owner_only() {
+fn code_run_by_execution_runs_as_the_owner() {
     let site = site();
     let owner = "site_owner";
     plant_triggers(&site, owner, "bookings", RUNNING[0], RUNNING[1]);
@@ -122,7 +122,7 @@ fn what_running_a_statement_evaluates_runs_as_an_owner_only() {
 }
 
 #[test]
-fn deferred_triggers_of_another_table_run_as_an_owner_only() {
+fn deferred_triggers_of_another_table_run_as_its_owner() {
     let site = site();
     site.as_user("site_owner").sql("CREATE TABLE audit (id uuid)");
     plant_triggers(&site, "site_owner", "audit", "trigger of audit", "deferred trigger of audit");
@@ -158,7 +158,7 @@ fn an_event_trigger_never_runs_as_superuser() {
 }
 
 #[test]
-fn a_view_in_place_of_properties_runs_as_an_owner_only() {
+fn a_view_in_place_of_properties_runs_as_its_owner() {
     let site = site();
     site.as_user("mallory").sql("ALTER TABLE properties RENAME TO homes");
     plant(&site, "mallory", "pla", "view, planned", "CREATE VIEW view_of_homes AS SELECT * FROM homes WHERE {f} = 1");
@@ -175,7 +175,7 @@ fn a_view_in_place_of_properties_runs_as_an_owner_only() {
 }
 
 #[test]
-fn row_security_policies_run_as_an_owner_only() {
+fn row_security_policies_run_as_the_owner() {
     let site = site();
     plant(&site, "mallory", "p", "policy on properties", "CREATE POLICY p ON properties USING ({f} = 1)");
     plant(&site, "site_owner", "b", "policy on bookings", "CREATE POLICY b ON bookings USING ({f} = 1)");
@@ -191,7 +191,7 @@ fn row_security_policies_run_as_an_owner_only() {
 }
 
 #[test]
-fn an_update_runs_what_planning_evaluates_as_an_owner_only() {
+fn extension_updates_run_planning_code_as_the_owner() {
     for version in ["0.1.0", "0.2.0"] {
         let site = site();
         site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'"));

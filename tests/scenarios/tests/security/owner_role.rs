@@ -29,7 +29,7 @@ fn wrong(database: &Database) -> Vec<String> {
 }
 
 #[test]
-fn everything_belongs_to_a_role_without_special_rights() {
+fn everything_belongs_to_the_owner_role() {
     for schema in ["public", "extensions"] {
         let site = Site::bare_with(|options| options);
         site.sql(&format!("CREATE EXTENSION guestly_sync SCHEMA {schema}"));
@@ -38,7 +38,7 @@ fn everything_belongs_to_a_role_without_special_rights() {
 }
 
 #[test]
-fn everything_belongs_to_that_role_after_an_update_too() {
+fn everything_belongs_to_the_owner_role_after_an_update() {
     for version in ["0.1.0", "0.2.0"] {
         let site = Site::bare_with(|options| options);
         site.sql(&format!("CREATE EXTENSION guestly_sync VERSION '{version}'"));
@@ -63,7 +63,7 @@ fn a_second_database_shares_the_role() {
 }
 
 #[test]
-fn an_owner_role_with_rights_of_its_own_is_refused() {
+fn an_owner_role_with_privileges_is_refused() {
     let site = Site::bare_with(|options| options);
     let install = || notices(&site, "CREATE EXTENSION guestly_sync");
     site.sql("CREATE ROLE ann LOGIN; CREATE ROLE guestly_owner");
@@ -89,7 +89,7 @@ fn an_owner_role_with_rights_of_its_own_is_refused() {
 }
 
 #[test]
-fn an_admin_role_that_others_are_in_is_reported() {
+fn an_admin_role_with_other_members_is_reported() {
     let site = Site::bare_with(|options| options);
     let told = |words: &str| words.lines().any(|line| line.starts_with("NOTICE") && line.contains("guestly_admin"));
     site.sql("CREATE ROLE ann LOGIN; CREATE ROLE guestly_admin");
@@ -151,7 +151,7 @@ fn the_workers_own_statements_run_as_the_owner_role() {
 }
 
 #[test]
-fn whoever_escapes_the_first_barrier_reaches_the_queue_only() {
+fn an_escape_reaches_only_the_queue() {
     let site = Site::open_with(|options: Options| options.environment("GUESTLY_TEST_ESCAPE", "owner"));
     site.sql(leaks::ATTACK);
     site.sql(

@@ -73,7 +73,7 @@ fn rights_of(site: &Site, role: &str) -> Vec<String> {
 }
 
 #[test]
-fn strangers_can_execute_nothing_and_read_nothing_in_any_schema() {
+fn unprivileged_roles_can_execute_nothing() {
     for schema in ["public", "extensions", "other"] {
         let site = site_in(schema);
         let functions: i64 = site.query_one(&format!("SELECT count(*) FROM {FUNCTIONS}"));
@@ -102,7 +102,7 @@ fn strangers_can_execute_nothing_and_read_nothing_in_any_schema() {
 }
 
 #[test]
-fn an_update_takes_what_default_privileges_gave_and_leaves_what_an_administrator_granted() {
+fn an_update_revokes_default_privileges() {
     let site = generous("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
     site.sql(
         "CREATE ROLE clerk; GRANT USAGE ON SCHEMA guestly TO clerk; GRANT SELECT, INSERT ON guestly.listings TO clerk; \
@@ -130,7 +130,7 @@ fn an_update_takes_what_default_privileges_gave_and_leaves_what_an_administrator
 }
 
 #[test]
-fn an_update_does_not_run_functions_that_a_stranger_put_into_the_schema() {
+fn an_update_runs_no_foreign_function_of_the_schema() {
     let site = generous("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
     let function = "guestly.column_expression(regclass, text, text, text, text)";
     site.try_sql_as(
@@ -149,7 +149,7 @@ fn an_update_does_not_run_functions_that_a_stranger_put_into_the_schema() {
 }
 
 #[test]
-fn service_role_and_members_of_guestly_admin_do_their_work_and_no_more() {
+fn admin_roles_have_only_the_documented_privileges() {
     for schema in ["public", "other"] {
         let site = site_in(schema);
         for role in ["service_role", "guestly_admin"] {
@@ -201,7 +201,7 @@ fn service_role_and_members_of_guestly_admin_do_their_work_and_no_more() {
 }
 
 #[test]
-fn nobody_but_the_owner_reads_the_token() {
+fn only_the_owner_reads_the_token() {
     let site = site_in("public");
     let id = site.paid_booking();
     site.wait_synced(&id);
@@ -266,7 +266,7 @@ fn no_sql_is_built_from_unquoted_input() {
 }
 
 #[test]
-fn the_doctor_says_when_the_owner_of_the_objects_gained_rights() {
+fn the_doctor_reports_an_owner_that_gained_privileges() {
     let site = Site::open();
     let says = |site: &Site| -> String {
         site.query_one("SELECT concat_ws('|', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'roles'")

@@ -48,7 +48,7 @@ fn assert_unused(site: &Site) {
 }
 
 #[test]
-fn functions_and_operators_planted_on_the_path_of_the_mapping_are_not_used() {
+fn the_mapping_ignores_objects_planted_on_its_path() {
     let site = site();
     ["public", "extensions"].into_iter().for_each(|schema| plant(&site, schema));
     site.sql("SELECT guestly_attach(); SELECT * FROM guestly_doctor(); SELECT guestly_arm()");
@@ -64,7 +64,7 @@ fn functions_and_operators_planted_on_the_path_of_the_mapping_are_not_used() {
 }
 
 #[test]
-fn functions_and_operators_planted_on_the_path_are_not_used_by_an_update() {
+fn an_update_ignores_objects_planted_on_the_path() {
     let site = Site::bare_with(|options| options);
     site.sql("CREATE EXTENSION guestly_sync VERSION '0.1.0'");
     site.sql(ATTACK);
@@ -74,7 +74,7 @@ fn functions_and_operators_planted_on_the_path_are_not_used_by_an_update() {
 }
 
 #[test]
-fn the_checks_of_a_domain_run_as_the_owner_even_while_a_mapping_is_only_analyzed() {
+fn domain_checks_run_as_the_owner_during_analysis() {
     let site = site();
     site.sql(
         "CREATE FUNCTION sample.spring(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM sample.attack('domain'); \
@@ -86,7 +86,7 @@ fn the_checks_of_a_domain_run_as_the_owner_even_while_a_mapping_is_only_analyzed
 }
 
 #[test]
-fn whoever_may_edit_the_mapping_gets_no_further() {
+fn an_editor_of_the_mapping_gains_no_privileges() {
     let site = site();
     site.sql(
         "CREATE ROLE editor LOGIN; GRANT USAGE ON SCHEMA guestly TO editor; \
@@ -111,7 +111,7 @@ fn whoever_may_edit_the_mapping_gets_no_further() {
 /// A role that may create schemas makes the schema `extensions`, which a plain server does not have, and puts operators there
 /// that match a comparison of the host's varchar key better than the server's own.
 #[test]
-fn operators_in_a_planted_extensions_schema_are_not_used() {
+fn operators_in_a_planted_extension_schema_are_ignored() {
     let site = Site::empty_on(guestly_scenarios::Sim::quick().without_limits(), |options| {
         options.setting("guestly_sync.poll_interval", "300ms")
     });

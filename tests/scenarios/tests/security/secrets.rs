@@ -34,7 +34,7 @@ fn make_vault(site: &Site, id: &str, secret: &str) {
 }
 
 #[test]
-fn vault_comes_before_the_setting_and_the_setting_before_the_environment() {
+fn vault_takes_precedence_over_settings() {
     let sim = Sim::quick().without_limits();
     let site = Site::open_on(sim, |_| Options::default());
     assert!(credentials(&site).starts_with("fail none found"), "{}", credentials(&site));
@@ -76,7 +76,7 @@ fn vault_comes_before_the_setting_and_the_setting_before_the_environment() {
 }
 
 #[test]
-fn a_start_without_credentials_loses_nothing_that_was_known_and_accuses_nobody_later() {
+fn a_start_without_credentials_keeps_the_known_state() {
     let site = Site::open_with(|options| options.setting("guestly_sync.rate_per_hour", "60"));
     let ids = site.paid_bookings(3);
     site.wait_for_status(&ids, "synced");
@@ -210,7 +210,7 @@ fn found_in_tables(site: &Cluster, words: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn neither_secret_nor_token_nor_guest_stands_in_a_log_a_table_or_a_view() {
+fn no_secret_appears_in_a_log_or_table() {
     let site = talkative();
     misbehave(&site);
     let token: String = site.query_one("SELECT access_token FROM guestly.token");
@@ -242,7 +242,7 @@ fn neither_secret_nor_token_nor_guest_stands_in_a_log_a_table_or_a_view() {
 }
 
 #[test]
-fn the_activity_tells_nothing_while_a_token_request_and_a_create_are_on_their_way() {
+fn pg_stat_activity_shows_no_secret_during_calls() {
     let site = talkative();
     // Whether a word stands there, for all sessions but the one that asks.
     let tells = |word: &str| -> bool {

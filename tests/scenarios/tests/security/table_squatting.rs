@@ -37,7 +37,7 @@ fn assert_no_loot(site: &Site) {
 }
 
 #[test]
-fn a_squatted_table_beside_the_sites_is_named_and_not_attached() {
+fn an_ambiguous_bookings_table_is_not_attached() {
     let site = squatted();
     let (words, attached) = install(&site);
     assert_no_loot(&site);
@@ -54,7 +54,7 @@ fn a_squatted_table_beside_the_sites_is_named_and_not_attached() {
 }
 
 #[test]
-fn a_squatted_table_alone_is_not_attached_either() {
+fn an_untrusted_bookings_table_is_not_attached() {
     let site = squatted();
     site.sql("DROP TABLE public.bookings");
     let (words, attached) = install(&site);
@@ -64,7 +64,7 @@ fn a_squatted_table_alone_is_not_attached_either() {
 }
 
 #[test]
-fn the_only_table_is_attached_and_named_with_its_owner() {
+fn the_notice_names_the_attached_table_with_its_owner() {
     let site = Site::bare_with(|options| options);
     let (words, attached) = install(&site);
     assert_eq!(attached, "public.bookings", "{words}");
@@ -74,7 +74,7 @@ fn the_only_table_is_attached_and_named_with_its_owner() {
 }
 
 #[test]
-fn an_own_schema_of_the_caller_does_not_hide_a_second_table() {
+fn the_callers_schema_does_not_hide_a_second_table() {
     let site = Site::bare_with(|options| options);
     // The owner of the database may well have the site's table, in a schema of that name; two of them are one too many.
     site.sql("CREATE SCHEMA postgres; CREATE TABLE postgres.bookings (LIKE public.bookings INCLUDING ALL)");
