@@ -1,5 +1,5 @@
-//! What became of bookings, asked on both sides: Guestly's ledger and state first, then the host's rows. Called by the
-//! tests, on their threads. Must not know how the extension works inside: only its fixed names.
+//! Assertions about bookings on both sides: the simulator's calls and reservations, and the host's rows. Called by the tests,
+//! on their threads. Uses only the extension's public names.
 
 use crate::database::Database;
 use crate::sim::Sim;
@@ -19,7 +19,7 @@ pub struct Booking {
     pub reservation: Option<String>,
     /// `<class>: <sentence>`.
     pub error: Option<String>,
-    /// Tries since it was last queued afresh.
+    /// Attempts since it was last queued afresh.
     pub attempts: i32,
 }
 
@@ -77,7 +77,7 @@ impl Site {
         self.calls_of(code).iter().map(|row| row["operation"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The end of the story: [`assert_once_each`], and no rule of the API was broken.
+    /// [`assert_once_each`], and the simulator saw no fatal violation.
     #[track_caller]
     pub fn assert_once_each(&self, ids: &[String]) {
         assert_once_each(self, &self.sim, ids);
@@ -117,7 +117,7 @@ pub fn wait_all_synced(database: &Database, timeout: Duration) -> Duration {
 /// and `guestly.reservations` name.
 ///
 /// # Panics
-/// With the first booking of which that is not true.
+/// With the first booking for which that is not true.
 #[track_caller]
 pub fn assert_once_each(database: &Database, sim: &Sim, ids: &[String]) {
     let mut held: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! A PostgreSQL server for one test: new or that of an earlier test (`pool`), reached over its own socket only, broken and
-//! restarted at will. Called by the tests, on their threads. Must not know the host's tables.
+//! A PostgreSQL server for one test: a new one, or the running server of an earlier test (`pool`). It is reached over its own
+//! socket only. Called by the tests, on their threads. Must not know the host's tables.
 
 use crate::database::Database;
 use crate::folder::{self, must_run, programs, run, server_command};
@@ -20,9 +20,9 @@ const LOG_TAIL: usize = 60;
 /// How a server is stopped: `pg_ctl stop -m …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Waits until every session has gone.
+    /// Waits until every session has ended.
     Smart,
-    /// Sends every session away.
+    /// Terminates every session.
     Fast,
     /// As a crash: the next start recovers.
     Immediate,
@@ -38,19 +38,18 @@ impl StopMode {
     }
 }
 
-/// A test server. It is its own database `postgres`: what [`Database`] can do, it can do there. Dropped, it waits for the next
-/// test, or is stopped and deleted if no other test can have it; in a failing test it is stopped, kept, and the end of its log
-/// printed.
+/// A test server; dereferences to its database `postgres`. When dropped, it goes back to its pool, or is stopped and deleted if
+/// it cannot be reused. In a failing test it is stopped, its folder is kept, and the end of its log is printed.
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
     environment: Vec<(String, String)>,
     main: Database,
-    /// Where it waits for the next test once this one is over.
+    /// The pool that gets the server after the test; none if it is not reusable.
     pub(crate) pool: Option<Arc<Pool>>,
-    /// Bytes of the log that belong to earlier tests.
+    /// Length of the log at the start of the test, in bytes.
     pub(crate) log_start: u64,
-    /// A test has stopped it, or sent signals to its processes: no other test gets it.
+    /// The test stopped it or signalled its processes, so it is not reused.
     disturbed: AtomicBool,
 }
 
@@ -63,8 +62,8 @@ impl Deref for Cluster {
 }
 
 impl Cluster {
-    /// A server for one test: that of an earlier test of this process where its settings allow it, or else a new one. Either
-    /// has no roles and no databases but those of a new server.
+    /// A server with the roles and databases of a new one: a running server of the process's pool if the options allow it,
+    /// otherwise a new one.
     ///
     /// # Panics
     /// If it does not start, with the end of its log.
@@ -72,7 +71,7 @@ impl Cluster {
         Self::start_in(Pool::of_process(), options)
     }
 
-    /// The same with another pool than that of the process.
+    /// The same with another pool.
     ///
     /// # Panics
     /// If it does not start, with the end of its log.
@@ -127,21 +126,21 @@ impl Cluster {
         cluster
     }
 
-    /// The server in this folder, whether it runs or not.
+    /// The server in this folder, running or not.
     pub(crate) fn of(folder: PathBuf, options: &Options) -> Self {
         let main = Database::new(&folder, "postgres");
         let environment = options.environment.clone();
         Self { folder, environment, main, pool: None, log_start: 0, disturbed: AtomicBool::new(false) }
     }
 
-    /// Writes down what the server reads at its next start or reload.
+    /// Writes the settings that the server reads at its next start or reload.
     pub(crate) fn write_configuration(&self, options: &Options) {
         let own = self.data().join(folder::CONFIGURATION);
         fs::write(&own, options.configuration(&self.folder))
             .unwrap_or_else(|error| panic!("cannot write {}: {error}", own.display()));
     }
 
-    /// No other test may have this server.
+    /// Keeps the server out of its pool.
     pub(crate) fn disturb(&self) {
         self.disturbed.store(true, Ordering::Relaxed);
     }
@@ -190,7 +189,7 @@ impl Cluster {
         self.start_again();
     }
 
-    /// Ends a standby's standby and waits until it takes writes.
+    /// Promotes a standby and waits until it accepts writes.
     pub fn promote(&self) {
         must_run(self.pg_ctl().args(["promote", "-w", "-t", "60"]));
     }
@@ -200,7 +199,7 @@ impl Cluster {
         run(self.pg_ctl().arg("status")).is_ok()
     }
 
-    /// The folder of its socket, which is all that a client needs to come in.
+    /// The folder of its socket.
     pub fn socket_folder(&self) -> &Path {
         &self.folder
     }
@@ -226,12 +225,12 @@ impl Cluster {
         self.folder.join("log")
     }
 
-    /// Sets a setting for the whole server and reloads. Running sessions and workers hear of it a moment later.
+    /// Sets a setting for the whole server and reloads. Running sessions and workers apply it a moment later.
     pub fn alter_system(&self, name: &str, value: &str) {
         self.change_system(&format!("ALTER SYSTEM SET {name} = '{}'", value.replace('\'', "''")));
     }
 
-    /// Takes a setting back to its default and reloads.
+    /// Resets a setting to its default and reloads.
     pub fn reset_system(&self, name: &str) {
         self.change_system(&format!("ALTER SYSTEM RESET {name}"));
     }
@@ -239,10 +238,10 @@ impl Cluster {
     fn change_system(&self, statement: &str) {
         let mut client = self.client();
         for part in [statement, "SELECT pg_reload_conf()"] {
-            // One by one: ALTER SYSTEM refuses to run inside a transaction, which a batch would be.
+            // One by one: ALTER SYSTEM does not run inside a transaction, which a batch would be.
             client
                 .batch_execute(part)
-                .unwrap_or_else(|error| panic!("{}\nin: {part}", crate::database::in_words(&error)));
+                .unwrap_or_else(|error| panic!("{}\nin: {part}", crate::database::describe(&error)));
         }
     }
 

@@ -1,5 +1,5 @@
-//! A mail server in a test that breaks the rules: it drips or floods, and never comes to an end. Its threads end with it or
-//! with their client. Called by the tests, on their threads.
+//! A mail server whose greeting never ends, slow or fast. Its threads end with it or with their client. Called by the tests, on
+//! their threads.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -23,7 +23,7 @@ impl EndlessMailServer {
         Self::saying("220-wait\r\n".to_owned(), Duration::from_millis(100))
     }
 
-    /// A greeting whose line never ends, as quickly as it is read.
+    /// A greeting whose line never ends, as fast as it is read.
     #[must_use]
     pub fn flooding() -> Self {
         Self::saying("220 ".repeat(16 * 1024), Duration::ZERO)
@@ -57,7 +57,7 @@ impl EndlessMailServer {
         format!("smtp://{}", self.address)
     }
 
-    /// Bytes that it has said to all clients.
+    /// Bytes sent to all clients.
     #[must_use]
     pub fn said(&self) -> u64 {
         self.said.load(Ordering::SeqCst)

@@ -2,7 +2,7 @@
 //! application's tables with invented bookings, and the Guestly simulator. Only tests call it, from their own
 //! threads. It must not import the extension's crate: a scenario sees the product as a user does, from outside.
 //!
-//! Everything here panics with a plain sentence when it cannot do its work: a test has nothing better to do.
+//! Everything here panics with a plain sentence when it cannot do its work.
 
 pub mod assertions;
 mod certificate;
@@ -36,6 +36,6 @@ pub use mailbox::Mailbox;
 pub use options::Options;
 pub use pool::Pool;
 pub use sim::Sim;
-pub use site::{AT_ONCE, NOBODY, SOON, Site};
+pub use site::{AT_ONCE, CLOSED_PORT, SOON, Site};
 pub use tls_proxy::TlsProxy;
 pub use wait::{pass, wait_until};

@@ -12,15 +12,15 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 /// One mail.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// What the sender said to the server: from whom.
+    /// The envelope sender.
     pub sender: String,
-    /// And to whom.
+    /// The envelope recipients.
     pub recipients: Vec<String>,
     /// Whether the connection was encrypted.
     pub encrypted: bool,
-    /// Who logged in.
+    /// The login, if there was one.
     pub login: Option<String>,
-    /// All of it, as it went over the wire.
+    /// The raw mail.
     pub raw: String,
     /// The decoded subject.
     pub subject: String,
@@ -30,12 +30,12 @@ pub struct Mail {
     pub headers: Vec<String>,
     /// The plain part, its lines ended by `\n`.
     pub text: String,
-    /// The other part.
+    /// The HTML part.
     pub html: String,
 }
 
 impl Mail {
-    /// Reads a mail; `facts` is what the server wrote of it.
+    /// Reads a mail; `facts` is the server's record of it.
     ///
     /// # Panics
     /// If it is not a mail of exactly two parts, plain text and HTML.
@@ -59,7 +59,7 @@ impl Mail {
         }
     }
 
-    /// What stands on the HTML page, by place.
+    /// The contents of the HTML page, by place.
     ///
     /// # Panics
     /// If it is not well-formed.
@@ -77,7 +77,7 @@ impl Mail {
     /// The value of a label, in both parts.
     ///
     /// # Panics
-    /// If it is not there exactly once, or the parts differ.
+    /// If it does not occur exactly once, or the parts differ.
     #[must_use]
     #[track_caller]
     pub fn field(&self, label: &str) -> String {
@@ -97,7 +97,7 @@ fn kinds(mail: &Message<'_>) -> Vec<String> {
     mail.parts.iter().filter_map(kind).collect()
 }
 
-/// What stands on a mail's HTML page, by place: `title`, `headings`, `bookings`, `paragraphs`, `commands`, `fields`,
+/// The contents of a mail's HTML page, by place: `title`, `headings`, `bookings`, `paragraphs`, `commands`, `fields`,
 /// `rows`, and which `elements` and `attributes` it is made of.
 ///
 /// # Panics

@@ -1,5 +1,5 @@
-//! A mail service's HTTP API in a test: keeps what is posted and answers as it is told. Its thread ends with it. Called by
-//! the tests, on their threads. Must not know what is posted.
+//! The HTTP API of a mail service: keeps what is posted and gives the configured answer. Its thread ends with it. Called by the
+//! tests, on their threads. Must not know what is posted.
 
 use crate::wait::wait_until;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// What was posted.
+/// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posted {
     /// The path.
@@ -71,7 +71,7 @@ impl MailService {
         format!("http://{}", self.address)
     }
 
-    /// Answers so from now on.
+    /// Sets the answer from now on.
     pub fn answer(&self, status: u16, body: &str) {
         lock(&self.shared).answer = (status, body.to_owned());
     }

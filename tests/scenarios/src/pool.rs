@@ -1,10 +1,10 @@
-//! Running servers that wait for their next test. A test that neither restarts its server nor needs one of its own gets the
-//! server of an earlier test, alone: its settings are reloaded, its database, roles and log begin anew. Called by `cluster`, on
-//! test threads. Must not know the extension.
+//! Running servers that wait for their next test. A test that neither restarts its server nor needs a new one gets the server of
+//! an earlier test, with its own settings, an empty database, no roles of that test and an empty log. Called by `cluster`, on test
+//! threads. Must not know the extension.
 //!
-//! One test at a time has a server, because all settings of the extension belong to the whole server: two tests on one server
-//! could not call two simulators. A binary thus runs as many servers as it has test threads; the cleaner of `folder` stops them
-//! when the process ends, however it ends.
+//! A server has one test at a time, because all settings of the extension are server-wide: two tests on one server could not call
+//! two simulators. A binary thus runs about as many servers as it has test threads. The cleaner of `folder` stops them when the
+//! process ends, even if it was killed.
 
 use crate::cluster::Cluster;
 use crate::database::Database;
@@ -21,10 +21,10 @@ use std::time::Duration;
 /// How long a reload may take.
 const RELOAD: Duration = Duration::from_secs(20);
 
-/// The setting whose value says that the server has read the configuration of its present test.
+/// The setting whose value shows that the server has read the settings of its test.
 const LEASE: &str = "scenario.lease";
 
-/// Queries whose rows are the statements that make a server new.
+/// Queries that give the statements which clean a server.
 const CLEAN_UP: [&str; 4] = [
     "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database \
      WHERE datname NOT IN ('template0', 'template1')",
@@ -33,7 +33,7 @@ const CLEAN_UP: [&str; 4] = [
     "SELECT 'ALTER SYSTEM RESET ALL'",
 ];
 
-/// What an earlier test left in the shared catalogs; nothing if the server is as good as new.
+/// Objects of an earlier test that remain; no rows if the server is as good as new.
 const LEFT_BEHIND: &str = "
 SELECT 'setting of ' || setdatabase || ', role ' || setrole FROM pg_db_role_setting
 UNION ALL SELECT 'tablespace ' || spcname FROM pg_tablespace WHERE oid >= 16384
@@ -65,7 +65,7 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// A waiting server that can be configured so, if there is one.
+    /// A waiting server that a reload can configure so, if there is one.
     pub(crate) fn take(&self, options: &Options) -> Option<PathBuf> {
         if !self.start_settings.get().is_some_and(|names| options.can_be_reloaded(names)) {
             return None;
@@ -73,7 +73,7 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Whether a server that was started so can be configured otherwise without a restart.
+    /// True if a reload can change all of these settings of the server.
     pub(crate) fn accepts(&self, server: &Database, options: &Options) -> bool {
         let names = self.start_settings.get_or_init(|| {
             let query = "SELECT name FROM pg_settings WHERE context IN ('postmaster', 'internal')";
@@ -88,7 +88,7 @@ impl Pool {
 }
 
 impl Cluster {
-    /// Makes a waiting server the server of a test: reloads the settings and creates the database.
+    /// Prepares a waiting server for a test: reloads the settings and creates the database.
     ///
     /// # Panics
     /// If the server does not take them.
@@ -109,7 +109,7 @@ impl Cluster {
         cluster
     }
 
-    /// Makes the server as good as new and puts it into its pool; or says why that cannot be done.
+    /// Cleans the server and puts it into its pool, or says why it cannot be reused.
     pub(crate) fn hand_back(&self) -> Result<(), String> {
         let pool = self.pool.as_ref().ok_or("it belongs to one test")?;
         if self.was_disturbed() {
@@ -123,11 +123,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Removes what the test made in the server, all databases among it.
+    /// Drops the test's databases and roles, and resets its settings.
     fn clean(&self) -> Result<(), String> {
         let mut client = self.database("template1").try_client()?;
         let mut run = |query: &str| -> Result<Vec<String>, String> {
-            let rows = client.query(query, &[]).map_err(|error| crate::database::in_words(&error))?;
+            let rows = client.query(query, &[]).map_err(|error| crate::database::describe(&error))?;
             Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
         };
         for query in CLEAN_UP {

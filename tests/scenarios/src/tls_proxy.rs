@@ -1,10 +1,10 @@
-//! Guestly behind TLS, as it is in reality: what speaks TLS before the simulator, which does not. Called by the tests.
+//! A TLS proxy in front of the simulator, which speaks plain HTTP. Called by the tests.
 
 use crate::certificate::Certificate;
 use crate::helper::Helper;
 use crate::sim::Sim;
 
-/// TLS in front of a simulator. Dropped, it ends.
+/// A running proxy. Ends when dropped.
 #[derive(Debug)]
 pub struct TlsProxy {
     _program: Helper,

@@ -1,5 +1,5 @@
-//! What the owner is told of, each as a row, a mail and a notification for programs: failures, taken dates, two
-//! reservations, bookings that wait for too long, outages and their end, refused keys, the day's last token.
+//! Causes of alerts, each as a row, a mail and a notification: failures, taken dates, duplicate reservations, stale
+//! bookings, outages and their end, refused credentials, the last token of the day.
 
 use guestly_scenarios::{Mailbox, Options, SOON, Site, host};
 use postgres::fallible_iterator::FallibleIterator;
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn open(mailbox: &Mailbox, more: impl FnOnce(Options) -> Options) -> Site {
     Site::open_with(|options| more(mailbox.options(options).setting("guestly_sync.poll_interval", "300ms")))
 }
 
-/// A session that listens as the README's example does.
+/// A session that listens as the documented example does.
 struct Listener(postgres::Client);
 
 impl Listener {
@@ -50,7 +50,7 @@ fn arriving_tomorrow(site: &Site) -> (String, String) {
     (id, code)
 }
 
-/// Every kind of alert so far, with its state.
+/// All alerts so far, with their states.
 fn kinds(site: &Site) -> Vec<String> {
     site.query_all("SELECT kind FROM guestly.alerts ORDER BY id")
 }
@@ -59,7 +59,7 @@ fn kinds(site: &Site) -> Vec<String> {
 fn each_failure_is_mailed_once() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| {
-        // What stands in Guestly already has another price.
+        // The reservation in Guestly has another price.
         options.setting("guestly_sync.alert_digest", "4s").setting("guestly_sync.price_tolerance", "1000000")
     });
     let ids = host::make_bookings(&site, 3);
@@ -83,16 +83,16 @@ fn each_failure_is_mailed_once() {
     let mut listener = Listener::new(&site);
     host::pay(&site, &ids);
     let heard = listener.hear(3);
-    let told = |kind: &str| heard.iter().find(|note| note["kind"] == kind).unwrap_or_else(|| panic!("{heard:?}"));
+    let reported = |kind: &str| heard.iter().find(|note| note["kind"] == kind).unwrap_or_else(|| panic!("{heard:?}"));
     let about = |number: usize| (json!(ids[number]), json!(codes[number]));
     for (kind, class, number) in [("booking_failed", "unknown_listing", failing), ("dates_taken", "dates_taken", taken)]
     {
-        assert_eq!(told(kind)["class"], class);
-        assert_eq!((told(kind)["booking_id"].clone(), told(kind)["reference"].clone()), about(number));
+        assert_eq!(reported(kind)["class"], class);
+        assert_eq!((reported(kind)["booking_id"].clone(), reported(kind)["reference"].clone()), about(number));
     }
-    let note = told("two_reservations");
+    let note = reported("two_reservations");
     assert_eq!((note["booking_id"].clone(), note["reference"].clone()), about(doubled));
-    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, LIMIT).remove(0);
     assert!(mail.subject.starts_with("[Guestly] 2 paid bookings could not be placed: "), "{}", mail.subject);
     assert!(mail.subject.ends_with(", and 1 more alert"), "{}", mail.subject);
     let page = mail.page();
@@ -117,7 +117,7 @@ fn a_stale_booking_raises_an_alert_while_paused() {
     let (id, code) = (site.paid_booking(), "FLAT-000001");
     let note = listener.hear(1).remove(0);
     assert_eq!((&note["kind"], &note["booking_id"], &note["reference"]), (&json!("stale"), &json!(id), &json!(code)));
-    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, LIMIT).remove(0);
     assert!(
         mail.subject.starts_with(&format!("[Guestly] 1 paid booking not placed yet: {code}, arriving")),
         "{}",
@@ -126,7 +126,7 @@ fn a_stale_booking_raises_an_alert_while_paused() {
     assert!(mail.field("Problem").contains("still in line"), "{}", mail.text);
     site.sql("SELECT guestly_resume()");
     site.wait_synced(&id);
-    assert_eq!(kinds(&site), ["stale"], "told once");
+    assert_eq!(kinds(&site), ["stale"], "mailed once");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_stale_booking_arriving_tomorrow_is_mailed_at_once() {
     assert!(mailbox.mails().is_empty(), "no guest arrives soon");
     site.update(&ids[1], "check_in_date = current_date + 1, check_out_date = current_date + 3");
     host::pay(&site, &ids[1..]);
-    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, LIMIT).remove(0);
     let start = "[Guestly] URGENT: 2 paid bookings not placed yet: FLAT-000002, FLAT-000001";
     assert!(mail.subject.starts_with(start), "{}", mail.subject);
 }
@@ -156,7 +156,7 @@ fn an_outage_is_one_mail_at_each_end() {
     let mut ids = host::make_bookings(&site, 8);
     ids.push(soon);
     host::pay(&site, &ids);
-    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, LIMIT).remove(0);
     let subject = &mail.subject;
     assert!(subject.contains("Guestly cannot be reached, 9 bookings waiting, since "), "{subject}");
     assert_eq!((mail.field("Waiting").as_str(), mail.field("Since").is_empty()), ("9 bookings", false));
@@ -165,13 +165,13 @@ fn an_outage_is_one_mail_at_each_end() {
     for guest in ["Ada Example", "+49 30 23125000", code.as_str()] {
         assert!(page["rows"][1].to_string().contains(guest) && mail.text.contains(guest), "{guest} in {}", mail.text);
     }
-    // It goes on, and nothing more is said of it.
+    // The outage continues without another mail.
     let tries = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
     let before: i64 = site.query_one(tries);
     site.wait_for("another probe", SOON, &format!("SELECT ({tries}) > {before}, ''"));
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
-    site.wait_all_synced(PATIENCE);
-    let mail = mailbox.wait_for(2, PATIENCE).remove(1);
+    site.wait_all_synced(LIMIT);
+    let mail = mailbox.wait_for(2, LIMIT).remove(1);
     assert_eq!(mail.subject, "[Guestly] Guestly is back, all bookings are placed");
     assert!(!mail.field("Until").is_empty() && mail.text.contains("answers again"), "{}", mail.text);
     assert_eq!(kinds(&site), ["outage", "recovered"]);
@@ -184,7 +184,7 @@ fn an_outage_across_a_crash_is_mailed_once() {
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = open(&mailbox, |options| options.setting("guestly_sync.base_url", &format!("http://{nowhere}/v1")));
     site.paid_bookings(8);
-    let _ = mailbox.wait_for(1, PATIENCE);
+    let _ = mailbox.wait_for(1, LIMIT);
     site.wait_for(
         "the answer to be recorded",
         SOON,
@@ -194,10 +194,10 @@ fn an_outage_across_a_crash_is_mailed_once() {
     site.start_again();
     let tries = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
     let before: i64 = site.query_one(tries);
-    site.wait_for("another try", PATIENCE, &format!("SELECT ({tries}) > {before}, ''"));
+    site.wait_for("another try", LIMIT, &format!("SELECT ({tries}) > {before}, ''"));
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
-    site.wait_all_synced(PATIENCE);
-    let _ = mailbox.wait_for(2, PATIENCE);
+    site.wait_all_synced(LIMIT);
+    let _ = mailbox.wait_for(2, LIMIT);
     assert_eq!(kinds(&site), ["outage", "recovered"]);
 }
 
@@ -208,7 +208,7 @@ fn refused_or_missing_credentials_are_mailed_once() {
         let site = open(&mailbox, |options| options.setting("guestly_sync.client_secret", secret));
         let (soon, code) = arriving_tomorrow(&site);
         host::pay(&site, std::slice::from_ref(&soon));
-        let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+        let mail = mailbox.wait_for(1, LIMIT).remove(0);
         assert!(mail.subject.contains("Guestly does not accept the credentials, bookings wait"), "{}", mail.subject);
         assert!(mail.text.contains(sentence) && mail.text.contains(&code), "{}", mail.text);
         assert!(!mail.raw.contains("mistyped"));
@@ -227,7 +227,7 @@ fn the_last_token_of_the_day_raises_an_alert() {
     let site = open(&mailbox, |options| options);
     site.sim.fault(json!({"match": {"operation": "token"}, "effect": {"kind": "rate_limit", "retry_after": "1800"}}));
     site.paid_bookings(1);
-    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, LIMIT).remove(0);
     assert!(mail.subject.contains("Guestly gives no more tokens today, bookings wait"), "{}", mail.subject);
     assert!(mail.text.contains("Nobody arrives within the next 48 hours"), "{}", mail.text);
     assert_eq!(kinds(&site), ["token_cap"]);

@@ -1,18 +1,18 @@
-//! What a mail knows beyond the booking itself: who holds taken nights, who arrives during an outage, which bookings failed
-//! in one, and that credentials which stop to work a second time are told a second time.
+//! Details that a mail adds to the booking: the conflicting reservation, arrivals during an outage, bookings that failed in
+//! one, and credentials that fail again.
 
 use guestly_scenarios::{Mail, Mailbox, Options, SOON, Site, host};
 use std::net::TcpListener;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn open(mailbox: &Mailbox, more: impl FnOnce(Options) -> Options) -> Site {
     Site::open_with(|options| more(mailbox.options(options).setting("guestly_sync.poll_interval", "300ms")))
 }
 
 fn last(mailbox: &Mailbox, count: usize) -> Mail {
-    mailbox.wait_for(count, PATIENCE).remove(count - 1)
+    mailbox.wait_for(count, LIMIT).remove(count - 1)
 }
 
 fn set_stay(site: &Site, id: &str, first: &str, last: &str) {
@@ -23,7 +23,7 @@ fn set_stay(site: &Site, id: &str, first: &str, last: &str) {
 fn a_taken_dates_mail_names_the_conflicting_reservation() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, |options| options);
-    // Of three bookings in a row each is of another flat.
+    // Three consecutive bookings are for three flats.
     let ids = host::make_bookings(&site, 4);
     let (earlier, later, alone) = (&ids[0], &ids[3], &ids[1]);
     assert_eq!(site.row(earlier)["slug"], site.row(later)["slug"]);
@@ -65,7 +65,7 @@ fn an_outage_mail_lists_arrivals_of_the_next_48_hours() {
     host::pay(&site, &ids[3..]);
     site.wait_for(
         "the outage",
-        PATIENCE,
+        LIMIT,
         "SELECT count(*) = 1, '' FROM guestly.alerts WHERE kind = 'outage' AND state = 'sent'",
     );
     let mail = mailbox.mails().into_iter().find(|mail| mail.text.contains("cannot be reached")).unwrap();
@@ -74,21 +74,21 @@ fn an_outage_mail_lists_arrivals_of_the_next_48_hours() {
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows[0].contains(&site.code(&ids[3])) && rows[0].ends_with("\"no\"]"), "{rows:?}");
     assert!(rows[1].contains(&site.code(held)) && rows[1].ends_with("\"yes\"]"), "{rows:?}");
-    // Meanwhile somebody took a listing away.
+    // A listing is removed during the outage.
     let slug = site.row(&ids[3])["slug"].as_str().unwrap().to_owned();
     site.sql(&format!("DELETE FROM guestly.listings WHERE property = '{slug}'"));
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
     site.wait_for(
         "its end",
-        PATIENCE,
+        LIMIT,
         "SELECT count(*) = 1, '' FROM guestly.alerts WHERE kind = 'recovered' AND state = 'sent'",
     );
     let failed: i64 = site.query_one("SELECT failed FROM guestly.status");
     assert!(failed > 0, "those of the flat without a listing");
     let back = mailbox.mails().into_iter().find(|mail| mail.text.contains("Guestly is back")).unwrap();
     let (bookings, page) = (format!("{failed} booking{}", if failed == 1 { "" } else { "s" }), back.page());
-    let told = page["fields"].as_array().unwrap().iter().any(|row| row[0] == "Not placed" && row[1] == bookings);
-    assert!(told && back.text.contains(&format!("Not placed:  {bookings}\n")), "{}", back.text);
+    let reported = page["fields"].as_array().unwrap().iter().any(|row| row[0] == "Not placed" && row[1] == bookings);
+    assert!(reported && back.text.contains(&format!("Not placed:  {bookings}\n")), "{}", back.text);
 }
 
 #[test]
@@ -99,18 +99,18 @@ fn credentials_that_fail_again_are_mailed_again() {
         let query = format!(
             "SELECT count(*) FILTER (WHERE state = 'sent') = {count}, count(*)::text FROM guestly.alerts WHERE kind = 'credentials'"
         );
-        site.wait_for("the alert to be mailed", PATIENCE, &query);
+        site.wait_for("the alert to be mailed", LIMIT, &query);
     };
     let first = site.paid_booking();
     raised(1);
-    // A new worker knows that it was said.
+    // A new worker knows that it was mailed.
     site.kill_worker(&site, "TERM");
     site.wait_for_worker(&site);
     let second = site.paid_booking();
     site.wait_for("both to wait", SOON, "SELECT ready = 2, ready::text FROM guestly.status");
     site.alter_system("guestly_sync.client_secret", "sim-secret");
     site.wait_for_status(&[first, second], "synced");
-    assert_eq!(mailbox.mails().len(), 1, "told once");
+    assert_eq!(mailbox.mails().len(), 1, "mailed once");
     site.alter_system("guestly_sync.client_secret", "mistyped again");
     site.paid_booking();
     raised(2);

@@ -1,10 +1,10 @@
-//! Alerts that come together make one mail, hundreds make at most three, what is urgent does not wait, and nothing is said
-//! twice before it changes.
+//! Digests: alerts that come together make one mail, hundreds make at most three, urgent ones are not delayed, and an
+//! unchanged cause is not repeated.
 
 use guestly_scenarios::{Mailbox, SOON, Site, host, wait_until};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A site on which every booking fails without a call.
 fn open(mailbox: &Mailbox, digest: &str) -> Site {
@@ -15,7 +15,7 @@ fn open(mailbox: &Mailbox, digest: &str) -> Site {
 
 fn wait_until_mailed(site: &Site) {
     let left = "SELECT count(*) FILTER (WHERE state = 'waiting') = 0, count(*) FILTER (WHERE state = 'waiting') || ' left' FROM guestly.alerts";
-    site.wait_for("every alert to be mailed", PATIENCE, left);
+    site.wait_for("every alert to be mailed", LIMIT, left);
 }
 
 #[test]
@@ -23,10 +23,10 @@ fn five_hundred_failures_make_at_most_three_mails() {
     let mailbox = Mailbox::open();
     let site = open(&mailbox, "1s");
     let began = Instant::now();
-    // In portions, so that there is always something new to tell.
+    // In batches, so that there is always something new to mail.
     let ids: Vec<String> = (0..10).flat_map(|_| site.paid_bookings(50)).collect();
     let failed = "SELECT failed = 500, failed::text FROM guestly.status";
-    site.wait_for("all to fail", PATIENCE, failed);
+    site.wait_for("all to fail", LIMIT, failed);
     wait_until_mailed(&site);
     let mails = mailbox.mails();
     let minutes = 1 + began.elapsed().as_secs() / 60;
@@ -35,8 +35,8 @@ fn five_hundred_failures_make_at_most_three_mails() {
     assert_eq!((codes.len(), ids.len()), (500, 500));
     let pages: Vec<String> = mails.iter().map(|mail| mail.page().to_string()).collect();
     for code in &codes {
-        let told = mails.iter().filter(|mail| mail.text.contains(code.as_str())).count();
-        assert_eq!(told, 1, "{code} in the plain parts");
+        let reported = mails.iter().filter(|mail| mail.text.contains(code.as_str())).count();
+        assert_eq!(reported, 1, "{code} in the plain parts");
         assert!(pages.iter().any(|page| page.contains(code.as_str())), "{code} on a page");
     }
     let longest = mails.iter().max_by_key(|mail| mail.text.len()).unwrap();
@@ -87,14 +87,14 @@ fn an_unchanged_cause_is_not_mailed_again() {
         });
         site.wait_for_state(&id, "failed", SOON);
     }
-    let told = "SELECT count(*) FROM guestly.alerts";
-    assert_eq!((site.query_one::<i64>(told), mailbox.mails().len()), (1, 1), "the same again");
-    // Now Guestly does not know the listing either: that is another cause.
+    let reported = "SELECT count(*) FROM guestly.alerts";
+    assert_eq!((site.query_one::<i64>(reported), mailbox.mails().len()), (1, 1), "the same again");
+    // A listing unknown to Guestly is another cause.
     site.sql("INSERT INTO guestly.listings SELECT slug, 'ffffffffffffffffffffffff' FROM properties");
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
     let mails = mailbox.wait_for(2, SOON);
     assert!(mails[1].field("Problem") != mails[0].field("Problem"), "{}", mails[1].text);
-    // A day later it is told again, though nothing has changed.
+    // After a day it is mailed again, though unchanged.
     wait_until_mailed(&site);
     site.sql("UPDATE guestly.alerts SET raised_at = raised_at - interval '25 hours', settled_at = settled_at - interval '25 hours'");
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);

@@ -1,10 +1,9 @@
-//! Alerts outlive what goes wrong on their way: a mail server that is down or busy, a crash before the mail and one during
-//! it, a server without any mail set up.
+//! Alerts survive an unavailable mail server, a crash before or during delivery, and a server without mail settings.
 
 use guestly_scenarios::{Mail, Mailbox, SOON, Site, StopMode, wait_until};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A site on which every booking fails without a call.
 fn open(mailbox: &Mailbox, digest: &str) -> Site {
@@ -22,10 +21,10 @@ fn fail(site: &Site, how_many: u32) -> Vec<String> {
 
 fn wait_until_mailed(site: &Site) {
     let left = "SELECT bool_and(state = 'sent'), string_agg(concat_ws(' ', state, mail_key, answer), '; ') FROM guestly.alerts";
-    site.wait_for("every alert to be mailed", PATIENCE, left);
+    site.wait_for("every alert to be mailed", LIMIT, left);
 }
 
-/// In how many mails each booking is told of.
+/// The number of mails that mention this booking.
 fn mails_about(mails: &[Mail], code: &str) -> usize {
     mails.iter().filter(|mail| mail.text.contains(code)).count()
 }
@@ -75,7 +74,7 @@ fn a_crash_during_delivery_repeats_a_mail_at_most_once() {
     site.stop(StopMode::Immediate);
     mailbox.open_again(&[]);
     site.start_again();
-    // Another one meanwhile: it must not change the mail that may have been taken.
+    // A second alert must not change a mail that may have been delivered.
     let other = fail(&site, 1).remove(0);
     wait_until_mailed(&site);
     let mails = mailbox.mails();
@@ -99,7 +98,7 @@ fn without_mail_alerts_are_logged() {
     assert!(fix.contains("guestly_sync.admin_email") && fix.contains("guestly_test_alert"), "{fix}");
     let refused = site.try_sql("SELECT guestly_test_alert()").unwrap_err();
     assert!(refused.starts_with("55000: no alert mail is set up") && refused.contains("smtp_url"), "{refused}");
-    // Once it is set up, what waited leaves.
+    // Once mail is configured, waiting alerts are sent.
     let mailbox = Mailbox::open();
     for (name, value) in [("alert_digest", "300ms"), ("smtp_url", &mailbox.url()), ("admin_email", "owner@example.org")]
     {

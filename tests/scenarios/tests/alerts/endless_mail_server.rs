@@ -1,5 +1,5 @@
-//! A mail server that never comes to an end: it drips, or floods. Sales go on, the worker's memory stays small, the doctor says
-//! since when a mail is under way, and a corrected setting helps at once.
+//! A mail server whose greeting never ends, slow or fast. Sales continue, the worker's memory stays small, the doctor shows
+//! how long the delivery has taken, and a corrected setting takes effect at once.
 
 use guestly_scenarios::process::{memory_of, threads_of};
 use guestly_scenarios::{AT_ONCE, EndlessMailServer, Mailbox, SOON, Site, wait_until};
@@ -15,7 +15,7 @@ fn site(server: &EndlessMailServer) -> Site {
     });
     let alert = "INSERT INTO guestly.alerts (kind, cause, sentence) VALUES ('credentials', ':', 'of a test')";
     site.sql(alert);
-    // A start looks for what waits.
+    // A new worker looks for waiting alerts.
     site.kill_worker(&site, "TERM");
     wait_until("the server to be called", SOON, || (server.said() > 0, "nothing was said".to_owned()));
     site

@@ -1,11 +1,11 @@
-//! What must not stop alerts, and what alerts must not stop: a mail server that hangs, tables that refuse a row, alerts of
-//! another version, settings that cannot work, bookings that are gone, copies.
+//! Independence of alerts and bookings: hanging mail servers, unwritable tables, alerts of another version, unusable
+//! settings, deleted bookings, copies.
 
 use guestly_scenarios::{AT_ONCE, Mail, Mailbox, SOON, Site, StopMode, wait_until};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A paid booking that fails without a call; gives its id and reference.
 fn fail_one(site: &Site) -> (String, String) {
@@ -18,7 +18,7 @@ fn fail_one(site: &Site) -> (String, String) {
 fn wait_until_mailed(site: &Site) {
     let left =
         "SELECT bool_and(state = 'sent'), string_agg(concat_ws(' ', kind, state, answer), '; ') FROM guestly.alerts";
-    site.wait_for("every alert to be mailed", PATIENCE, left);
+    site.wait_for("every alert to be mailed", LIMIT, left);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_hanging_mail_server_delays_no_booking() {
     site.sql("INSERT INTO guestly.listings VALUES ('canal-loft', '64b1f0aa11bb22cc33dd4401')");
     let others: Vec<String> = ids.into_iter().filter(|id| *id != failing).chain(site.paid_bookings(6)).collect();
     site.wait_for_status(&others, "synced");
-    // Nobody has answered, and nobody has given up: the mail still holds its thread.
+    // There is no answer and no time-out yet: the mail still occupies its thread.
     let hangs = "SELECT count(*) = 1 AND bool_and(state = 'waiting' AND mail_key IS NOT NULL AND answer IS NULL) FROM guestly.alerts";
     assert!(site.query_one::<bool>(hangs), "the mail was over before the bookings were");
     site.assert_once_each(&others);
@@ -74,11 +74,11 @@ fn unwritable_outage_alerts_are_raised_later() {
     let refused = || (site.log().contains("no room for alerts"), "it was not refused".to_owned());
     wait_until("the announcement to be refused", SOON, refused);
     site.sql("DROP TRIGGER full_up ON guestly.alerts");
-    let mail = mailbox.wait_for(1, PATIENCE).remove(0);
+    let mail = mailbox.wait_for(1, LIMIT).remove(0);
     assert!(mail.subject.contains("Guestly cannot be reached, 8 bookings waiting"), "{}", mail.subject);
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
-    site.wait_all_synced(PATIENCE);
-    let _ = mailbox.wait_for(2, PATIENCE);
+    site.wait_all_synced(LIMIT);
+    let _ = mailbox.wait_for(2, LIMIT);
     site.assert_once_each(&ids);
 }
 
@@ -98,7 +98,7 @@ fn the_doctor_reports_unusable_mail_settings() {
         ("smtp_url", "mail.example.org:587", mailbox.url().as_str(), "smtp_url"),
         ("smtp_url", "smtp://desk:hunter22/@mail.example.org", mailbox.url().as_str(), "smtp_url"),
         ("alert_from", "Flat alerts", "alerts@example.org", "alert_from is not an e-mail address"),
-        ("admin_email", "owner@example.org, nobody", "owner@example.org", "admin_email is not a list"),
+        ("admin_email", "owner@example.org, unknown", "owner@example.org", "admin_email is not a list"),
     ] {
         let name = format!("guestly_sync.{setting}");
         site.alter_system(&name, bad);
@@ -125,7 +125,7 @@ fn the_doctor_reports_unusable_mail_settings() {
 
 /// The only mail.
 fn only(mailbox: &Mailbox) -> Mail {
-    mailbox.wait_for(1, PATIENCE).remove(0)
+    mailbox.wait_for(1, LIMIT).remove(0)
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_booking_deleted_while_uncertain_is_named_in_a_mail() {
         "INSERT INTO guestly.alerts (kind, booking_id, reference, arrival, cause, sentence) \
          VALUES ('deleted', '{gone}', 'FLAT-000077', '2031-05-10', 'unknown_outcome:', '{sentence}')"
     ));
-    // A start looks for what waits.
+    // A new worker looks for waiting alerts.
     site.kill_worker(&site, "TERM");
     let mail = only(&mailbox);
     assert_eq!(

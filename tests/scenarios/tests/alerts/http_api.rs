@@ -1,4 +1,4 @@
-//! Alert mails through the HTTP API of a mail service, in the shapes of SendGrid and of Resend.
+//! Alert mails through the HTTP APIs of SendGrid and Resend.
 
 use guestly_scenarios::{MailService, SOON, Site, host, mail_parsing};
 use serde_json::json;

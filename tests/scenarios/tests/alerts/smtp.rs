@@ -1,8 +1,9 @@
-//! Alert mails over SMTP, against a real mail server: plain, encrypted, with a login, and everything that it may refuse.
+//! Alert mails over SMTP against a real mail server: plain, encrypted, with a login, and with everything that a server may
+//! refuse.
 
 use guestly_scenarios::{Certificate, Mailbox, SOON, Site, host, wait_until};
 
-/// What `guestly_test_alert()` says.
+/// The result of `guestly_test_alert()`.
 fn test_alert(site: &Site) -> String {
     site.query_one("SELECT guestly_test_alert()")
 }
@@ -76,7 +77,7 @@ fn the_login_is_sent_only_over_tls() {
     assert!(mail.encrypted, "in the clear");
     assert_eq!(mail.login.as_deref(), Some("desk@example.org"));
     assert!(!mail.raw.contains("canary") && !site.log().contains("canary"), "the password came to light");
-    // In the clear a server that wants encryption takes nothing.
+    // A server that requires encryption accepts nothing in plain text.
     site.alter_system("guestly_sync.smtp_url", &url("desk%40example.org:wrong").replace("required", "none"));
     let answer = wait_for_answer(&site, "refused: 530");
     assert!(answer.contains("STARTTLS"), "{answer}");
@@ -135,7 +136,7 @@ fn a_refused_recipient_is_reported_by_the_doctor() {
     let others = site.paid_bookings(6);
     site.wait_for_status(&others, "synced");
     assert!(mailbox.mails().is_empty());
-    // Of several recipients the others get it, and the doctor goes on saying which did not.
+    // The other recipients get the mail, and the doctor still names the refused one.
     site.alter_system("guestly_sync.admin_email", "typo@example.org, owner@example.org");
     let mail = mailbox.wait_for(1, SOON).remove(0);
     assert!(mail.subject.contains(&site.code(&id)), "{}", mail.subject);

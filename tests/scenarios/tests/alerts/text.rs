@@ -1,11 +1,10 @@
-//! What stands in an alert mail: every field of the booking in both parts, nothing that a guest could have made active,
-//! and no secret.
+//! The text of alert mails: every field of the booking in both parts, no active content from a guest, no secret.
 
 use guestly_scenarios::{Mail, Mailbox, SOON, Site, host};
 use serde_json::json;
 
 const LOGIN: &str = "mail-canary-55";
-/// The elements that a mail's page is made of; none of them can do anything.
+/// The allowed elements of a mail's HTML; all are passive.
 const ELEMENTS: [&str; 13] =
     ["body", "code", "h2", "h3", "head", "html", "meta", "p", "table", "td", "th", "title", "tr"];
 
@@ -39,7 +38,7 @@ fn both_parts_of_a_mail_contain_every_field() {
          check_out_date = '2031-05-14', total = 420 WHERE id = '{id}'"
     ));
     let row = site.row(&id);
-    // The worst answer: it repeats the very token that it was asked with.
+    // The worst answer: it repeats the token of the request.
     let earlier = site.query_one::<String>("SELECT id::text FROM bookings ORDER BY booking_reference LIMIT 1");
     host::pay(&site, std::slice::from_ref(&earlier));
     site.wait_synced(&earlier);
@@ -103,7 +102,7 @@ fn a_guest_cannot_write_headers_or_html() {
                      guest_phone = $2 WHERE id = $1::text::uuid RETURNING 1";
         site.query(query, &[id, &first, &last, &code]);
     }
-    // One by one: a reference stands in a subject only where there are few.
+    // One by one: a subject names references only if there are few.
     for (number, id) in ids.iter().enumerate() {
         host::pay(&site, std::slice::from_ref(id));
         site.wait_failed(id);

@@ -1,5 +1,5 @@
-//! The three readings of what Guesty does not document: strictly as documented, as observed, and the worst of each. Whatever
-//! the API turns out to be, each booking ends up in it once. Against a real server and the simulator.
+//! Three readings of what Guesty does not document: strictly as documented, as observed, and the worst case of each. In
+//! each of them every booking is created once.
 
 use guestly_scenarios::sim::{Config, Knobs, Profile};
 use guestly_scenarios::{SOON, Sim, Site, host};

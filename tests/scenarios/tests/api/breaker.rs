@@ -1,8 +1,7 @@
-//! Outages: Guestly refuses connections or answers with errors, or does not know our keys. It is asked one call at a
-//! time, with growing pauses, no booking uses an attempt meanwhile, and the way back is a ramp. Against a real server and
-//! the simulator.
+//! The circuit breaker: during an outage, or with wrong credentials, Guestly gets one probe at a time with growing pauses,
+//! no booking uses an attempt, and calls resume gradually.
 
-use guestly_scenarios::{NOBODY, SOON, Site, StopMode, wait_until};
+use guestly_scenarios::{CLOSED_PORT, SOON, Site, StopMode, wait_until};
 use serde_json::json;
 
 fn breaker_is(site: &Site, state: &str) {
@@ -13,7 +12,7 @@ fn breaker_is(site: &Site, state: &str) {
     );
 }
 
-/// Seconds between the begins of the log's last calls, oldest first.
+/// Seconds between the starts of the last calls in the log, oldest first.
 fn pauses(site: &Site, outcome: &str) -> Vec<f64> {
     site.query_all(&format!(
         "SELECT extract(epoch FROM started_at - lag(started_at) OVER (ORDER BY started_at))::float8 \
@@ -23,7 +22,7 @@ fn pauses(site: &Site, outcome: &str) -> Vec<f64> {
 
 #[test]
 fn refused_connections_open_the_breaker() {
-    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{NOBODY}/v1")));
+    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{CLOSED_PORT}/v1")));
     let ids = site.paid_bookings(30);
     breaker_is(&site, "open");
     let used = "SELECT coalesce(sum(attempts), 0)::bigint FROM guestly.queue";
@@ -48,7 +47,7 @@ fn refused_connections_open_the_breaker() {
 #[test]
 fn consecutive_server_errors_open_the_breaker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "12"));
-    // Long enough calls that they overlap, were they allowed to.
+    // Calls long enough to overlap if that were allowed.
     site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "latency", "ms": 150}}));
     site.sim.fault(json!({"match": {"path": "/v1/", "for_ms": 5000}, "effect": {"kind": "status", "code": 502}}));
     let ids = site.paid_bookings(60);
@@ -92,8 +91,8 @@ fn refused_credentials_stop_calls_until_settings_change() {
     site.wait_for("more to wait", SOON, "SELECT ready = 7 AND failed = 0, ready::text FROM guestly.status");
     assert_eq!(site.sim.calls("token"), 1, "one try per token window");
     assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
-    let told = site.log().matches("no access token").count();
-    assert!((1..=3).contains(&told), "said {told} times");
+    let reported = site.log().matches("no access token").count();
+    assert!((1..=3).contains(&reported), "said {reported} times");
     site.alter_system("guestly_sync.client_secret", "sim-secret");
     site.wait_all_synced(SOON);
     assert_eq!(site.sim.metrics()["tokens_issued"], 1);

@@ -1,5 +1,5 @@
-//! A good guest in the server while the API hangs: no transaction, no snapshot, no lock; and the server's statistics know
-//! what the worker does. What is not held up, a stop or a DROP, is in `clean_exit` and `orphans`.
+//! While the API hangs, the worker has no open transaction, snapshot or lock, and the statistics views show its work. Stops
+//! and DROPs during a call are in `drop_and_shutdown` and `crash_recovery`.
 
 use guestly_scenarios::{SOON, Site, pass};
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn no_transaction_is_open_while_guestly_hangs() {
     let claimed = "SELECT count(*) = 8, count(*)::text FROM guestly.queue WHERE state = 'sending'";
     site.wait_for("four in flight, and four claimed ahead", SOON, claimed);
     assert_idle(&site);
-    // What a long transaction would hold back: a vacuum removes what was deleted after it began.
+    // A long transaction would hold back vacuum, which removes rows deleted after the call began.
     site.sql("CREATE TABLE churn AS SELECT 1 AS n; DELETE FROM churn");
     site.sql("VACUUM churn");
     assert_eq!(site.query_one::<i64>("SELECT pg_relation_size('churn')"), 0, "dead rows could not be removed");
@@ -54,7 +54,7 @@ fn statistics_show_the_work_of_the_worker() {
     let shown = "SELECT datname || ' ' || (query LIKE 'guestly_sync: %')::text FROM pg_stat_activity \
                  WHERE backend_type = 'guestly_sync worker'";
     assert_eq!(site.query_one::<String>(shown), "postgres true");
-    // Idle means idle: the worker's transactions do not grow while nothing happens. Ours do, one a look: so its
+    // The worker's transactions do not grow while nothing happens. Those of this test do, so the worker's
     // activity is compared, not the database's counter.
     let quiet = "SELECT clock_timestamp() - state_change > interval '3 seconds', (clock_timestamp() - state_change)::text \
                  FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'";
@@ -64,7 +64,7 @@ fn statistics_show_the_work_of_the_worker() {
     for _ in 0..20 {
         site.sql("UPDATE bookings SET special_requests = 'quiet, please'");
     }
-    // Nothing tells that no wake-up is on its way: one takes milliseconds.
+    // No condition shows that no wake-up is pending: one takes milliseconds.
     pass(Duration::from_secs(1));
     assert_eq!(site.query_one::<String>(last), before, "an update that pays nothing woke the worker");
     assert_eq!(site.sim.ledger(None).len(), 21);

@@ -1,6 +1,5 @@
-//! The limits of the account: every window, our share of it, what others leave of it, and what a restart remembers. With
-//! a backlog nearly all allowed calls are used, and not one is refused for rate. Against a real server and the simulator,
-//! whose buckets are as large as the settings say that Guestly's are.
+//! Rate limits of the account: every window, our share, usage by other clients, restarts. With a backlog nearly all allowed
+//! calls are used and none is refused. The simulator's buckets are as large as the settings say.
 
 use guestly_scenarios::assertions::{assert_once_each, wait_all_synced};
 use guestly_scenarios::{Options, SOON, Sim, Site, StopMode, host, wait_until};
@@ -41,7 +40,7 @@ fn assert_polite(sim: &Sim, in_flight: u64) {
     sim.assert_no_violation();
 }
 
-/// The promise is the best of three rounds: the machine may be busy, and then calls are missed through no fault of ours.
+/// The best of three rounds counts, because a busy machine delays calls.
 fn assert_used(least: f64, round: impl Fn() -> f64) {
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -108,13 +107,13 @@ fn an_exhausted_hour_limit_survives_restarts() {
         site.wait_for_worker(&site);
         site.wait_for("the levels to be known", SOON, "SELECT quota_hour < 1, quota_hour::text FROM guestly.status");
     }
-    // A new booking wakes the worker, and is not sent either.
+    // A new booking wakes the worker but is not sent.
     let more = site.paid_bookings(1);
     site.wait_for("it to be queued", SOON, "SELECT ready = 12, ready::text FROM guestly.status");
     site.worker_took_a_turn();
     assert_eq!(site.sim.metrics()["requests"], 20, "a restart made new calls");
     assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
-    // In the middle of a backlog that is no fault.
+    // With a backlog this is no problem to report.
     let online =
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'";
     let said: String = site.query_one(online);
@@ -131,7 +130,7 @@ fn an_exhausted_hour_limit_survives_restarts() {
 
 #[test]
 fn calls_cut_by_a_stop_count_against_the_limits() {
-    // Guestly names no limits: nothing but our own count tells.
+    // Guestly reports no limits: only the local count is known.
     let site = Site::open_with(|options| rates(options, [0, 0, 60], 100));
     site.sim.hold("create", "before");
     let ids = site.paid_bookings(4);
@@ -142,7 +141,7 @@ fn calls_cut_by_a_stop_count_against_the_limits() {
     site.wait_all_synced(SOON);
     let (left, calls): (f64, _) =
         (site.query_one("SELECT quota_hour FROM guestly.status"), site.sim.metrics()["requests"].as_f64().unwrap());
-    // One comes back in a minute.
+    // One token is refilled per minute.
     assert!(left <= 60.0 - calls + 1.5, "{left} of 60 are left after {calls} calls");
     assert_polite(&site.sim, 4);
     site.assert_once_each(&ids);
@@ -196,7 +195,7 @@ fn two_databases_share_the_limits_of_one_account() {
     site.sql("CREATE DATABASE second");
     let second = site.database("second");
     host::set_up(&second);
-    // References of the two must differ: they are the codes.
+    // References of the two databases must differ: they are the confirmation codes.
     second.sql("SELECT setval('sample.booking_number', 100000)");
     site.wait_for_worker(&second);
     let theirs = host::make_bookings(&second, 40);
@@ -217,7 +216,7 @@ fn two_databases_share_the_limits_of_one_account() {
     for (bearer, mut times) in calls {
         times.sort_unstable();
         let seconds = times.last().zip(times.first()).map_or(0, |(last, first)| last - first) as f64 / 1e6;
-        // Its burst and its refill, and one call of a clock that does not begin with ours.
+        // Its burst, its refill, and one call because the clocks do not start together.
         let most = 5.0 + 5.0 * seconds + 1.0;
         assert!(
             times.len() as f64 <= most,

@@ -1,9 +1,9 @@
-//! Trouble that passes: Guestly asks for a pause, is away, or answers rubbish to a token request. The bookings wait, say
-//! why, and are sent once when it is over.
+//! Temporary failures: Guestly asks for a pause, is unreachable, or answers a token request with garbage. Bookings wait,
+//! say why, and are sent once.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
-use guestly_scenarios::{NOBODY, SOON, Site, wait_until};
+use guestly_scenarios::{CLOSED_PORT, SOON, Site, wait_until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn retry_after_is_a_minimum_for_all_calls() {
         // The token, the first booking, the refused call; then nothing for five seconds.
         assert!(times[3] - times[2] >= 5_000_000, "{effect}: the next call came after {} µs", times[3] - times[2]);
         assert_eq!(site.sim.metrics()["calls_before_retry_after_ended"], 0);
-        // A pause that is asked for is no try; a server error is one, and a look-up comes before the next.
+        // A requested pause is no attempt; a server error is one, and is followed by a lookup.
         let most = if effect["kind"] == "rate_limit" { 1 } else { 2 };
         let tries = "SELECT max(guestly_sync_attempts) FROM bookings WHERE guestly_sync_error IS NULL";
         assert_eq!(site.query_one::<i32>(tries), most, "{effect}");
@@ -47,12 +47,12 @@ fn an_unreachable_api_uses_no_attempts() {
     let first = site.paid_booking();
     site.wait_synced(&first);
     let back: String = site.query_one("SHOW guestly_sync.base_url");
-    site.alter_system("guestly_sync.base_url", &format!("http://{NOBODY}/v1"));
+    site.alter_system("guestly_sync.base_url", &format!("http://{CLOSED_PORT}/v1"));
     let ids = wait_for_outage(&site);
-    // While it lasts, what waits says why, none has failed, and the doctor knows.
-    let told = "SELECT count(*) FILTER (WHERE state = 'failed') = 0 AND bool_or(error_class = 'unavailable'), \
+    // Meanwhile waiting bookings say why, none has failed, and the doctor reports it.
+    let reported = "SELECT count(*) FILTER (WHERE state = 'failed') = 0 AND bool_or(error_class = 'unavailable'), \
                 string_agg(concat_ws(' ', state, attempts, error_class, error), '; ') FROM guestly.queue";
-    site.wait_for("words", SOON, told);
+    site.wait_for("words", SOON, reported);
     let doctor = "SELECT status || detail FROM guestly_doctor() WHERE check_name = 'guestly'";
     assert!(site.query_one::<String>(doctor).starts_with("failout of reach since"));
     let probes = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
@@ -96,14 +96,14 @@ fn attempts_end_at_max_attempts() {
     let first = site.paid_booking();
     site.wait_synced(&first);
     let back: String = site.query_one("SHOW guestly_sync.base_url");
-    site.alter_system("guestly_sync.base_url", &format!("http://{NOBODY}/v1"));
+    site.alter_system("guestly_sync.base_url", &format!("http://{CLOSED_PORT}/v1"));
     site.wait_for(
         "the reload",
         SOON,
-        &format!("SELECT s LIKE '%{NOBODY}%', s FROM current_setting('guestly_sync.base_url') s"),
+        &format!("SELECT s LIKE '%{CLOSED_PORT}%', s FROM current_setting('guestly_sync.base_url') s"),
     );
     let mut failed = site.paid_booking();
-    // The first one may have gone before the worker heard of the new address.
+    // The first one may have been sent before the worker read the new address.
     wait_until("a booking that cannot be sent", SOON, || {
         let row = site.row(&failed);
         if row["guestly_sync_status"] == "synced" {
@@ -154,14 +154,14 @@ fn an_unreadable_token_is_not_requested_again_at_once() {
         let logged = "SELECT count(*) = 1 AND bool_and(outcome = 'unknown'), string_agg(concat_ws(' ', outcome, error), ';') \
                       FROM guestly.attempts WHERE operation = 'token'";
         site.wait_for("a word about the token", SOON, logged);
-        // More work wakes the worker; it must not ask again, or five tokens were gone in a moment.
+        // More work wakes the worker, which must not request another token: there are only five.
         let more = site.paid_booking();
         site.worker_took_a_turn();
         assert_eq!(site.booking(&more).status, "pending");
         assert_eq!((site.sim.calls("token"), site.sim.calls("create")), (1, 0), "{shape}");
         assert!(ids.iter().all(|id| site.row(id)["guestly_sync_attempts"] == 0), "{shape}");
         site.sim.clear_faults();
-        // Other keys are a person's word that things are different now; these are refused, and the doctor says so.
+        // Changed credentials are tried at once; these are refused, and the doctor says so.
         site.alter_system("guestly_sync.client_secret", "wrong");
         let refused = "SELECT status = 'fail' AND detail LIKE 'refused: %API keys%', detail FROM guestly_doctor() \
                        WHERE check_name = 'credentials'";

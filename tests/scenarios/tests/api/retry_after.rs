@@ -1,11 +1,10 @@
-//! A pause that Guestly asks for, in every form that it may take: nothing of ours arrives before it is over, from any
-//! booking, before or after a restart. Against a real server and the simulator.
+//! `Retry-After` in every form: no call arrives before it is over, from any booking, before or after a restart.
 
 use guestly_scenarios::{SOON, Site, StopMode};
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// A site of which the first create is answered with a pause; one call at a time, so that nothing is on its way.
+/// A site whose first create is answered with a pause; one call at a time.
 fn paused_by(effect: impl FnOnce() -> Value) -> (Site, Vec<String>) {
     let site = Site::open_with(|options| options.setting("guestly_sync.concurrency", "1"));
     let effect = effect();
@@ -34,7 +33,7 @@ fn pause(site: &Site) -> i64 {
     (micros(&calls[1], "wall_us") - micros(&calls[0], "wall_us") - micros(&calls[0], "duration_us")) / 1000
 }
 
-/// The whole story of a pause that ends: at least so many milliseconds, no attempt used, everything synced.
+/// A pause of at least `floor` milliseconds that ends: no attempt used, everything synced.
 fn assert_waited(site: &Site, ids: &[String], least: i64) {
     site.wait_all_synced(SOON);
     let waited = pause(site);
@@ -43,7 +42,7 @@ fn assert_waited(site: &Site, ids: &[String], least: i64) {
     site.assert_once_each(ids);
 }
 
-/// Seconds until the lane may go again, as the status says.
+/// Seconds until calls resume, according to the status view.
 fn held_for(site: &Site) -> f64 {
     site.wait_for("the pause to be known", SOON, "SELECT held_until IS NOT NULL, 'null' FROM guestly.status");
     site.query_one("SELECT extract(epoch FROM held_until - clock_timestamp())::float8 FROM guestly.status")

@@ -1,5 +1,4 @@
-//! Guestly is called over TLS, as in reality: only a certificate that the system trusts, made for the host of the address,
-//! is spoken to; to anybody else not a byte of a request leaves. Against a real server and the simulator behind TLS.
+//! TLS: only a trusted certificate for the host of the address is accepted; otherwise no byte of a request is sent.
 
 use guestly_scenarios::{Certificate, SOON, Site, TlsProxy};
 
@@ -9,7 +8,7 @@ fn call_through(site: &Site, proxy: &TlsProxy) {
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", proxy.url()));
 }
 
-/// Pays three bookings behind a proxy that must not be spoken to; then without it, and everything is sent.
+/// Pays three bookings while the proxy must be refused, then removes it: everything is sent.
 fn assert_refused_and_recovers(site: &Site, proxy: &TlsProxy) {
     call_through(site, proxy);
     let ids = site.paid_bookings(3);

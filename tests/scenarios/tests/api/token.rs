@@ -1,5 +1,5 @@
-//! The access token, of which Guestly gives five in a day: kept over restarts, fetched by one caller at a time, renewed
-//! early, replaced once when it is rejected, and shown to nobody. Against a real server and the simulator.
+//! The access token, limited to five a day: kept across restarts, fetched by one caller at a time, renewed early, replaced
+//! once when it is rejected, never shown.
 
 use guestly_scenarios::{SOON, Sim, Site, StopMode};
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ fn at_most_five_tokens_are_requested_per_day() {
     for _ in 0..5 {
         ids.push(site.paid_booking());
         site.wait_all_synced(SOON);
-        // A restore from an old backup, say: the token is gone, what was asked for is known.
+        // As after a restore from a backup: the token is gone, its history is known.
         site.sql("DELETE FROM guestly.token");
         site.restart();
     }

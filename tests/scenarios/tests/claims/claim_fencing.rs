@@ -1,6 +1,5 @@
-//! Outcomes that cannot be written, and rows that change under a call: triggers of the host that raise, locks of other
-//! sessions, hands in the queue. What Guestly did is never lost and never done twice. Against a real server and the
-//! simulator.
+//! Outcomes that cannot be written, and rows that change during a call: raising triggers, locks of other sessions, edited
+//! queue rows. An outcome is never lost and a call never repeated.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
 use serde_json::json;
@@ -56,12 +55,12 @@ fn a_trigger_that_always_raises_parks_only_its_booking() {
 
 #[test]
 fn a_trigger_that_raises_briefly_only_delays_its_booking() {
-    // Half a minute's patience.
+    // Write-back is retried for half a minute.
     let site = Site::open_with(|options| {
         options.setting("guestly_sync.backoff_base", "500ms").setting("guestly_sync.backoff_max", "5min")
     });
     raise(&site, "NEW.guestly_sync_status IN ('synced', 'failed')");
-    // What a sequence counts is not rolled back.
+    // Sequences are not rolled back.
     site.sql(
         "CREATE TABLE closed AS SELECT 'Sunday' AS day; CREATE SEQUENCE knocks; GRANT SELECT ON closed TO PUBLIC; \
          GRANT USAGE ON SEQUENCE knocks TO PUBLIC; \
@@ -70,7 +69,7 @@ fn a_trigger_that_raises_briefly_only_delays_its_booking() {
          RAISE EXCEPTION 'the books are closed on Sundays'; END IF; RETURN NEW; END $$",
     );
     let ids = host::make_bookings(&site, 2);
-    // One of which Guestly is never told: no call precedes its failure.
+    // A booking that fails before any call.
     site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id = '{}'", ids[1]));
     host::pay(&site, &ids);
     site.sim.wait_for_calls("create", 1, SOON);
@@ -142,7 +141,7 @@ fn an_outcome_waiting_for_a_lock_survives_a_killed_worker() {
     session.batch_execute(&format!("BEGIN; SELECT FROM bookings WHERE id = '{id}' FOR UPDATE")).unwrap();
     answer(&site, 1);
     site.worker_looked_again();
-    // Takes the session with the lock along.
+    // This also ends the session that holds the lock.
     site.kill_worker(&site, "KILL");
     site.wait_all_synced(SOON);
     assert_eq!(site.log_of(&id).last().map(String::as_str), Some("look_up:adopted"));
@@ -154,7 +153,7 @@ fn an_outcome_waiting_for_a_lock_survives_a_killed_worker() {
 fn long_table_locks_only_delay() {
     for table in ["bookings", "guestly.queue", "guestly.reservations", "guestly.attempts"] {
         let site = held_site();
-        // Four are on their way, two wait.
+        // Four are in flight, two wait.
         let ids = site.paid_bookings(6);
         site.sim.wait_for_calls("create", 4, SOON);
         let mut session = site.client();
@@ -175,11 +174,11 @@ fn reversed_lock_order_does_not_block_the_session() {
     let id = site.paid_booking();
     site.sim.wait_for_calls("create", 1, SOON);
     let mut session = site.client();
-    // It would find a deadlock after a minute, so it is never the one that ends it.
+    // Its deadlock check runs after a minute, so it is never the victim.
     session.batch_execute("SET deadlock_timeout = '60s'; SET lock_timeout = '30s'").unwrap();
     session.batch_execute("BEGIN; SELECT FROM guestly.queue FOR UPDATE").unwrap();
     answer(&site, 1);
-    // The worker takes the booking and wants the queue's row, over and over: we want the booking.
+    // The worker repeatedly locks the booking and waits for the queue row; this session waits for the booking.
     site.worker_looked_again();
     session.batch_execute(&format!("UPDATE bookings SET special_requests = 'quiet' WHERE id = '{id}'")).unwrap();
     site.worker_looked_again();

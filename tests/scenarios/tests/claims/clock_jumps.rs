@@ -1,6 +1,6 @@
-//! A clock that jumps an hour on or back under the running server: no storm of calls, no stall, no create before the
-//! settle window of real time is over. A small preloaded library (`clock/jump.c`) lies to the server about the time of
-//! day; its monotonic clock, and the simulator's, stay true. Against a real server and the simulator.
+//! System clock changes of an hour in either direction: no burst of calls, no stall, no create before the settle window is
+//! over. A preloaded library (`jump.c`) changes the server's time of day; its monotonic clock and the simulator's clock
+//! stay correct.
 
 use guestly_scenarios::{SOON, Site, StopMode, wait_until};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // The running server has both files open already.
+        // The running server already has both files open.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -68,13 +68,13 @@ fn write(file: &Path, seconds: i64) {
     written.unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
 }
 
-/// Bookings in every kind of waiting, a jump among them; everything is synced once, without a stall and in few calls.
+/// Bookings in every waiting state and a clock change; everything is synced once, without a stall and with few calls.
 fn jump_during_everything(name: &str, by: i64) {
     let watch = Watch::start(name);
     let site = &watch.site;
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
-    // Two in doubt, of which Guestly holds one without showing it for a while; one that waits for its next try.
+    // Two with an unknown outcome, one of them in Guestly but not yet readable; one that waits for its next attempt.
     site.sim.knobs(json!({"visible_ms": [40_000, 40_000]}));
     site.sim.fault(json!([
         {"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_before_accept"}},
@@ -90,7 +90,7 @@ fn jump_during_everything(name: &str, by: i64) {
     site.wait_all_synced(SOON);
     let metrics = site.sim.metrics();
     let calls = metrics["requests"].as_u64().unwrap_or_default() - before;
-    // Two new bookings, and seven look-ups and a create for each that is in doubt.
+    // Two new bookings, and seven lookups and a create for each unknown outcome.
     assert!(calls <= 2 + 2 * 10, "a storm of {calls} calls");
     assert_eq!((site.sim.calls("token"), &metrics["creates_without_look_up"]), (1, &json!(0)));
     for id in &doubted {
@@ -98,14 +98,14 @@ fn jump_during_everything(name: &str, by: i64) {
         let creates: Vec<&Value> = calls.iter().filter(|call| call["operation"] == "create").collect();
         assert!(creates.len() <= 2, "{} creates", creates.len());
     }
-    // What is off is our clock: Guestly's own time came with every answer.
+    // The local clock is wrong: every answer contained Guestly's time.
     let skew: i64 = site.query_one("SELECT clock_skew_ms / 1000 FROM guestly.status");
     assert!((skew + by).abs() < 60, "a clock that is {by} s off is seen as {skew} s");
     let row: String =
         site.query_one("SELECT status || ': ' || detail FROM guestly_doctor() WHERE check_name = 'clock'");
     let seconds = row.strip_prefix("warn: ").and_then(|said| said.split(' ').next()?.parse::<i64>().ok());
     assert!(seconds.is_some_and(|seconds| (seconds - skew).abs() <= 1), "{row}");
-    // Among them: no create before settle was over in Guestly's own time.
+    // This includes: no create before settle was over in Guestly's time.
     site.assert_once_each(&ids);
 }
 

@@ -1,11 +1,10 @@
-//! Calls whose worker dies under them: killed, stopped at once, taken down with the server by another process. The next
-//! worker knows which claims are orphaned, asks Guestly before it creates anything, and every booking ends synced once.
-//! Against a real server and the simulator.
+//! Workers that die during calls: killed, stopped, or taken down with the server. The next worker knows which claims are
+//! orphaned, looks up before it creates, and every booking is synced once.
 
 use guestly_scenarios::{AT_ONCE, SOON, Site, StopMode, host, wait_until};
 use serde_json::{Value, json};
 
-/// Some that are done, and more than three times as many as are in flight at once.
+/// Some are done, and more than three times as many wait as may be in flight.
 const BOOKINGS: u32 = 24;
 
 /// A site with three bookings that are done and six creates that are held before or after their effect; the rest wait.
@@ -36,7 +35,7 @@ fn assert_rescued(site: &Site, ids: &[String]) {
         let operations = site.operations_of(&code);
         let first = operations.iter().position(|name| name == "create").map_or(0, |at| at + 1);
         let next = operations.get(first).map(String::as_str);
-        // A claim may have died before its call left: then the search comes first of all.
+        // If the worker died before the call was sent, the search is the first call.
         assert!(next != Some("create"), "{code}: {operations:?}");
         assert!(operations.iter().any(|name| name == "search"), "{code}: {operations:?}");
     }
@@ -84,7 +83,7 @@ fn calls_cut_by_an_immediate_stop_finish_after_restart() {
 fn three_server_crashes_lose_no_booking() {
     let (site, ids) = site_in_the_middle("after");
     for crash in 1..=3 {
-        // Any backend that is killed takes all processes down with it.
+        // A killed backend makes the server restart all processes.
         let mut victim = site.client();
         let pid: i32 = victim.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
         site.signal(pid, "KILL");

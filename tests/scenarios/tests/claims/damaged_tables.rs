@@ -1,18 +1,18 @@
-//! Tables of the extension that somebody renamed, altered or emptied: the sale goes on, the worker says so once a minute
-//! at most, and goes on when it is mended. Against a real server and the simulator.
+//! Renamed, altered or emptied tables of the extension: sales continue, the worker logs it at most once a minute and
+//! resumes after the repair.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
 use std::time::Instant;
 
-/// The worker's own words for it.
+/// The worker's log line for it.
 const WORDS: &str = "guestly_sync: cannot ";
 
 fn site() -> Site {
     Site::open_with(|options| options.setting("guestly_sync.poll_interval", "500ms"))
 }
 
-/// Breaks something, sells under it, mends it; everything is synced once, and little was said.
-fn break_and_mend(site: &Site, broken: &str, mended: &str) {
+/// Damages a table, sells meanwhile, repairs it: everything is synced once, and few lines are logged.
+fn assert_survives(site: &Site, broken: &str, repaired: &str) {
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
     let worker = site.wait_for_worker(site);
@@ -22,17 +22,17 @@ fn break_and_mend(site: &Site, broken: &str, mended: &str) {
         let said = site.log().matches(WORDS).count();
         (said > 0, format!("{said} times"))
     });
-    // Some sales and tries later it has not said it again.
+    // After more sales and attempts it is not logged again.
     let began = Instant::now();
     for _ in 0..3 {
         ids.extend(site.paid_bookings(1));
         site.worker_looked_again();
     }
     let said = site.log().matches(WORDS).count();
-    // Once a minute, however long these tries took.
+    // Once a minute, however long these attempts took.
     let most = 1 + usize::try_from(began.elapsed().as_secs() / 60).unwrap_or_default();
     assert!(said <= most, "{broken}: said {said} times in {:?}", began.elapsed());
-    site.sql(mended);
+    site.sql(repaired);
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
     assert_eq!(site.wait_for_worker(site), worker, "{broken}: the worker crashed");
@@ -40,31 +40,31 @@ fn break_and_mend(site: &Site, broken: &str, mended: &str) {
 
 #[test]
 fn a_renamed_queue_only_delays() {
-    break_and_mend(&site(), "ALTER TABLE guestly.queue RENAME TO q", "ALTER TABLE guestly.q RENAME TO queue");
+    assert_survives(&site(), "ALTER TABLE guestly.queue RENAME TO q", "ALTER TABLE guestly.q RENAME TO queue");
 }
 
 #[test]
 fn a_missing_queue_column_only_delays() {
-    let mended = "ALTER TABLE guestly.queue ADD COLUMN creates integer NOT NULL DEFAULT 0";
-    break_and_mend(&site(), "ALTER TABLE guestly.queue DROP COLUMN creates", mended);
+    let repaired = "ALTER TABLE guestly.queue ADD COLUMN creates integer NOT NULL DEFAULT 0";
+    assert_survives(&site(), "ALTER TABLE guestly.queue DROP COLUMN creates", repaired);
 }
 
 #[test]
 fn a_renamed_reservations_table_only_delays() {
-    let (broken, mended) = ("guestly.reservations RENAME TO r", "guestly.r RENAME TO reservations");
-    break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
+    let (broken, repaired) = ("guestly.reservations RENAME TO r", "guestly.r RENAME TO reservations");
+    assert_survives(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {repaired}"));
 }
 
 #[test]
 fn a_renamed_attempts_table_only_delays() {
-    let (broken, mended) = ("guestly.attempts RENAME TO a", "guestly.a RENAME TO attempts");
-    break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
+    let (broken, repaired) = ("guestly.attempts RENAME TO a", "guestly.a RENAME TO attempts");
+    assert_survives(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {repaired}"));
 }
 
 #[test]
 fn a_broken_mapping_table_only_delays() {
-    let (broken, mended) = ("guestly.field_map RENAME TO f", "guestly.f RENAME TO field_map");
-    break_and_mend(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {mended}"));
+    let (broken, repaired) = ("guestly.field_map RENAME TO f", "guestly.f RENAME TO field_map");
+    assert_survives(&site(), &format!("ALTER TABLE {broken}"), &format!("ALTER TABLE {repaired}"));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_renamed_token_table_costs_no_token() {
     let mut ids = vec![site.paid_booking()];
     site.wait_all_synced(SOON);
     site.sql("ALTER TABLE guestly.token RENAME TO t");
-    // The running worker has its token in memory.
+    // The running worker keeps its token in memory.
     ids.push(site.paid_booking());
     site.wait_all_synced(SOON);
     site.restart();
@@ -112,7 +112,7 @@ fn an_emptied_reservations_table_creates_nothing_twice() {
     site.wait_for_status(&ids, "synced");
     site.wait_drained();
     let creates = site.sim.calls("create");
-    // One by one, so that no trigger fills it again.
+    // One by one, so that no trigger refills it.
     site.sql("DELETE FROM guestly.reservations");
     for id in &ids {
         let answer: String = site.query_one(&format!("SELECT guestly_sync('{id}', force => true)"));

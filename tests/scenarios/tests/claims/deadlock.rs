@@ -1,5 +1,5 @@
-//! A deadlock between the worker's write and a session of the host: the server undoes the worker's, and it is written again.
-//! Against a real server and the simulator.
+//! A deadlock between the worker's write and a session of the host: the server aborts the worker's transaction, which is
+//! then repeated.
 
 use guestly_scenarios::{SOON, Site};
 
@@ -25,7 +25,7 @@ fn cross(site: &Site) -> String {
 
 #[test]
 fn an_outcome_is_written_again_after_a_deadlock() {
-    // Just shorter than the worker's own patience with locks: by then the session waits too.
+    // Slightly shorter than the worker's lock_timeout: by then the session waits too.
     let site = Site::open_with(|options| options.setting("deadlock_timeout", "400ms").setting("log_lock_waits", "on"));
     site.sql("CREATE TABLE occupancy (flat integer PRIMARY KEY, nights integer); INSERT INTO occupancy VALUES (1, 0)");
     site.sql("GRANT ALL ON occupancy TO PUBLIC");
@@ -37,7 +37,7 @@ fn an_outcome_is_written_again_after_a_deadlock() {
          FOR EACH ROW EXECUTE FUNCTION count_nights()",
     );
     let mut ids = Vec::new();
-    // On a busy machine the worker may give the lock up before the session is there.
+    // On a busy machine the worker may give up the lock before the session waits for it.
     while ids.len() < 20 && !site.log().contains(DEADLOCK) {
         ids.push(cross(&site));
     }

@@ -1,5 +1,4 @@
-//! Rows of ours that somebody holds, and claims that nobody makes: one of them stops no other booking. Against a real server
-//! and the simulator.
+//! Locked rows of the extension and orphaned claims: none of them stops another booking.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
 
@@ -40,9 +39,9 @@ fn locked_bookings_at_the_queue_head_stop_none_behind() {
     let site = Site::open();
     site.sql("SELECT guestly_pause()");
     let ids = host::make_bookings(&site, 12);
-    // What is settled without a call is written at once, and cannot be while it is held.
+    // Outcomes without a call are written at once, which the lock prevents.
     let list = ids[..8].join("','");
-    site.sql(&format!("UPDATE bookings SET guest_email = 'nobody' WHERE id IN ('{list}')"));
+    site.sql(&format!("UPDATE bookings SET guest_email = 'unknown' WHERE id IN ('{list}')"));
     host::pay(&site, &ids);
     site.sql(&format!("UPDATE guestly.queue SET arrival = current_date WHERE booking_id IN ('{list}')"));
     let mut holder = site.client();
@@ -60,7 +59,7 @@ fn new_bookings_go_before_changes() {
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
     site.sql("SELECT guestly_pause()");
-    // Not so new that they would be left in peace.
+    // Old enough to be treated as orphaned.
     site.sql("UPDATE guestly.reservations SET changed_at = NULL");
     site.sql(
         "UPDATE bookings SET adults = 4, children = 0, check_in_date = '2001-01-01', check_out_date = '2001-01-05'",

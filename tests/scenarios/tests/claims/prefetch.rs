@@ -1,5 +1,5 @@
-//! With a backlog as many bookings as may be in flight are claimed ahead, so that a place that becomes free is taken at
-//! once: what is claimed and not sent can be taken back, and is. Against a real server and the simulator.
+//! Prefetch: with a backlog the worker claims as many bookings again as may be in flight, so that a finished call is
+//! replaced at once. Claimed but unsent bookings can be released.
 
 use guestly_scenarios::{Options, SOON, Site};
 use serde_json::json;
@@ -95,7 +95,7 @@ fn a_queue_row_deleted_while_prefetched_sends_nothing() {
     site.sim.release();
     site.wait_drained();
     assert_eq!(site.sim.calls("create"), 3);
-    // The sweep finds the booking again, and has it looked up.
+    // The sweep finds the booking again, and it is looked up.
     site.alter_system("guestly_sync.poll_interval", "200ms");
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);

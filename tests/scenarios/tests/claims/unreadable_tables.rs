@@ -1,5 +1,5 @@
-//! Unreadable is not absent: while a table of the extension cannot be read or written, the worker tries again, and asks Guestly for nothing
-//! that it may have already. A row that is gone comes back.
+//! An unreadable table is not an empty one: the worker retries, and requests nothing from Guestly that it may have already.
+//! A deleted row is restored.
 
 use guestly_scenarios::{SOON, Sim, Site, pass, wait_until};
 use serde_json::json;
@@ -75,7 +75,7 @@ fn an_unstored_token_is_stored_later() {
     let mut session = site.client();
     session.batch_execute("BEGIN; LOCK TABLE guestly.token IN ACCESS EXCLUSIVE MODE").unwrap();
     site.sim.release();
-    // The booking need not wait for that.
+    // The booking does not wait for that.
     site.worker_waited_in_vain();
     session.batch_execute("COMMIT").unwrap();
     site.wait_all_synced(SOON);
@@ -102,7 +102,7 @@ fn a_deleted_worker_row_is_restored() {
     for check in ["tls", "worker", "credentials", "guestly"] {
         assert_eq!(site.doctor(check)[0], "ok", "{check}");
     }
-    // Whoever writes first writes it whole.
+    // The first write restores the whole row.
     for action in ["SELECT detail FROM guestly_doctor(online => true) WHERE check_name = 'online'", "reload"] {
         site.sql("TRUNCATE guestly.worker");
         if action == "reload" {
@@ -153,7 +153,7 @@ fn fifty_online_checks_make_at_most_two_calls() {
     assert!((1..=1 + took.as_secs() / 10).contains(&calls), "{calls} calls in {took:?}");
     assert!(!said[0].contains("from memory"), "{}", said[0]);
     assert!(said[1].ends_with(" s old)") && said[1].starts_with("Guestly accepted the credentials"), "{}", said[1]);
-    // A reload asks anew, and so do other credentials.
+    // A reload and changed credentials cause a new request.
     let before = site.sim.calls("search");
     site.sql("SELECT pg_reload_conf()");
     let anew = || {

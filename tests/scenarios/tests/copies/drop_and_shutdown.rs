@@ -1,5 +1,4 @@
-//! A clean exit: the extension and its databases can be dropped, copied and upgraded at any moment, whatever hangs
-//! on the network, and what it leaves behind is enough to go on.
+//! DROP, CREATE and copies of databases at any moment, whatever hangs on the network; what remains is enough to resume.
 
 use guestly_scenarios::{
     AT_ONCE, Cluster, Database, Options, SOON, Sim, Site, StopMode, assertions, host, tools, wait_until,
@@ -49,10 +48,10 @@ fn drop_extension_during_calls_is_quick() {
             site.query_one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'");
         (there == 0, there.to_string())
     });
-    // A sale while it is away is an ordinary update.
+    // A sale without the extension is an ordinary update.
     let away = site.paid_booking();
     site.sim.clear_faults();
-    // In one transaction: what waits is sent as soon as the extension is there, and the listings went with it.
+    // In one transaction: waiting bookings are sent as soon as the extension exists, and the listings were dropped.
     let listings = host::LISTINGS.map(|(property, listing)| format!("('{property}', '{listing}')")).join(", ");
     site.sql(&format!("BEGIN; CREATE EXTENSION guestly_sync; INSERT INTO guestly.listings VALUES {listings}; COMMIT"));
     assert_eq!(site.query_one::<String>("SELECT attached_at::text FROM guestly.attachment"), since);
@@ -86,7 +85,7 @@ fn hanging_calls_do_not_delay_drop_database() {
     timed(&other, "DROP DATABASE copy");
     timed(&site, "DROP DATABASE neighbour");
     site.sql("CREATE DATABASE neighbour");
-    // The worker is back and goes on, without a second create.
+    // The worker resumes without a second create.
     site.sim.clear_faults();
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
@@ -107,7 +106,7 @@ fn hanging_calls_do_not_delay_drop_database() {
         site.wait_for_worker(&shop);
         timed(&other.as_user("keeper"), statement);
     }
-    // Another name for one's own.
+    // Renaming one's own database.
     timed(&other, "ALTER DATABASE postgres RENAME TO renamed");
     site.database("renamed").wait_for(
         "the worker to be back",
@@ -150,7 +149,7 @@ fn a_cluster_made_by_pg_upgrade_waits_to_be_armed() {
     };
     upgrade(&["--check"]);
     upgrade(&[]);
-    assert_eq!(site.sim.ledger(None).len(), calls, "somebody called Guestly during the upgrade");
+    assert_eq!(site.sim.ledger(None).len(), calls, "Guestly was called during the upgrade");
     new.start_again();
     new.wait_for(
         "the log to say it",
@@ -178,7 +177,7 @@ fn binary_upgrade_mode_starts_no_launcher() {
     cluster.wait_for_worker(&cluster);
 }
 
-/// The quickest of three rounds: what is measured is the worker, not the machine.
+/// The quickest of three rounds measures the worker, not the machine.
 fn assert_within_two_seconds(what: &str, mut round: impl FnMut() -> Duration) {
     let best = (0..3).map(|_| round()).min().unwrap();
     assert!(best < Duration::from_secs(2), "{what} took {best:?} at best");

@@ -1,10 +1,10 @@
-//! Copies are inert: a dump, plain or custom, goes into a fresh server without an error and without tricks, takes the
-//! configuration and the queue along, and sends nothing until somebody arms it; then each booking arrives exactly once.
+//! Copies are inert: a plain or custom dump restores into a new server without errors, brings the configuration and the
+//! queue, and sends nothing until it is armed. Then each booking is created once.
 
 use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, assertions, host, tools, wait_until};
 use serde_json::json;
 
-/// What the doctor says to type.
+/// The doctor's fix.
 const ARM: &str =
     "Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();";
 
@@ -39,13 +39,13 @@ fn busy_site() -> (Site, Vec<String>) {
     (site, done.into_iter().chain(waiting).collect())
 }
 
-/// A fresh server of its own, which would send to the same Guestly if it might.
+/// Another server, configured to send to the same Guestly.
 fn fresh_server(sim: &Sim) -> Cluster {
     let options = sim.options().own_identifier().setting("guestly_sync.poll_interval", "500ms");
     Cluster::start(options)
 }
 
-/// What has to come along. The copy's worker knows a claim as orphaned as soon as it runs, armed or not.
+/// The state that a dump must contain. The copy's worker recognises an orphaned claim as soon as it runs, armed or not.
 const CONFIGURATION: &str = "SELECT concat_ws(E'\\n', \
     (SELECT string_agg(m::text, ';' ORDER BY booking_status) FROM guestly.status_map m), \
     (SELECT string_agg(l::text, ';' ORDER BY property) FROM guestly.listings l), \
@@ -58,7 +58,7 @@ const CONFIGURATION: &str = "SELECT concat_ws(E'\\n', \
 
 fn goes_into_a_fresh_server(format: &str) {
     let (site, ids) = busy_site();
-    // Somebody paid while the triggers slept; nobody has found it yet.
+    // Paid while the triggers were disabled, and not found by the sweep yet.
     let missed = host::make_bookings(&site, 1).remove(0);
     site.sql(&format!(
         "SELECT guestly_pause('before the dump'); SELECT guestly_resume(); SET session_replication_role = replica; \
@@ -83,7 +83,7 @@ fn goes_into_a_fresh_server(format: &str) {
     assert_eq!(copy.query_one::<i64>("SELECT count(*) FROM guestly.token"), 0, "the token is not dumped");
     assert!(!String::from_utf8_lossy(&dump).contains(&token));
 
-    // Nothing is sent, however long one waits, and whatever is done but arming.
+    // Nothing is sent, whatever is done apart from arming.
     copy.wait_for_worker(&copy);
     copy.wait_for(
         "the sweep",
@@ -117,7 +117,7 @@ fn goes_into_a_fresh_server(format: &str) {
     assertions::assert_once_each(&copy, &site.sim, &all);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
     assert!(!copy.log().contains("cannot work"), "{}", copy.log());
-    // It is a site like any other now.
+    // From now on it works as any other site.
     let last = host::make_bookings(&copy, 1);
     host::pay(&copy, &last);
     assertions::wait_all_synced(&copy, SOON);
@@ -192,7 +192,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
         "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
     );
     assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
-    // The original goes on as if nothing had happened.
+    // The original continues unchanged.
     site.start_again();
     let later = site.paid_booking();
     site.wait_synced(&later);
@@ -205,7 +205,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
         "{creates:?}"
     );
     site.stop(StopMode::Fast);
-    // Without a name both are the same server to themselves: the name is what tells a clone.
+    // Without `environment` both appear to be the same server: the name identifies a clone.
     clone.alter_system("guestly_sync.environment", "production");
     clone.wait_for("the clone to be armed by its name", SOON, "SELECT armed, '' FROM guestly.status");
     assertions::wait_all_synced(&clone, SOON);

@@ -1,5 +1,5 @@
-//! A streaming standby: it sends nothing while it follows, and finishes the work once it is promoted, also in the middle
-//! of a drain; the old primary sends nothing that it cannot record. Against two real servers and the simulator.
+//! A streaming standby sends nothing in recovery and finishes the work after its promotion, also during a drain; the old
+//! primary sends nothing that it cannot record.
 
 use guestly_scenarios::assertions::{assert_once_each, wait_all_synced};
 use guestly_scenarios::{Cluster, Options, SOON, Site, StopMode, host, wait_until};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// What a standby of this site is started with: it sends to the same Guestly.
+/// Options for a standby of this site, which sends to the same Guestly.
 fn options(site: &Site) -> Options {
     let windows = ["second", "minute", "hour"].map(|window| format!("guestly_sync.rate_per_{window}"));
     windows.iter().fold(site.sim.options(), |options, name| options.setting(name, "0"))
@@ -67,7 +67,7 @@ fn a_lagging_standby_creates_nothing_twice() {
     site.sql("SELECT guestly_pause('until all are queued')");
     host::pay(&site, &before);
     caught_up(&site, &standby);
-    // From here on the standby hears nothing: it will not know of a single intent.
+    // From here on the standby receives no WAL: it will know of no intent.
     let receiver: i32 = standby.query_one("SELECT pid FROM pg_stat_wal_receiver");
     standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
     standby.sql("SELECT pg_reload_conf()");
@@ -95,7 +95,7 @@ fn an_old_primary_that_cannot_commit_sends_nothing() {
     let standby = site.start_standby(options(&site));
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
-    // A session of ours must not wait for a standby that is gone.
+    // Sessions of this test must not wait for a standby that is gone.
     site.sql("CREATE ROLE watcher SUPERUSER LOGIN; ALTER ROLE watcher SET synchronous_commit = local");
     let watcher = site.as_user("watcher");
     site.alter_system("synchronous_standby_names", "*");
@@ -116,7 +116,7 @@ fn an_old_primary_that_cannot_commit_sends_nothing() {
     wait_all_synced(&database, LONG);
     let calls = site.sim.metrics()["requests"].clone();
     site.start_again();
-    // Nobody confirms its commits any more: not that of an intent.
+    // Its commits are no longer confirmed, not even that of an intent.
     watcher.sql("SELECT guestly_resume()");
     watcher.wait_for(
         "the old primary's worker to hang in a commit",

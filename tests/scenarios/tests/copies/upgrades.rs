@@ -1,11 +1,11 @@
-//! Upgrades: library and SQL objects of different versions never work together, and say which command is missing; what an
-//! upgrade or a restore makes is the same as a fresh installation.
+//! Upgrades: a library and SQL objects of different versions never work together, and say which command is missing. An
+//! updated or restored installation equals a new one.
 
 use guestly_scenarios::{Cluster, Database, Options, SOON, Site, host, tools};
 
 const VERSION: &str = "0.2.1";
 
-/// Everything that the extension consists of, in words that are equal for equal installations.
+/// The objects of the extension as text that is equal for equal installations.
 const SHAPE: &str = r#"
 WITH member AS (
     SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
@@ -72,7 +72,7 @@ fn idles_and_says(version: &str, fix: &str, logged: &str) {
             "SELECT pg_read_file('../log') LIKE '%the SQL objects are version {version}: nothing is sent%{logged}%', ''"
         ),
     );
-    // What was in flight comes to its end; nothing new begins.
+    // Calls in flight finish; no new one starts.
     site.wait_for("calls to end", SOON, "SELECT count(*) = 0, '' FROM guestly.queue WHERE state = 'sending'");
     let calls = site.sim.ledger(None).len();
     site.kill_worker(&site, "TERM");
@@ -108,7 +108,7 @@ fn a_restored_installation_is_the_same_as_a_fresh_one() {
     tools::restore(&restored, "custom", &tools::dump(&site, "custom")).unwrap();
     assert_eq!(differences(&fresh, &restored), Vec::<String>::new());
     assert_eq!(differences(&fresh, &site), Vec::<String>::new());
-    // The comparison has eyes.
+    // The comparison detects a difference.
     restored.sql("GRANT SELECT ON guestly.token TO anon; ALTER TABLE guestly.queue ALTER attempts SET DEFAULT 1; DROP INDEX guestly.queue_ready");
     assert!(differences(&fresh, &restored).len() >= 3);
 }

@@ -1,5 +1,5 @@
-//! Servers that go from one test to the next: nothing of the earlier test is left in them, and a server that a test stopped
-//! goes no further. These need the installed extension, whose library all shared servers load.
+//! Reuse of running servers: a reused server has no trace of the previous test, and a server that a test stopped is not
+//! reused. Needs the installed extension, because all shared servers load its library.
 
 use guestly_scenarios::{Cluster, Options, Pool, SOON, StopMode, host, wait_until};
 use std::sync::Arc;

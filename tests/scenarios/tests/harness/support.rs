@@ -1,5 +1,5 @@
-//! The support of the scenario tests, tested by itself: servers, the host's tables, waiting. Needs PostgreSQL, but not
-//! the extension; so a failure here means the machine or the support, never the product.
+//! The test support itself: servers, the host's tables, waiting, the simulator. Needs PostgreSQL but not the extension, so
+//! a failure here is a fault of the machine or the support, never of the product.
 
 use guestly_scenarios::{Cluster, Options, SOON, Sim, StopMode, host, wait_until};
 use serde_json::json;
@@ -93,8 +93,8 @@ fn paying_an_unknown_booking_fails_the_test() {
     let paid = "SELECT count(*) FROM bookings WHERE payment_status = 'completed' AND status = 'confirmed' \
                 AND stripe_charge_id LIKE 'ch%'";
     assert_eq!(cluster.query_one::<i64>(paid), 6);
-    let nobody = panic::catch_unwind(|| host::pay(&cluster, &["00000000-0000-0000-0000-000000000000".to_owned()]));
-    assert!(nobody.is_err(), "paying a booking that is not there must fail the test");
+    let unknown = panic::catch_unwind(|| host::pay(&cluster, &["00000000-0000-0000-0000-000000000000".to_owned()]));
+    assert!(unknown.is_err(), "paying a booking that is not there must fail the test");
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn the_simulator_reports_violations() {
     sim.assert_no_violation();
     assert!(ureq::get(format!("{}/v1/nowhere", sim.url())).call().is_err());
     assert!(sim.violations().iter().any(|row| row["id"] == "ROUTE"));
-    let verdict = panic::catch_unwind(panic::AssertUnwindSafe(|| sim.assert_no_violation()));
-    assert!(verdict.is_err(), "a fatal breach must fail the test");
+    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| sim.assert_no_violation()));
+    assert!(outcome.is_err(), "a fatal breach must fail the test");
     assert_eq!(sim.ledger(None).len(), 1);
     sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "status", "code": 503}}));
     assert_eq!(sim.get("faults").as_array().map(Vec::len), Some(1));
@@ -159,7 +159,7 @@ fn the_simulator_reports_violations() {
 #[test]
 fn the_server_has_the_settings_of_its_simulator() {
     let sim = Sim::quick();
-    // Without the library they are placeholders, which any name with a dot may be.
+    // Without the library they are placeholders, as any name with a dot.
     let cluster = Cluster::start(sim.options().without_preload());
     let url = cluster.query_one::<String>("SHOW guestly_sync.base_url");
     assert_eq!(url, format!("{}/v1", sim.url()));

@@ -1,12 +1,12 @@
-//! CREATE EXTENSION and guestly_attach on the host's own table: in any schema, with and without bookings, again and
-//! again, without the preload; and the mapping, which anybody may read and edit but nobody can break.
+//! CREATE EXTENSION and `guestly_attach` on the host's table: in any schema, with and without bookings, repeatedly, without
+//! preloading. Also the mapping, which can be edited but not broken.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use guestly_scenarios::{Cluster, Options, SOON, Site, host};
 use std::sync::{Arc, Mutex};
 
-/// Runs statements in one session and gives what the server said besides, `LEVEL: message; hint` one a line.
+/// Runs statements in one session and gives the server's notices, `LEVEL: message; hint` on one line each.
 fn said(cluster: &Cluster, statements: &str) -> String {
     let words = Arc::new(Mutex::new(String::new()));
     let (ears, folder) = (Arc::clone(&words), cluster.socket_folder().display().to_string());
@@ -56,7 +56,7 @@ fn create_extension_works_in_any_schema() {
         assert_eq!(site.query_one::<i64>("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'guestly%'"), 0);
     }
     assert_eq!(site.sim.state().len(), 3);
-    // Paid while it was away, and before: the reservations' ids stay in the host's rows.
+    // Paid before and while the extension was absent: reservation ids stay in the host's rows.
     assert_eq!(site.query_one::<i64>("SELECT count(guestly_reservation_id) FROM bookings"), 3);
 }
 
@@ -70,7 +70,7 @@ fn without_a_bookings_table_the_notice_names_attach() {
         assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attachment"), 0);
         site.sql("DROP EXTENSION guestly_sync");
     }
-    // The path of the session counts, wherever the extension itself goes.
+    // The search path of the session decides, not the schema of the extension.
     site.sql("CREATE SCHEMA shop; CREATE TABLE shop.bookings (id bigint PRIMARY KEY, payment_status text)");
     let words = said(&site, "SET search_path = shop, public; CREATE EXTENSION guestly_sync SCHEMA extensions");
     assert!(words.contains("several tables bookings on the search path") && words.contains("shop.bookings"), "{words}");
@@ -104,7 +104,7 @@ fn without_preload_bookings_are_queued() {
     let preload = "SELECT status || ': ' || fix FROM guestly_doctor() WHERE check_name = 'preload'";
     let fix: String = cluster.query_one(preload);
     assert!(fix.starts_with("fail: ALTER SYSTEM SET shared_preload_libraries = 'guestly_sync'"), "{fix}");
-    // What the doctor says to type works, and what was queued meanwhile goes out.
+    // The doctor's fix works, and queued bookings are sent.
     cluster.alter_system("shared_preload_libraries", "guestly_sync");
     cluster.restart();
     for (name, value) in [
@@ -135,7 +135,7 @@ fn attaching_again_changes_nothing() {
                  FROM pg_trigger WHERE tgrelid = 'bookings'::regclass), (SELECT string_agg(m::text, ';' ORDER BY \
                  field) FROM guestly.field_map m), (SELECT a::text FROM guestly.attachment a))";
     let first: String = site.query_one(shape);
-    // The host's indexes on the reservation and on the status serve the administrator's questions: none is doubled.
+    // The host's indexes on reservation id and status are reused: none is created twice.
     assert!(first.contains("bookings_guestly_open_idx") && !first.contains("guestly_failed_idx"), "{first}");
     site.sql("SELECT guestly_attach(); SELECT guestly_attach('bookings'); SELECT guestly_attach('public.bookings')");
     assert_eq!(site.query_one::<String>(shape), first);
@@ -144,7 +144,7 @@ fn attaching_again_changes_nothing() {
     let id = site.paid_booking();
     site.wait_synced(&id);
     assert_eq!(site.sim.calls("create"), 1);
-    // Detached, nothing is queued, and the columns keep what they have.
+    // After detaching, nothing is queued and the columns keep their values.
     site.sql("SELECT guestly_detach(); SELECT guestly_detach()");
     let later = site.paid_booking();
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
@@ -202,7 +202,7 @@ fn a_mapped_column_can_be_migrated_in_one_transaction() {
     site.worker_took_a_turn();
     let since = "SELECT attached_at::text FROM guestly.attachment";
     let before: String = site.query_one(since);
-    // In line; missed by the triggers, and not found by the sweep, which is off; paid in the migration itself.
+    // One queued; one missed by the triggers while the sweep is off; one paid in the migration itself.
     let waiting = site.paid_booking();
     let ids = host::make_bookings(&site, 2);
     let pay =

@@ -1,4 +1,4 @@
-//! Attaching and detaching are the table owner's business: who may, what is refused, and what a refused call leaves as it was.
+//! Privileges to attach and detach: who may, what is refused, and that a refused call changes nothing.
 
 use guestly_scenarios::{Database, SOON, Site};
 
@@ -20,7 +20,7 @@ fn superusers(site: &Site) -> Vec<String> {
     site.query_all("SELECT rolname::text FROM pg_roles WHERE rolsuper")
 }
 
-/// The complaint about a call that must be refused for want of rights.
+/// The error of a call that must be refused for lack of privileges.
 #[track_caller]
 fn refused(database: &Database, statement: &str) {
     let error = database.try_sql(statement).err().unwrap_or_else(|| "it succeeded".to_owned());
@@ -63,7 +63,7 @@ fn a_refused_call_does_not_wait_for_a_lock_on_the_table() {
     let mut holder = site.client();
     holder.batch_execute("BEGIN; LOCK TABLE bookings IN ACCESS EXCLUSIVE MODE").unwrap();
     for call in ["guestly_detach()", "guestly_attach('public.bookings')"] {
-        // Whoever waits for the lock ends with 55P03.
+        // A session that waits for the lock ends with 55P03.
         refused(&site.as_user("ann"), &format!("SET lock_timeout = '3s'; BEGIN; SELECT {call}"));
     }
     let waiting: i64 = site.query_one(

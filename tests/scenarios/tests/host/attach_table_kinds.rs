@@ -1,12 +1,12 @@
-//! Other hosts' tables: other keys, an enum, partitions, names that need quotes, columns called otherwise. The whole way
-//! from the payment to the reservation for each, and in words what cannot be attached.
+//! Other kinds of tables: other keys, an enum, partitions, quoted names, other columns. Each works from the payment to the
+//! reservation; unsuitable tables are refused with a reason.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::Value;
 
-/// A site whose host has a table of its own kind instead of the usual one.
+/// A site without the usual bookings table.
 fn site_without_bookings() -> Site {
     let site = Site::bare_with(|options| options);
     site.sql("DROP TABLE bookings; CREATE EXTENSION guestly_sync; INSERT INTO guestly.listings VALUES ('loft', '64b1f0aa11bb22cc33dd4401')");
@@ -105,7 +105,7 @@ fn quoted_identifiers_work() {
     ));
     let table = "\"The \"\"Site\"\"\".\"Host's Büchungen\"";
     site.sql(&format!("INSERT INTO {table} (\"Booking No\") VALUES (1), (2), (3); UPDATE {table} SET payment_status = 'paid' WHERE \"Booking No\" = 1"));
-    // Case does not count: 'Completed' is paid.
+    // Case is ignored: 'Completed' is paid.
     site.sql(&format!("UPDATE {table} SET payment_status = 'Completed' WHERE \"Booking No\" = 2"));
     for number in 1..=2 {
         let body = received(&site, table, &format!("\"Booking No\" = {number}"));
@@ -113,7 +113,7 @@ fn quoted_identifiers_work() {
     }
     site.sql(&format!("SELECT guestly_attach('{}')", table.replace('\'', "''")));
     assert_eq!(site.sim.state().len(), 2);
-    // Triggers and columns follow the table's name.
+    // Triggers and columns survive a rename of the table.
     site.sql(&format!("ALTER TABLE {table} RENAME TO renamed; SELECT guestly_attach('\"The \"\"Site\"\"\".renamed')"));
     site.sql("UPDATE \"The \"\"Site\"\"\".renamed SET payment_status = 'paid'");
     received(&site, "\"The \"\"Site\"\"\".renamed", "\"Booking No\" = 3");
@@ -132,7 +132,7 @@ fn a_payment_may_move_a_row_between_partitions() {
         columns("id bigint", "text")
     ));
     site.sql("UPDATE by_time SET payment_status = 'paid' WHERE id IN (1, 3)");
-    // Straight into the partition, as some tools do.
+    // Written directly to the partition, as some tools do.
     site.sql("UPDATE by_time_rest SET payment_status = 'completed' WHERE id = 2");
     for id in 1..=3 {
         received(&site, "by_time", &format!("id = {id}"));
@@ -206,7 +206,7 @@ fn attaching_again_blocks_no_sale() {
     site.sql(change);
     site.sql("ALTER TABLE bookings DISABLE TRIGGER guestly_update; SELECT guestly_attach()");
     let at_work = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'guestly%' AND tgenabled = 'O'";
-    assert_eq!(site.query_one::<i64>(at_work), 6, "attaching mends them");
+    assert_eq!(site.query_one::<i64>(at_work), 6, "attaching repairs them");
 }
 
 #[test]

@@ -1,20 +1,20 @@
-//! Triggers and mapping expressions of the host that do not end, or end badly, for one booking: the others go on, the doctor
-//! says so, and once the code is corrected the booking goes through. Against a real server and the simulator.
+//! Host triggers and mapping expressions that hang or fail for one booking: the others continue, the doctor reports it, and
+//! the booking is sent once the code is corrected.
 
 use std::time::{Duration, Instant};
 
 use guestly_scenarios::process::memory_of;
 use guestly_scenarios::{SOON, Site, host, wait_until};
 
-/// Another sale reaches Guestly within this time, whatever the host's code does for one booking.
+/// Another sale reaches Guestly within this time, whatever host code does for one booking.
 const PROMPT: Duration = Duration::from_secs(5);
-/// Its row is written within this time: one other piece of code may use up its longest limit before.
+/// Its row is written within this time: other host code may use its longest limit first.
 const WRITTEN: Duration = Duration::from_secs(10);
-/// A worker is ended within 15 s in code that ignores every cancel, and another one begins.
+/// A worker in code that ignores every cancel is terminated within 15 s and restarted.
 const ENDED: Duration = Duration::from_secs(25);
-/// A batch waits for its odd one: 5 s together, and 5 s for that one alone.
+/// A batch waits 5 s for its hanging row, and then 5 s for that row alone.
 const BATCH: Duration = Duration::from_secs(20);
-/// The longest that the first put-off booking waits, with its next try.
+/// The longest wait of the first deferred booking, including its next attempt.
 const BY_ITSELF: Duration = Duration::from_secs(150);
 
 /// Catches every cancel.
@@ -66,7 +66,7 @@ fn assert_prompt(site: &Site, id: &str) {
     site.wait_for_status_within(&[id.to_owned()], "synced", WRITTEN);
 }
 
-/// The doctor's fix works as it stands, up to what a comment says.
+/// The doctor's fix works as written, apart from what its comment says.
 #[track_caller]
 fn assert_runs(site: &Site, fix: &str) {
     assert!(fix.contains("; -- "), "{fix}");
@@ -81,7 +81,7 @@ fn assert_small(site: &Site) {
     });
 }
 
-/// Waits until the worker was ended because it hung.
+/// Waits until a hanging worker was terminated.
 fn wait_until_ended(site: &Site, pid: i32) {
     wait_until("another worker", ENDED, || {
         let next = site.worker_pid(site);
@@ -96,7 +96,7 @@ fn a_sleeping_trigger_delays_no_other_sale() {
     host::pay(&site, &ids[..3]);
     wait_until_inside(&site);
     assert_prompt(&site, &ids[3]);
-    // Known outcomes are written meanwhile, each in a transaction of its own.
+    // Known outcomes are written meanwhile, each in its own transaction.
     site.wait_for_status(&ids[1..4], "synced");
     assert_eq!(site.row(&ids[0])["guestly_sync_status"], "pending");
     assert_prompt(&site, &ids[4]);
@@ -174,7 +174,7 @@ fn a_trigger_that_ignores_cancels_loses_no_outcome() {
 fn a_booking_fails_after_five_hangs() {
     let site = with_trigger(IGNORE_CANCELS);
     let ids = bookings(&site, 1);
-    // As if four workers had been ended for it before.
+    // As if four workers had been terminated for it before.
     host::pay(&site, &ids);
     wait_until_inside(&site);
     site.sql(&format!(
@@ -330,7 +330,7 @@ fn a_locked_table_is_waited_for_once_per_batch() {
     let waits = "SELECT count(*) = 1, '' FROM pg_locks WHERE NOT granted AND relation = 'bookings'::regclass";
     site.wait_for("the worker to wait", SOON, waits);
     let began = Instant::now();
-    // Each wait is half a second; between two of them reloads and requests are answered.
+    // Each wait is half a second; reloads and requests are handled in between.
     site.worker_waited_in_vain();
     assert!(began.elapsed() < Duration::from_secs(3), "one turn took {:?}", began.elapsed());
     holder.batch_execute("COMMIT").unwrap();
@@ -361,13 +361,13 @@ fn a_hanging_index_expression_does_not_stop_the_worker() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1s"));
     let pid = site.worker_pid(&site).expect("a worker");
     site.sql(
-        "CREATE TABLE public.patience (is_short boolean); INSERT INTO public.patience VALUES (false); \
+        "CREATE TABLE public.switch (is_short boolean); INSERT INTO public.switch VALUES (false); \
          CREATE FUNCTION public.endless() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN \
-             IF (SELECT is_short FROM public.patience) THEN PERFORM pg_sleep(3600); END IF; RETURN 1; END $$; \
+             IF (SELECT is_short FROM public.switch) THEN PERFORM pg_sleep(3600); END IF; RETURN 1; END $$; \
          CREATE FUNCTION public.planned(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN public.endless(); END $$; \
-         GRANT SELECT ON public.patience TO PUBLIC; CREATE INDEX ON bookings (created_at) WHERE public.planned(1) = 1",
+         GRANT SELECT ON public.switch TO PUBLIC; CREATE INDEX ON bookings (created_at) WHERE public.planned(1) = 1",
     );
-    site.sql("UPDATE public.patience SET is_short = true; ANALYZE public.patience");
+    site.sql("UPDATE public.switch SET is_short = true; ANALYZE public.switch");
     site.sql("ALTER TABLE bookings SET (fillfactor = 90)");
     site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
     let stopped = "SELECT guestly.sweep_stopped_at() IS NOT NULL, ''";
@@ -376,7 +376,7 @@ fn a_hanging_index_expression_does_not_stop_the_worker() {
     assert!(detail.contains("did not end within 20 s"), "{detail}");
     assert_eq!(site.doctor("statuses")[0], "warn", "the doctor runs the code as well");
     assert!(site.log().contains("the sweep did not end within 20 s"), "{}", site.log());
-    site.sql("UPDATE public.patience SET is_short = false");
+    site.sql("UPDATE public.switch SET is_short = false");
     let id = site.paid_booking();
     site.wait_synced(&id);
     assert_eq!(site.worker_pid(&site), Some(pid), "the worker was ended");

@@ -1,4 +1,4 @@
-//! Indexes: what is looked for in a large table of bookings is found by one, whoever made it. Against a real server.
+//! Indexes: every query on a large table of bookings uses one, whether the host or the extension created it.
 
 use guestly_scenarios::{Site, host};
 
@@ -29,7 +29,7 @@ fn queries_on_a_fresh_table_use_an_index() {
         let plan = plan(&site, query);
         assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{question}: {plan}");
     }
-    // The probe, as the statistics show it.
+    // The sweep, as the statistics show it.
     site.alter_system("guestly_sync.poll_interval", "100ms");
     let scans = "SELECT sum(idx_scan) > 0, coalesce(sum(idx_scan), 0)::text FROM pg_stat_user_indexes \
                  WHERE relname = 'bookings' AND indexrelname LIKE '%guestly_open%'";

@@ -1,11 +1,11 @@
-//! Idle and long runs: an idle worker hardly asks the database anything and uses no processor; tens of thousands of
-//! bookings leave its memory flat and no file behind.
+//! Idle and long runs: an idle worker runs few statements and uses no processor; fifty thousand bookings leave its memory
+//! flat and no file open.
 
 use guestly_scenarios::process::{descriptors_of, memory_of, threads_of, ticks_of};
 use guestly_scenarios::{Cluster, Site, host, pass};
 use std::time::{Duration, Instant};
 
-/// Statements that a worker may run in one poll interval with nothing to do: sixty seconds, as it is delivered.
+/// Statements that an idle worker may run in one poll interval of 60 s.
 const PER_POLL: i64 = 2;
 
 fn statements(site: &Cluster) -> (i64, String) {
@@ -19,14 +19,14 @@ fn statements(site: &Cluster) -> (i64, String) {
 
 #[test]
 fn an_idle_worker_uses_no_processor() {
-    // A minute's worth of idleness in five seconds; three of them are watched.
+    // Poll intervals of five seconds; three of them are measured.
     let site = Site::open_with(|options| {
         options
             .setting("shared_preload_libraries", "guestly_sync, pg_stat_statements")
             .setting("pg_stat_statements.track", "all")
             .setting("pg_stat_statements.track_utility", "on")
             .setting("guestly_sync.poll_interval", "5s")
-            // Its transactions and its worker are not ours.
+            // Its transactions are not those of the extension.
             .setting("autovacuum", "off")
     });
     site.sql("CREATE EXTENSION pg_stat_statements");
@@ -34,12 +34,12 @@ fn an_idle_worker_uses_no_processor() {
     site.wait_for_status(&ids, "synced");
     site.wait_drained();
     let worker = site.wait_for_worker(&site);
-    // What comes after the work, the first probe among it, is not idleness; then a span of it is measured.
+    // The first sweep belongs to the work; idleness is measured after it.
     pass(Duration::from_secs(6));
     let (ticks, commits) =
         (ticks_of(worker), "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'postgres'");
     let before: i64 = site.query_one(commits);
-    // A look that took a transaction id would write a commit record.
+    // A sweep that took a transaction id would write a commit record.
     let next_xid = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text";
     let next: String = site.query_one(next_xid);
     site.sql("SELECT pg_stat_statements_reset()");
@@ -50,7 +50,7 @@ fn an_idle_worker_uses_no_processor() {
     let used = ticks_of(worker) - ticks;
     assert!(used <= 15, "the idle worker used {used}0 ms of processor time in 15 s");
     let transactions = site.query_one::<i64>(commits) - before;
-    // Ours of this test are among them.
+    // The queries of this test are included.
     assert!(transactions <= 20, "{transactions} transactions in three poll intervals");
     assert_eq!(site.query_one::<String>(next_xid), next, "transactions that changed something");
     assert_eq!(site.wait_for_worker(&site), worker, "it was another worker in the end");

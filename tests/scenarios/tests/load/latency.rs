@@ -1,5 +1,5 @@
-//! How soon: from the commit of a payment to the call, and how long a burst takes. The bounds are loose, because the
-//! machine may be busy; what was measured is printed (`--nocapture`).
+//! Latency from the commit of a payment to the call, and the duration of a burst. The bounds are loose because the machine
+//! may be busy; `--nocapture` prints the measurements.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -26,11 +26,11 @@ fn a_commit_is_followed_by_its_call_at_once() {
     for id in &ids {
         let mut sale = session.transaction().unwrap();
         assert_eq!(sale.execute(&pay, &[id]).unwrap(), 1);
-        // Before the commit leaves: what is measured includes the commit itself.
+        // Before the commit is sent: the measurement includes the commit itself.
         let at = micros();
         sale.commit().unwrap();
         committed.insert(id.clone(), at);
-        // One by one: the next sale comes when this one is done, so that none waits behind another.
+        // One by one, so that no sale waits behind another.
         site.wait_synced(id);
     }
     let calls = site.sim.ledger(Some("create"));
@@ -43,7 +43,7 @@ fn a_commit_is_followed_by_its_call_at_once() {
     let (p50, p95) = (delays[SAMPLES / 2], delays[SAMPLES * 95 / 100]);
     println!("commit to request: p50 {} ms, p95 {} ms", p50 as f64 / 1000.0, p95 as f64 / 1000.0);
     assert!(delays[0] >= 0, "a call left before its payment was committed");
-    // A call that is not woken by its commit waits for the poll interval, a minute.
+    // A call that its commit does not trigger waits for the poll interval of a minute.
     assert!(p50 < 2_000_000, "half of the calls took longer than {p50} µs");
     site.sim.assert_no_violation();
 }
@@ -66,7 +66,7 @@ fn a_thousand_bookings_drain() {
     assert_eq!((site.sim.state().len(), site.sim.calls("create"), site.sim.calls("search")), (1_000, 1_000, 0));
     assert_eq!((&metrics["codes"]["active_once"], &metrics["tokens_issued"]), (&1_000.into(), &1.into()));
     assert!(metrics["max_in_flight"].as_u64().unwrap() <= 8, "{}", metrics["max_in_flight"]);
-    // Nearest arrival first: the order of the calls is that of the arrivals, but for those in flight together.
+    // Calls are ordered by arrival, except among those in flight together.
     let codes: HashMap<String, String> = site
         .query("SELECT booking_reference, check_in_date::text FROM bookings", &[])
         .iter()
@@ -75,7 +75,7 @@ fn a_thousand_bookings_drain() {
     let mut calls = site.sim.ledger(Some("create"));
     calls.sort_by_key(|call| call["seq"].as_u64());
     let arrivals: Vec<&String> = calls.iter().map(|call| &codes[call["confirmationCode"].as_str().unwrap()]).collect();
-    // Threads overtake each other; none can be half of the drain behind.
+    // Threads overtake each other, but none falls behind by half of the drain.
     let (last_of_first, first_of_last) = (arrivals[..250].iter().max(), arrivals[750..].iter().min());
     assert!(
         last_of_first <= first_of_last,
@@ -86,7 +86,7 @@ fn a_thousand_bookings_drain() {
 
 #[test]
 fn a_burst_on_a_new_site_uses_the_indexes() {
-    // Nothing is analyzed meanwhile: the worker keeps the plans that it made while the tables were empty.
+    // Without ANALYZE the worker keeps the plans that it made for empty tables.
     let site = Site::open_with(|options| options.setting("autovacuum", "off"));
     let first = site.paid_booking();
     site.wait_synced(&first);

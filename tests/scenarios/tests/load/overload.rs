@@ -1,5 +1,4 @@
-//! A hundred thousand bookings that become paid in one statement: what it costs the statement, that the first are sent
-//! before the last are claimed, and that the worker does not grow. Against a real server and the simulator.
+//! One statement that pays a hundred thousand bookings: its cost, how soon the first are sent, and the worker's memory.
 
 use guestly_scenarios::process::memory_of;
 use guestly_scenarios::{SOON, Site, host, wait_until};
@@ -34,11 +33,11 @@ fn payment_cost_per_row_does_not_grow_with_the_batch() {
     site.sql("SELECT guestly_pause('until the statements are timed')");
     host::make_bookings(&site, MANY + 5 * FEW);
     site.sql("ANALYZE bookings; CHECKPOINT");
-    // The best of some small ones: the first also loads the library and plans the statements.
+    // The best of several small ones: the first also loads the library and plans the statements.
     let few = (0..5).map(|round| cost_per_row(&site, 1 + round * FEW, FEW)).fold(f64::MAX, f64::min);
     let many = cost_per_row(&site, 1 + 5 * FEW, MANY);
     println!("{few:.1} µs a booking for {FEW}, {many:.1} µs for {MANY}");
-    // A cost that grew with the number would be a hundred times as high.
+    // A cost that grew with the number of rows would be a hundred times as high.
     assert!(many <= 4.0 * few, "{many:.1} µs a booking for {MANY}, {few:.1} µs for {FEW}");
     let worker = site.wait_for_worker(&site);
     site.sql("SELECT guestly_resume()");
@@ -55,7 +54,7 @@ fn payment_cost_per_row_does_not_grow_with_the_batch() {
     println!("the worker's memory: {before} kB after 500 calls, {after} kB after 4000");
     assert!(after < before + 4096, "the worker grew from {before} to {after} kB");
     site.alter_system("guestly_sync.enabled", "off");
-    // From here on nothing is claimed, and what is in flight comes in.
+    // From here on nothing is claimed, and calls in flight finish.
     site.worker_took_a_turn();
     let in_order = "SELECT coalesce(max(b.check_in_date) <= (SELECT min(q.arrival) FROM guestly.queue q), true) \
                     FROM bookings b WHERE b.guestly_sync_status = 'synced'";

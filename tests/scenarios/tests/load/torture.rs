@@ -1,7 +1,6 @@
-//! Everything at once: lost answers, commits that come late, server errors, 429, a revoked token, workers that are
-//! killed and servers that are stopped at once, over 500 bookings. In the end Guestly holds 500 reservations with 500
-//! codes, whatever happened on the way. The choices come from a seed; 1 and 2 unless
-//! `GUESTLY_TORTURE_SEEDS=100-119` asks for others. A failing seed repeats the same choices, though not the same moments.
+//! All faults at once over 500 bookings: lost answers, late commits, server errors, 429, a revoked token, killed workers,
+//! crashed servers. In the end Guestly holds 500 reservations with 500 codes. Choices come from a seed, 1 and 2 unless
+//! `GUESTLY_TORTURE_SEEDS=100-119` asks for others. A failing seed repeats the choices, not the timing.
 
 use guestly_scenarios::assertions::assert_once_each;
 use guestly_scenarios::sim::{Config, Knobs, Profile};
@@ -14,7 +13,7 @@ const BOOKINGS: u32 = 500;
 const BATCHES: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(240);
 
-/// A small generator of our own: the same seed gives the same choices for ever.
+/// A small generator whose choices depend on the seed only.
 struct Choices(u64);
 
 impl Choices {
@@ -27,7 +26,7 @@ impl Choices {
     }
 }
 
-/// What Guestly does wrong all the time, by chance.
+/// Guestly's random faults.
 fn weather() -> Value {
     let mut rules = vec![json!({"match": {}, "effect": {"kind": "latency", "ms": 1, "max_ms": 60}})];
     let mut add = |operation: &str, prob: f64, effect: Value| {
@@ -57,7 +56,7 @@ fn weather() -> Value {
     json!(rules)
 }
 
-/// One blow against the worker or the server.
+/// One fault of the worker or the server.
 fn strike(site: &Site, choices: &mut Choices) -> &'static str {
     match choices.below(6) {
         0 | 1 => {
@@ -66,7 +65,7 @@ fn strike(site: &Site, choices: &mut Choices) -> &'static str {
         }
         2 => {
             site.kill_worker(site, "TERM");
-            "the worker is told to end"
+            "the worker gets a SIGTERM"
         }
         3 => {
             let mut victim = site.client();
@@ -87,7 +86,7 @@ fn strike(site: &Site, choices: &mut Choices) -> &'static str {
 }
 
 fn site_with(seed: u64) -> Site {
-    // What is on its way to Guestly on a machine that is busy with many seeds may need half a second.
+    // A call to Guestly may take half a second on a machine that runs many seeds.
     let knobs =
         Knobs { seed, lag_scale: 0.02, limits: false, retry_after_grace_ms: 500, ..Knobs::of(Profile::Observed) };
     Site::open_on(Sim::start(Config { port: 0, knobs }), |options| {
@@ -111,10 +110,10 @@ fn torture(seed: u64) {
     for batch in ids.chunks(ids.len() / BATCHES as usize) {
         host::pay(&site, batch);
         let (before, wanted) = (calls(&site), 10 + choices.below(60));
-        let patience = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + Duration::from_secs(3);
         wait_until("some calls", LONGEST, || {
             let now = calls(&site);
-            (now >= before + wanted || Instant::now() > patience, now.to_string())
+            (now >= before + wanted || Instant::now() > deadline, now.to_string())
         });
         let old = site.wait_for_worker(&site);
         *strikes.entry(strike(&site, &mut choices)).or_default() += 1;
@@ -145,7 +144,7 @@ fn judge(site: &Site, ids: &[String]) {
         held.iter().filter_map(|row| row["confirmationCode"].as_str()).collect();
     assert_eq!((held.len(), codes.len()), (ids.len(), ids.len()), "reservations and codes");
     let metrics = site.sim.metrics();
-    // A 429 that a worker took to its grave holds nobody.
+    // A 429 whose worker died before it was recorded pauses nothing.
     let heard: i64 = site.query_one("SELECT count(*) FROM guestly.attempts WHERE outcome = 'throttled'");
     let unheard = metrics["answered_429"].as_i64() != Some(heard);
     let mut fatal = site.sim.violations();
@@ -170,7 +169,7 @@ fn judge(site: &Site, ids: &[String]) {
     assert_each_call_is_logged(site);
 }
 
-/// What our side says of one code, for the report of a failure.
+/// The attempts of one code, for the report of a failure.
 fn log_of_code(site: &Site, code: &str) -> Value {
     let query = "SELECT coalesce(jsonb_agg(a ORDER BY a.started_at), '[]') FROM guestly.attempts a \
                  JOIN bookings b ON b.id::text = a.booking_id WHERE b.booking_reference = $1";

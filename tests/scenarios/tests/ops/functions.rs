@@ -1,4 +1,4 @@
-//! The functions that people call: what they answer, what they refuse, and that an error says what to do.
+//! Functions for administrators: their results, their errors, and the hint that each error carries.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 fn guestly_sync_queues_or_says_why_not() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
-    let nobody = "00000000-0000-4000-8000-000000000000";
+    let unknown = "00000000-0000-4000-8000-000000000000";
     for (call, code, words) in [
-        (format!("guestly_sync('{nobody}'::uuid)"), "P0002", "there is no booking"),
-        (format!("guestly_sync('{nobody}')"), "P0002", "there is no booking"),
-        (format!("guestly_sync('{nobody}'::uuid, force => true)"), "P0002", "Give the primary key"),
+        (format!("guestly_sync('{unknown}'::uuid)"), "P0002", "there is no booking"),
+        (format!("guestly_sync('{unknown}')"), "P0002", "there is no booking"),
+        (format!("guestly_sync('{unknown}'::uuid, force => true)"), "P0002", "Give the primary key"),
         ("guestly_sync(NULL::uuid)".to_owned(), "P0002", "there is no booking NULL"),
         ("guestly_sync('not a key')".to_owned(), "22P02", "'not a key' is not a booking id"),
         ("guestly_sync(42)".to_owned(), "22P02", "'42' is not a booking id"),
         ("guestly_sync('')".to_owned(), "22P02", "is not a booking id"),
         (format!("guestly_sync('{}'::uuid)", ids[0]), "55000", "is not paid: its payment status is 'pending'"),
         (format!("guestly_sync('{}'::uuid, NULL)", ids[0]), "55000", "force => true"),
-        (format!("guestly_preview('{nobody}'::uuid)"), "P0002", "there is no booking"),
-        (format!("guestly_timeline('{nobody}'::uuid)"), "P0002", "there is no booking"),
+        (format!("guestly_preview('{unknown}'::uuid)"), "P0002", "there is no booking"),
+        (format!("guestly_timeline('{unknown}'::uuid)"), "P0002", "there is no booking"),
         ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "negative"),
         ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "detail: max_rows is -1."),
         (format!("guestly_sync('{}')", ids[0]), "55000", "detail: Paid is any of: paid, completed, succeeded."),
@@ -39,7 +39,7 @@ fn guestly_sync_queues_or_says_why_not() {
     }
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
     let sync = |arguments: &str| site.query_one::<String>(&format!("SELECT guestly_sync({arguments})"));
-    // A force is a person's word: an unpaid booking goes out. Its id may be written in any way that means the same.
+    // `force` sends an unpaid booking. The id may be written in any equivalent form.
     assert_eq!(sync(&format!("'{}', force => true", ids[0].to_uppercase())), "queued");
     site.wait_synced(&ids[0]);
     assert_eq!(site.only_reservation(&ids[0])["status"], "inquiry", "its status is still pending");
@@ -100,7 +100,7 @@ fn failed_bookings_are_retried_by_class() {
         "SELECT count(guestly_reservation_id) = 3, count(guestly_reservation_id)::text FROM bookings",
     );
     site.sql("UPDATE bookings SET adults = 1 WHERE adults = 0");
-    // Whatever is failed still: a mended row may be on its way already.
+    // Only rows that are still failed: a corrected one may already be in flight.
     assert!(retry("") >= 1);
     site.wait_for_status(&ids, "synced");
     for id in &ids[2..] {
@@ -164,13 +164,16 @@ fn the_timeline_lists_every_event() {
     site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "status", "code": 503}}));
     host::pay(&site, &ids[1..2]);
     site.wait_synced(&ids[1]);
-    let told = story(&ids[1]);
-    let events: Vec<&str> = told.iter().map(|(event, _)| event.as_str()).collect();
+    let reported = story(&ids[1]);
+    let events: Vec<&str> = reported.iter().map(|(event, _)| event.as_str()).collect();
     let (first, last) = (events.iter().position(|e| *e == "create"), events.iter().rposition(|e| *e == "create"));
-    assert!(first < last && events[first.unwrap()..last.unwrap()].contains(&"looked up"), "{told:?}");
-    assert!(told.iter().any(|(_, detail)| detail.contains("server error") && detail.contains("503")), "{told:?}");
+    assert!(first < last && events[first.unwrap()..last.unwrap()].contains(&"looked up"), "{reported:?}");
+    assert!(
+        reported.iter().any(|(_, detail)| detail.contains("server error") && detail.contains("503")),
+        "{reported:?}"
+    );
     let code = site.code(&ids[1]);
-    assert!(told.iter().any(|(event, detail)| event == "synced" && detail.contains(&code)), "{told:?}");
+    assert!(reported.iter().any(|(event, detail)| event == "synced" && detail.contains(&code)), "{reported:?}");
     site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
     host::pay(&site, &ids[2..]);
     assert!(
@@ -190,7 +193,7 @@ fn the_doctor_agrees_with_the_status() {
     let sick = || -> Vec<String> {
         site.query_all("SELECT check_name || ' ' || status || ': ' || concat_ws(' -> ', detail, fix) FROM guestly_doctor() WHERE status <> 'ok'")
     };
-    // The simulator's keys are no secret, and this site has no mail.
+    // The simulator's credentials are no secret, and this site has no mail settings.
     let known = |row: &String| row.starts_with("secret in a setting warn") || row.starts_with("mail warn");
     assert!(sick().iter().all(known), "{:?}", sick());
     let status = "SELECT to_jsonb(s) FROM guestly.status s";
@@ -230,8 +233,8 @@ fn the_doctor_agrees_with_the_status() {
     ] {
         assert!(sick().iter().any(|row| row.starts_with(name) && row.contains(word)), "{name}: {:?}", sick());
     }
-    // What it says to type mends it.
-    // In this order: nothing can be attached whose owner does not see every row.
+    // Its fix works as written.
+    // In this order: a table whose owner does not see every row cannot be attached.
     for name in ["row security", "triggers"] {
         let fix: String = site.query_one(&format!("SELECT fix FROM guestly_doctor() WHERE check_name = '{name}'"));
         site.sql(&fix);
@@ -249,7 +252,7 @@ fn the_doctor_agrees_with_the_status() {
     assert!(sick().iter().any(|row| row.starts_with("attached fail") && row.contains("guestly_attach('bookings')")));
 }
 
-/// Adds the listing that was taken away.
+/// Restores the removed listing.
 fn give_back(site: &Site, property: &str) {
     let listing = host::LISTINGS.iter().find(|(slug, _)| *slug == property).unwrap().1;
     site.sql(&format!("INSERT INTO guestly.listings VALUES ('{property}', '{listing}')"));

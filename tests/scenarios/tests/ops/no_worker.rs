@@ -1,4 +1,4 @@
-//! Nothing stops silently: without a worker the status and the doctor say so, and what to type.
+//! Without a worker, the status view and the doctor report it and name the fix.
 
 use guestly_scenarios::{SOON, Site};
 

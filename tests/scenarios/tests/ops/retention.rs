@@ -1,5 +1,5 @@
-//! Retention: the log is pruned to `log_retention` in small steps, and the queue stays tiny, because a finished booking
-//! leaves it with the transaction that writes its outcome.
+//! Retention: `guestly.attempts` is pruned to `log_retention` in small batches, and a finished booking leaves the queue in
+//! the transaction that writes its outcome.
 
 use guestly_scenarios::{SOON, Site, wait_until};
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ fn attempts_are_pruned_to_the_retention_in_small_steps() {
     let old = "SELECT count(*) FILTER (WHERE started_at < clock_timestamp() - interval '1 hour') FROM guestly.attempts";
     let fresh: i64 = site
         .query_one("SELECT count(*) FROM guestly.attempts WHERE started_at > clock_timestamp() - interval '1 hour'");
-    // It looks once an hour; a new worker looks at once.
+    // Pruning runs once an hour, and at once in a new worker.
     site.kill_worker(&site, "TERM");
     let mut seen = BTreeSet::new();
     wait_until("the old rows to go", SOON, || {
@@ -30,7 +30,7 @@ fn attempts_are_pruned_to_the_retention_in_small_steps() {
     assert!(seen.iter().any(|left| (1..3500).contains(left)), "all at once: {seen:?}");
     assert!(seen.iter().all(|left| left % 500 == 0), "not in steps of a thousand: {seen:?}");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attempts"), fresh, "young rows went too");
-    // A shorter retention counts from its reload on, whatever the hour.
+    // A shorter retention takes effect with its reload.
     site.alter_system("guestly_sync.log_retention", "58min");
     site.wait_for("the rest to go", SOON, "SELECT count(*) < 5, count(*)::text FROM guestly.attempts");
     assert!(!site.log_of(&id).is_empty(), "the story of a booking of today is still there");
@@ -42,7 +42,7 @@ fn finished_bookings_leave_the_queue_with_their_outcome() {
     let ids = site.paid_bookings(60);
     let mut client = site.client();
     wait_until("all to be synced", Duration::from_secs(60), || {
-        // One snapshot: a booking is either on its way or done, never both, never neither.
+        // In one snapshot a booking is either queued or done, never both and never neither.
         let row = client
             .query_one(
                 "SELECT count(*) FILTER (WHERE b.guestly_sync_status = 'synced' AND q.booking_id IS NOT NULL), \
@@ -60,7 +60,7 @@ fn finished_bookings_leave_the_queue_with_their_outcome() {
     });
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
     site.assert_once_each(&ids);
-    // Many rows came and went; what is left of them on disk is little, and vacuum takes it back.
+    // The queue had many short-lived rows; few dead ones remain, and vacuum removes them.
     site.sql("VACUUM guestly.queue");
     let size: i64 = site.query_one("SELECT pg_relation_size('guestly.queue')");
     assert!(size <= 65536, "an empty queue of {size} bytes");

@@ -1,8 +1,8 @@
-//! Settings changed by ALTER SYSTEM and a reload take effect in the running worker: the same process before and after.
+//! Settings changed by ALTER SYSTEM and a reload take effect in the running worker, without a restart.
 
 use guestly_scenarios::{Cluster, Options, SOON, Sim, Site, host, wait_until};
 
-/// Waits until a new session sees the setting, which says that the reload is on its way to everybody.
+/// Waits until a new session sees the setting, so all processes have been signalled.
 fn set(site: &Site, name: &str, value: &str) {
     site.alter_system(&format!("guestly_sync.{name}"), value);
     let shown = format!("SELECT s = '{value}', s FROM current_setting('guestly_sync.{name}') s");
@@ -28,7 +28,7 @@ fn settings_take_effect_in_the_running_worker() {
     assert_eq!(site.only_reservation(&second)["source"], "Direct – „Berlin“");
 
     set(&site, "enabled", "off");
-    // The worker is told of the reload by a signal: it hears of it before its next turn.
+    // The worker receives the reload as a signal, and handles it before its next cycle.
     site.worker_took_a_turn();
     let calls = site.sim.calls("create");
     let waiting = site.paid_bookings(5);
@@ -71,7 +71,7 @@ fn a_changed_base_url_takes_effect() {
     pay(&ids[1], "captured");
     pay(&ids[2], "completed");
     site.wait_synced(&ids[1]);
-    // `settled` twice is no change of the payment; and `completed` does not count any more.
+    // A repeated `settled` is no change of the payment, and `completed` no longer counts.
     assert_eq!(site.row(&ids[2])["guestly_sync_status"], "pending");
     let word: String = site.query_one(&format!("SELECT guestly_sync('{}'::uuid)", ids[0]));
     assert_eq!(word, "queued");
@@ -80,9 +80,9 @@ fn a_changed_base_url_takes_effect() {
     assert!(refused.contains("is not paid") && refused.contains("guestly_sync.paid_statuses"), "{refused}");
 
     let other = Sim::quick().without_limits();
-    // Another account, which gives the same ids: what this database knows of the first one does not count there.
+    // Another account with the same ids: what is known of the first account does not apply.
     site.sql("DELETE FROM guestly.reservations");
-    // Both by one reload: no token goes to an address that it is not for.
+    // Both in one reload: a token is only sent to the address that issued it.
     site.sql(&format!("ALTER SYSTEM SET guestly_sync.base_url = '{}/v1'", other.url()));
     set(&site, "token_url", &format!("{}/oauth2/token", other.url()));
     pay(&ids[2], "settled");
@@ -95,7 +95,7 @@ fn a_changed_base_url_takes_effect() {
     });
     assert_eq!(site.wait_for_worker(&site), pid);
     let moved = site.sim.ledger(None).len();
-    // An address that must not be called: nothing leaves, and the log says why.
+    // An address that must not be called: nothing is sent, and the log says why.
     set(&site, "base_url", "http://example.com/v1");
     let stuck = site.paid_booking();
     pay(&stuck, "settled");
@@ -118,7 +118,7 @@ fn a_shorter_poll_interval_takes_effect_at_once() {
              UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id = '{id}'"
         ));
     };
-    // A new worker looks within a second; after that the next look is an hour away.
+    // A new worker sweeps within a second; the next sweep is an hour later.
     let settled = "SELECT worker_since < clock_timestamp() - interval '2 s', worker_since::text FROM guestly.status";
     site.wait_for("the worker to have looked", SOON, settled);
     site.worker_took_a_turn();
@@ -141,7 +141,7 @@ fn test_mode_does_everything_but_the_calls() {
         assert!(row["guestly_reservation_id"].as_str().unwrap().starts_with("test-"), "{row}");
         assert_eq!(row["guestly_sync_attempts"], 1);
     }
-    // The first ones may have been written by the probe of a new worker; nothing but itself wakes it for the next minute.
+    // The sweep of a new worker may have written the first ones; nothing else wakes it within the next minute.
     site.wait_synced(&site.paid_booking());
     assert_eq!(site.sim.ledger(None).len(), 0, "test mode calls nothing, not even for a token");
     let (log, row) = (site.log(), site.row(&ids[0]));
@@ -160,7 +160,7 @@ fn test_mode_does_everything_but_the_calls() {
         let made = site.row(&id)["guestly_reservation_id"].to_string();
         (!made.contains("test-"), made)
     });
-    // A made-up id never counts as a real one.
+    // A test id never counts as a real one.
     let real = site.sim.state().len();
     assert_eq!(sync(&ids[0]), "queued");
     site.wait_for(
@@ -188,12 +188,12 @@ fn a_pause_survives_a_restart() {
     site.wait_for_worker(&site);
     let later = site.paid_booking();
     site.worker_took_a_turn();
-    let told: String = site.query_one("SELECT paused::text || pause_reason || ready FROM guestly.status");
-    assert_eq!(told, "truethe owner's stocktaking4");
+    let reported: String = site.query_one("SELECT paused::text || pause_reason || ready FROM guestly.status");
+    assert_eq!(reported, "truethe owner's stocktaking4");
     let doctor = "SELECT detail || ' ' || fix FROM guestly_doctor() WHERE check_name = 'paused' AND status = 'warn'";
     assert!(site.query_one::<String>(doctor).contains("stocktaking SELECT guestly_resume();"));
     assert_eq!(site.sim.calls("create"), 1);
-    // A resume wakes the worker: nothing else would, for a minute.
+    // A resume wakes the worker; nothing else would within a minute.
     site.sql("SELECT guestly_resume()");
     site.wait_for_status(&ids, "synced");
     site.wait_synced(&later);
@@ -258,7 +258,7 @@ fn a_setting_overrides_the_environment() {
         cluster.wait_for("a reservation", SOON, &query);
     };
     synced(&first[0], "LIKE");
-    // Set to off, whatever the environment says; back to it once the setting is gone.
+    // `off` overrides the environment, which applies again once the setting is reset.
     cluster.alter_system("guestly_sync.test_mode", "off");
     cluster.wait_for("test mode off", SOON, "SELECT NOT test_mode, 'on' FROM guestly.status");
     wait_until("a real reservation", SOON, || {

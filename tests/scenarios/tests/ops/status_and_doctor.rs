@@ -1,5 +1,5 @@
-//! Nothing stops silently: one view says how things are, the doctor says what to type, and the timeline of a booking says
-//! why it was never queued.
+//! Diagnosis: `guestly.status` has one complete row, the doctor names a fix for each problem, and the timeline says why a
+//! booking was never queued.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
 use serde_json::json;
@@ -29,7 +29,7 @@ fn the_status_view_is_one_complete_row() {
     holds("tokens_24h = 1 AND token_expires_at > clock_timestamp() + interval '1 hour'");
     holds("quota_second > 0 AND quota_minute > 0 AND quota_hour > 0");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.status"), 1);
-    // Without a worker it says so at once.
+    // Reported at once when there is no worker.
     let pid = site.wait_for_worker(&site);
     site.signal(pid, "KILL");
     wait_until("the status to be honest", SOON, || {
@@ -54,7 +54,7 @@ fn the_doctor_names_a_fix_for_each_problem() {
         assert!(!healthy || status == "ok", "{name}: {}", row.get::<_, String>(2));
         assert_eq!(status == "ok", fix.is_none(), "{name} is {status}, and to type: {fix:?}");
     }
-    // What is wrong, and what it takes to say so; then the fix is typed where it is one.
+    // Each problem, its detail and its fix, which is then executed.
     for (check, broken, said, fix) in [
         ("paused", "SELECT guestly_pause('x')", "warn: paused: x", "SELECT guestly_resume();"),
         (
@@ -84,13 +84,13 @@ fn the_doctor_names_a_fix_for_each_problem() {
     ] {
         site.sql(broken);
         let row = site.doctor_line(check);
-        // Where typing it may do harm, what to think of first stands before it.
+        // A fix that may do harm begins with a comment on what to consider.
         let (_, rest) = row.1.split_once(fix).unwrap_or_else(|| panic!("{broken}: {row:?}"));
         assert!(row.0.starts_with(said), "{broken}: {row:?}");
         site.sql(&format!("{fix}{rest}"));
         assert!(site.doctor_line(check).0.starts_with("ok"), "the fix of {check} does not help");
     }
-    for (check, broken, said, mend) in [
+    for (check, broken, said, repair) in [
         (
             "listings",
             "DELETE FROM guestly.listings WHERE property = 'roof-studio'",
@@ -149,8 +149,8 @@ fn the_doctor_names_a_fix_for_each_problem() {
         site.sql(broken);
         let row = site.doctor_line(check);
         assert!(!row.0.starts_with("ok") && row.0.contains(said) && !row.1.is_empty(), "{broken}: {row:?}");
-        site.sql(mend);
-        assert!(site.doctor_line(check).0.starts_with("ok"), "{check} is not mended");
+        site.sql(repair);
+        assert!(site.doctor_line(check).0.starts_with("ok"), "{check} is not repaired");
     }
     for (name, value, check) in [("enabled", "off", "enabled"), ("test_mode", "on", "test mode")] {
         site.alter_system(&format!("guestly_sync.{name}"), value);
@@ -211,7 +211,7 @@ fn the_doctor_online_tries_the_credentials() {
     becomes("the wrong address to be noticed", "fail: ", "Nothing was sent");
     site.reset_system("guestly_sync.base_url");
     becomes("the right address to be taken", "ok: ", "");
-    // No token is no backlog: a warning would say that it ends by itself.
+    // A missing token is not a backlog: a warning would mean that it ends by itself.
     site.alter_system("guestly_sync.token_url", "http://127.0.0.1:1/oauth2/token");
     becomes("the wrong address of tokens to be noticed", "fail: ", "Nothing was sent");
     assert!(ask().starts_with("fail: "), "and while it rests");
@@ -268,7 +268,7 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
     assert!(last(&ids[3]).contains("are missing or disabled (guestly_update)"), "{}", last(&ids[3]));
     site.sql("SELECT guestly_attach(); UPDATE guestly.installations SET environment = 'elsewhere'");
     assert!(last(&ids[1]).contains("paid while no trigger fired, or before this copy was made"), "{}", last(&ids[1]));
-    // In line, and what keeps it there.
+    // Queued, with the reason why it waits.
     let queued = site.paid_booking();
     assert!(last(&queued).contains("now: in line; this is a copy, which sends nothing before"), "{}", last(&queued));
     site.sql("SELECT guestly_arm()");
@@ -280,7 +280,7 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
         last(&queued)
     );
     site.sql("SELECT guestly_resume()");
-    // Sending again finds what no trigger queued; the story of one that went through is told in order.
+    // Once enabled, the sweep finds what no trigger queued. The timeline of a synced booking is in order.
     site.alter_system("guestly_sync.enabled", "on");
     site.kill_worker(&site, "TERM");
     site.wait_for_status(&ids[1..], "synced");

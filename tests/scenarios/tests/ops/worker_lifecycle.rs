@@ -1,11 +1,11 @@
-//! Where there is a worker, where there is none, and that it comes back: one for each database that has the extension,
-//! from the commit of CREATE EXTENSION to DROP EXTENSION, after a restart and after a kill.
+//! Worker processes: one for each database that has the extension, from the commit of CREATE EXTENSION to DROP EXTENSION,
+//! restarted after a crash.
 
 use guestly_scenarios::{Database, SOON, Site, StopMode, host, wait_until};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// The promise, of which the best of several rounds counts: the machine may be busy.
+/// The bound, met in the best of several rounds because the machine may be busy.
 const BACK: Duration = Duration::from_secs(5);
 
 /// The databases with a worker process, as the server lists them.
@@ -56,7 +56,7 @@ fn only_databases_with_the_extension_have_a_worker() {
     second.sql("DROP EXTENSION guestly_sync");
     wait_for_workers(&site, "postgres");
     pay_one(&site);
-    // Nobody is connected to it any more.
+    // No session is connected to it any more.
     site.sql("DROP DATABASE second");
     site.sql("DROP EXTENSION guestly_sync");
     wait_for_workers(&site, "-");
@@ -66,7 +66,7 @@ fn only_databases_with_the_extension_have_a_worker() {
     pay_one(&site);
     assert_eq!(site.sim.state().len(), 6);
     site.sim.assert_no_violation();
-    // Looking into databases without the extension is nothing to speak of.
+    // Checking databases without the extension is not logged.
     let log = site.log();
     let loud: Vec<&str> = log
         .lines()
@@ -82,7 +82,7 @@ fn a_killed_worker_is_restarted() {
     site.wait_synced(&before);
     let mut back = Vec::new();
     for _ in 0..3 {
-        // One call hangs, committed in Guestly: its outcome is unknown to the next worker.
+        // One call hangs after its commit in Guestly: the next worker does not know its outcome.
         let calls = site.sim.calls("create");
         let hang = json!({"kind": "hang", "ms": 60_000, "when": "after"});
         site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": hang}));
@@ -111,7 +111,7 @@ fn payments_without_a_worker_are_sent_by_the_next() {
     let site = Site::open();
     let ids = host::make_bookings(&site, 3);
     site.wait_for_worker(&site);
-    // Stopped, it cannot see the wake-up; killed, its server recovers as after a crash.
+    // A stopped process does not see the wake-up; after the kill the server recovers from a crash.
     let pid = site.kill_worker(&site, "STOP");
     host::pay(&site, &ids);
     site.signal(pid, "KILL");

@@ -1,5 +1,5 @@
-//! What a look-up may find: nothing, ours, ours twice, or another stay under our code. And taken dates, which an earlier
-//! create of our own may have taken. Against a real server and the simulator.
+//! Results of a lookup by confirmation code: none, ours, two of ours, another stay. Also taken dates, which may belong to
+//! an earlier create of the same booking.
 
 use guestly_scenarios::{Site, host};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn with_one_unit(site: &Site) {
     site.sql(&format!("UPDATE guestly.listings SET listing_id = '{SINGLE}'"));
 }
 
-/// Puts a reservation of somebody else under this booking's code into Guestly; gives its id.
+/// Adds another client's reservation with this booking's code to Guestly; gives its id.
 fn put_under_our_code(site: &Site, id: &str, changes: &Value) -> String {
     let row = site.row(id);
     let listing = host::LISTINGS.iter().find(|(slug, _)| row["slug"] == *slug).unwrap_or(&host::LISTINGS[0]).1;
@@ -50,7 +50,7 @@ fn dates_taken_by_others_fail_after_one_lookup() {
 fn dates_taken_by_our_create_are_adopted() {
     let site = Site::open();
     with_one_unit(&site);
-    // Reads lag behind by more than settle, against all that is known: the second create meets the first.
+    // Reads lag longer than settle, unlike the real API: the second create conflicts with the first.
     site.sim.knobs(json!({"visible_ms": [180_000, 180_000], "index_ms": [0, 0]}));
     site.sim.fault(json!({"match": {"operation": "create", "nth": 1}, "effect": {"kind": "drop_after_accept"}}));
     let id = site.paid_booking();
@@ -119,7 +119,11 @@ fn a_code_with_other_dates_or_listing_fails() {
         let operations = site.operations_of(&site.code(&ids[id]));
         assert_eq!(operations.iter().filter(|name| *name == "create").count(), 1, "{operations:?}");
     }
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.reservations"), 0, "somebody else's was adopted");
+    assert_eq!(
+        site.query_one::<i64>("SELECT count(*) FROM guestly.reservations"),
+        0,
+        "another client's reservation was adopted"
+    );
     site.sim.assert_no_violation();
 }
 
@@ -134,8 +138,8 @@ fn of_two_reservations_with_one_code_the_oldest_is_kept() {
     host::pay(&site, &ids);
     site.wait_synced(&ids[0]);
     assert_eq!(site.booking(&ids[0]).reservation, Some(oldest.clone()));
-    let told: String = site.query_one("SELECT error FROM guestly.attempts WHERE outcome = 'adopted'");
-    assert!(told.contains("2 reservations") && told.contains(&oldest), "{told}");
+    let reported: String = site.query_one("SELECT error FROM guestly.attempts WHERE outcome = 'adopted'");
+    assert!(reported.contains("2 reservations") && reported.contains(&oldest), "{reported}");
     let code = site.code(&ids[0]);
     let held: Vec<Value> =
         site.sim.reservations_of(&code).into_iter().map(|row| row["reservationId"].clone()).collect();

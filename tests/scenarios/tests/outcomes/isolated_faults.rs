@@ -1,5 +1,5 @@
-//! One fault that must not stop everything: a booking, a kind of call or an answer that is wrong in a way of its own. The
-//! others go on, nobody calls it an outage, and what cannot be done fails alone. Against a real server and the simulator.
+//! Faults of one booking, one kind of call or one answer: the others continue, it does not count as an outage, and only
+//! what is impossible fails.
 
 use guestly_scenarios::{AT_ONCE, SOON, Site, host};
 use serde_json::json;
@@ -8,7 +8,7 @@ fn reservation_of(site: &Site, id: &str) -> String {
     site.query_one(&format!("SELECT reservation_id FROM guestly.reservations WHERE booking_id = '{id}'"))
 }
 
-/// Every read-back of this reservation is answered like this; all else works.
+/// Every read-back of this reservation has this effect; everything else works.
 fn poison(site: &Site, reservation: &str, effect: serde_json::Value) {
     let matching = json!({"method": "GET", "path": reservation});
     site.sim.fault(json!({"match": matching, "effect": effect}));
@@ -263,8 +263,8 @@ fn an_outage_of_creates_uses_no_attempts() {
     let tries = "SELECT min(tries) >= 7, min(tries)::text FROM (SELECT count(*) AS tries FROM guestly.attempts \
                  WHERE operation = 'create' GROUP BY booking_id) AS t";
     site.wait_for("more creates than attempts", SOON, tries);
-    let told = "SELECT count(*) FROM guestly.alerts WHERE kind = 'outage' AND sentence LIKE 'Guestly accepts no new reservations: %'";
-    assert_eq!(site.query_one::<i64>(told), 1);
+    let reported = "SELECT count(*) FROM guestly.alerts WHERE kind = 'outage' AND sentence LIKE 'Guestly accepts no new reservations: %'";
+    assert_eq!(site.query_one::<i64>(reported), 1);
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.alerts WHERE kind <> 'outage'"), 0);
     site.sim.clear_faults();
     site.wait_for_status(&ids, "synced");

@@ -1,8 +1,8 @@
-//! Creates of unknown outcome: an answer that was lost, unreadable, late or a server error. Whatever happened in
-//! Guestly, it is asked by confirmation code before anything is created again, and holds one reservation in the end.
-//! Against a real server and the simulator, whose settle window is 1.8 s and whose reads lag by up to 0.6 s.
+//! Creates with an unknown outcome: a lost, unreadable or late answer, or a server error. Guestly is asked by confirmation
+//! code before another create, and ends with one reservation. The simulator's settle window is 1.8 s and its reads lag by
+//! up to 0.6 s.
 
-use guestly_scenarios::{NOBODY, SOON, Site, host};
+use guestly_scenarios::{CLOSED_PORT, SOON, Site, host};
 use serde_json::{Value, json};
 
 /// A site that pays one booking per effect; each effect hits one create of its booking.
@@ -94,7 +94,7 @@ fn a_late_commit_is_found_before_a_second_create() {
     let effects = [
         json!({"kind": "late_commit", "ms": 900, "status": 502}),
         json!({"kind": "late_commit", "ms": 900, "how": "rst"}),
-        // Longer than the call may take: it is given up after a second, and carried out all the same.
+        // Longer than the request time-out of a second: the call is given up, but takes effect.
         json!({"kind": "hang", "ms": 1500, "when": "before"}),
         json!({"kind": "hang", "ms": 1500, "when": "after"}),
         json!({"kind": "slow_body", "bytes_per_s": 50}),
@@ -174,7 +174,7 @@ fn creates_that_always_get_lost_end_as_failed() {
 
 #[test]
 fn a_refused_connection_needs_no_lookup() {
-    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{NOBODY}/v1")));
+    let site = Site::open_with(|options| options.setting("guestly_sync.base_url", &format!("http://{CLOSED_PORT}/v1")));
     let id = site.paid_booking();
     site.wait_for(
         "two tries",

@@ -1,5 +1,5 @@
-//! Refusals in plain words: what cannot be mapped fails at once, without a call and with the column's name; what Guestly
-//! refuses is told by what its body speaks of. One bad row never stops the others.
+//! Refusals: an unmappable booking fails at once, without a call and with the column's name; a refusal by Guestly is
+//! classified by its body. One bad row never stops the others.
 
 use guestly_scenarios::{Site, host};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ fn an_unmappable_booking_fails_at_once() {
         ("total = -5", "invalid_booking: total is -5.00, not an amount"),
         ("total = 'NaN'", "invalid_booking: total is NaN, not an amount"),
     ];
-    // A good one, in one of the two flats that are mapped, between all of them.
+    // A valid booking among them, for one of the two mapped flats.
     let ids = host::make_bookings(&site, 2 * u32::try_from(cases.len()).unwrap());
     site.sql("UPDATE bookings SET property_id = (SELECT id FROM properties WHERE slug = 'canal-loft')");
     let (mut bad, mut good) = (Vec::new(), Vec::new());
@@ -70,16 +70,16 @@ fn an_unmappable_booking_fails_at_once() {
         let asked = site.try_sql(&format!("SELECT guestly_preview('{id}'::uuid)")).unwrap_err();
         assert!(asked.starts_with("22000") && asked.contains(words) && asked.contains("hint: "), "{change}: {asked}");
     }
-    // What cannot be sent makes no call; in the queue it waits for a person.
+    // An unmappable booking makes no call and stays in the queue as failed.
     assert_eq!(site.sim.calls("create"), good.len() as u64);
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue WHERE state = 'failed'"), bad.len() as i64);
     site.sim.assert_no_violation();
-    // Mended, all of them go.
+    // After the correction all of them are sent.
     site.sql("INSERT INTO guestly.listings VALUES ('flat-9', '64b1f0aa11bb22cc33dd4403')");
     site.sql(
         "UPDATE bookings SET property_id = (SELECT id FROM properties WHERE slug = 'flat-9'), status = 'confirmed', \
          check_in_date = date '2041-01-01' + 5 * b.n::integer, check_out_date = date '2041-01-03' + 5 * b.n::integer, \
-         adults = 1, children = 0, guest_email = 'mended@example.com', guest_first_name = 'A', guest_last_name = 'B', \
+         adults = 1, children = 0, guest_email = 'corrected@example.com', guest_first_name = 'A', guest_last_name = 'B', \
          total = 10 FROM (SELECT id, row_number() OVER () AS n FROM bookings WHERE guestly_sync_status = 'failed') b \
          WHERE b.id = bookings.id",
     );
@@ -133,7 +133,7 @@ fn a_refusal_quotes_guestly_without_guest_data() {
             site.sim.fault(json!({"match": {"operation": "create", "body_contains": site.code(id)}, "effect": effect}));
         }
     }
-    // The first: a listing that Guestly does not know; the second: terms that the stay breaks.
+    // The first has a listing unknown to Guestly, the second violates the terms of stay.
     site.sql(
         "INSERT INTO properties (slug, name, max_guests, base_price) VALUES ('gone', 'Gone', 2, 1), ('long', 'Long', 2, 1); \
          INSERT INTO guestly.listings VALUES ('gone', '64b1f0aa11bb22cc33dd4477'), ('long', '64b1f0aa11bb22cc33dd4488')",
@@ -184,17 +184,20 @@ fn a_broken_mapping_stops_no_other_booking() {
     let error = site.wait_failed(&ids[1]);
     assert!(error.starts_with("invalid_booking: the booking cannot be read: division by zero"), "{error}");
     assert!(error.contains("guestly.field_map"), "{error}");
-    // What Guestly holds is known although the host's row cannot be written.
+    // The reservation is stored although the host's row cannot be written.
     site.wait_for_state(&ids[4], "failed", guestly_scenarios::SOON);
     let parked = format!(
         "SELECT concat_ws('|', q.error_class, q.error, r.reservation_id IS NOT NULL) FROM guestly.queue q \
          JOIN guestly.reservations r USING (booking_id) WHERE q.booking_id = '{}'",
         ids[4]
     );
-    let told: String = site.query_one(&parked);
-    assert!(told.starts_with("internal|") && told.contains("the site objects") && told.ends_with("|t"), "{told}");
+    let reported: String = site.query_one(&parked);
+    assert!(
+        reported.starts_with("internal|") && reported.contains("the site objects") && reported.ends_with("|t"),
+        "{reported}"
+    );
     assert_eq!(site.sim.calls("create"), 11);
-    // Once the trigger lets it, a retry needs no second create.
+    // After the trigger is gone, a retry needs no second create.
     site.sql(
         "DROP TRIGGER stubborn ON bookings; UPDATE guestly.field_map SET expression = 'b.total' WHERE field = 'total'",
     );

@@ -1,5 +1,5 @@
-//! A doubt is not lost: whatever becomes of a booking, its row or its log between a create of unknown outcome and the next
-//! try, Guestly is asked before anything is created again. Against a real server and the simulator.
+//! An unknown outcome is remembered: whatever happens to a booking, its row or its log before the next attempt, Guestly is
+//! asked before another create.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
 use serde_json::json;
@@ -28,7 +28,7 @@ fn an_uncertain_unmappable_booking_is_looked_up_first() {
     let (site, ids) = in_doubt();
     site.sql("DELETE FROM guestly.listings");
     site.wait_for_state(&ids[0], "failed", SOON);
-    // The log is kept for a while only.
+    // The log is pruned after its retention.
     site.sql("TRUNCATE guestly.attempts");
     host::map_listings(&site);
     site.sim.clear_faults();
@@ -46,10 +46,10 @@ fn an_uncertain_reinserted_booking_is_looked_up_first() {
         ids[0]
     ));
     assert!(story.contains("the booking was deleted"), "{story}");
-    let told: String =
+    let reported: String =
         site.query_one("SELECT kind || ' ' || coalesce(reference, '') || ': ' || sentence FROM guestly.alerts");
     let code = site.query_one::<String>("SELECT booking_reference FROM kept");
-    assert_eq!(told, format!("deleted {code}: the booking was deleted while its outcome at Guestly was unknown"));
+    assert_eq!(reported, format!("deleted {code}: the booking was deleted while its outcome at Guestly was unknown"));
     site.sim.clear_faults();
     site.sql("INSERT INTO bookings SELECT * FROM kept");
     assert_adopted(&site, &ids);
@@ -68,7 +68,7 @@ fn guestly_sync_of_a_swept_booking_looks_up_first() {
     let site = Site::open_with(|options| options.setting("guestly_sync.poll_interval", "1s"));
     let ids = site.paid_bookings(1);
     site.wait_all_synced(SOON);
-    // What a restore from a backup of yesterday leaves.
+    // The state after a restore from yesterday's backup.
     site.sql("SELECT guestly_pause()");
     site.sql("UPDATE bookings SET guestly_reservation_id = NULL, guestly_sync_status = 'pending'");
     site.sql("TRUNCATE guestly.reservations, guestly.attempts");
@@ -82,7 +82,7 @@ fn guestly_sync_of_a_swept_booking_looks_up_first() {
 #[test]
 fn a_locked_queue_row_delays_no_sale() {
     let site = Site::open();
-    // Both outcomes come in together, while the first row is held.
+    // Both outcomes arrive together, while the first row is locked.
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 700}}));
     let ids = site.paid_bookings(2);
     site.sim.wait_for_calls("create", 2, SOON);
@@ -112,8 +112,8 @@ fn a_booking_deleted_during_its_create_raises_an_alert() {
     site.sql("DELETE FROM bookings");
     site.wait_drained();
     let held = site.sim.state();
-    let told: Vec<String> = site.query_all("SELECT kind || ': ' || sentence FROM guestly.alerts");
+    let reported: Vec<String> = site.query_all("SELECT kind || ': ' || sentence FROM guestly.alerts");
     let id = held[0]["reservationId"].as_str().unwrap();
-    assert_eq!(told, [format!("deleted: the booking was deleted, and Guestly holds reservation {id}")]);
+    assert_eq!(reported, [format!("deleted: the booking was deleted, and Guestly holds reservation {id}")]);
     assert_eq!(site.query_one::<String>("SELECT reservation_id FROM guestly.reservations"), id);
 }

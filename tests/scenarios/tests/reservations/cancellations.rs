@@ -1,4 +1,4 @@
-//! Bookings that are cancelled, refunded, deleted, and come back to life. Against a real server and the simulator.
+//! Cancelled, refunded, deleted and rebooked bookings.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
@@ -216,10 +216,10 @@ fn a_rebooked_booking_deleted_while_uncertain_alerts() {
         site.wait_for_state(&id, "unknown", SOON);
         site.sql("DELETE FROM bookings");
         site.wait_at_rest();
-        let told: Vec<String> = site
+        let reported: Vec<String> = site
             .query_all("SELECT coalesce(reference, '') || ': ' || sentence FROM guestly.alerts WHERE kind = 'deleted'");
         let words = "the booking was deleted while its outcome at Guestly was unknown";
-        assert_eq!(told, [format!("{code}-2: {words}")], "cancel_on_delete {cancelled}");
+        assert_eq!(reported, [format!("{code}-2: {words}")], "cancel_on_delete {cancelled}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Bookings that change after they were paid: Guestly follows, with the calls that it takes and no others, and no change is
-//! lost, whatever is in flight. Against a real server and the simulator, whose settle window is 1.8 s.
+//! Changes after the payment: Guestly is updated with the fewest calls, and no change is lost, whatever call is in flight.
+//! The simulator's settle window is 1.8 s.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn synced() -> (Site, String) {
     (site, id)
 }
 
-/// Guestly's reservation is what the booking's row says, and `guestly.reservations` knows it.
+/// Guestly's reservation and `guestly.reservations` equal the booking's row.
 fn assert_equal(site: &Site, id: &str) {
     let (row, held) = (site.row(id), site.only_reservation(id));
     for (column, field) in [("check_in_date", "checkInDateLocalized"), ("check_out_date", "checkOutDateLocalized")] {
@@ -70,7 +70,7 @@ fn changes_of_unmapped_columns_cost_no_call() {
     let unpaid = host::make_bookings(&site, 1).remove(0);
     site.update(&unpaid, "adults = 2, check_out_date = check_out_date + 1");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 0, "a booking that was never paid");
-    // Guestly has no call that changes the guest of one reservation: it is looked at and left alone.
+    // Guestly has no call that changes the guest of a reservation, so nothing is sent.
     site.update(&id, "guest_phone = '+49 30 555 0199', guest_email = 'other@example.com', guest_last_name = 'Other'");
     site.wait_at_rest();
     assert_eq!(site.log_of(&id), ["create:created", "plan:nothing_to_do"]);
@@ -197,8 +197,8 @@ fn a_change_that_guestly_ignores_is_reported() {
     assert!(error.starts_with("refused: Guestly says yes to a change (guests) and does not make it"), "{error}");
     assert!(site.booking(&id).reservation.is_some(), "Guestly holds it all the same");
     assert_eq!(site.log_of(&id).iter().filter(|row| *row == "guests:changed").count(), 2 + 3, "asked for three times");
-    let told = format!("SELECT sentence FROM guestly.alerts WHERE booking_id = '{id}' AND kind = 'booking_failed'");
-    assert!(site.query_one::<String>(&told).contains("does not make it"));
+    let reported = format!("SELECT sentence FROM guestly.alerts WHERE booking_id = '{id}' AND kind = 'booking_failed'");
+    assert!(site.query_one::<String>(&reported).contains("does not make it"));
     site.sim.clear_faults();
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
     site.wait_at_rest();
@@ -225,12 +225,12 @@ fn taken_dates_fail_the_change() {
 fn a_corrected_failed_booking_is_queued_again() {
     let site = Site::open();
     let id = host::make_bookings(&site, 1).remove(0);
-    site.update(&id, "guest_email = 'nobody'");
+    site.update(&id, "guest_email = 'unknown'");
     host::pay(&site, std::slice::from_ref(&id));
     let error = site.wait_failed(&id);
     assert!(error.contains("guest_email"), "{error}");
     site.sim.hold("create", "before");
-    site.update(&id, "guest_email = 'somebody@example.com'");
+    site.update(&id, "guest_email = 'corrected@example.com'");
     site.sim.wait_for_calls("create", 1, SOON);
     let row = site.booking(&id);
     assert_eq!((row.status.as_str(), row.error, row.attempts), ("pending", None, 0), "the row says that it goes on");
@@ -275,8 +275,8 @@ fn a_whole_row_mapping_reaches_a_fixed_point() {
          UPDATE guestly.field_map SET expression = '(to_jsonb(b) ->> ''adults'')::integer' WHERE field = 'adults'",
     );
     let ids = host::make_bookings(&site, 3);
-    // One goes through, one cannot be sent as it is, one is refused by Guestly.
-    site.update(&ids[1], "guest_email = 'nobody'");
+    // One is synced, one cannot be sent, one is refused by Guestly.
+    site.update(&ids[1], "guest_email = 'unknown'");
     host::pay(&site, &ids[..2]);
     site.wait_synced(&ids[0]);
     let refused = json!({"kind": "calendar_conflict", "status": 400});
@@ -287,7 +287,7 @@ fn a_whole_row_mapping_reaches_a_fixed_point() {
     }
     let other = site.paid_booking();
     site.wait_failed(&other);
-    // What is left of it has been done when the worker has nothing to look at in two turns.
+    // Everything is done when the worker has had nothing to do in two cycles.
     site.worker_took_a_turn();
     site.worker_took_a_turn();
     let (looks, calls) = ("SELECT count(booking_id) FROM guestly.attempts", site.sim.calls("create"));

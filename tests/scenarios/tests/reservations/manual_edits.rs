@@ -1,9 +1,9 @@
-//! What people change in Guestly by hand, and what others made there. Against a real server and the simulator.
+//! Reservations that people edit, cancel or create in Guestly itself.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::json;
 
-/// Somebody edits the booking's reservation in Guestly.
+/// Edits the booking's reservation in Guestly.
 fn edit(site: &Site, id: &str, changes: serde_json::Value) {
     let reservation = site.booking(id).reservation.unwrap();
     site.sim.post(&format!("reservations/{reservation}"), &changes);
@@ -72,7 +72,7 @@ fn a_foreign_reservation_is_never_changed() {
     let error = site.wait_failed(&ids[0]);
     assert!(error.contains("was not made for this booking") && error.contains("channel-77"), "{error}");
     assert_eq!(site.sim.calls("update"), 0);
-    // Nor where deleting a booking cancels.
+    // Not even with `cancel_on_delete`.
     site.alter_system("guestly_sync.cancel_on_delete", "on");
     site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[0]));
     let refused = "SELECT count(*) = 2 AND (SELECT state = 'failed' FROM guestly.queue), count(*)::text \

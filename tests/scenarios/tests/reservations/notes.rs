@@ -1,9 +1,8 @@
-//! Notes: written after the create if there is something to say, again when it changes, and not at all otherwise. Against a
-//! real server and the simulator.
+//! Notes: sent after the create if there are any, and again when they change.
 
 use guestly_scenarios::{SOON, Site, host};
 
-/// A site whose mapping has the notes, as it comes.
+/// A site with the default mapping, which includes the notes.
 fn site() -> Site {
     let site = Site::bare_with(|options| options);
     host::create_extension(&site);

@@ -1,4 +1,4 @@
-//! Payments: off unless asked for; then recorded once, whatever breaks. Against a real server and the simulator.
+//! Recording payments: off by default; recorded exactly once, whatever fails.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn payments_are_recorded_only_if_configured() {
     assert_eq!(
         (payments(&site, &old).len(), payments(&site, &new).len()),
         (0, 1),
-        "a hand may have recorded the old one"
+        "the old payment may have been recorded manually"
     );
 }
 
@@ -71,7 +71,7 @@ fn a_payment_is_recorded_once_with_its_reference() {
     assert_eq!(payments(&site, &id).len(), 1, "never twice, not even another amount");
 }
 
-/// A site whose first record of a payment suffers this, and what was called after the create. The payment is there once.
+/// A site whose first payment call has this effect; gives the calls after the create. The payment is recorded once.
 fn recorded_despite(effect: Value) -> (Site, Vec<String>) {
     let site = recording();
     site.sim.fault(next_record(effect));
@@ -125,7 +125,7 @@ fn a_worker_killed_during_a_payment_records_it_once() {
         SOON,
         "SELECT bool_or(operation = 'record_payment'), string_agg(operation, ' ') FROM guestly.queue WHERE state = 'sending'",
     );
-    // The list came before it.
+    // The list was read before it.
     site.sim.wait_for_calls("payment", 2, SOON);
     site.kill_worker(&site, "TERM");
     site.sim.clear_faults();
@@ -143,7 +143,7 @@ fn a_payment_after_the_create_is_recorded() {
     site.sql(&format!("SELECT guestly_sync('{id}', force => true)"));
     site.wait_synced(&id);
     site.wait_drained();
-    assert_eq!((payments(&site, &id).len(), site.sim.calls("payment")), (0, 0), "nobody paid yet");
+    assert_eq!((payments(&site, &id).len(), site.sim.calls("payment")), (0, 0), "not paid yet");
     host::pay(&site, std::slice::from_ref(&id));
     site.wait_for(
         "the payment",

@@ -1,17 +1,16 @@
-//! Prices: the total that Guestly reports is kept and compared with what was paid, and never fails a booking. Against a real
-//! server and the simulator.
+//! Prices: the total that Guestly reports is stored and compared with the amount paid. A difference never fails a booking.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::json;
 
-/// All three listings add this tax to what they are told.
+/// All three listings add this tax to the total.
 fn taxed(site: &Site, tax: f64) {
     for (_, id) in host::LISTINGS {
         site.sim.post("listings", &json!({"id": id, "tax": tax}));
     }
 }
 
-/// A booking whose create is adopted: the look-up tells its total.
+/// A booking whose create is adopted: the lookup contains its total.
 fn adopted(site: &Site) -> String {
     site.sim.fault(
         json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "drop_after_accept", "how": "rst"}}),

@@ -1,7 +1,6 @@
-//! Random lives of bookings: paid, moved, made larger, cancelled, brought back to life, with notes, with calm weather and
-//! with faults. In the end Guestly holds what each booking says, whatever happened on the way. Against a real server and the simulator. The
-//! lives come from a seed; a few of them unless `GUESTLY_LIVES_SEEDS=100-119` asks for others. A failing seed repeats the same
-//! lives, though not the same moments.
+//! Random lifecycles of bookings: paid, moved, enlarged, cancelled and rebooked, with and without faults. In the end
+//! Guestly holds what each booking says. Choices come from a seed; set `GUESTLY_LIFECYCLE_SEEDS=100-119` for others. A
+//! failing seed repeats the choices, not the timing.
 
 use guestly_scenarios::{Options, SOON, Site, host, wait_until};
 use serde_json::{Value, json};
@@ -10,16 +9,16 @@ use std::ops::RangeInclusive;
 const BOOKINGS: u32 = 8;
 const ROUNDS: u32 = 7;
 
-/// The seeds that were asked for, or these.
+/// The requested seeds, or these.
 fn seeds(usual: RangeInclusive<u64>) -> RangeInclusive<u64> {
-    let Ok(wanted) = std::env::var("GUESTLY_LIVES_SEEDS") else { return usual };
+    let Ok(wanted) = std::env::var("GUESTLY_LIFECYCLE_SEEDS") else { return usual };
     let (first, last) = wanted.split_once('-').unwrap_or((&wanted, &wanted));
     let number = |text: &str| text.trim().parse::<u64>().unwrap();
     assert!(number(first) <= number(last), "no seed in {wanted}");
     number(first)..=number(last)
 }
 
-/// Splitmix64: the same lives for the same seed.
+/// Splitmix64: the same choices for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -40,7 +39,7 @@ fn change(dice: &mut Dice, place: usize) -> (String, u64) {
             let day = format!("DATE '2030-01-01' + {}", 365 * place as u64 + first);
             (format!("check_in_date = {day}, check_out_date = {day} + {nights}"), 1)
         }
-        // The notes say how many children come.
+        // The notes contain the number of children.
         1 => (format!("adults = {}, children = {}", 1 + dice.roll(2), dice.roll(3)), 2),
         2 => {
             let slug = host::LISTINGS[usize::try_from(dice.roll(3)).unwrap()].0;
@@ -48,7 +47,7 @@ fn change(dice: &mut Dice, place: usize) -> (String, u64) {
         }
         3 => ("status = 'cancelled', payment_status = 'refunded'".to_owned(), 1),
         4 => ("status = 'pending', payment_status = 'refunded'".to_owned(), 1),
-        // Whoever comes back to life needs a create, which is no change, and notes.
+        // A rebooking needs a create, which is no change, and notes.
         5 => ("status = 'confirmed', payment_status = 'completed'".to_owned(), 1),
         7 => (format!("special_requests = nullif('Bed {}', 'Bed 0')", dice.roll(3)), 1),
         6 => (format!("guest_phone = '+49 30 555 01{:02}'", dice.roll(100)), 0),
@@ -56,7 +55,7 @@ fn change(dice: &mut Dice, place: usize) -> (String, u64) {
     }
 }
 
-/// What differs between a booking and Guestly; empty if nothing does.
+/// The differences between a booking and Guestly; empty if there are none.
 fn difference(site: &Site, id: &str) -> String {
     let row = site.row(id);
     let alive = row["status"] == "confirmed";
@@ -100,7 +99,7 @@ fn site(more: impl FnOnce(Options) -> Options) -> Site {
     site
 }
 
-/// Lives them; gives the bookings and the most calls of change that they can have needed.
+/// Runs the lifecycles; gives the bookings and the maximum number of change calls.
 fn live(site: &Site, seed: u64) -> (Vec<String>, u64) {
     let mut dice = Dice(seed);
     let ids = site.paid_bookings(BOOKINGS);
@@ -121,7 +120,7 @@ fn live(site: &Site, seed: u64) -> (Vec<String>, u64) {
     (ids, most)
 }
 
-/// Retries what failed until nothing is left to do, as a person would.
+/// Retries failed bookings until nothing is left to do.
 fn rest(site: &Site, seed: u64) {
     let busy = "SELECT (SELECT count(*) FROM guestly.queue WHERE state <> 'failed') + (SELECT count(*) FROM guestly.changes) = 0, \
                 (SELECT string_agg(concat_ws(' ', state, operation, error_class, error), '; ') FROM guestly.queue)";

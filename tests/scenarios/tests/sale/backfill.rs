@@ -1,5 +1,5 @@
-//! Bookings that were paid before the extension came: listed, looked up, then created, nearest arrival first, with a progress
-//! that a person can see and stop. Against a real server and the simulator.
+//! Bookings that were paid before the installation: listed, looked up, then created by arrival date, with progress that can
+//! be watched and paused.
 
 use guestly_scenarios::{Options, SOON, Site, host};
 use serde_json::{Value, json};
@@ -26,13 +26,13 @@ fn backfill(site: &Site, arguments: &str) -> Value {
     ))
 }
 
-/// How many bookings of the backfill wait still, and how many there were.
+/// How many bookings of the backfill still wait, and how many there were.
 fn progress(site: &Site) -> (i64, i64) {
     let row = &site.query("SELECT backfill_left, backfill_total FROM guestly.status", &[])[0];
     (row.get(0), row.get(1))
 }
 
-/// Guestly holds this booking already, under our code and with its id as the origin.
+/// Guestly already has this booking, with its code and its id as the origin.
 fn made_earlier(site: &Site, id: &str) {
     let row = site.row(id);
     let listing = host::LISTINGS.iter().find(|(slug, _)| row["slug"] == *slug).unwrap().1;
@@ -107,7 +107,7 @@ fn a_paused_backfill_survives_a_restart() {
     assert!(left.0 > 0 && left.1 == 60, "{left:?}");
     site.restart();
     site.wait_for_worker(&site);
-    // The worker is at work, as the sweep shows, and sends nothing.
+    // The worker runs, as the sweep shows, and sends nothing.
     site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
     let missed = site.paid_booking();
     site.sql("ALTER TABLE bookings ENABLE TRIGGER ALL");
@@ -180,8 +180,8 @@ fn a_long_backfill_is_stale_only_for_early_arrivals() {
     backfill(&site, "dry_run => false");
     // Both are looked at by one statement.
     site.wait_for("the alert", SOON, "SELECT count(*) > 0, count(*)::text FROM guestly.alerts WHERE kind = 'stale'");
-    let told: Vec<String> = site.query_all("SELECT booking_id FROM guestly.alerts WHERE kind = 'stale'");
-    assert_eq!(told, ids[1..]);
+    let reported: Vec<String> = site.query_all("SELECT booking_id FROM guestly.alerts WHERE kind = 'stale'");
+    assert_eq!(reported, ids[1..]);
     let doctor: String = site.query_one("SELECT detail FROM guestly_doctor() WHERE check_name = 'stale bookings'");
     assert!(doctor.starts_with("1 waiting"), "{doctor}");
 }

@@ -1,5 +1,5 @@
-//! The main job: a payment lands, and Guestly holds the reservation, once, with every field right. And what must not
-//! happen: a reservation for what was rolled back, for old bookings, or a sale that waits for Guestly.
+//! The main path: a payment becomes exactly one reservation with every field correct. A rolled-back payment or an old
+//! booking becomes none, and no sale waits for Guestly.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -35,9 +35,9 @@ fn list(ids: &[String]) -> String {
     format!("ARRAY['{}']::uuid[]", ids.join("','"))
 }
 
-/// Thirty bookings, six of each way in which a host says that the money has come.
+/// Thirty bookings, six for each payment status that counts as paid.
 fn pay_in_every_way(site: &Site) -> Vec<String> {
-    // The host's own word is `completed`; other hosts say `paid`.
+    // This host writes `completed`; others write `paid`.
     site.sql("ALTER TABLE bookings DROP CONSTRAINT bookings_payment_status_check");
     let ids = host::make_bookings(site, 30);
     site.sql(&format!("UPDATE bookings SET has_pet = true WHERE id = ANY ({})", list(&ids[..15])));
@@ -105,14 +105,14 @@ fn a_repeated_payment_update_queues_nothing() {
     site.wait_drained();
     for status in ["completed", "processing", "completed", "refunded", "completed"] {
         site.sql(&format!("UPDATE bookings SET payment_status = '{status}' WHERE id = '{id}'"));
-        // The worker looks at it, and finds that Guestly holds what it should.
+        // The worker finds that Guestly already has the right values.
         site.wait_for(
             "a look",
             SOON,
             "SELECT NOT EXISTS (SELECT FROM guestly.changes) AND NOT EXISTS (SELECT FROM guestly.queue), 'none'",
         );
     }
-    // Something after it, so that whatever the updates had caused would have been seen.
+    // A later booking, so that effects of the updates would have been seen.
     let after = site.paid_booking();
     site.wait_synced(&after);
     let calls = ["create", "search", "update", "get"].map(|operation| site.sim.calls(operation));
@@ -124,7 +124,7 @@ fn a_repeated_payment_update_queues_nothing() {
 #[test]
 fn a_rolled_back_payment_is_not_sent() {
     let site = Site::open();
-    // A host that sets the payment status by a trigger of its own: no statement trigger of ours fires then.
+    // A host trigger sets the payment status: the extension's statement triggers do not fire then.
     site.sql(
         "CREATE FUNCTION charged() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          IF NEW.stripe_charge_id LIKE 'auto%' THEN NEW.payment_status = 'completed'; END IF; RETURN NEW; END $$; \
@@ -205,7 +205,7 @@ fn a_slow_api_delays_no_sale() {
     site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "hold"}}));
     host::pay_by_webhook(&site, &ids[0]);
     site.sim.wait_for_calls("create", 1, SOON);
-    // A sale that waited for the call would not end before this does.
+    // A sale that waited for the call would not finish before it.
     let mut session = site.client();
     session.batch_execute("SET statement_timeout = '25s'").unwrap();
     let mut times = Vec::new();

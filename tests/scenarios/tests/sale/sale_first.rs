@@ -1,12 +1,12 @@
-//! The sale comes first, proved: whatever is wrong with our own tables or the moment, the payment commits at once, with a
-//! WARNING, and the sweep queues the booking when things are right again.
+//! The sale comes first: whatever is wrong with the extension's tables, the payment commits at once with a WARNING, and the
+//! sweep queues the booking after the repair.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest that a sale may take on a busy machine. One that waited for a lock on the queue would take as long as the
+/// The longest duration of a sale on a busy machine. One that waited for a lock on the queue would take as long as the
 /// statement may.
 const NOTICEABLE: Duration = Duration::from_secs(5);
 const AS_LONG_AS_IT_MAY: &str = "SET statement_timeout = '30s'";
@@ -15,7 +15,7 @@ fn site() -> Site {
     Site::open_with(|options| options.setting("guestly_sync.poll_interval", "500ms"))
 }
 
-/// Pays a booking in a session of its own, `before` in front, and gives how long the payment took and what was said.
+/// Pays a booking in its own session after `before`; gives the duration and the notices.
 fn pay(site: &Site, before: &str, id: &str) -> (Duration, String) {
     change(site, before, id, "payment_status = 'completed'")
 }
@@ -77,13 +77,13 @@ fn a_missing_queue_does_not_stop_a_sale() {
     site.sql("ALTER TABLE guestly.queue RENAME TO away");
     let (took, words) = pay(&site, "", &id);
     assert_sold(&site, &id, took, &words);
-    // Long enough for the worker to have missed it.
+    // Long enough for the worker to have noticed.
     site.wait_for("the complaint", SOON, "SELECT pg_read_file('../log') LIKE '%guestly_sync: cannot work%', ''");
     site.sql("ALTER TABLE guestly.away RENAME TO queue");
     site.wait_synced(&id);
     assert_eq!(site.wait_for_worker(&site), worker, "the worker crashed");
 
-    // For good: the booking is paid, and installing again is the way out.
+    // Dropped for good: the booking is paid, and a new installation is the remedy.
     let later = host::make_bookings(&site, 1).remove(0);
     site.sql("ALTER EXTENSION guestly_sync DROP TABLE guestly.queue; DROP TABLE guestly.queue CASCADE");
     let (took, words) = pay(&site, "", &later);
@@ -99,7 +99,7 @@ fn an_unrecorded_change_is_compared_on_request() {
     let site = site();
     let id = site.paid_booking();
     site.wait_all_synced(SOON);
-    // The worker's own comparison of stays to come would find it too.
+    // The daily comparison of upcoming stays would find it too.
     site.alter_system("guestly_sync.enabled", "off");
     site.sql("ALTER TABLE guestly.changes ADD CONSTRAINT wrong CHECK (false) NOT VALID");
     let (took, words) = change(&site, "", &id, "adults = 4");
@@ -113,7 +113,7 @@ fn an_unrecorded_change_is_compared_on_request() {
     assert_eq!(site.query_one::<String>(&call), "synced");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.changes"), 1, "it is compared");
     site.alter_system("guestly_sync.enabled", "on");
-    wait_until("Guestly to be told", SOON, || {
+    wait_until("Guestly to be called", SOON, || {
         let adults = site.only_reservation(&id)["numberOfGuests"]["numberOfAdults"].clone();
         (adults == 4, adults.to_string())
     });
@@ -124,7 +124,7 @@ fn an_unrecorded_change_is_compared_on_request() {
 #[test]
 fn damaged_tables_do_not_stop_a_sale() {
     let site = site();
-    for (breaks, mends) in [
+    for (breaks, repair) in [
         ("ADD CONSTRAINT wrong CHECK (false) NOT VALID", "DROP CONSTRAINT wrong"),
         ("ADD COLUMN extra integer NOT NULL", "DROP COLUMN extra"),
         ("RENAME COLUMN arrival TO departure", "RENAME COLUMN departure TO arrival"),
@@ -133,7 +133,7 @@ fn damaged_tables_do_not_stop_a_sale() {
         site.sql(&format!("ALTER TABLE guestly.queue {breaks}"));
         let (took, words) = pay(&site, "", &id);
         assert_sold(&site, &id, took, &words);
-        site.sql(&format!("ALTER TABLE guestly.queue {mends}"));
+        site.sql(&format!("ALTER TABLE guestly.queue {repair}"));
         site.wait_synced(&id);
     }
 }
@@ -183,7 +183,7 @@ fn a_sale_keeps_the_session_unchanged() {
 fn a_payment_can_be_cancelled_while_it_is_queued() {
     let site = site();
     let id = host::make_bookings(&site, 1).remove(0);
-    // Queueing takes for ever.
+    // Queueing never returns.
     site.sql(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$; \
          CREATE TRIGGER dawdle BEFORE INSERT ON guestly.queue FOR EACH ROW EXECUTE FUNCTION dawdle()",

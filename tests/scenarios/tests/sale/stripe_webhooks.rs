@@ -1,6 +1,5 @@
-//! Payments as Stripe tells of them: at least once, in any order. The site's webhook handler writes what it hears into the
-//! booking, by the payment intent, as the role that PostgREST gives it, and knows nothing of Guestly. In the end Guestly holds
-//! what the booking says, with no call that was not needed. Against a real server and the simulator.
+//! Stripe webhooks: delivered at least once, in any order. The site's handler updates the booking by its payment intent
+//! with the role that PostgREST gives it. Guestly ends with what the booking says, without unnecessary calls.
 
 use guestly_scenarios::{Site, host};
 use serde_json::json;
@@ -8,13 +7,13 @@ use serde_json::json;
 /// The roles that the site's handler may have.
 const ROLES: [&str; 2] = ["service_role", "authenticated"];
 
-/// What the handler hears.
+/// An event of the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Processing,
     Succeeded,
     Failed,
-    /// The money goes back; what becomes of the booking is for the site to say.
+    /// A refund without a change of the booking's status.
     Refunded,
     /// The same, and the site cancels the booking.
     RefundedAndCancelled,
@@ -79,7 +78,7 @@ fn a_repeated_success_webhook_is_one_call() {
         hear(&site, role, &id, Succeeded);
         hear(&site, role, &id, Succeeded);
         site.wait_at_rest();
-        // Once more, a day later say, when all is done.
+        // Repeated after everything is done.
         hear(&site, role, &id, Succeeded);
         site.wait_at_rest();
         assert_eq!(site.only_reservation(&id)["status"], "confirmed", "{role}");
@@ -152,12 +151,12 @@ fn a_refund_cancels_only_if_the_site_cancels() {
         let ids = host::make_bookings(&site, 2);
         ids.iter().for_each(|id| hear(&site, role, id, Succeeded));
         site.wait_for_status(&ids, "synced");
-        // The goodwill of a refund without a cancellation: the guest still comes.
+        // A refund without a cancellation: the guest still comes.
         hear(&site, role, &ids[0], Refunded);
         hear(&site, role, &ids[1], RefundedAndCancelled);
         hear(&site, role, &ids[1], RefundedAndCancelled);
         site.wait_at_rest();
-        // Late news of the payment itself, by then.
+        // A late event of the payment itself.
         hear(&site, role, &ids[1], Processing);
         hear(&site, role, &ids[1], Failed);
         hear(&site, role, &ids[1], Refunded);
@@ -191,7 +190,7 @@ fn a_refund_before_its_success_ends_as_the_booking_says() {
     assert_eq!([0, 1, 2, 3].map(|place| held(&ids[place])), [1, 0, 1, 1]);
     assert_eq!(site.booking(&ids[1]).status, "pending", "cancelled before it was sent: never sent");
     assert_eq!(calls(&site), [3, 0, 0, 0]);
-    // A success that comes again after the cancellation makes the booking alive again, and Guestly follows the booking.
+    // A repeated success after the cancellation rebooks, and Guestly follows the booking.
     hear(&site, "service_role", &ids[0], RefundedAndCancelled);
     site.wait_at_rest();
     hear(&site, "service_role", &ids[0], Succeeded);

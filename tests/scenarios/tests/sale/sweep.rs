@@ -1,5 +1,5 @@
-//! Bookings that were paid while no trigger fired: found within a poll interval, each sent once, and only those that
-//! became paid after the attachment. Against a real server and the simulator.
+//! Bookings paid while no trigger fired: found within a poll interval, sent once, and only if they became paid after the
+//! table was attached.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::json;
@@ -77,7 +77,7 @@ fn the_sweep_of_upcoming_stays_finds_changes() {
         ids[0], ids[1], ids[2]
     );
     site.sql(&missed);
-    // A round begins with the worker.
+    // A new worker starts the comparison at once.
     site.restart();
     site.wait_for(
         "both changes",
@@ -90,7 +90,7 @@ fn the_sweep_of_upcoming_stays_finds_changes() {
         (site.log_of(&ids[2]), site.log_of(&ids[3])),
         (vec!["create:created".to_owned()], vec!["create:created".to_owned()])
     );
-    // Of a hundred thousand reservations it reads those it looks at.
+    // It reads only the rows of its batch, not a hundred thousand.
     site.sql(
         "INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, verified, check_out) \
          SELECT 'old-' || i, 'r' || i, 'c', true, current_date - 10 FROM generate_series(1, 100000) AS i; ANALYZE guestly.reservations",
@@ -108,7 +108,7 @@ fn a_deleted_queue_row_is_swept_with_a_lookup() {
     let site = site();
     site.sql("SELECT guestly_pause('for the test')");
     let ids = site.paid_bookings(3);
-    // Once the worker is older than settle, no call of a former one can be in doubt.
+    // Once the worker is older than settle, no earlier call has an unknown outcome.
     let old = "SELECT worker_since < clock_timestamp() - interval '3 s', worker_since::text FROM guestly.status";
     site.wait_for("the worker to be at work for a while", SOON, old);
     site.sql("DELETE FROM guestly.queue");
@@ -123,7 +123,7 @@ fn a_deleted_queue_row_is_swept_with_a_lookup() {
 #[test]
 fn a_deleted_row_of_a_dead_worker_is_not_created_again() {
     let site = site();
-    // It took effect, and the first look-up does not show it yet.
+    // It took effect, but the first lookup does not show it yet.
     site.sim.hold("create", "after");
     let nothing = json!({"kind": "status", "code": 200, "body": "{\"results\": []}"});
     site.sim.fault(json!({"match": {"operation": "search", "nth": 1}, "effect": nothing}));
@@ -148,7 +148,7 @@ fn the_sweep_ignores_payments_before_attach() {
     let new = host::make_bookings(&site, 2);
     pay_between(&site, "SET session_replication_role = replica", &new, "RESET session_replication_role");
     site.wait_for_status(&new, "synced");
-    // A webhook that repeats itself changes nothing either.
+    // A repeated webhook changes nothing either.
     site.sql("UPDATE bookings SET payment_status = 'processing'; UPDATE bookings SET payment_status = 'completed'");
     let third = host::make_bookings(&site, 1);
     pay_between(&site, "SET session_replication_role = replica", &third, "RESET session_replication_role");
@@ -176,7 +176,7 @@ fn a_new_paid_status_applies_only_from_now_on() {
     host::map_listings(&site);
     host::without_notes(&site);
     site.wait_for_worker(&site);
-    // Paid by a trigger that knows the word while the worker does not yet.
+    // Paid through a trigger that has read the new setting before the worker.
     site.alter_system("guestly_sync.paid_statuses", "completed, Captured");
     site.wait_for(
         "the word",
@@ -188,7 +188,7 @@ fn a_new_paid_status_applies_only_from_now_on() {
     site.wait_for("the stock", SOON, "SELECT count(*) = 5, count(*)::text FROM guestly.old_bookings");
     pay(&ids[6..7], "SET session_replication_role = replica");
     site.wait_synced(&ids[6]);
-    // The old word still counts for what became paid under it, and the new one once it is taken back and given again.
+    // The old status still counts for bookings paid under it; the new one counts when it is set again.
     site.alter_system("guestly_sync.paid_statuses", "completed");
     site.alter_system("guestly_sync.paid_statuses", "captured");
     pay(&ids[7..], "SET session_replication_role = replica");
@@ -197,7 +197,7 @@ fn a_new_paid_status_applies_only_from_now_on() {
     site.assert_once_each(&ids[5..]);
 }
 
-/// Words of the host's own: in an enum, or as text that a person typed.
+/// Statuses of other hosts: an enum, or free text.
 const WORDS: [(&str, &str); 2] = [
     (
         "CREATE TYPE payment AS ENUM ('Pending', 'Processing', 'Completed'); \
@@ -227,7 +227,7 @@ fn the_sweep_ignores_case_of_payment_statuses() {
         host::without_notes(&site);
         pay(&ids[2..3], "SET session_replication_role = replica");
         site.wait_synced(&ids[2]);
-        // A webhook that repeats itself.
+        // A repeated webhook.
         site.sql("UPDATE bookings SET payment_status = 'Processing' WHERE payment_status::text <> 'Pending'");
         pay(&ids[..3], "SELECT");
         pay(&ids[3..4], "SET session_replication_role = replica");

@@ -1,10 +1,9 @@
-//! What the triggers do within one transaction of a session: savepoints, many statements, locks that last. Against a real
-//! server and the simulator.
+//! Triggers within one transaction: savepoints, many statements, long locks.
 
 use guestly_scenarios::{AT_ONCE, SOON, Site, host};
 use std::time::Instant;
 
-/// A host that sets the status by a trigger of its own: no statement trigger of ours fires then.
+/// A host trigger sets the status: the extension's statement triggers do not fire then.
 const CANCELLED_BY_DATE: &str = "CREATE FUNCTION cancelled() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      IF NEW.cancelled_at IS NOT NULL THEN NEW.status = 'cancelled'; END IF; RETURN NEW; END $$; \
      CREATE TRIGGER cancelled BEFORE UPDATE ON bookings FOR EACH ROW EXECUTE FUNCTION cancelled()";

@@ -1,6 +1,6 @@
-//! Roles that have some rights try to have the extension use those of others for them: the owner of the properties, an
-//! administrator with a table of their own in the schema, an administrator while the table has another name for a moment, and
-//! code that has reached the role that owns the extension's objects.
+//! Confused deputy: roles with some privileges try to use those of others through the extension. The roles are the owner of
+//! the properties, an administrator with tables in the schema, an administrator who renames a table briefly, and code that
+//! runs as the owner role.
 
 use guestly_scenarios::{SOON, Site};
 
@@ -20,7 +20,7 @@ fn site() -> Site {
          INSERT INTO app.properties (slug) VALUES ('canal-loft')",
     );
     site.sql(
-        "CREATE TABLE public.loot (who text); GRANT ALL ON public.loot TO PUBLIC; CREATE EXTENSION guestly_sync; \
+        "CREATE TABLE public.attack_log (who text); GRANT ALL ON public.attack_log TO PUBLIC; CREATE EXTENSION guestly_sync; \
          GRANT guestly_admin TO mallory",
     );
     site
@@ -44,8 +44,8 @@ fn wait_synced(site: &Site, id: i64) {
     site.wait_for("the booking", SOON, &row);
 }
 
-fn loot(site: &Site) -> Vec<String> {
-    site.query_all("SELECT DISTINCT who FROM public.loot")
+fn attack_log(site: &Site) -> Vec<String> {
+    site.query_all("SELECT DISTINCT who FROM public.attack_log")
 }
 
 /// Planning a statement on the properties runs code of their owner, also where the mapping asks for a slug.
@@ -55,15 +55,15 @@ fn the_properties_owner_gains_no_privileges_on_bookings() {
     site.sql("ALTER TABLE app.properties OWNER TO mallory");
     site.as_user("mallory").sql(
         "CREATE FUNCTION app.note() RETURNS void LANGUAGE plpgsql AS $$ BEGIN IF current_user <> 'mallory' THEN \
-             INSERT INTO public.loot VALUES (current_user); END IF; END $$; \
+             INSERT INTO public.attack_log VALUES (current_user); END IF; END $$; \
          CREATE FUNCTION app.planned(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM app.note(); RETURN 1; END $$; \
          CREATE INDEX ON app.properties ((app.planned(1)))",
     );
     attach(&site);
-    // The site itself reads the table of another role by its foreign key; what it meets there is not the extension's affair.
+    // The site's foreign key reads another role's table; its code there does not concern the extension.
     pay(&site, 1);
     wait_synced(&site, 1);
-    site.sql("DELETE FROM public.loot");
+    site.sql("DELETE FROM public.attack_log");
     site.sql("UPDATE app.bookings SET total = 200, check_out_date = check_out_date + 1 WHERE id = 1");
     site.wait_for(
         "the change",
@@ -71,8 +71,8 @@ fn the_properties_owner_gains_no_privileges_on_bookings() {
         "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), ''",
     );
     site.sql("SELECT guestly_preview('1'); SELECT * FROM guestly_doctor(); SELECT guestly_sync('1'); SELECT * FROM guestly_backfill()");
-    assert_eq!(loot(&site), Vec::<String>::new());
-    // The slug is known all the same.
+    assert_eq!(attack_log(&site), Vec::<String>::new());
+    // The slug is read all the same.
     let listing: String = site.query_one("SELECT listing_id FROM guestly.reservations WHERE booking_id = '1'");
     assert_eq!(listing, "64b1f0aa11bb22cc33dd4401");
 }
@@ -88,12 +88,12 @@ fn a_constraint_of_the_same_name_does_not_fire_as_the_owner() {
     mallory
         .batch_execute(
             "CREATE TABLE app.bait (i integer); CREATE FUNCTION app.spring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-                 INSERT INTO public.loot VALUES (current_user); RETURN NULL; END $$; \
+                 INSERT INTO public.attack_log VALUES (current_user); RETURN NULL; END $$; \
              CREATE CONSTRAINT TRIGGER b_fk AFTER INSERT ON app.bait DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.spring(); \
              BEGIN; INSERT INTO app.bait VALUES (1); SELECT guestly_sync('1', force => true); SELECT guestly_retry_failed(); COMMIT",
         )
         .unwrap();
-    assert_eq!(loot(&site), ["mallory"]);
+    assert_eq!(attack_log(&site), ["mallory"]);
 }
 
 #[test]
@@ -112,17 +112,17 @@ fn a_briefly_renamed_table_is_not_detached_by_others() {
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attachment"), 0);
 }
 
-/// What has reached the role that owns the extension's functions can replace them; DROP EXTENSION runs none of them as a superuser.
+/// Code that runs as the owner of the extension's functions can replace them; DROP EXTENSION runs none of them as superuser.
 #[test]
 fn a_replaced_function_does_not_run_at_drop_extension() {
     let site = site();
     attach(&site);
     site.sql(
-        "GRANT ALL ON public.loot TO guestly_owner; SET ROLE guestly_owner; \
-         CREATE OR REPLACE FUNCTION guestly.prepare_drop() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.loot VALUES (current_user); END $$",
+        "GRANT ALL ON public.attack_log TO guestly_owner; SET ROLE guestly_owner; \
+         CREATE OR REPLACE FUNCTION guestly.prepare_drop() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.attack_log VALUES (current_user); END $$",
     );
     site.sql("DROP EXTENSION guestly_sync");
-    assert_eq!(loot(&site), ["guestly_owner"]);
+    assert_eq!(attack_log(&site), ["guestly_owner"]);
 }
 
 #[test]

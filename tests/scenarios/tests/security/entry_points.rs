@@ -1,7 +1,7 @@
-//! Every way into the extension, tried by everyone who may try it, on a site whose tables are hostile.
+//! Every entry point of the extension, called by every role that may call it, on a site whose tables are hostile.
 
 use super::findings::{assert_live, broken};
-use super::leaks::finds;
+use super::leaks::findings;
 use guestly_scenarios::{SOON, Site};
 
 /// The callers: a superuser, a member of `guestly_admin`, the site's server, and the owner of the table, a member too.
@@ -29,11 +29,11 @@ const OWNERS_CALLS: [(&str, &str); 3] = [
     ("guestly_detach", "SELECT guestly_detach()"),
     ("guestly_attach", "SELECT guestly_attach('public.bookings')"),
 ];
-/// Functions of later versions: called where they exist.
-const OPTIONAL: [&str; 3] = ["guestly_health", "guestly_report", "guestly_metrics"];
+/// Functions that read and write none of the host's tables.
+const WITHOUT_HOST_TABLES: [&str; 3] = ["guestly_pause", "guestly_resume", "guestly_test_alert"];
 
-/// A hostile site and what went wrong so far that is not loot.
-pub struct Siege {
+/// A run of all entry points on a hostile site.
+pub struct AttackRun {
     site: Site,
     /// Calls that failed and should not have.
     failures: Vec<String>,
@@ -41,15 +41,15 @@ pub struct Siege {
     mapping: Vec<(&'static str, &'static str)>,
     /// What a role does once the extension is installed.
     later: Vec<(&'static str, &'static str)>,
-    /// Parts of the bookings that belong to someone else but while the table is attached, which takes its owner's parts only.
+    /// Parts of the bookings that belong to another role, except while the table is being attached.
     parts: &'static [&'static str],
-    /// Bookings may fail: nothing is expected of a single one.
+    /// Bookings may fail.
     may_fail: bool,
     /// Counts the changes.
     changes: u32,
 }
 
-impl Siege {
+impl AttackRun {
     pub fn of(site: Site) -> Self {
         Self {
             site,
@@ -114,7 +114,7 @@ impl Siege {
     /// `CREATE EXTENSION`, the listings, and who calls later.
     fn install(&mut self) {
         self.parts_belong_to("site_owner");
-        // A siege of an updated installation begins with one.
+        // An updated installation has it already.
         if !self.site.query_one::<bool>("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'guestly_sync')") {
             self.must("postgres", "CREATE EXTENSION", "CREATE EXTENSION guestly_sync");
         }
@@ -150,7 +150,7 @@ impl Siege {
         self.site.as_user("site_owner").query_all(&made)
     }
 
-    /// The site changes a booking, and the worker has done with it. The tables are altered before, so that no session
+    /// The site changes a booking. The table is altered before, so that no session
     /// remembers what it evaluated.
     #[track_caller]
     fn change(&mut self, owner: &str, id: &str, changes: &str, watched: bool) {
@@ -163,11 +163,11 @@ impl Siege {
         self.as_site(owner, &format!("{touch}; {before} UPDATE bookings SET {changes} WHERE id = '{id}'; {after}"));
     }
 
-    /// Waits until the worker has called Guestly more often than that for this booking, or given it up, and rests.
+    /// Waits until the worker has made more than `calls` calls for this booking, or failed it, and is idle.
     #[track_caller]
     fn wait_rest(&mut self, id: &str, calls: i64) {
         if self.may_fail {
-            // With the second answer the turn of the first has ended.
+            // With the second answer the cycle of the first has ended.
             for _ in 0..2 {
                 self.must("postgres", "guestly_doctor online", "SELECT * FROM guestly_doctor(online => true)");
             }
@@ -205,26 +205,33 @@ impl Siege {
         self.change_and_wait(&ids[1], "status = 'cancelled'", true);
         self.change_and_wait(&ids[2], &format!("property_id = NULL, {PAID}"), true);
         self.change_and_wait(&ids[3], PAID, false);
-        // The comparison of a day begins with the worker.
+        // A new worker starts the daily comparison.
         let calls = self.calls_for(&ids[3]);
         self.change("site_owner", &ids[3], MOVED, false);
         self.site.restart();
         self.wait_rest(&ids[3], calls);
     }
 
+    /// No function of the extension is missing from the lists above.
+    #[track_caller]
+    fn assert_lists_are_complete(&self) {
+        let query = "SELECT DISTINCT p.proname::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e' \
+                     AND d.classid = 'pg_proc'::regclass WHERE p.pronamespace = 'public'::regnamespace AND p.prorettype <> 'trigger'::regtype";
+        let mut functions: Vec<String> = self.site.query_all(query);
+        let called: String = CALLS.iter().chain(&OWNERS_CALLS).map(|(_, call)| *call).collect();
+        functions.retain(|name| !called.contains(&format!("{name}(")) && !WITHOUT_HOST_TABLES.contains(&name.as_str()));
+        assert!(functions.is_empty(), "functions that no attack calls: {functions:?}");
+    }
+
     /// Every function, by every caller.
     #[track_caller]
     fn call_all(&mut self, ids: &[String]) {
+        self.assert_lists_are_complete();
         for caller in CALLERS {
             for (name, call) in CALLS {
                 let call = call.replace("{synced}", &ids[0]).replace("{failed}", &ids[2]);
                 self.must(caller, name, &call);
                 self.wait_rest(&ids[0], 0);
-            }
-            for name in OPTIONAL {
-                if self.site.query_one(&format!("SELECT to_regproc('{name}') IS NOT NULL")) {
-                    self.must(caller, name, &format!("SELECT * FROM {name}()"));
-                }
             }
             self.parts_belong_to("site_owner");
             for (name, call) in OWNERS_CALLS {
@@ -251,7 +258,7 @@ impl Siege {
         }
     }
 
-    /// The table gets another owner, the worker goes on, and the extension goes.
+    /// The table gets another owner, the worker continues, and the extension is dropped.
     #[track_caller]
     fn bequeath_and_drop(&mut self, id: &str) {
         self.must("postgres", "OWNER TO", "ALTER TABLE bookings OWNER TO heir");
@@ -261,13 +268,13 @@ impl Siege {
         self.must("postgres", "DROP EXTENSION", "DROP EXTENSION guestly_sync");
     }
 
-    /// The whole siege of a site whose tables are hostile already.
+    /// All entry points of a site whose tables are hostile already.
     #[track_caller]
     pub fn run(self) -> Self {
-        let siege = self.run_calls(true);
-        let met = finds(&siege.site).iter().any(|find| find.entry == "worker");
-        assert!(met || siege.may_fail, "the worker met no foreign code at all");
-        siege
+        let attack = self.run_calls(true);
+        let met = findings(&attack.site).iter().any(|find| find.entry == "worker");
+        assert!(met || attack.may_fail, "the worker met no foreign code at all");
+        attack
     }
 
     /// The same; in the end the table may get another owner and the extension may go, which are statements of a superuser.
@@ -285,15 +292,21 @@ impl Siege {
         self
     }
 
-    /// The vectors work at all, see [`assert_live`]; nothing was got by anyone, and nothing failed that should not.
+    /// The vectors work (see [`assert_live`]), no code gained anything, and no call failed that should not.
     #[track_caller]
-    pub fn assert_held(self, allowed: &[&str], places: &[&str], control: &str) {
-        self.assert_held_except(allowed, places, control, |_| false);
+    pub fn assert_contained(self, allowed: &[&str], places: &[&str], control: &str) {
+        self.assert_contained_except(allowed, places, control, |_| false);
     }
 
-    /// The same, but for these finds.
+    /// The same, but for these findings.
     #[track_caller]
-    pub fn assert_held_except(self, allowed: &[&str], places: &[&str], control: &str, except: impl Fn(&str) -> bool) {
+    pub fn assert_contained_except(
+        self,
+        allowed: &[&str],
+        places: &[&str],
+        control: &str,
+        except: impl Fn(&str) -> bool,
+    ) {
         assert_live(&self.site, places, control);
         let mut wrong = broken(&self.site, allowed);
         wrong.retain(|line| !except(line));

@@ -1,7 +1,7 @@
-//! Foreign code never runs as superuser: the host's triggers, mapping expressions, views and types run as the owner of the
-//! bookings table, from where nothing leads back, and what goes wrong in them stays with one booking.
+//! Host code never runs as superuser: triggers, mapping expressions, views and types run as the owner of the bookings
+//! table, cannot switch back, and fail only their own booking.
 
-use super::attack::{assert_no_loot, site};
+use super::attack::{assert_no_breach, site};
 use guestly_scenarios::{SOON, host};
 
 #[test]
@@ -24,11 +24,11 @@ fn a_hostile_trigger_gains_no_privileges() {
         ids.into_iter().partition(|id| site.row(id)["guest_company"] == "raises");
     site.wait_for_status(&good, "synced");
     site.wait_for_state(&bad[0], "failed", SOON);
-    assert_no_loot(&site, "at_once", "site_owner");
-    assert_no_loot(&site, "at_commit", "site_owner");
+    assert_no_breach(&site, "at_once", "site_owner");
+    assert_no_breach(&site, "at_commit", "site_owner");
     let error: String = site.query_one("SELECT error_class || ': ' || error FROM guestly.queue");
     assert!(error.contains("the booking's row cannot be written: must be superuser"), "{error}");
-    // What Guestly holds is not lost, and the booking goes through once the trigger lets it.
+    // The reservation is not lost, and the booking is synced after the trigger is gone.
     site.sql("DROP TRIGGER at_once ON bookings; DROP TRIGGER at_commit ON bookings; SELECT guestly_retry_failed()");
     site.wait_synced(&bad[0]);
     assert_eq!(site.sim.state().len(), 4);
@@ -55,11 +55,11 @@ fn a_hostile_mapping_function_gains_no_privileges() {
         error.starts_with("invalid_booking: the booking cannot be read: permission denied for table token"),
         "{error}"
     );
-    // The same for those who ask from a session of a superuser.
-    site.sql("DELETE FROM sample.loot");
+    // The same from a session of a superuser.
+    site.sql("DELETE FROM sample.attack_log");
     site.sql(&format!("SELECT guestly_preview('{}'), guestly_sync('{}')", good[0], good[0]));
     site.sql("SELECT * FROM guestly_backfill(); SELECT * FROM guestly_doctor()");
-    assert_no_loot(&site, "mapping", "site_owner");
+    assert_no_breach(&site, "mapping", "site_owner");
 }
 
 #[test]
@@ -70,17 +70,17 @@ fn deferred_admin_triggers_do_not_fire_as_the_table_owner() {
         "CREATE ROLE ann LOGIN IN ROLE guestly_admin; CREATE SCHEMA ann AUTHORIZATION ann; SET ROLE ann; \
          CREATE TABLE ann.bait (id integer); \
          CREATE FUNCTION ann.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             INSERT INTO sample.loot VALUES ('own trigger', current_user, '', ''); RETURN NULL; END $$; \
+             INSERT INTO sample.attack_log VALUES ('own trigger', current_user, '', ''); RETURN NULL; END $$; \
          CREATE CONSTRAINT TRIGGER later AFTER INSERT ON ann.bait DEFERRABLE INITIALLY DEFERRED \
          FOR EACH ROW EXECUTE FUNCTION ann.note()",
     );
     let mut ann = site.as_user("ann").client();
     ann.batch_execute(&format!("BEGIN; INSERT INTO ann.bait VALUES (1); SELECT guestly_sync('{id}', force => true)"))
         .unwrap();
-    let early: i64 = ann.query_one("SELECT count(*) FROM sample.loot", &[]).unwrap().get(0);
+    let early: i64 = ann.query_one("SELECT count(*) FROM sample.attack_log", &[]).unwrap().get(0);
     assert_eq!(early, 0, "a deferred trigger of the session fired early");
     ann.batch_execute("COMMIT").unwrap();
-    assert_eq!(site.query_all::<String>("SELECT runs_as FROM sample.loot"), ["ann"]);
+    assert_eq!(site.query_all::<String>("SELECT runs_as FROM sample.attack_log"), ["ann"]);
 }
 
 #[test]
@@ -96,10 +96,10 @@ fn a_vault_owned_by_a_plain_role_is_not_read() {
     site.sql("SELECT pg_reload_conf(); SELECT * FROM guestly.status; SELECT * FROM guestly_doctor()");
     let id = site.paid_booking();
     site.wait_synced(&id);
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM sample.loot"), 0, "the view was read");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM sample.attack_log"), 0, "the view was read");
     assert_eq!(site.sim.calls("token"), 1, "the credentials of the settings, which are good, were used all the time");
 
-    // A cast of the flats' owner, at work whenever somebody makes a text of a slug.
+    // A cast by the flats' owner, run whenever a slug becomes text.
     site.sql(
         "CREATE TYPE sample.slug AS (word text); \
          CREATE FUNCTION sample.words(s sample.slug) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
@@ -108,7 +108,7 @@ fn a_vault_owned_by_a_plain_role_is_not_read() {
          ALTER TABLE properties ALTER slug TYPE sample.slug USING row(slug)::sample.slug",
     );
     site.sql("SELECT * FROM guestly_doctor()");
-    let as_superuser: i64 = site.query_one("SELECT count(*) FROM sample.loot WHERE runs_as = 'postgres'");
+    let as_superuser: i64 = site.query_one("SELECT count(*) FROM sample.attack_log WHERE runs_as = 'postgres'");
     assert_eq!(as_superuser, 0, "the doctor ran a foreign cast as superuser");
 }
 
@@ -137,7 +137,7 @@ fn the_trigger_ignores_objects_on_the_payers_path() {
         payer.batch_execute(&pay).unwrap();
     }
     site.wait_for_status(&ids, "synced");
-    assert_eq!(site.query_all::<String>("SELECT DISTINCT at FROM sample.loot"), Vec::<String>::new());
+    assert_eq!(site.query_all::<String>("SELECT DISTINCT at FROM sample.attack_log"), Vec::<String>::new());
     assert_eq!(site.sim.calls("search"), 0, "queued by the trigger, not found by the sweep");
 }
 

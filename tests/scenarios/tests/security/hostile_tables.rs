@@ -1,7 +1,7 @@
-//! Hostile tables: code that the owners of `bookings` and `properties` put where planning or running a statement evaluates it.
-//! Whoever calls whatever, it runs as the owner of a table and gets nothing from there.
+//! Hostile tables: the owners of `bookings` and `properties` put code wherever planning or execution evaluates it. For
+//! every caller it runs as the owner of a table and gains nothing.
 
-use super::entry_points::Siege;
+use super::entry_points::AttackRun;
 use super::leaks::site;
 use super::vectors::{partition, plant, plant_foreign_child, plant_planning, plant_triggers, plant_types};
 
@@ -35,8 +35,8 @@ fn code_run_by_planning_runs_as_the_owner() {
     site.as_user("site_owner").sql("CREATE TABLE bookings_other () INHERITS (bookings)");
     site.sql("ALTER TABLE bookings_other OWNER TO mallory");
     plant(&site, "mallory", "i", CHILDREN[8], "CREATE INDEX ON bookings_other (({f}))");
-    let places = if plant_foreign_child(&site, CHILDREN[9]) { &CHILDREN[..] } else { &CHILDREN[..9] };
-    Siege::of(site).parts(&["bookings_other"]).run().assert_held(&OWNERS, places, READ);
+    plant_foreign_child(&site, CHILDREN[9]);
+    AttackRun::of(site).parts(&["bookings_other"]).run().assert_contained(&OWNERS, &CHILDREN, READ);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn code_run_by_planning_after_an_update_runs_as_the_owner() {
     site.sql("CREATE EXTENSION guestly_sync VERSION '0.2.0'; ALTER EXTENSION guestly_sync UPDATE");
     plant_planning(&site, "site_owner", "bookings", [CHILDREN[0], CHILDREN[1], CHILDREN[2], "bookings: check"]);
     plant_planning(&site, "mallory", "properties", [CHILDREN[3], CHILDREN[4], CHILDREN[5], "properties: check"]);
-    Siege::of(site).run().assert_held(&OWNERS, &CHILDREN[..6], READ);
+    AttackRun::of(site).run().assert_contained(&OWNERS, &CHILDREN[..6], READ);
 }
 
 const PARTS: [&str; 10] = [
@@ -73,7 +73,7 @@ fn code_of_foreign_partitions_gains_no_privileges() {
     plant_triggers(&site, "mallory", "bookings_0", PARTS[8], PARTS[9]);
     plant_triggers(&site, "mallory", "bookings_1", PARTS[8], PARTS[9]);
     let control = format!("{READ}; UPDATE bookings SET adults = adults; SET CONSTRAINTS ALL IMMEDIATE");
-    Siege::of(site).parts(&["bookings_0", "bookings_1"]).run().assert_held(&OWNERS, &PARTS, &control);
+    AttackRun::of(site).parts(&["bookings_0", "bookings_1"]).run().assert_contained(&OWNERS, &PARTS, &control);
 }
 
 const RUNNING: [&str; 13] = [
@@ -99,7 +99,7 @@ fn code_run_by_execution_runs_as_the_owner() {
     plant_triggers(&site, owner, "bookings", RUNNING[0], RUNNING[1]);
     site.as_user(owner).sql(
         "CREATE TABLE ruled (n integer); GRANT INSERT ON ruled TO heir; \
-         CREATE TRIGGER \"statement trigger\" AFTER UPDATE ON bookings FOR EACH STATEMENT EXECUTE FUNCTION loot.on_row()",
+         CREATE TRIGGER \"statement trigger\" AFTER UPDATE ON bookings FOR EACH STATEMENT EXECUTE FUNCTION hostile.on_row()",
     );
     plant(&site, owner, "gen", RUNNING[3], "ALTER TABLE bookings ADD gen integer GENERATED ALWAYS AS ({f}) STORED");
     plant(&site, owner, "def", RUNNING[4], "ALTER TABLE bookings ADD def integer DEFAULT {f}");
@@ -111,14 +111,14 @@ fn code_run_by_execution_runs_as_the_owner() {
         RUNNING[6],
         "CREATE RULE noted AS ON UPDATE TO bookings DO ALSO INSERT INTO ruled VALUES ({f})",
     );
-    plant(&site, "mallory", "dom", RUNNING[7], "CREATE DOMAIN loot.trap AS text CHECK ({f} = 1)");
+    plant(&site, "mallory", "dom", RUNNING[7], "CREATE DOMAIN hostile.trap AS text CHECK ({f} = 1)");
     plant_types(&site);
-    let siege = Siege::of(site)
-        .mapping("company", "('x'::loot.trap)::text || loot.mapped(b)")
+    let attack = AttackRun::of(site)
+        .mapping("company", "('x'::hostile.trap)::text || hostile.mapped(b)")
         .mapping("country", "b.mood::text");
     let control = "SELECT sample.make_bookings(1); UPDATE bookings SET adults = adults; SET CONSTRAINTS ALL IMMEDIATE; \
-                   SELECT 'x'::loot.trap, mood::text, to_jsonb(b), mood = mood, loot.mapped(b) FROM bookings b; SELECT slug::text FROM properties";
-    siege.run().assert_held(&OWNERS, &RUNNING, control);
+                   SELECT 'x'::hostile.trap, mood::text, to_jsonb(b), mood = mood, hostile.mapped(b) FROM bookings b; SELECT slug::text FROM properties";
+    attack.run().assert_contained(&OWNERS, &RUNNING, control);
 }
 
 #[test]
@@ -133,19 +133,19 @@ fn deferred_triggers_of_another_table_run_as_its_owner() {
          GRANT INSERT ON audit TO heir",
     );
     let control = "UPDATE bookings SET adults = adults; SET CONSTRAINTS ALL IMMEDIATE";
-    Siege::of(site).run().assert_held(&OWNERS, &["trigger of audit", "deferred trigger of audit"], control);
+    AttackRun::of(site).run().assert_contained(&OWNERS, &["trigger of audit", "deferred trigger of audit"], control);
 }
 
 #[test]
 fn an_event_trigger_never_runs_as_superuser() {
     let site = site();
     site.as_user("mallory").sql(
-        "CREATE FUNCTION loot.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM loot.attack('event trigger'); END $$",
+        "CREATE FUNCTION hostile.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM hostile.attack('event trigger'); END $$",
     );
-    let create = "CREATE EVENT TRIGGER spy ON ddl_command_end EXECUTE FUNCTION loot.on_ddl()";
-    // Such a trigger is made by a superuser only, and runs as whoever runs the DDL: for the GRANTs on our own tables that is
-    // the role without special rights that they belong to.
-    Siege::of(site).later("postgres", create).run_calls(false).assert_held_except(
+    let create = "CREATE EVENT TRIGGER spy ON ddl_command_end EXECUTE FUNCTION hostile.on_ddl()";
+    // Only a superuser can create such a trigger, and it runs as the role of the DDL: for GRANTs on the extension's tables
+    // that is `guestly_owner`, which has no special privileges.
+    AttackRun::of(site).later("postgres", create).run_calls(false).assert_contained_except(
         &OWNERS,
         &["event trigger"],
         "CREATE TABLE spied ()",
@@ -163,15 +163,15 @@ fn a_view_in_place_of_properties_runs_as_its_owner() {
     site.as_user("mallory").sql("ALTER TABLE properties RENAME TO homes");
     plant(&site, "mallory", "pla", "view, planned", "CREATE VIEW view_of_homes AS SELECT * FROM homes WHERE {f} = 1");
     site.as_user("mallory").sql(
-        "CREATE FUNCTION loot.slug(slug text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM loot.attack('view, run'); \
+        "CREATE FUNCTION hostile.slug(slug text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM hostile.attack('view, run'); \
              RETURN slug; END $$; \
-         CREATE VIEW properties AS SELECT id, loot.slug(slug) AS slug, base_price, cleaning_fee, is_active FROM view_of_homes; \
+         CREATE VIEW properties AS SELECT id, hostile.slug(slug) AS slug, base_price, cleaning_fee, is_active FROM view_of_homes; \
          GRANT SELECT ON properties TO site_owner, heir",
     );
-    Siege::of(site)
+    AttackRun::of(site)
         .mapping("property", "(SELECT p.slug FROM properties p WHERE p.id = b.property_id)")
         .run()
-        .assert_held(&OWNERS, &["view, planned", "view, run"], "SELECT id, slug FROM properties");
+        .assert_contained(&OWNERS, &["view, planned", "view, run"], "SELECT id, slug FROM properties");
 }
 
 #[test]
@@ -179,11 +179,11 @@ fn row_security_policies_run_as_the_owner() {
     let site = site();
     plant(&site, "mallory", "p", "policy on properties", "CREATE POLICY p ON properties USING ({f} = 1)");
     plant(&site, "site_owner", "b", "policy on bookings", "CREATE POLICY b ON bookings USING ({f} = 1)");
-    site.sql("CREATE ROLE reader IN ROLE pg_read_all_data; GRANT USAGE ON SCHEMA public, loot TO reader");
-    // Superusers are above policies; of the others each one runs them with its own rights.
+    site.sql("CREATE ROLE reader IN ROLE pg_read_all_data; GRANT USAGE ON SCHEMA public, hostile TO reader");
+    // Policies do not apply to superusers; other roles run them with their own privileges.
     let control = format!("SET LOCAL ROLE reader; {READ}");
     let enable = "ALTER TABLE properties ENABLE ROW LEVEL SECURITY";
-    Siege::of(site).later("mallory", enable).may_fail().run().assert_held(
+    AttackRun::of(site).later("mallory", enable).may_fail().run().assert_contained(
         &OWNERS,
         &["policy on properties", "policy on bookings"],
         &control,
@@ -204,8 +204,8 @@ fn extension_updates_run_planning_code_as_the_owner() {
             CHILDREN[6],
             "CREATE TABLE bookings_child (CHECK ({f} = 1)) INHERITS (bookings)",
         );
-        let siege = Siege::of(site);
-        siege.call("postgres", "ALTER EXTENSION", "ALTER EXTENSION guestly_sync UPDATE").unwrap();
-        siege.assert_held(&OWNERS, &CHILDREN[..7], READ);
+        let attack = AttackRun::of(site);
+        attack.call("postgres", "ALTER EXTENSION", "ALTER EXTENSION guestly_sync UPDATE").unwrap();
+        attack.assert_contained(&OWNERS, &CHILDREN[..7], READ);
     }
 }

@@ -1,20 +1,19 @@
-//! What hostile code tries in the scenarios about it, and what it found. Each find is a line of the server's log: a line
-//! stays there when the transaction is rolled back.
+//! The attack of `hostile_tables` and its findings. Each finding is a line of the server's log, which survives a rollback.
 
 use guestly_scenarios::Site;
 use std::collections::BTreeSet;
 
-/// `loot.attack(place)` logs who runs it and tries to become somebody else. `attack.entry` names the entry point; the worker
+/// `hostile.attack(place)` logs its role and tries to become another. `attack.entry` names the entry point; the worker
 /// has none, and the site's own statements are `site`: there
 /// only the role counts, since its `RESET ROLE` is its own. `mallory` owns the function and `properties`, `site_owner` owns `bookings`.
 pub const ATTACK: &str = r#"
-CREATE SCHEMA loot;
+CREATE SCHEMA hostile;
 CREATE ROLE mallory LOGIN;
 CREATE ROLE heir LOGIN;
 -- Made a superuser in place of the attacker, so that one success is not the cause of the next.
 CREATE ROLE prize;
 ALTER ROLE service_role LOGIN;
-GRANT ALL ON SCHEMA loot TO PUBLIC;
+GRANT ALL ON SCHEMA hostile TO PUBLIC;
 GRANT ALL ON SCHEMA public TO mallory, heir;
 GRANT USAGE ON SCHEMA sample TO site_owner, heir;
 GRANT ALL ON SEQUENCE sample.booking_number TO site_owner, heir;
@@ -23,13 +22,13 @@ GRANT SELECT, REFERENCES ON properties TO site_owner, heir;
 ALTER ROLE site_owner SET attack.entry = 'site';
 ALTER ROLE mallory SET attack.entry = 'site';
 ALTER ROLE heir SET attack.entry = 'site';
-CREATE FUNCTION loot.attack(place text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION hostile.attack(place text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     entry CONSTANT text := coalesce(nullif(current_setting('attack.entry', true), ''), 'worker');
     me CONSTANT text := current_user;
     statement text;
 BEGIN
-    RAISE LOG 'loot|%|%|%|%|', entry, place, me, CASE WHEN (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = me) THEN 'as a superuser' ELSE 'here' END;
+    RAISE LOG 'attack|%|%|%|%|', entry, place, me, CASE WHEN (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = me) THEN 'as a superuser' ELSE 'here' END;
     -- What is tried below may plan the hostile table itself.
     IF entry IN ('site', 'control') OR current_setting('attack.busy', true) = 'yes' THEN
         RETURN;
@@ -46,19 +45,19 @@ BEGIN
         'GRANT guestly_owner TO mallory', 'CREATE FUNCTION guestly.mine() RETURNS integer LANGUAGE sql AS ''SELECT 1'''] LOOP
         BEGIN
             EXECUTE statement;
-            RAISE LOG 'loot|%|%|%|did: %|', entry, place, me, statement;
+            RAISE LOG 'attack|%|%|%|did: %|', entry, place, me, statement;
         EXCEPTION WHEN OTHERS THEN
             NULL;
         END;
     END LOOP;
     PERFORM set_config('attack.busy', 'no', false);
 END $$;
-ALTER FUNCTION loot.attack OWNER TO mallory;
+ALTER FUNCTION hostile.attack OWNER TO mallory;
 "#;
 
-/// One line of the loot.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Find {
+pub struct Finding {
     /// `guestly_doctor as ann`, `worker`, …
     pub entry: String,
     /// The vector.
@@ -76,14 +75,14 @@ pub fn site() -> Site {
     site
 }
 
-/// Every different find, in order.
-pub fn finds(site: &Site) -> BTreeSet<Find> {
+/// All different findings, in order.
+pub fn findings(site: &Site) -> BTreeSet<Finding> {
     let mut all = BTreeSet::new();
     for line in site.log().lines() {
-        let Some((_, loot)) = line.split_once("LOG:  loot|") else { continue };
-        let [entry, place, runs_as, what, ..] = loot.split('|').collect::<Vec<_>>()[..] else { continue };
+        let Some((_, find)) = line.split_once("LOG:  attack|") else { continue };
+        let [entry, place, runs_as, what, ..] = find.split('|').collect::<Vec<_>>()[..] else { continue };
         let [entry, place, runs_as, what] = [entry, place, runs_as, what].map(str::to_owned);
-        all.insert(Find { entry, place, runs_as, what });
+        all.insert(Finding { entry, place, runs_as, what });
     }
     all
 }

@@ -1,4 +1,4 @@
-//! What a server says besides its answers: notices and warnings of one session.
+//! Notices and warnings of one session.
 
 use guestly_scenarios::Cluster;
 use std::sync::{Arc, Mutex};

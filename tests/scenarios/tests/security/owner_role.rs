@@ -1,11 +1,11 @@
-//! The second barrier: what is ours belongs to `guestly_owner`, a role without login or special rights, and the worker's own
-//! statements run as it. Whoever gets past the first barrier reaches the queue, not the server.
+//! The second barrier: the extension's objects belong to `guestly_owner`, a role without login or special privileges, and
+//! the worker's statements run as it. An attacker past the first barrier reaches the queue, not the server.
 
-use super::leaks::{self, Find, finds};
+use super::leaks::{self, Finding, findings};
 use super::notices::notices;
 use guestly_scenarios::{Database, Options, Site, host};
 
-/// What belongs to the extension and not to `guestly_owner`, and what the role has that it should not have; empty where all
+/// Objects of the extension that do not belong to `guestly_owner`, and privileges that the role should not have; empty if all
 /// is well.
 const WRONG: &str = "
 WITH ours AS (SELECT oid FROM pg_roles WHERE rolname = 'guestly_owner'),
@@ -91,7 +91,7 @@ fn an_owner_role_with_privileges_is_refused() {
 #[test]
 fn an_admin_role_with_other_members_is_reported() {
     let site = Site::bare_with(|options| options);
-    let told = |words: &str| words.lines().any(|line| line.starts_with("NOTICE") && line.contains("guestly_admin"));
+    let reported = |words: &str| words.lines().any(|line| line.starts_with("NOTICE") && line.contains("guestly_admin"));
     site.sql("CREATE ROLE ann LOGIN; CREATE ROLE guestly_admin");
     for (make, expected) in [
         ("ALTER ROLE guestly_admin LOGIN", true),
@@ -100,12 +100,12 @@ fn an_admin_role_with_other_members_is_reported() {
     ] {
         site.sql(make);
         let words = notices(&site, "CREATE EXTENSION guestly_sync").unwrap_or_else(|error| panic!("{make}: {error}"));
-        assert_eq!(told(&words), expected, "{make}: {words}");
+        assert_eq!(reported(&words), expected, "{make}: {words}");
         site.sql("DROP EXTENSION guestly_sync");
     }
 }
 
-/// What whoever is `guestly_owner` may do: our own tables, and nothing of the server's.
+/// Privileges of `guestly_owner`: the extension's tables, nothing of the server.
 const OURS: [&str; 4] = [
     "did: SELECT access_token FROM guestly.token",
     "did: UPDATE guestly.queue SET attempts = attempts",
@@ -113,25 +113,25 @@ const OURS: [&str; 4] = [
     "did: CREATE FUNCTION guestly.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
 ];
 
-/// The finds at a place that reach beyond our own tables, or are another role's.
-fn beyond(site: &Site, place: &str) -> Vec<Find> {
+/// Findings at a place that reach beyond the extension's tables, or run as another role.
+fn beyond(site: &Site, place: &str) -> Vec<Finding> {
     let within =
-        |find: &Find| find.runs_as == "guestly_owner" && (find.what == "here" || OURS.contains(&find.what.as_str()));
-    finds(site).into_iter().filter(|find| find.place == place && !within(find)).collect()
+        |find: &Finding| find.runs_as == "guestly_owner" && (find.what == "here" || OURS.contains(&find.what.as_str()));
+    findings(site).into_iter().filter(|find| find.place == place && !within(find)).collect()
 }
 
-/// A site with a trigger of a superuser on one of our tables, which attacks.
+/// A site with a superuser's attacking trigger on a table of the extension.
 fn spied(tables: &[&str]) -> Site {
     let site = leaks::site();
     host::create_extension(&site);
     host::map_listings(&site);
     host::without_notes(&site);
     site.sql(
-        "CREATE FUNCTION loot.on_ours() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM loot.attack(TG_TABLE_NAME); RETURN NULL; END $$",
+        "CREATE FUNCTION hostile.on_ours() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM hostile.attack(TG_TABLE_NAME); RETURN NULL; END $$",
     );
     for table in tables {
         site.sql(&format!(
-            "CREATE TRIGGER spy AFTER INSERT OR UPDATE OR DELETE ON guestly.{table} FOR EACH STATEMENT EXECUTE FUNCTION loot.on_ours()"
+            "CREATE TRIGGER spy AFTER INSERT OR UPDATE OR DELETE ON guestly.{table} FOR EACH STATEMENT EXECUTE FUNCTION hostile.on_ours()"
         ));
     }
     site
@@ -145,8 +145,8 @@ fn the_workers_own_statements_run_as_the_owner_role() {
     site.wait_synced(&id);
     site.wait_at_rest();
     for table in TABLES {
-        assert!(finds(&site).iter().any(|find| find.place == table), "nothing was written to guestly.{table}");
-        assert_eq!(beyond(&site, table), Vec::<Find>::new());
+        assert!(findings(&site).iter().any(|find| find.place == table), "nothing was written to guestly.{table}");
+        assert_eq!(beyond(&site, table), Vec::<Finding>::new());
     }
 }
 
@@ -157,16 +157,16 @@ fn an_escape_reaches_only_the_queue() {
     site.sql(
         "ALTER TABLE bookings DISABLE ROW LEVEL SECURITY; ALTER TABLE properties OWNER TO site_owner; \
          DO $$ BEGIN IF to_regrole('guestly_owner') IS NOT NULL THEN GRANT ALL ON bookings, properties TO guestly_owner; END IF; END $$; \
-         CREATE FUNCTION loot.on_booking() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM loot.attack('escaped'); RETURN NEW; END $$; \
-         ALTER FUNCTION loot.on_booking OWNER TO mallory",
+         CREATE FUNCTION hostile.on_booking() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM hostile.attack('escaped'); RETURN NEW; END $$; \
+         ALTER FUNCTION hostile.on_booking OWNER TO mallory",
     );
     let id = host::make_bookings(&site, 1).remove(0);
-    site.sql("CREATE TRIGGER escape BEFORE UPDATE ON bookings FOR EACH ROW WHEN (NEW.guestly_sync_status = 'synced') EXECUTE FUNCTION loot.on_booking()");
+    site.sql("CREATE TRIGGER escape BEFORE UPDATE ON bookings FOR EACH ROW WHEN (NEW.guestly_sync_status = 'synced') EXECUTE FUNCTION hostile.on_booking()");
     host::pay(&site, std::slice::from_ref(&id));
     site.wait_synced(&id);
-    let seen: Vec<Find> = finds(&site).into_iter().filter(|find| find.place == "escaped").collect();
+    let seen: Vec<Finding> = findings(&site).into_iter().filter(|find| find.place == "escaped").collect();
     assert!(!seen.is_empty(), "the trigger did not fire");
     assert!(seen.iter().all(|find| find.runs_as == "guestly_owner"), "it did not escape: {seen:?}");
-    assert_eq!(beyond(&site, "escaped"), Vec::<Find>::new());
+    assert_eq!(beyond(&site, "escaped"), Vec::<Finding>::new());
     assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
 }

@@ -1,5 +1,5 @@
-//! Least privilege: after CREATE EXTENSION, in whatever schema and under Supabase's default privileges, strangers can run
-//! nothing and read nothing; administrators can do their work and no more; nobody but the owner reads the token.
+//! Least privilege: after CREATE EXTENSION, in any schema and under Supabase's default privileges, other roles can execute
+//! and read nothing, administrators have the documented privileges, and only the owner reads the token.
 
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::Value;
@@ -12,7 +12,7 @@ const FUNCTIONS: &str = "(SELECT p.oid, p.proname, p.proconfig, p.oid::regproced
 /// Every relation of the extension but indexes.
 const RELATIONS: &str = "(SELECT c.oid, c.relname, c.oid::regclass::text AS name FROM pg_class c \
     WHERE c.relnamespace = 'guestly'::regnamespace AND c.relkind NOT IN ('i', 'I', 't')) r";
-/// What the administrators may call, apart from their overloads.
+/// Functions that administrators may call, without overloads.
 const ADMIN_FUNCTIONS: [&str; 14] = [
     "backfill_row",
     "guestly_arm",
@@ -30,7 +30,7 @@ const ADMIN_FUNCTIONS: [&str; 14] = [
     "status_row",
 ];
 
-/// A site whose default privileges hand everything out, in every schema, with this extension.
+/// A site whose default privileges grant everything to everyone.
 fn generous(create_extension: &str) -> Site {
     let site = Site::bare_with(|options| options);
     site.sql(
@@ -92,7 +92,7 @@ fn unprivileged_roles_can_execute_nothing() {
                 assert!(refused.starts_with("42501"), "{role}: {statement}: {refused}");
             }
         }
-        // The trigger works all the same for whoever may pay.
+        // The trigger works for every role that may pay.
         site.sql("CREATE ROLE cashier; GRANT SELECT, UPDATE ON bookings TO cashier; CREATE POLICY p ON bookings TO cashier USING (true)");
         let id = host::make_bookings(&site, 1).remove(0);
         site.try_sql_as("cashier", &format!("UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'"))
@@ -231,7 +231,7 @@ fn every_function_has_a_pinned_search_path() {
 #[test]
 fn no_sql_is_built_from_unquoted_input() {
     let site = Site::bare_with(|options| options);
-    // The server itself keeps quotes out of an extension's schema, and of nothing else.
+    // The server forbids quotes in an extension's schema name, and nowhere else.
     site.sql(
         "CREATE SCHEMA \"Our; Odd\"; CREATE SCHEMA \"o'dd; --\"; CREATE TABLE \"o'dd; --\".\"book\"\"ings' $$\" (\"i'd; --\" text \
          PRIMARY KEY, payment_status text, \"check_in\" date, check_out date, listing_id text, guest_name text, email text, \

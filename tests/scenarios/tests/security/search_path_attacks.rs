@@ -1,16 +1,16 @@
-//! What others put where our own statements might find it is not used: functions and operators on the path of the mapping,
-//! the checks of a domain, an expression that is more than one.
+//! Objects planted on the search path are not used: functions and operators, checks of a domain, an expression that is more
+//! than one.
 
-use super::attack::{ATTACK, assert_no_loot, site};
+use super::attack::{ATTACK, assert_no_breach, site};
 use guestly_scenarios::{SOON, Site};
 
-/// Functions and operators that suit a call better than those of pg_catalog, as mallory could make them in any schema where
+/// Functions and operators that match a call better than those of pg_catalog, as mallory could create them in any schema where
 /// he may create. Each of them does what it should, after the attack.
 fn plant(site: &Site, schema: &str) {
     // Once as each role: an operator would run for every row of a catalog.
     site.sql(
         "CREATE OR REPLACE FUNCTION sample.attack_once() RETURNS void LANGUAGE plpgsql AS $$ BEGIN \
-         IF NOT EXISTS (SELECT FROM sample.loot WHERE at = 'planted' AND runs_as = current_user) THEN \
+         IF NOT EXISTS (SELECT FROM sample.attack_log WHERE at = 'planted' AND runs_as = current_user) THEN \
              PERFORM sample.attack('planted'); END IF; END $$; \
          ALTER FUNCTION sample.attack_once OWNER TO mallory",
     );
@@ -39,10 +39,10 @@ fn plant(site: &Site, schema: &str) {
     }
 }
 
-/// Nothing that was planted ran as a superuser.
+/// No planted object ran as superuser.
 fn assert_unused(site: &Site) {
     let as_superuser: Vec<String> =
-        site.query_all("SELECT DISTINCT at FROM sample.loot WHERE runs_as = 'postgres' OR result = 'DONE'");
+        site.query_all("SELECT DISTINCT at FROM sample.attack_log WHERE runs_as = 'postgres' OR result = 'DONE'");
     assert_eq!(as_superuser, Vec::<String>::new());
     assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
 }
@@ -58,9 +58,9 @@ fn the_mapping_ignores_objects_planted_on_its_path() {
     site.sql("DROP EXTENSION guestly_sync");
     site.sql("CREATE EXTENSION guestly_sync");
     assert_unused(&site);
-    // The planted operator can be used at all, and the attack is one.
+    // The planted operator works, and its attack too.
     site.sql("SELECT 1 WHERE 1::oid OPERATOR (public.=) 1");
-    assert_eq!(site.query_one::<i64>("SELECT count(DISTINCT at) FROM sample.loot"), 1);
+    assert_eq!(site.query_one::<i64>("SELECT count(DISTINCT at) FROM sample.attack_log"), 1);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn domain_checks_run_as_the_owner_during_analysis() {
          CREATE DOMAIN sample.trap AS text CHECK (sample.spring(value)); \
          UPDATE guestly.field_map SET expression = 'cardinality(''{{x}}''::sample.trap[])' WHERE field = 'adults'; SELECT guestly_attach()",
     );
-    assert_no_loot(&site, "domain", "site_owner");
+    assert_no_breach(&site, "domain", "site_owner");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn an_editor_of_the_mapping_gains_no_privileges() {
         )
         .unwrap();
     let edit = "UPDATE guestly.field_map SET expression = 'b.adults' WHERE field = 'adults'";
-    // Another row may be mended meanwhile, with a WARNING; the wrong one is checked and never run.
+    // Another row may be corrected meanwhile, with a WARNING; the wrong one is checked and never run.
     site.as_user("editor").sql(edit);
     assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
     let refused = site.try_sql("SELECT guestly_attach()").unwrap_err();
@@ -120,15 +120,15 @@ fn operators_in_a_planted_extension_schema_are_ignored() {
          CREATE ROLE site LOGIN; GRANT CREATE ON SCHEMA public TO site",
     );
     site.as_user("dev").sql(
-        "CREATE SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO PUBLIC; CREATE TABLE extensions.loot (who text); \
-         GRANT INSERT ON extensions.loot TO PUBLIC; \
+        "CREATE SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO PUBLIC; CREATE TABLE extensions.attack_log (who text); \
+         GRANT INSERT ON extensions.attack_log TO PUBLIC; \
          CREATE FUNCTION extensions.same(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
-             INSERT INTO extensions.loot VALUES (current_user); RETURN $1::text OPERATOR (pg_catalog.=) $2::text; END $$; \
+             INSERT INTO extensions.attack_log VALUES (current_user); RETURN $1::text OPERATOR (pg_catalog.=) $2::text; END $$; \
          CREATE OPERATOR extensions.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = extensions.same); \
          CREATE FUNCTION extensions.split_part(varchar, text, integer) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
-             INSERT INTO extensions.loot VALUES (current_user); RETURN 'Eve'; END $$; \
+             INSERT INTO extensions.attack_log VALUES (current_user); RETURN 'Eve'; END $$; \
          CREATE FUNCTION extensions.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN \
-             INSERT INTO extensions.loot VALUES (current_user); RETURN QUERY SELECT pg_catalog.unnest($1); END $$",
+             INSERT INTO extensions.attack_log VALUES (current_user); RETURN QUERY SELECT pg_catalog.unnest($1); END $$",
     );
     site.as_user("site").sql(
         "CREATE TABLE public.bookings (id varchar(20) PRIMARY KEY, payment_status varchar(20), status varchar(20) DEFAULT 'confirmed', \
@@ -144,5 +144,5 @@ fn operators_in_a_planted_extension_schema_are_ignored() {
     site.sql("UPDATE bookings SET payment_status = 'paid' WHERE id::text = 'b1'");
     site.wait_for("the booking", SOON, "SELECT guestly_sync_status::text = 'synced', guestly_sync_error FROM bookings");
     site.sql("SELECT guestly_sync('b1'); SELECT guestly_preview('b1'); SELECT * FROM guestly_backfill(); SELECT * FROM guestly_doctor()");
-    assert_eq!(site.query_all::<String>("SELECT who FROM extensions.loot"), Vec::<String>::new());
+    assert_eq!(site.query_all::<String>("SELECT who FROM extensions.attack_log"), Vec::<String>::new());
 }

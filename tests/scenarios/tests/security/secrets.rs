@@ -1,5 +1,5 @@
-//! Secrets: where they are looked for first, and that neither they nor the guests' data come to light anywhere: a canary
-//! is searched for in every table and in the whole log of a server that logs all it can.
+//! Secrets: their order of precedence, and that neither they nor guest data appear anywhere. A canary is searched for in
+//! every table and in the whole log of a server that logs all it can.
 
 use guestly_scenarios::{Cluster, Options, SOON, Sim, Site, host, wait_until};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn credentials(site: &Site) -> String {
     site.query_one("SELECT status || ' ' || detail FROM guestly_doctor() WHERE check_name = 'credentials'")
 }
 
-/// Supabase Vault, as far as one can see it from outside.
+/// The visible part of Supabase Vault.
 fn make_vault(site: &Site, id: &str, secret: &str) {
     site.sql(&format!(
         "CREATE SCHEMA vault; CREATE TABLE vault.secrets (name text, secret text); \
@@ -49,21 +49,21 @@ fn vault_takes_precedence_over_settings() {
         site.wait_synced(&id);
     };
     works("ok from environment");
-    // A lower place is wrong from now on: it would be noticed.
+    // From now on the lower source is wrong, so its use would be noticed.
     make_vault(&site, "sim-client", "wrong");
     let online = "SELECT status FROM guestly_doctor(online => true) WHERE check_name = 'online'";
     assert_eq!(site.query_one::<String>(online), "fail", "the worker has not seen the Vault");
     let id = site.paid_booking();
     site.wait_for("a refusal", SOON, "SELECT credentials_error IS NOT NULL, 'no error' FROM guestly.status");
     assert_eq!(site.booking(&id).status, "pending", "the booking waits");
-    // One after the other: in one transaction the worker would look before there is anything new to be seen.
+    // One after the other: in one transaction the worker would read before the change is visible.
     site.sql("UPDATE vault.secrets SET secret = 'sim-secret' WHERE name = 'guestly_client_secret'");
     site.sql("SELECT pg_reload_conf()");
     site.wait_synced(&id);
     site.alter_system("guestly_sync.client_id", "sim-client");
     site.alter_system("guestly_sync.client_secret", "wrong too");
     works("ok from vault");
-    // A Vault that is empty, or cannot be read, is none.
+    // An empty or unreadable Vault counts as none.
     site.sql("UPDATE vault.secrets SET secret = '' WHERE name = 'guestly_client_secret'");
     site.alter_system("guestly_sync.client_secret", "sim-secret");
     works("ok from settings");
@@ -86,14 +86,14 @@ fn a_start_without_credentials_keeps_the_known_state() {
     site.restart();
     let without = site.wait_for_worker(&site);
     assert!(credentials(&site).starts_with("fail none found"), "{}", credentials(&site));
-    // It ends as it began: it has never had any.
+    // This worker never had credentials.
     site.signal(without, "TERM");
     wait_until("its successor", SOON, || {
         let worker = site.wait_for_worker(&site);
         (worker != without, worker.to_string())
     });
     let now: f64 = site.query_one(known);
-    // One comes back in a minute.
+    // One token is refilled per minute.
     assert!(now <= left + 1.5, "{left} calls were left, and now {now}");
     site.reset_system("guestly_sync.client_secret");
     site.restart();
@@ -136,18 +136,18 @@ fn talkative() -> Site {
     Site::open_on(sim, |_| options)
 }
 
-/// Everything that may go wrong with a call, the guest's address or the secret in the answer.
+/// Every failure of a call, with the guest's address or the secret in the answer.
 fn misbehave(site: &Site) {
     let echo = format!("guest1@example.com and {SECRET} are not valid; phone +49 30 23125001");
-    let told = "guest1@example.com (+49 30 23125000) is no guest of ours";
+    let reported = "guest1@example.com (+49 30 23125000) is not one of our guests";
     let nth = |nth: u32, effect: Value| json!({"match": {"operation": "create", "nth": nth}, "effect": effect});
     site.sim.fault(json!([
         {"match": {"operation": "token", "nth": 1}, "effect": {"kind": "status", "code": 500, "body": echo}},
-        nth(1, json!({"kind": "status", "code": 400, "body": told})),
-        nth(2, json!({"kind": "status", "code": 500, "body": told})),
+        nth(1, json!({"kind": "status", "code": 400, "body": reported})),
+        nth(2, json!({"kind": "status", "code": 500, "body": reported})),
         nth(3, json!({"kind": "drop_after_accept", "how": "half_body"})),
         nth(4, json!({"kind": "garbage", "shape": "no_id"})),
-        nth(5, json!({"kind": "status", "code": 401, "body": told})),
+        nth(5, json!({"kind": "status", "code": 401, "body": reported})),
         nth(6, json!({"kind": "redirect", "to": format!("http://127.0.0.1:1/trap?guest2@example.com")})),
         nth(7, json!({"kind": "hang", "ms": 1500, "when": "before"}))
     ]));
@@ -179,7 +179,7 @@ fn misbehave(site: &Site) {
         "CREATE TRIGGER tell_all BEFORE UPDATE ON bookings FOR EACH ROW WHEN (NEW.guestly_sync_status = 'pending') \
               EXECUTE FUNCTION sample.tell_all()",
     );
-    // A WARNING of it goes to the log, which is searched in the end.
+    // Its WARNING is logged, and the log is searched at the end.
     site.sql(&format!("SELECT guestly_sync('{id}')"));
     site.sql("DROP TRIGGER tell ON bookings; DROP TRIGGER tell_all ON bookings");
     site.sql(&format!("SELECT * FROM guestly_doctor(online => true); SELECT * FROM guestly_timeline('{}')", ids[0]));
@@ -233,7 +233,7 @@ fn no_secret_appears_in_a_log_or_table() {
                      strpos(concat(guestly_reservation_id, guestly_sync_error), w) > 0) OR EXISTS (SELECT FROM \
                      pg_stat_activity WHERE pid <> pg_backend_pid() AND strpos(concat(query, application_name), w) > 0)";
     assert_eq!(site.query(elsewhere, &[&words]).len(), 0, "guestly_sync_error or pg_stat_activity tells");
-    // What there is to be seen is useful all the same.
+    // The visible text is useful all the same.
     let errors: i64 = site.query_one("SELECT count(*) FROM guestly.attempts WHERE error <> ''");
     assert!(errors >= 6, "{errors} errors");
     site.sql("SELECT guestly_retry_failed()");
@@ -244,7 +244,7 @@ fn no_secret_appears_in_a_log_or_table() {
 #[test]
 fn pg_stat_activity_shows_no_secret_during_calls() {
     let site = talkative();
-    // Whether a word stands there, for all sessions but the one that asks.
+    // True if a word is visible in any other session.
     let tells = |word: &str| -> bool {
         let found =
             "SELECT count(*) > 0 FROM pg_stat_activity a WHERE pid <> pg_backend_pid() AND strpos(a::text, $1) > 0";

@@ -1,4 +1,4 @@
-//! CREATE EXTENSION attaches the site's own table of bookings or none: what somebody put on the superuser's search path is
+//! CREATE EXTENSION attaches the site's own table of bookings or none. A table planted on the superuser's search path is
 //! neither attached nor planned, and a NOTICE names what was found.
 
 use super::notices::notices;
@@ -28,7 +28,7 @@ fn install(site: &Site) -> (String, String) {
 }
 
 #[track_caller]
-fn assert_no_loot(site: &Site) {
+fn assert_no_breach(site: &Site) {
     assert_eq!(site.query_all::<String>("SELECT rolname::text FROM pg_roles WHERE rolsuper"), ["postgres"]);
     let traces: i64 = site.query_one(
         "SELECT count(*) FROM pg_attribute WHERE attrelid = 'postgres.bookings'::regclass AND attname LIKE 'guestly%'",
@@ -40,17 +40,17 @@ fn assert_no_loot(site: &Site) {
 fn an_ambiguous_bookings_table_is_not_attached() {
     let site = squatted();
     let (words, attached) = install(&site);
-    assert_no_loot(&site);
+    assert_no_breach(&site);
     assert_eq!(attached, "none", "{words}");
     let notice = words.lines().find(|line| line.starts_with("NOTICE") && line.contains("postgres.bookings"));
     let notice = notice.unwrap_or_else(|| panic!("no NOTICE names the candidates: {words}"));
     assert!(notice.contains("public.bookings") && notice.contains("guestly_attach"), "{words}");
-    // What it says to type works.
+    // Its fix works.
     site.sql("SELECT guestly_attach('public.bookings'); ALTER ROLE postgres SET search_path = public, extensions");
     host::map_listings(&site);
     let id = site.paid_booking();
     site.wait_synced(&id);
-    assert_no_loot(&site);
+    assert_no_breach(&site);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn an_untrusted_bookings_table_is_not_attached() {
     let site = squatted();
     site.sql("DROP TABLE public.bookings");
     let (words, attached) = install(&site);
-    assert_no_loot(&site);
+    assert_no_breach(&site);
     assert_eq!(attached, "none", "{words}");
     assert!(words.lines().any(|line| line.starts_with("NOTICE") && line.contains("postgres.bookings")), "{words}");
 }
