@@ -194,7 +194,7 @@ fn an_outage_across_a_crash_is_mailed_once() {
     site.start_again();
     let tries = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
     let before: i64 = site.query_one(tries);
-    site.wait_for("another try", LIMIT, &format!("SELECT ({tries}) > {before}, ''"));
+    site.wait_for("another attempt", LIMIT, &format!("SELECT ({tries}) > {before}, ''"));
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
     site.wait_all_synced(LIMIT);
     let _ = mailbox.wait_for(2, LIMIT);

@@ -37,12 +37,12 @@ fn alerts_survive_an_outage_of_the_mail_server() {
     let mut codes = fail(&site, 2);
     let tried =
         "SELECT bool_and(answer IS NOT NULL), string_agg(coalesce(answer, 'not tried'), '; ') FROM guestly.alerts";
-    site.wait_for("a try in vain", SOON, tried);
+    site.wait_for("a failed attempt", SOON, tried);
     codes.extend(fail(&site, 3));
     let doctor = site.query("SELECT status, detail FROM guestly_doctor() WHERE check_name = 'alerts'", &[]);
     let (status, detail): (String, String) = (doctor[0].get(0), doctor[0].get(1));
     assert!(status == "fail" && detail.starts_with("5 wait to be mailed") && detail.contains("refused"), "{detail}");
-    assert_eq!(site.query_one::<i64>("SELECT failed FROM guestly.status"), 5, "the work went on");
+    assert_eq!(site.query_one::<i64>("SELECT failed FROM guestly.status"), 5, "the worker continued");
     mailbox.open_again(&["--busy", "1"]);
     wait_until_mailed(&site);
     let mails = mailbox.mails();
@@ -107,5 +107,5 @@ fn without_mail_alerts_are_logged() {
     wait_until_mailed(&site);
     let mail = mailbox.wait_for(1, SOON).remove(0);
     assert!(mail.subject.contains(&code), "{}", mail.subject);
-    assert_eq!(mail.sender, "owner@example.org", "without alert_from the recipient writes to himself");
+    assert_eq!(mail.sender, "owner@example.org", "without alert_from the sender is the recipient");
 }

@@ -46,7 +46,7 @@ fn an_endless_greeting_costs_no_memory() {
     let flooding = EndlessMailServer::flooding();
     let site = site(&flooding);
     let given_up = "SELECT answer LIKE '%more than 64 kB%', answer FROM guestly.alerts WHERE kind = 'credentials'";
-    site.wait_for("the mail to be given up", SOON, given_up);
+    site.wait_for("the mail to time out", SOON, given_up);
     let ids = site.paid_bookings(5);
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);

@@ -72,7 +72,7 @@ fn unwritable_outage_alerts_are_raised_later() {
     );
     let ids = site.paid_bookings(8);
     let refused = || (site.log().contains("no room for alerts"), "it was not refused".to_owned());
-    wait_until("the announcement to be refused", SOON, refused);
+    wait_until("the alert to be refused", SOON, refused);
     site.sql("DROP TRIGGER full_up ON guestly.alerts");
     let mail = mailbox.wait_for(1, LIMIT).remove(0);
     assert!(mail.subject.contains("Guestly cannot be reached, 8 bookings waiting"), "{}", mail.subject);
@@ -161,7 +161,7 @@ fn a_copy_mails_nothing_before_it_is_armed() {
     site.wait_for("the doctor to say so", SOON, looked);
     let said = || (site.log().contains("this is a copy"), "nothing is said".to_owned());
     site.paid_booking();
-    wait_until("the worker to look", SOON, said);
+    wait_until("the worker to sweep", SOON, said);
     assert!(
         mailbox.mails().is_empty() && site.query_one::<bool>("SELECT bool_and(mail_key IS NULL) FROM guestly.alerts")
     );
@@ -181,7 +181,7 @@ fn only_finished_alerts_are_pruned() {
     site.kill_worker(&site, "TERM");
     let left = "SELECT string_agg(sentence, ', ' ORDER BY sentence) = 'repeated 2, sent 2, waiting 2, waiting 4', \
                 string_agg(sentence, ', ' ORDER BY sentence) FROM guestly.alerts";
-    site.wait_for("the old ones to go", SOON, left);
+    site.wait_for("the old rows to be pruned", SOON, left);
 }
 
 #[test]

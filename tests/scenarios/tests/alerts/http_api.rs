@@ -51,7 +51,7 @@ fn sendgrid_requests_have_the_sendgrid_format() {
     sink.answer(401, r#"{"errors":[{"message":"The provided authorization grant is invalid"}]}"#);
     let said: String = site.query_one("SELECT guestly_test_alert()");
     assert_eq!(said, "refused: 401 The provided authorization grant is invalid");
-    assert!(!site.log().contains("canary"), "the key came to light");
+    assert!(!site.log().contains("canary"), "the key was exposed");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn the_login_is_sent_only_over_tls() {
     let mail = mailbox.wait_for(1, SOON).remove(0);
     assert!(mail.encrypted, "in the clear");
     assert_eq!(mail.login.as_deref(), Some("desk@example.org"));
-    assert!(!mail.raw.contains("canary") && !site.log().contains("canary"), "the password came to light");
+    assert!(!mail.raw.contains("canary") && !site.log().contains("canary"), "the password was exposed");
     // A server that requires encryption accepts nothing in plain text.
     site.alter_system("guestly_sync.smtp_url", &url("desk%40example.org:wrong").replace("required", "none"));
     let answer = wait_for_answer(&site, "refused: 530");
@@ -105,7 +105,7 @@ fn smtps_uses_tls_from_the_first_byte() {
     assert_eq!(test_alert(&site), "accepted: 250 2.0.0 Taken as 1");
     let mail = mailbox.wait_for(1, SOON).remove(0);
     assert!(mail.encrypted && mail.login.as_deref() == Some("desk"), "{mail:?}");
-    assert!(!site.log().contains("canary"), "the password came to light");
+    assert!(!site.log().contains("canary"), "the password was exposed");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn live(profile: Profile) {
     site.assert_once_each(&ids);
     site.sql(&format!("UPDATE bookings SET adults = adults + 1 WHERE id = '{}'", ids[0]));
     site.sql(&format!("UPDATE bookings SET status = 'cancelled' WHERE id = '{}'", ids[1]));
-    site.wait_for("both to be at work", SOON, "SELECT NOT EXISTS (SELECT FROM guestly.changes), 'noted'");
+    site.wait_for("both to be in flight", SOON, "SELECT NOT EXISTS (SELECT FROM guestly.changes), 'noted'");
     site.wait_drained();
     let adults = site.row(&ids[0])["adults"].clone();
     assert_eq!(site.only_reservation(&ids[0])["numberOfGuests"]["numberOfAdults"], adults);

@@ -39,7 +39,7 @@ fn refused_connections_open_the_breaker() {
     assert_eq!(advice[0].get::<_, &str>(0), "fail");
     site.alter_system("guestly_sync.base_url", &format!("{}/v1", site.sim.url()));
     site.wait_all_synced(SOON);
-    assert_eq!(site.sim.calls("search"), 0, "nothing was ever sent, so there was nothing to look for");
+    assert_eq!(site.sim.calls("search"), 0, "nothing was sent, so no lookup is needed");
     site.assert_once_each(&ids);
     breaker_is(&site, "closed");
 }
@@ -89,7 +89,7 @@ fn refused_credentials_stop_calls_until_settings_change() {
     site.sql("SELECT pg_reload_conf()");
     site.worker_took_a_turn();
     site.wait_for("more to wait", SOON, "SELECT ready = 7 AND failed = 0, ready::text FROM guestly.status");
-    assert_eq!(site.sim.calls("token"), 1, "one try per token window");
+    assert_eq!(site.sim.calls("token"), 1, "one attempt per token window");
     assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
     let reported = site.log().matches("no access token").count();
     assert!((1..=3).contains(&reported), "said {reported} times");
@@ -112,7 +112,7 @@ fn an_unreachable_token_url_is_retried_with_backoff() {
     assert!(pauses[0] >= 900 && pauses[1] >= 1800, "{pauses:?}");
     let failures = site.sim.calls("token");
     site.sim.clear_faults();
-    wait_until("the next try", SOON, || {
+    wait_until("the next attempt", SOON, || {
         let calls = site.sim.calls("token");
         (calls > failures, calls.to_string())
     });
@@ -131,6 +131,6 @@ fn scattered_errors_do_not_open_the_breaker() {
     site.wait_all_synced(SOON);
     breaker_is(&site, "closed");
     let outages: i64 = site.query_one("SELECT count(*) FROM guestly.alerts WHERE kind = 'outage'");
-    assert_eq!(outages, 0, "the breaker opened on the way");
+    assert_eq!(outages, 0, "the breaker opened");
     site.assert_once_each(&ids);
 }

@@ -9,7 +9,7 @@ fn assert_idle(site: &Site) {
                 AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype <> 'virtualxid' AND l.mode <> 'none'), \
                 concat_ws(' ', a.state, a.backend_xmin, a.wait_event_type, a.wait_event) \
                 FROM pg_stat_activity a WHERE a.backend_type = 'guestly_sync worker'";
-    site.wait_for("a worker that holds nothing", SOON, idle);
+    site.wait_for("a worker without claims", SOON, idle);
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn no_transaction_is_open_while_guestly_hangs() {
     let ids = site.paid_bookings(8);
     site.sim.wait_for_calls("create", 4, SOON);
     let claimed = "SELECT count(*) = 8, count(*)::text FROM guestly.queue WHERE state = 'sending'";
-    site.wait_for("four in flight, and four claimed ahead", SOON, claimed);
+    site.wait_for("four in flight and four prefetched", SOON, claimed);
     assert_idle(&site);
     // A long transaction would hold back vacuum, which removes rows deleted after the call began.
     site.sql("CREATE TABLE churn AS SELECT 1 AS n; DELETE FROM churn");
@@ -58,7 +58,7 @@ fn statistics_show_the_work_of_the_worker() {
     // activity is compared, not the database's counter.
     let quiet = "SELECT clock_timestamp() - state_change > interval '3 seconds', (clock_timestamp() - state_change)::text \
                  FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'";
-    site.wait_for("the first probe to be over", SOON, quiet);
+    site.wait_for("the first sweep to be over", SOON, quiet);
     let last = "SELECT state_change::text FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'";
     let before: String = site.query_one(last);
     for _ in 0..20 {

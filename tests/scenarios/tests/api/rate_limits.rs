@@ -87,7 +87,7 @@ fn retries_count_against_the_limits() {
     );
     let ids = site.paid_bookings(30);
     site.wait_all_synced(LONG);
-    assert!(site.sim.calls("search") > 0, "no look-up was needed");
+    assert!(site.sim.calls("search") > 0, "no lookup is needed");
     assert_polite(&site.sim, 4);
     site.assert_once_each(&ids);
 }
@@ -105,13 +105,17 @@ fn an_exhausted_hour_limit_survives_restarts() {
         site.stop(mode);
         site.start_again();
         site.wait_for_worker(&site);
-        site.wait_for("the levels to be known", SOON, "SELECT quota_hour < 1, quota_hour::text FROM guestly.status");
+        site.wait_for(
+            "the baseline to be recorded",
+            SOON,
+            "SELECT quota_hour < 1, quota_hour::text FROM guestly.status",
+        );
     }
     // A new booking wakes the worker but is not sent.
     let more = site.paid_bookings(1);
     site.wait_for("it to be queued", SOON, "SELECT ready = 12, ready::text FROM guestly.status");
     site.worker_took_a_turn();
-    assert_eq!(site.sim.metrics()["requests"], 20, "a restart made new calls");
+    assert_eq!(site.sim.metrics()["requests"], 20, "the restart made new calls");
     assert_eq!(site.query_one::<i64>("SELECT max(attempts)::bigint FROM guestly.queue"), 0);
     // With a backlog this is no problem to report.
     let online =

@@ -26,7 +26,7 @@ fn retry_after_is_a_minimum_for_all_calls() {
         site.sim.fault(json!({"match": {"operation": "create", "count": 1}, "effect": effect}));
         let ids = site.paid_bookings(4);
         let held = "SELECT held_until > now(), held_until::text FROM guestly.status";
-        site.wait_for("a lane that is held", SOON, held);
+        site.wait_for("calls to be paused", SOON, held);
         site.wait_for_status(&ids, "synced");
         let times = arrivals(&site.sim.ledger(None));
         // The token, the first booking, the refused call; then nothing for five seconds.
@@ -52,7 +52,7 @@ fn an_unreachable_api_uses_no_attempts() {
     // Meanwhile waiting bookings say why, none has failed, and the doctor reports it.
     let reported = "SELECT count(*) FILTER (WHERE state = 'failed') = 0 AND bool_or(error_class = 'unavailable'), \
                 string_agg(concat_ws(' ', state, attempts, error_class, error), '; ') FROM guestly.queue";
-    site.wait_for("words", SOON, reported);
+    site.wait_for("the reason to be visible", SOON, reported);
     let doctor = "SELECT status || detail FROM guestly_doctor() WHERE check_name = 'guestly'";
     assert!(site.query_one::<String>(doctor).starts_with("failout of reach since"));
     let probes = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
@@ -153,7 +153,7 @@ fn an_unreadable_token_is_not_requested_again_at_once() {
         let ids = site.paid_bookings(3);
         let logged = "SELECT count(*) = 1 AND bool_and(outcome = 'unknown'), string_agg(concat_ws(' ', outcome, error), ';') \
                       FROM guestly.attempts WHERE operation = 'token'";
-        site.wait_for("a word about the token", SOON, logged);
+        site.wait_for("a log line about the token", SOON, logged);
         // More work wakes the worker, which must not request another token: there are only five.
         let more = site.paid_booking();
         site.worker_took_a_turn();
@@ -165,7 +165,7 @@ fn an_unreadable_token_is_not_requested_again_at_once() {
         site.alter_system("guestly_sync.client_secret", "wrong");
         let refused = "SELECT status = 'fail' AND detail LIKE 'refused: %API keys%', detail FROM guestly_doctor() \
                        WHERE check_name = 'credentials'";
-        site.wait_for("refused keys", SOON, refused);
+        site.wait_for("refused credentials", SOON, refused);
         site.alter_system("guestly_sync.client_secret", "sim-secret");
         site.wait_all_synced(SOON);
         assert_eq!(site.sim.calls("token"), 3, "{shape}");

@@ -54,7 +54,7 @@ fn a_429_with_seconds_pauses_all_calls() {
     assert_waited(&site, &ids, 2000);
     let first = site.query_one::<i32>("SELECT max(guestly_sync_attempts) FROM bookings");
     assert_eq!((first, site.sim.calls("create")), (1, 5));
-    assert_eq!(site.sim.calls("search"), 0, "a 429 did nothing, so there is nothing to look for");
+    assert_eq!(site.sim.calls("search"), 0, "a 429 has no effect, so no lookup is needed");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn rejections_of_every_token_stop_all_calls() {
     let site = site();
     site.sim.fault(json!({"match": {"path": "/v1/"}, "effect": {"kind": "status", "code": 403, "body": "{\"message\":\"Forbidden\"}"}}));
     site.paid_bookings(6);
-    site.wait_for("the lane to stop", SOON, "SELECT credentials_error IS NOT NULL, 'running' FROM guestly.status");
+    site.wait_for("calls to stop", SOON, "SELECT credentials_error IS NOT NULL, 'running' FROM guestly.status");
     let (asked, calls) = (site.sim.calls("token"), site.sim.metrics()["requests"].clone());
     assert!(asked <= 2, "{asked} tokens");
     site.restart();
@@ -85,7 +85,7 @@ fn rejections_of_every_token_stop_all_calls() {
         "SELECT ready + unknown = 7 AND failed = 0, ready || '+' || unknown FROM guestly.status",
     );
     site.worker_took_a_turn();
-    assert_eq!((site.sim.calls("token"), &site.sim.metrics()["requests"]), (asked, &calls), "the lane stands still");
+    assert_eq!((site.sim.calls("token"), &site.sim.metrics()["requests"]), (asked, &calls), "calls have stopped");
     assert_eq!(site.doctor("credentials")[0], "fail");
     site.sim.assert_no_violation();
 }

@@ -49,7 +49,7 @@ fn a_trigger_that_always_raises_parks_only_its_booking() {
     site.sql("DROP TRIGGER closed ON bookings");
     site.query_one::<i64>("SELECT guestly_retry_failed()");
     site.wait_all_synced(SOON);
-    assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (6, 0), "what is known needs no call");
+    assert_eq!((site.sim.calls("create"), site.sim.calls("search")), (6, 0), "a known reservation needs no call");
     site.assert_once_each(&ids);
 }
 
@@ -73,11 +73,11 @@ fn a_trigger_that_raises_briefly_only_delays_its_booking() {
     site.sql(&format!("UPDATE bookings SET adults = 0 WHERE id = '{}'", ids[1]));
     host::pay(&site, &ids);
     site.sim.wait_for_calls("create", 1, SOON);
-    site.wait_for("the worker to knock again", SOON, "SELECT last_value >= 5, last_value::text FROM knocks");
+    site.wait_for("the worker to retry", SOON, "SELECT last_value >= 5, last_value::text FROM knocks");
     site.sql("DELETE FROM closed");
     site.wait_synced(&ids[0]);
     assert!(site.wait_failed(&ids[1]).starts_with("invalid_booking: "));
-    assert_eq!(site.log_of(&ids[0]), ["create:created"], "written at last, without another call");
+    assert_eq!(site.log_of(&ids[0]), ["create:created"], "written without another call");
     assert_eq!(site.log_of(&ids[1]), ["plan:refused"]);
     site.assert_once_each(&ids[..1]);
 }

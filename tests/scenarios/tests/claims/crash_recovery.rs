@@ -40,7 +40,7 @@ fn assert_rescued(site: &Site, ids: &[String]) {
         assert!(operations.iter().any(|name| name == "search"), "{code}: {operations:?}");
     }
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0);
-    assert_eq!(metrics["tokens_issued"], 1, "a new worker goes on with the old one's token");
+    assert_eq!(metrics["tokens_issued"], 1, "a new worker uses the token of the last one");
 }
 
 /// What took effect before the answer was written is never created again.
@@ -113,7 +113,7 @@ fn hanging_calls_do_not_delay_a_fast_stop() {
     site.assert_once_each(&ids);
     assert_nothing_created_twice(&site);
     let looked_up = ids.iter().filter(|id| site.operations_of(&site.code(id)) != ["create"]).count();
-    assert_eq!(looked_up, 4, "the four that were in flight, and no other, are looked for");
+    assert_eq!(looked_up, 4, "only the four in flight are looked up");
 }
 
 #[test]

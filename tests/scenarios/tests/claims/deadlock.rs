@@ -41,7 +41,7 @@ fn an_outcome_is_written_again_after_a_deadlock() {
     while ids.len() < 20 && !site.log().contains(DEADLOCK) {
         ids.push(cross(&site));
     }
-    assert!(site.log().contains(DEADLOCK), "there was no deadlock: nothing was tested");
+    assert!(site.log().contains(DEADLOCK), "no deadlock happened, so nothing was tested");
     let nights = i32::try_from(ids.len()).unwrap_or_default() * 101;
     assert_eq!(site.query_one::<i32>("SELECT nights FROM occupancy"), nights, "each is written once");
     site.assert_once_each(&ids);

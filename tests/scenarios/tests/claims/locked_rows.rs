@@ -48,7 +48,11 @@ fn locked_bookings_at_the_queue_head_stop_none_behind() {
     holder.batch_execute(&format!("BEGIN; SELECT FROM bookings WHERE id IN ('{list}') FOR UPDATE")).unwrap();
     site.sql("SELECT guestly_resume()");
     site.wait_for_status(&ids[8..], "synced");
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue WHERE state = 'ready'"), 8, "they are held");
+    assert_eq!(
+        site.query_one::<i64>("SELECT count(*) FROM guestly.queue WHERE state = 'ready'"),
+        8,
+        "they are in flight"
+    );
     holder.batch_execute("COMMIT").unwrap();
     site.wait_for_status(&ids[..8], "failed");
 }

@@ -13,7 +13,7 @@ fn prefetched(flight: u32) -> (Site, Vec<String>) {
     site.sim.wait_for_calls("create", flight.into(), SOON);
     let claimed =
         format!("SELECT count(*) = {}, count(*)::text FROM guestly.queue WHERE state = 'sending'", flight * 2);
-    site.wait_for("as many claimed again", SOON, &claimed);
+    site.wait_for("as many prefetched", SOON, &claimed);
     assert_eq!(site.sim.calls("create"), u64::from(flight), "more in flight than may be");
     (site, ids)
 }
@@ -30,7 +30,7 @@ fn a_pause_releases_prefetched_bookings() {
     site.sim.release();
     let back = "SELECT count(*) = 6 AND bool_and(state = 'ready' AND attempts = 0 AND claim IS NULL), \
                 string_agg(concat_ws(' ', state, attempts, claim), '; ') FROM guestly.queue";
-    site.wait_for("the others to be back in line", SOON, back);
+    site.wait_for("the others to be queued again", SOON, back);
     assert_eq!(site.sim.calls("create"), 2, "sent after the pause");
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
@@ -112,10 +112,10 @@ fn retry_after_releases_prefetched_bookings() {
         {"match": {"operation": "create", "nth": 1}, "effect": {"kind": "rate_limit", "retry_after": "2"}}
     ]));
     let ids = site.paid_bookings(4);
-    site.wait_for("one more to be claimed", SOON, "SELECT count(*) = 2, '' FROM guestly.queue WHERE state = 'sending'");
+    site.wait_for("one more claim", SOON, "SELECT count(*) = 2, '' FROM guestly.queue WHERE state = 'sending'");
     let back = "SELECT count(*) = 4 AND bool_and(state <> 'sending' AND attempts = 0), \
                 string_agg(concat_ws(' ', state, attempts), '; ') FROM guestly.queue";
-    site.wait_for("all to be back in line", SOON, back);
+    site.wait_for("all to be queued again", SOON, back);
     assert_eq!(site.sim.calls("create"), 1, "sent after the refusal");
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);

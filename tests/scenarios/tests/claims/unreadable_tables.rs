@@ -160,7 +160,7 @@ fn fifty_online_checks_make_at_most_two_calls() {
         let said: String = site.query_one(online);
         (!said.contains("from memory"), said)
     };
-    wait_until("a new look", Duration::from_secs(8), anew);
+    wait_until("a new sweep", Duration::from_secs(8), anew);
     assert_eq!(site.sim.calls("search") - before, 1);
     site.alter_system("guestly_sync.client_secret", "another");
     let refused = || {

@@ -43,7 +43,7 @@ fn drop_extension_during_calls_is_quick() {
     let left: i64 = site.query_one("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'guestly%'");
     assert_eq!(left, 0, "triggers stay behind");
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM pg_namespace WHERE nspname = 'guestly'"), 0);
-    wait_until("the worker to leave", SOON, || {
+    wait_until("the worker to exit", SOON, || {
         let there: i64 =
             site.query_one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker'");
         (there == 0, there.to_string())
@@ -60,7 +60,7 @@ fn drop_extension_during_calls_is_quick() {
     site.assert_once_each(&ids);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
     let listed: Vec<String> = site.query_all("SELECT booking_id FROM guestly_backfill()");
-    assert_eq!(listed, std::slice::from_ref(&away), "what was paid meanwhile is for a person to decide");
+    assert_eq!(listed, std::slice::from_ref(&away), "payments made meanwhile are not sent automatically");
     site.sql("SELECT * FROM guestly_backfill(dry_run => false)");
     site.wait_synced(&away);
 }

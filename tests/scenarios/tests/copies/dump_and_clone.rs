@@ -35,7 +35,7 @@ fn busy_site() -> (Site, Vec<String>) {
     let waiting = site.paid_bookings(6);
     site.sim.wait_for_calls("create", creates + 2, SOON);
     let claimed = "SELECT count(*) = 4, count(*)::text FROM guestly.queue WHERE state = 'sending'";
-    site.wait_for("two calls in flight, and two claimed ahead", SOON, claimed);
+    site.wait_for("two calls in flight and two prefetched", SOON, claimed);
     (site, done.into_iter().chain(waiting).collect())
 }
 
@@ -66,7 +66,7 @@ fn goes_into_a_fresh_server(format: &str) {
     ));
     // The worker's first look around may find it now; the dump and what it is compared with must be of one moment.
     let (mut before, mut dump): (String, Vec<u8>) = (String::new(), Vec::new());
-    wait_until("a quiet moment", SOON, || {
+    wait_until("no activity", SOON, || {
         before = site.query_one(CONFIGURATION);
         dump = tools::dump(&site, format);
         (site.query_one::<String>(CONFIGURATION) == before, before.clone())
@@ -79,7 +79,7 @@ fn goes_into_a_fresh_server(format: &str) {
     let copy = fresh_server(&site.sim);
     tools::make_roles(&copy, &["anon", "authenticated", "service_role", "site_owner", "flats_owner", "ann"]);
     tools::restore(&copy, format, &dump).unwrap();
-    assert_eq!(copy.query_one::<String>(CONFIGURATION), before, "something did not come along");
+    assert_eq!(copy.query_one::<String>(CONFIGURATION), before, "something is missing in the copy");
     assert_eq!(copy.query_one::<i64>("SELECT count(*) FROM guestly.token"), 0, "the token is not dumped");
     assert!(!String::from_utf8_lossy(&dump).contains(&token));
 
@@ -144,7 +144,7 @@ fn bookings_of_an_older_dump_are_looked_up_first() {
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
     tools::restore(&site, "plain", &dump).unwrap();
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 3, "the queue came along");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 3, "the queue was restored");
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
     assert_eq!(site.sim.calls("create"), 3);
@@ -159,7 +159,7 @@ fn a_second_database_of_the_same_server_is_a_copy_too() {
     site.sql("CREATE DATABASE staging TEMPLATE postgres");
     let copy = site.database("staging");
     assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
-    assert!(site.query_one::<bool>("SELECT armed FROM guestly.status"), "the original still may");
+    assert!(site.query_one::<bool>("SELECT armed FROM guestly.status"), "the original is still allowed to send");
     let ids = host::make_bookings(&copy, 1);
     host::pay(&copy, &ids);
     let calls = site.sim.ledger(None).len();

@@ -56,7 +56,7 @@ fn a_promoted_standby_finishes_the_drain() {
     let more = host::make_bookings(&database, 3);
     host::pay(&database, &more);
     wait_all_synced(&database, LONG);
-    assert_eq!(site.sim.metrics()["tokens_issued"], 1, "the token came along");
+    assert_eq!(site.sim.metrics()["tokens_issued"], 1, "the token was restored");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_lagging_standby_creates_nothing_twice() {
     // What the standby last knew is that all wait, and that sending is paused.
     database.sql("SELECT guestly_resume()");
     wait_all_synced(&database, LONG);
-    assert_eq!(site.sim.calls("create"), 20, "what the old primary had created was created again");
+    assert_eq!(site.sim.calls("create"), 20, "reservations of the old primary were created again");
     assert_once_each(&database, &site.sim, &before);
     site.sim.assert_no_violation();
 }

@@ -77,7 +77,7 @@ fn idles_and_says(version: &str, fix: &str, logged: &str) {
     let calls = site.sim.ledger(None).len();
     site.kill_worker(&site, "TERM");
     site.wait_for_worker(&site);
-    site.wait_for("a look around", SOON, "SELECT count(*) >= 5, count(*)::text FROM guestly.queue");
+    site.wait_for("a sweep", SOON, "SELECT count(*) >= 5, count(*)::text FROM guestly.queue");
     assert_eq!(site.sim.ledger(None).len(), calls, "sent with SQL objects of another version");
     set_version(&site, VERSION);
     site.wait_for_status(&[first.clone(), later.clone()].concat(), "synced");

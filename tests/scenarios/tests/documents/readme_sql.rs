@@ -191,7 +191,7 @@ fn after(heading: &str, printed: &str, site: &Database, sim: &Sim) {
     match heading {
         "## Install it into a database" => {
             let doctor = "SELECT bool_and(status <> 'fail'), string_agg(check_name || ': ' || detail, '; ') FILTER (WHERE status = 'fail') FROM guestly_doctor()";
-            site.wait_for("a doctor without complaints", PATIENCE, doctor);
+            site.wait_for("the doctor to report no problem", PATIENCE, doctor);
             let key = "SELECT detail FROM guestly_doctor() WHERE check_name = 'credentials'";
             assert_eq!(site.query_one::<String>(key), "from vault");
             assert!(sim.state().is_empty(), "a booking that was paid before must not be sent");

@@ -19,7 +19,7 @@ fn a_restarted_server_keeps_its_data() {
     for mode in [StopMode::Fast, StopMode::Immediate] {
         cluster.stop(mode);
         assert!(!cluster.is_running());
-        assert!(cluster.try_client().is_err(), "a stopped server let us in");
+        assert!(cluster.try_client().is_err(), "a stopped server accepted a connection");
         cluster.start_again();
         assert_eq!(cluster.query_one::<i32>("SELECT n FROM kept"), 7);
     }
@@ -114,9 +114,9 @@ fn host_roles_have_the_privileges_of_the_real_site() {
 #[test]
 fn a_failed_wait_reports_the_last_value() {
     let waited =
-        panic::catch_unwind(|| wait_until("the moon", Duration::from_millis(60), || (false, "a cloud".to_owned())));
+        panic::catch_unwind(|| wait_until("a condition", Duration::from_millis(60), || (false, "a cloud".to_owned())));
     let words = *waited.unwrap_err().downcast::<String>().unwrap();
-    assert!(words.contains("the moon") && words.contains("a cloud"), "{words}");
+    assert!(words.contains("a condition") && words.contains("a cloud"), "{words}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn bookings(site: &Site, how_many: u32) -> Vec<String> {
 
 /// Waits until the worker runs code of the host.
 fn wait_until_inside(site: &Site) {
-    site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
+    site.wait_for("the worker to run host code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
 }
 
 /// A sale of this moment reaches Guestly at once, and its row is written soon.
@@ -61,7 +61,9 @@ fn assert_prompt(site: &Site, id: &str) {
     let code = site.code(id);
     let began = Instant::now();
     host::pay(site, &[id.to_owned()]);
-    wait_until("the other sale at Guestly", SOON, || (!site.sim.reservations_of(&code).is_empty(), String::new()));
+    wait_until("the other sale to reach Guestly", SOON, || {
+        (!site.sim.reservations_of(&code).is_empty(), String::new())
+    });
     assert!(began.elapsed() < PROMPT, "the other sale took {:?}", began.elapsed());
     site.wait_for_status_within(&[id.to_owned()], "synced", WRITTEN);
 }
@@ -130,7 +132,7 @@ fn a_trigger_that_ignores_cancels_ends_the_worker() {
     let queued = "SELECT state || ' ' || error_class || ': ' || error FROM guestly.queue";
     let sentence = "waiting internal: code of the table public.bookings did not end within 15 s: check its triggers and guestly.field_map";
     assert_eq!(site.query_one::<String>(queued), sentence);
-    assert_eq!(site.log_of(&ids[0]), ["create:created", "plan:hung"], "what Guestly said is kept");
+    assert_eq!(site.log_of(&ids[0]), ["create:created", "plan:hung"], "Guestly's answer is stored");
     let [status, detail, fix] = site.doctor("host code");
     assert_eq!(status, "warn");
     assert_eq!(detail, "bookings postponed because code of table public.bookings did not end in time: 1");
@@ -244,7 +246,7 @@ fn a_worker_terminated_in_host_code_defers_the_booking() {
     assert_runs(&site, &fix);
     let put_off =
         "SELECT count(*) = 1, '' FROM guestly.queue WHERE error LIKE 'code of the table public.bookings did not end%'";
-    site.wait_for("the booking to be put off", SOON, put_off);
+    site.wait_for("the booking to be deferred", SOON, put_off);
     site.sql("DROP TRIGGER on_sync ON bookings");
     site.sql(&format!("SELECT guestly_sync('{}')", ids[0]));
     site.wait_synced(&ids[0]);
@@ -369,7 +371,7 @@ fn a_hanging_index_expression_does_not_stop_the_worker() {
     );
     site.sql("UPDATE public.switch SET is_short = true; ANALYZE public.switch");
     site.sql("ALTER TABLE bookings SET (fillfactor = 90)");
-    site.wait_for("the worker in the host's code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
+    site.wait_for("the worker to run host code", SOON, "SELECT count(*) = 1, '' FROM guestly.host_code()");
     let stopped = "SELECT guestly.sweep_stopped_at() IS NOT NULL, ''";
     site.wait_for("the sweep to be cancelled and reported", SOON, stopped);
     let [_, detail, _] = site.doctor("sweep");

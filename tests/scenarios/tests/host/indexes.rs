@@ -33,7 +33,7 @@ fn queries_on_a_fresh_table_use_an_index() {
     site.alter_system("guestly_sync.poll_interval", "100ms");
     let scans = "SELECT sum(idx_scan) > 0, coalesce(sum(idx_scan), 0)::text FROM pg_stat_user_indexes \
                  WHERE relname = 'bookings' AND indexrelname LIKE '%guestly_open%'";
-    site.wait_for("the probe to use its index", guestly_scenarios::SOON, scans);
+    site.wait_for("the sweep to use its index", guestly_scenarios::SOON, scans);
 }
 
 #[test]
@@ -45,5 +45,5 @@ fn existing_host_indexes_are_reused() {
     assert!(made.len() < 3 && made.iter().any(|name| name.contains("open")), "{made:?}");
     let before = made.clone();
     site.sql("SELECT guestly_attach('bookings')");
-    assert_eq!(indexes(&site), before, "attached again, nothing is added");
+    assert_eq!(indexes(&site), before, "attaching again adds nothing");
 }

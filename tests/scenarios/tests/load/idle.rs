@@ -45,7 +45,7 @@ fn an_idle_worker_uses_no_processor() {
     site.sql("SELECT pg_stat_statements_reset()");
     pass(Duration::from_secs(15));
     let (count, which) = statements(&site);
-    assert!(count >= 1, "nothing was measured: the sweep should have looked");
+    assert!(count >= 1, "nothing was measured: no sweep ran");
     assert!(count <= 4 * PER_POLL, "{count} statements in three poll intervals:\n{which}");
     let used = ticks_of(worker) - ticks;
     assert!(used <= 15, "the idle worker used {used}0 ms of processor time in 15 s");
@@ -53,7 +53,7 @@ fn an_idle_worker_uses_no_processor() {
     // The queries of this test are included.
     assert!(transactions <= 20, "{transactions} transactions in three poll intervals");
     assert_eq!(site.query_one::<String>(next_xid), next, "transactions that changed something");
-    assert_eq!(site.wait_for_worker(&site), worker, "it was another worker in the end");
+    assert_eq!(site.wait_for_worker(&site), worker, "the worker was replaced");
     eprintln!("idle: {count} statements in 15 s at a poll interval of 5 s, {used}0 ms of processor time");
 }
 
@@ -72,7 +72,7 @@ fn fifty_thousand_bookings_leave_memory_flat() {
     let worker = site.wait_for_worker(&site);
     let (memory, descriptors, threads) = (memory_of(worker), descriptors_of(worker), threads_of(worker));
     let took = drain(50_000);
-    assert_eq!(site.wait_for_worker(&site), worker, "the worker did not live through it");
+    assert_eq!(site.wait_for_worker(&site), worker, "the worker did not survive");
     let grown = memory_of(worker).saturating_sub(memory);
     assert!(grown <= 5 * 1024, "the worker's memory grew by {grown} kB, from {memory} kB");
     assert_eq!(descriptors_of(worker), descriptors, "files stay open");

@@ -104,10 +104,14 @@ fn failed_bookings_are_retried_by_class() {
     assert!(retry("") >= 1);
     site.wait_for_status(&ids, "synced");
     for id in &ids[2..] {
-        assert_eq!(site.row(id)["guestly_sync_attempts"], 1, "tries start over");
+        assert_eq!(site.row(id)["guestly_sync_attempts"], 1, "attempts start over");
         let log = site.log_of(id);
         assert_eq!((log[0].as_str(), log.last().unwrap().as_str()), ("create:refused", "create:created"), "{log:?}");
-        assert_eq!(site.operations_of(&site.code(id)), ["create", "search", "create"], "asked first, then created");
+        assert_eq!(
+            site.operations_of(&site.code(id)),
+            ["create", "search", "create"],
+            "a lookup comes before the create"
+        );
     }
     assert_eq!(retry(""), 0);
     assert_eq!(site.sim.state().len(), 6);

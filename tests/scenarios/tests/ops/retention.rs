@@ -22,18 +22,18 @@ fn attempts_are_pruned_to_the_retention_in_small_steps() {
     // Pruning runs once an hour, and at once in a new worker.
     site.kill_worker(&site, "TERM");
     let mut seen = BTreeSet::new();
-    wait_until("the old rows to go", SOON, || {
+    wait_until("the old rows to be pruned", SOON, || {
         let left: i64 = site.query_one(old);
         seen.insert(left);
         (left == 0, left.to_string())
     });
     assert!(seen.iter().any(|left| (1..3500).contains(left)), "all at once: {seen:?}");
     assert!(seen.iter().all(|left| left % 500 == 0), "not in steps of a thousand: {seen:?}");
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attempts"), fresh, "young rows went too");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.attempts"), fresh, "recent rows were pruned too");
     // A shorter retention takes effect with its reload.
     site.alter_system("guestly_sync.log_retention", "58min");
-    site.wait_for("the rest to go", SOON, "SELECT count(*) < 5, count(*)::text FROM guestly.attempts");
-    assert!(!site.log_of(&id).is_empty(), "the story of a booking of today is still there");
+    site.wait_for("the rest to be sent", SOON, "SELECT count(*) < 5, count(*)::text FROM guestly.attempts");
+    assert!(!site.log_of(&id).is_empty(), "the log of a recent booking must remain");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_changed_base_url_takes_effect() {
         site.sql(&format!("UPDATE bookings SET payment_status = '{status}', status = 'confirmed' WHERE id = '{id}'"));
     };
     pay(&ids[0], "settled");
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0, "no word for paid yet");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.queue"), 0, "no status counts as paid yet");
     set(&site, "paid_statuses", "settled,  Captured");
     pay(&ids[0], "settled");
     pay(&ids[1], "captured");
@@ -99,7 +99,7 @@ fn a_changed_base_url_takes_effect() {
     set(&site, "base_url", "http://example.com/v1");
     let stuck = site.paid_booking();
     pay(&stuck, "settled");
-    wait_until("a word about the address", SOON, || (site.log().contains("example.com"), "nothing".to_owned()));
+    wait_until("a log line about the address", SOON, || (site.log().contains("example.com"), "nothing".to_owned()));
     assert_eq!(site.row(&stuck)["guestly_sync_attempts"], 0);
     set(&site, "base_url", &format!("{}/v1", other.url()));
     site.wait_synced(&stuck);
@@ -120,7 +120,7 @@ fn a_shorter_poll_interval_takes_effect_at_once() {
     };
     // A new worker sweeps within a second; the next sweep is an hour later.
     let settled = "SELECT worker_since < clock_timestamp() - interval '2 s', worker_since::text FROM guestly.status";
-    site.wait_for("the worker to have looked", SOON, settled);
+    site.wait_for("the worker to have swept", SOON, settled);
     site.worker_took_a_turn();
     site.alter_system("guestly_sync.poll_interval", "500ms");
     for id in &ids {
@@ -154,7 +154,7 @@ fn test_mode_does_everything_but_the_calls() {
     let sync = |id: &str| site.query_one::<String>(&format!("SELECT guestly_sync('{id}'::uuid)"));
     assert_eq!(sync(&ids[0]), "synced");
     set(&site, "test_mode", "off");
-    wait_until("the worker to hear of it", SOON, || {
+    wait_until("the worker to read the setting", SOON, || {
         let id = site.paid_booking();
         site.wait_synced(&id);
         let made = site.row(&id)["guestly_reservation_id"].to_string();

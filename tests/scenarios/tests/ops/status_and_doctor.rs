@@ -32,7 +32,7 @@ fn the_status_view_is_one_complete_row() {
     // Reported at once when there is no worker.
     let pid = site.wait_for_worker(&site);
     site.signal(pid, "KILL");
-    wait_until("the status to be honest", SOON, || {
+    wait_until("the status to be up to date", SOON, || {
         let now: Option<i32> = site
             .try_client()
             .ok()

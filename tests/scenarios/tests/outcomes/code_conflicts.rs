@@ -143,7 +143,7 @@ fn of_two_reservations_with_one_code_the_oldest_is_kept() {
     let code = site.code(&ids[0]);
     let held: Vec<Value> =
         site.sim.reservations_of(&code).into_iter().map(|row| row["reservationId"].clone()).collect();
-    assert_eq!(held, [json!(oldest), json!(second)], "nothing is deleted without a person");
+    assert_eq!(held, [json!(oldest), json!(second)], "nothing is deleted automatically");
     let writes: Vec<String> = site.sim.ledger(None).iter().map(|row| row["method"].to_string()).collect();
     assert!(!writes.iter().any(|method| method.contains("PUT") || method.contains("DELETE")), "{writes:?}");
 }

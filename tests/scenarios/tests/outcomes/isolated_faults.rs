@@ -36,7 +36,7 @@ fn a_failed_read_back_fails_only_its_booking() {
         let read = format!(
             "SELECT count(*) >= 5, '-' FROM guestly.attempts WHERE booking_id = '{id}' AND operation = 'read_back'"
         );
-        site.wait_for("the poison to act", SOON, &read);
+        site.wait_for("the fault to take effect", SOON, &read);
         let sales = site.paid_bookings(3);
         let waited = site.wait_for_status(&sales, "synced");
         assert!(waited < AT_ONCE, "{name}: {waited:?}");
@@ -97,7 +97,7 @@ fn an_outage_is_detected_with_one_queued_booking() {
     let id = site.paid_booking();
     site.wait_for("the alert", SOON, "SELECT count(*) = 1, '-' FROM guestly.alerts WHERE kind = 'outage'");
     let asked = "SELECT count(*) >= 2, '-' FROM guestly.attempts WHERE booking_id IS NULL AND operation = 'look_up'";
-    site.wait_for("harmless look-ups between its own", SOON, asked);
+    site.wait_for("probe lookups between its own", SOON, asked);
     assert_eq!(site.query_one::<String>("SELECT breaker FROM guestly.status"), "open");
     site.sim.clear_faults();
     site.wait_synced(&id);
@@ -249,7 +249,7 @@ fn a_named_reservation_that_is_missing_is_not_created() {
     assert_eq!(site.sim.calls("create"), 0);
     site.sql(&format!("SELECT guestly_sync('{}'::uuid)", ids[0]));
     site.wait_for_state(&ids[0], "failed", SOON);
-    assert_eq!(site.sim.calls("create"), 0, "nor when a person asks again");
+    assert_eq!(site.sim.calls("create"), 0, "not after another request either");
 }
 
 #[test]

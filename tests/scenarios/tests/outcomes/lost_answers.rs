@@ -168,7 +168,7 @@ fn creates_that_always_get_lost_end_as_failed() {
     assert_eq!(site.query_one::<i64>("SELECT guestly_retry_failed()"), 1);
     site.wait_all_synced(SOON);
     let after = site.operations_of(&code).split_off(before.len());
-    assert_eq!(after, ["search", "create"], "a retry asks first");
+    assert_eq!(after, ["search", "create"], "a retry looks up first");
     site.assert_once_each(&[id]);
 }
 

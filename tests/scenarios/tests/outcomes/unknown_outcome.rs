@@ -19,7 +19,7 @@ fn in_doubt() -> (Site, Vec<String>) {
 /// It was adopted in the end; the only create is the one that got no answer.
 fn assert_adopted(site: &Site, ids: &[String]) {
     site.wait_all_synced(SOON);
-    assert_eq!(site.sim.calls("create"), ids.len() as u64, "no create without a look-up");
+    assert_eq!(site.sim.calls("create"), ids.len() as u64, "no create without a lookup");
     site.assert_once_each(ids);
 }
 
@@ -91,7 +91,7 @@ fn a_locked_queue_row_delays_no_sale() {
     hold.execute("SELECT FROM guestly.queue WHERE booking_id = $1 FOR UPDATE", &[&ids[0]]).unwrap();
     let mut sale = site.client();
     sale.batch_execute("SET lock_timeout = '250ms'").unwrap();
-    wait_until("the other booking is synced", SOON, || {
+    wait_until("the other booking to be synced", SOON, || {
         // Longer than a transaction of the worker takes, shorter than it waits for a lock.
         sale.batch_execute("UPDATE bookings SET updated_at = now()")
             .expect("a sale waits for the holder of a queue row");

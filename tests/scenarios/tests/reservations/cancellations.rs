@@ -77,7 +77,7 @@ fn a_booking_cancelled_after_a_lost_create_is_not_created() {
         json!({"match": {"operation": "create", "count": 1}, "effect": {"kind": "drop_before_accept", "how": "rst"}}),
     );
     let id = site.paid_booking();
-    site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
+    site.wait_for("the uncertain outcome", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
     site.update(&id, "status = 'cancelled'");
     site.wait_at_rest();
     assert_eq!((site.sim.state().len(), site.sim.calls("create")), (0, 1));
@@ -92,7 +92,7 @@ fn an_uncertain_create_is_looked_up_before_cancelling() {
     let site = Site::open();
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "drop_after_accept", "how": "rst"}}));
     let id = site.paid_booking();
-    site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
+    site.wait_for("the uncertain outcome", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
     site.update(&id, "status = 'cancelled'");
     site.wait_at_rest();
     assert_eq!(status_of(&site, &id), "canceled");
@@ -161,7 +161,7 @@ fn a_lost_cancellation_is_recognised_after_rebooking() {
             site.kill_worker(&site, "KILL");
             site.sim.release();
         }
-        site.wait_for("the doubt", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
+        site.wait_for("the uncertain outcome", SOON, "SELECT state = 'unknown', state FROM guestly.queue");
         site.update(&id, "status = 'confirmed'");
         site.wait_at_rest();
         let held = |status: &str| {

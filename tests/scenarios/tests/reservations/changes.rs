@@ -28,10 +28,10 @@ fn assert_equal(site: &Site, id: &str) {
         site.query_one(&format!("SELECT to_jsonb(r) FROM guestly.reservations r WHERE booking_id = '{id}'"));
     let seen = ["status", "listing_id", "check_in", "check_out"].map(|name| known[name].clone());
     let there = ["status", "listingId", "checkInDateLocalized", "checkOutDateLocalized"].map(|name| held[name].clone());
-    assert_eq!(seen, there, "what is known is not what is there");
+    assert_eq!(seen, there, "the known reservation differs from Guestly's");
     let seen = ["adults", "children", "infants", "pets"].map(|name| known[name].clone());
     let party = ["numberOfAdults", "numberOfChildren", "numberOfInfants", "numberOfPets"];
-    assert_eq!(seen, party.map(|name| held["numberOfGuests"][name].clone()), "who is known to come");
+    assert_eq!(seen, party.map(|name| held["numberOfGuests"][name].clone()), "the expected arrivals");
     site.sim.assert_no_violation();
 }
 
@@ -233,7 +233,7 @@ fn a_corrected_failed_booking_is_queued_again() {
     site.update(&id, "guest_email = 'corrected@example.com'");
     site.sim.wait_for_calls("create", 1, SOON);
     let row = site.booking(&id);
-    assert_eq!((row.status.as_str(), row.error, row.attempts), ("pending", None, 0), "the row says that it goes on");
+    assert_eq!((row.status.as_str(), row.error, row.attempts), ("pending", None, 0), "the row says that it is retried");
     site.sim.release();
     site.wait_all_synced(SOON);
     site.assert_once_each(&[id]);
@@ -297,7 +297,7 @@ fn a_whole_row_mapping_reaches_a_fixed_point() {
     assert_eq!((site.query_one::<i64>(looks), site.sim.calls("create")), (before, calls), "{:?}", site.log_of(&ids[1]));
     assert!(site.log_of(&ids[0]).len() <= 2, "{:?}", site.log_of(&ids[0]));
     assert_eq!(site.log_of(&ids[1]), ["plan:refused"]);
-    assert_eq!(site.booking(&ids[0]).attempts, 1, "a look is no try");
+    assert_eq!(site.booking(&ids[0]).attempts, 1, "a lookup is no attempt");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_foreign_reservation_is_never_changed() {
     site.sql(&format!("DELETE FROM bookings WHERE id = '{}'", ids[0]));
     let refused = "SELECT count(*) = 2 AND (SELECT state = 'failed' FROM guestly.queue), count(*)::text \
                    FROM guestly.attempts WHERE operation = 'read_back'";
-    site.wait_for("the second look", SOON, refused);
+    site.wait_for("the second sweep", SOON, refused);
     assert_eq!(site.sim.calls("update"), 0);
     site.update(&ids[1], "adults = 4, children = 0");
     site.wait_for(
@@ -85,5 +85,5 @@ fn a_foreign_reservation_is_never_changed() {
         SOON,
         "SELECT count(*) = 1, count(*)::text FROM guestly.attempts WHERE operation = 'guests'",
     );
-    assert_eq!(site.log_of(&ids[1])[..2], ["read_back:differs", "guests:changed"], "looked at first");
+    assert_eq!(site.log_of(&ids[1])[..2], ["read_back:differs", "guests:changed"], "looked up first");
 }

@@ -214,7 +214,7 @@ fn a_payment_prefetched_before_a_pause_is_recorded_once() {
     both("record_payment");
     site.sql("SELECT guestly_pause('maintenance')");
     let absent = "SELECT count(*) = 1, string_agg(payment, ' ') FROM guestly.reservations WHERE payment = 'absent'";
-    site.wait_for("the one that was claimed ahead to be known as not recorded", SOON, absent);
+    site.wait_for("the prefetched payment to count as not recorded", SOON, absent);
     site.sql("SELECT guestly_resume()");
     site.wait_at_rest();
     ids.iter().for_each(|id| drop(payment(&site, id)));

@@ -114,7 +114,7 @@ fn live(site: &Site, seed: u64) -> (Vec<String>, u64) {
         if dice.roll(2) == 0 {
             let left = 3 + u64::from(round);
             let query = format!("SELECT count(*) <= {left}, count(*)::text FROM guestly.queue WHERE state <> 'failed'");
-            site.wait_for("most of it to be done", SOON * 2, &query);
+            site.wait_for("most bookings to be done", SOON * 2, &query);
         }
     }
     (ids, most)

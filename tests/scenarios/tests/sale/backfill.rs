@@ -78,7 +78,7 @@ fn a_backfill_sends_earlier_arrivals_first() {
     site.sql("SELECT guestly_pause()");
     let listed: Vec<String> = site.query_all("SELECT booking_id FROM guestly_backfill(dry_run => false)");
     let wanted: Vec<String> = ids.iter().rev().cloned().collect();
-    assert_eq!(listed, wanted, "the list is in order of arrival, too");
+    assert_eq!(listed, wanted, "the list is in order of arrival too");
     let sale = host::make_bookings(&site, 1).remove(0);
     site.sql(&format!(
         "UPDATE bookings SET check_in_date = current_date + 1, check_out_date = current_date + 2 WHERE id = '{sale}'"
@@ -100,7 +100,7 @@ fn a_paused_backfill_survives_a_restart() {
     site.sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "latency", "ms": 60}}));
     assert_eq!(backfill(&site, "dry_run => false"), json!({"queued": 60}));
     let some = "SELECT backfill_left < backfill_total, backfill_left::text FROM guestly.status";
-    site.wait_for("some to be done", SOON, some);
+    site.wait_for("some bookings to be done", SOON, some);
     site.sql("SELECT guestly_pause('enough for today')");
     site.wait_for("calls to end", SOON, "SELECT sending = 0, sending::text FROM guestly.status");
     let (left, calls) = (progress(&site), site.sim.ledger(None).len());

@@ -78,7 +78,7 @@ fn a_missing_queue_does_not_stop_a_sale() {
     let (took, words) = pay(&site, "", &id);
     assert_sold(&site, &id, took, &words);
     // Long enough for the worker to have noticed.
-    site.wait_for("the complaint", SOON, "SELECT pg_read_file('../log') LIKE '%guestly_sync: cannot work%', ''");
+    site.wait_for("the error", SOON, "SELECT pg_read_file('../log') LIKE '%guestly_sync: cannot work%', ''");
     site.sql("ALTER TABLE guestly.away RENAME TO queue");
     site.wait_synced(&id);
     assert_eq!(site.wait_for_worker(&site), worker, "the worker crashed");
@@ -226,5 +226,5 @@ fn a_locked_queue_costs_a_sale_under_half_a_second() {
     let sold = ids[5..].iter().any(|id| {
         client.batch_execute(&format!("UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'")).is_ok()
     });
-    assert!(sold, "no sale had the time to give the lock up");
+    assert!(sold, "no sale waited long enough to give up the lock");
 }

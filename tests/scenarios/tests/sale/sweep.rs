@@ -110,7 +110,7 @@ fn a_deleted_queue_row_is_swept_with_a_lookup() {
     let ids = site.paid_bookings(3);
     // Once the worker is older than settle, no earlier call has an unknown outcome.
     let old = "SELECT worker_since < clock_timestamp() - interval '3 s', worker_since::text FROM guestly.status";
-    site.wait_for("the worker to be at work for a while", SOON, old);
+    site.wait_for("the worker to have run for a while", SOON, old);
     site.sql("DELETE FROM guestly.queue");
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
@@ -185,7 +185,7 @@ fn a_new_paid_status_applies_only_from_now_on() {
     );
     pay(&ids[5..6], "SELECT");
     site.wait_synced(&ids[5]);
-    site.wait_for("the stock", SOON, "SELECT count(*) = 5, count(*)::text FROM guestly.old_bookings");
+    site.wait_for("the baseline", SOON, "SELECT count(*) = 5, count(*)::text FROM guestly.old_bookings");
     pay(&ids[6..7], "SET session_replication_role = replica");
     site.wait_synced(&ids[6]);
     // The old status still counts for bookings paid under it; the new one counts when it is set again.

@@ -97,7 +97,7 @@ fn a_vault_owned_by_a_plain_role_is_not_read() {
     let id = site.paid_booking();
     site.wait_synced(&id);
     assert_eq!(site.query_one::<i64>("SELECT count(*) FROM sample.attack_log"), 0, "the view was read");
-    assert_eq!(site.sim.calls("token"), 1, "the credentials of the settings, which are good, were used all the time");
+    assert_eq!(site.sim.calls("token"), 1, "the valid credentials of the settings were used all the time");
 
     // A cast by the flats' owner, run whenever a slug becomes text.
     site.sql(

@@ -205,7 +205,7 @@ fn only_the_owner_reads_the_token() {
     let site = site_in("public");
     let id = site.paid_booking();
     site.wait_synced(&id);
-    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.token"), 1, "there is one to be read");
+    assert_eq!(site.query_one::<i64>("SELECT count(*) FROM guestly.token"), 1, "one is readable");
     let readers: Vec<String> = site.query_all(
         "SELECT r.rolname::text FROM pg_roles r WHERE NOT r.rolsuper AND r.rolname <> 'guestly_owner' AND NOT pg_has_role(r.oid, 'pg_read_all_data', 'USAGE') \
          AND (has_table_privilege(r.oid, 'guestly.token', 'SELECT') OR has_any_column_privilege(r.oid, 'guestly.token', 'SELECT'))",

@@ -88,7 +88,7 @@ fn a_start_without_credentials_keeps_the_known_state() {
     assert!(credentials(&site).starts_with("fail none found"), "{}", credentials(&site));
     // This worker never had credentials.
     site.signal(without, "TERM");
-    wait_until("its successor", SOON, || {
+    wait_until("the next worker", SOON, || {
         let worker = site.wait_for_worker(&site);
         (worker != without, worker.to_string())
     });
@@ -153,7 +153,7 @@ fn misbehave(site: &Site) {
     ]));
     let ids = site.paid_bookings(12);
     let settled = "SELECT count(*) FILTER (WHERE q.state <> 'failed') = 0, string_agg(q.state || ' ' || coalesce(q.error, ''), '; ') FROM guestly.queue q";
-    site.wait_for("all to be settled", SOON, settled);
+    site.wait_for("all to be done", SOON, settled);
     site.sim.clear_faults();
     // Errors of the host's own code quote its data.
     site.sql("UPDATE guestly.field_map SET expression = 'b.guest_email::integer' WHERE field = 'adults'");
@@ -250,7 +250,7 @@ fn pg_stat_activity_shows_no_secret_during_calls() {
             "SELECT count(*) > 0 FROM pg_stat_activity a WHERE pid <> pg_backend_pid() AND strpos(a::text, $1) > 0";
         site.query(found, &[&word])[0].get(0)
     };
-    assert!(tells("guestly_sync worker"), "there is nothing to be seen");
+    assert!(tells("guestly_sync worker"), "nothing is visible");
     for operation in ["token", "create"] {
         site.sim.hold(operation, "before");
         let calls = site.sim.calls(operation);

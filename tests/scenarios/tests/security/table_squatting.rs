@@ -33,7 +33,7 @@ fn assert_no_breach(site: &Site) {
     let traces: i64 = site.query_one(
         "SELECT count(*) FROM pg_attribute WHERE attrelid = 'postgres.bookings'::regclass AND attname LIKE 'guestly%'",
     );
-    assert_eq!(traces, 0, "the squatter's table was altered");
+    assert_eq!(traces, 0, "the planted table was altered");
 }
 
 #[test]
