@@ -1,4 +1,4 @@
-"""Reads a mail's HTML part as XML, which it must be, and prints what stands on it. Run by src/letter.rs.
+"""Reads a mail's HTML part as XML, which it must be, and prints what stands on it. Run by src/mail_parsing.rs.
 
 In: the page. Out: a JSON object with the page's text by place, and every element and attribute that occurs. A page that is
 not well-formed ends with an error.

@@ -7,17 +7,17 @@ use std::process::Command;
 /// The files of an encrypted server: a certificate for this machine and the authority that signed it.
 #[derive(Debug)]
 pub struct Certificate {
-    /// What a client must trust, in PEM.
+    /// The authority that a client must trust, in PEM.
     pub authority: String,
-    /// The server's own.
+    /// The server's certificate.
     pub certificate: String,
-    /// Its key.
+    /// The server's key.
     pub key: String,
     folder: PathBuf,
 }
 
 impl Certificate {
-    /// Makes an authority and a certificate of it for `localhost` and `127.0.0.1`, good for a day.
+    /// Creates an authority and a certificate signed by it for `localhost` and `127.0.0.1`, good for a day.
     ///
     /// # Panics
     /// If there is no openssl.

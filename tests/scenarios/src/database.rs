@@ -37,7 +37,7 @@ impl Database {
         &self.name
     }
 
-    /// What `psql`, `pg_dump` and their like take to come here: `-h <folder> -U <user> -d <name>`.
+    /// Connection arguments of `psql`, `pg_dump` and other clients: `-h <folder> -U <user> -d <name>`.
     pub fn arguments(&self) -> [String; 6] {
         let folder = self.socket_folder.display().to_string();
         ["-h".to_owned(), folder, "-U".to_owned(), self.user.clone(), "-d".to_owned(), self.name.clone()]
@@ -52,13 +52,13 @@ impl Database {
             .application_name("scenario")
             .connect_timeout(Duration::from_secs(10))
             .connect(NoTls)
-            .map_err(|error| in_words(&error))
+            .map_err(|error| describe(&error))
     }
 
     /// Opens a connection, for what needs a session: transactions, locks, `SET ROLE`, notices.
     ///
     /// # Panics
-    /// If the server does not let us in.
+    /// If the server refuses the connection.
     #[track_caller]
     pub fn client(&self) -> Client {
         match self.try_client() {
@@ -68,15 +68,15 @@ impl Database {
     }
 
     /// Runs statements without parameters, in one transaction unless they hold their own, or gives the server's
-    /// complaint: SQLSTATE, message, detail and hint in one line.
+    /// error: SQLSTATE, message, detail and hint in one line.
     pub fn try_sql(&self, statements: &str) -> Result<(), String> {
-        self.try_client()?.batch_execute(statements).map_err(|error| in_words(&error))
+        self.try_client()?.batch_execute(statements).map_err(|error| describe(&error))
     }
 
     /// Runs statements that must succeed.
     ///
     /// # Panics
-    /// With the server's complaint.
+    /// With the server's error.
     #[track_caller]
     pub fn sql(&self, statements: &str) {
         if let Err(error) = self.try_sql(statements) {
@@ -92,19 +92,19 @@ impl Database {
     /// All rows of a query.
     ///
     /// # Panics
-    /// With the server's complaint.
+    /// With the server's error.
     #[track_caller]
     pub fn query(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
         match self.client().query(query, parameters) {
             Ok(rows) => rows,
-            Err(error) => panic!("{}\nin: {query}", in_words(&error)),
+            Err(error) => panic!("{}\nin: {query}", describe(&error)),
         }
     }
 
     /// The first column of the only row. Ask for `Option<T>` where it may be null.
     ///
     /// # Panics
-    /// With the server's complaint, or if there is not exactly one row, or if it is not a `T`.
+    /// With the server's error, or if there is not exactly one row, or if it is not a `T`.
     #[track_caller]
     pub fn query_one<T: FromSqlOwned>(&self, query: &str) -> T {
         let rows = self.query(query, &[]);
@@ -115,14 +115,14 @@ impl Database {
     /// The first column of every row.
     ///
     /// # Panics
-    /// With the server's complaint, or if it is not a `T`.
+    /// With the server's error, or if it is not a `T`.
     #[track_caller]
     pub fn query_all<T: FromSqlOwned>(&self, query: &str) -> Vec<T> {
         let rows = self.query(query, &[]);
         rows.iter().map(|row| value(row, query)).collect()
     }
 
-    /// The doctor's row about a check: `status`, `detail` and `fix`, which is empty where there is nothing to type.
+    /// The doctor's row about a check: `status`, `detail` and `fix`, which is empty if none is needed.
     ///
     /// # Panics
     /// If there is not exactly one row.
@@ -135,7 +135,7 @@ impl Database {
         [row.get(0), row.get(1), row.get(2)]
     }
 
-    /// The same as `status: detail`, and what to type.
+    /// The same as `status: detail`, and the fix.
     #[track_caller]
     #[must_use]
     pub fn doctor_line(&self, check: &str) -> (String, String) {
@@ -144,11 +144,11 @@ impl Database {
     }
 
     /// Asks every 20 ms, over one connection, until the first column of the query's only row is true; the second
-    /// column, a text, says in a failure what was there instead. Gives the time it took. A lost connection or a
-    /// failing query counts as "not yet".
+    /// column, a text, is the state to report in a failure. Gives the time it took. A lost connection or a failing query
+    /// counts as "not yet".
     ///
     /// # Panics
-    /// After `timeout`, with `what` and what was seen last.
+    /// After `timeout`, with `what` and the last state.
     #[track_caller]
     pub fn wait_for(&self, what: &str, timeout: Duration, query: &str) -> Duration {
         let mut client = None;
@@ -166,7 +166,7 @@ impl Database {
             Some(connected) => connected,
             None => client.insert(self.try_client()?),
         };
-        let Some(row) = connected.query_opt(query, &[]).map_err(|error| in_words(&error))? else {
+        let Some(row) = connected.query_opt(query, &[]).map_err(|error| describe(&error))? else {
             return Ok((false, "no row".to_owned()));
         };
         let done: Option<bool> = row.try_get(0).map_err(|error| error.to_string())?;
@@ -183,13 +183,13 @@ fn value<T: FromSqlOwned>(row: &Row, query: &str) -> T {
     }
 }
 
-/// A server's complaint with all that an operator would see of it: SQLSTATE, message, detail and hint.
-pub fn in_words(error: &postgres::Error) -> String {
-    let Some(complaint) = error.as_db_error() else {
+/// A server's error as one line: SQLSTATE, message, detail and hint.
+pub fn describe(error: &postgres::Error) -> String {
+    let Some(server_error) = error.as_db_error() else {
         return error.to_string();
     };
-    let mut words = format!("{}: {}", complaint.code().code(), complaint.message());
-    for (name, text) in [("detail", complaint.detail()), ("hint", complaint.hint())] {
+    let mut words = format!("{}: {}", server_error.code().code(), server_error.message());
+    for (name, text) in [("detail", server_error.detail()), ("hint", server_error.hint())] {
         if let Some(text) = text {
             words.push_str(&format!("; {name}: {text}"));
         }

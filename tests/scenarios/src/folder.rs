@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-/// Stops whatever still runs below `$1` and deletes it, once the test binary is gone, however it went.
+/// Stops all servers below `$1` and deletes the folder when the test binary has ended, even if it was killed.
 const CLEAN_UP: &str = r#"
 cat >/dev/null
 for pid in "$1"/*/data/postmaster.pid; do
@@ -22,7 +22,7 @@ done
 rm -rf "$1"
 "#;
 
-/// The file in a data folder that holds what a test asks for, read by postgresql.conf.
+/// The file with the settings of a test, included by postgresql.conf.
 pub const CONFIGURATION: &str = "test.conf";
 
 /// The folder with `initdb`, `pg_ctl` and `pg_dump`: `GUESTLY_PG_BIN`, or where Debian puts PostgreSQL 15.
@@ -50,18 +50,18 @@ pub fn server_command(program: &Path) -> Command {
     command
 }
 
-/// Runs a command to its end and gives what it printed, or what went wrong in words.
+/// Runs a command to its end and gives its output, or its error as text.
 pub fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{command:?} did not start: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(said);
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{command:?} ended with {}: {said}{complaint}", output.status))
+    let error_text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?} ended with {}: {said}{error_text}", output.status))
 }
 
-/// As [`run`], for what cannot fail unless the machine is not set up.
+/// As [`run`], for commands that fail only on a machine without the set-up.
 pub fn must_run(command: &mut Command) -> String {
     run(command).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -70,11 +70,11 @@ struct RunFolder {
     path: PathBuf,
     template: OnceLock<PathBuf>,
     next_number: AtomicU32,
-    /// Its end of the pipe closes with this process, and then it cleans up.
+    /// Cleans up when this process ends, which closes the pipe.
     _cleaner: Mutex<Child>,
 }
 
-/// A file system in memory: what is written there needs no disk to be safe, and is never safe.
+/// A file system in memory.
 const MEMORY: &str = "/dev/shm";
 
 fn run_folder(in_memory: bool) -> &'static RunFolder {
@@ -90,7 +90,7 @@ fn run_folder(in_memory: bool) -> &'static RunFolder {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Its own group: Ctrl-C at the terminal must not take the cleaner away with the tests.
+            // Its own process group: Ctrl-C at the terminal must not end the cleaner.
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start the cleaner of test servers: {error}"));
@@ -141,12 +141,30 @@ fn init_data(target: &Path) {
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", main.display()));
 }
 
+/// The `pg_ctl` of these programs, for the server in this folder.
+pub fn pg_ctl(programs: &Path, server: &Path) -> Command {
+    let mut command = server_command(&programs.join("pg_ctl"));
+    command.arg("-s").arg("-D").arg(server.join("data"));
+    command
+}
+
+/// Arguments of `pg_ctl` that stop a server at once.
+pub const CRASH: [&str; 6] = ["stop", "-w", "-t", "60", "-m", "immediate"];
+
+/// Stops a server at once, if it runs, and deletes its folder.
+pub fn stop_and_remove(server: &Path) {
+    let _ = run(pg_ctl(&programs(), server).args(CRASH));
+    if let Err(error) = remove(server) {
+        eprintln!("a test server's folder stays behind: {error}");
+    }
+}
+
 /// Deletes a server's folder.
 pub fn remove(path: &Path) -> Result<String, String> {
     run(server_command(Path::new("rm")).arg("-rf").arg(path))
 }
 
-/// Moves a server's folder to where it outlives the test binary, and gives its new place.
+/// Moves a server's folder out of the folder of the test binary, and gives its new place.
 pub fn keep(path: &Path) -> Result<String, String> {
     let pattern = std::env::temp_dir().join("guestly-failed.XXXXXX");
     let place = run(server_command(Path::new("mktemp")).arg("-d").arg(pattern))?.trim().to_owned();

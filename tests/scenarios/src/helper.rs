@@ -1,21 +1,21 @@
-//! Programs in Python that stand in for what is around a server: they print the port that they listen on, and end when their
-//! input does. Called by `mailbox` and `front`. Must not know what they do.
+//! Helper servers in Python: they print the port that they listen on, and end when their input closes. Called by `mailbox` and
+//! `tls_proxy`. Must not know what they serve.
 
-use crate::letter::PYTHON;
+use crate::mail_parsing::PYTHON;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// A running one. Dropped, it ends.
+/// A running program. Ends when dropped.
 #[derive(Debug)]
 pub struct Helper {
     child: Child,
-    /// It ends when this does.
+    /// The program ends when this closes.
     _input: Option<ChildStdin>,
 }
 
 impl Helper {
-    /// Starts the program of this package, and gives its port once it listens.
+    /// Starts a program of this package and gives its port once it listens.
     ///
     /// # Panics
     /// If it does not start.

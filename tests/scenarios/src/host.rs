@@ -1,5 +1,5 @@
-//! The host application in a test database: its tables, its bookings, its payments. Called by the tests, on their
-//! threads. Must not know how the extension works inside: only its fixed names.
+//! The host application in a test database: its tables, bookings and payments. Called by the tests, on their threads. Uses only
+//! the extension's public names.
 
 use crate::database::Database;
 use postgres::types::ToSql;
@@ -29,7 +29,7 @@ pub fn create_extension(database: &Database) {
     database.sql("CREATE EXTENSION guestly_sync");
 }
 
-/// Tells the extension the listing of each flat.
+/// Maps each flat to its listing.
 pub fn map_listings(database: &Database) {
     for (property, listing) in LISTINGS {
         let query = "INSERT INTO guestly.listings (property, listing_id) VALUES ($1, $2) RETURNING property";
@@ -37,8 +37,8 @@ pub fn map_listings(database: &Database) {
     }
 }
 
-/// Takes the notes out of the mapping: a booking that went through is then done with, without a second call that has to
-/// keep its distance from the create. For every test that is not about notes.
+/// Removes the notes from the mapping, so that a create is not followed by a delayed second call. For every test that is not
+/// about notes.
 pub fn without_notes(database: &Database) {
     database.sql("DELETE FROM guestly.field_map WHERE field IN ('special_requests', 'purpose', 'company', 'country')");
 }
@@ -69,8 +69,7 @@ pub fn pay(database: &Database, ids: &[String]) {
     assert!(paid == ids.len(), "{paid} of {} bookings were there to be paid", ids.len());
 }
 
-/// Sets columns of these bookings in one statement, where `pay` will not do: `before` is run first in the same session, say
-/// to keep the triggers from firing.
+/// Sets columns of these bookings in one statement; `before` runs first in the same session, for example to disable triggers.
 pub fn update_all(database: &Database, ids: &[String], before: &str, changes: &str) {
     database.sql(&format!("{before}; UPDATE bookings SET {changes} WHERE id IN ('{}')", ids.join("','")));
 }
@@ -78,7 +77,7 @@ pub fn update_all(database: &Database, ids: &[String], before: &str, changes: &s
 /// Pays one booking as the site's payment webhook does: by its payment intent, as `service_role`.
 ///
 /// # Panics
-/// With the server's complaint, or if the intent belongs to no booking.
+/// With the server's error, or if the intent belongs to no booking.
 pub fn pay_by_webhook(database: &Database, id: &str) {
     let query = "SELECT stripe_payment_intent_id FROM bookings WHERE id = $1::text::uuid";
     let rows = database.query(query, &[&id]);

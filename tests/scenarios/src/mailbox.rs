@@ -1,9 +1,9 @@
-//! Where alert mails go in a test: a real mail server (Debian's aiosmtpd, in Python) that keeps what it takes. Called by
-//! the tests, on their threads. Must not know what is mailed.
+//! A real mail server (Debian's aiosmtpd, in Python) that keeps the mails it accepts. Called by the tests, on their threads. Must
+//! not know what is mailed.
 
 use crate::folder::{new_server_folder, remove};
 use crate::helper::Helper;
-use crate::letter::Letter;
+use crate::mail_parsing::Mail;
 use crate::options::Options;
 use crate::wait::wait_until;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A mail server on this machine. Dropped, it ends and its mails are deleted.
+/// A mail server on this machine. When dropped, it ends and its mails are deleted.
 #[derive(Debug)]
 pub struct Mailbox {
     folder: PathBuf,
@@ -21,7 +21,7 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// A server that takes everything.
+    /// A server that accepts everything.
     #[must_use]
     pub fn open() -> Self {
         Self::open_with(&[])
@@ -38,7 +38,7 @@ impl Mailbox {
         Self { folder, port, server: Mutex::new(Some(server)) }
     }
 
-    /// Where it listens, or listened.
+    /// Its port, also after it was closed.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -65,7 +65,7 @@ impl Mailbox {
         drop(self.server.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// Starts it again at the same place, with these arguments.
+    /// Starts it again on the same port, with these arguments.
     ///
     /// # Panics
     /// If it does not start.
@@ -75,35 +75,35 @@ impl Mailbox {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
-    /// Every mail that was taken, oldest first.
+    /// Every accepted mail, oldest first.
     ///
     /// # Panics
     /// If one cannot be read.
     #[must_use]
-    pub fn letters(&self) -> Vec<Letter> {
+    pub fn mails(&self) -> Vec<Mail> {
         let files = fs::read_dir(&self.folder).unwrap_or_else(|error| panic!("no mails: {error}"));
         let mut mails: Vec<PathBuf> = files.flatten().map(|file| file.path()).collect();
         mails.retain(|path| path.extension().is_some_and(|end| end == "eml"));
         mails.sort();
-        mails.iter().map(|path| Letter::read(&content(path), &facts(path))).collect()
+        mails.iter().map(|path| Mail::read(&content(path), &facts(path))).collect()
     }
 
     /// Waits until so many mails are there, and gives them.
     ///
     /// # Panics
-    /// If they are fewer in the end, or more.
+    /// If the time is over, or there are more.
     #[must_use]
     #[track_caller]
-    pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Letter> {
-        let mut letters = Vec::new();
+    pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Mail> {
+        let mut mails = Vec::new();
         wait_until(&format!("{count} mails"), timeout, || {
-            letters = self.letters();
-            let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
-            (letters.len() >= count, format!("{subjects:#?}"))
+            mails = self.mails();
+            let subjects: Vec<&str> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+            (mails.len() >= count, format!("{subjects:#?}"))
         });
-        let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
-        assert_eq!(letters.len(), count, "{subjects:#?}");
-        letters
+        let subjects: Vec<&str> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+        assert_eq!(mails.len(), count, "{subjects:#?}");
+        mails
     }
 }
 

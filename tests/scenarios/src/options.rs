@@ -1,8 +1,9 @@
-//! What a test server is started with. Called by the tests; `cluster` writes it down. Must not start anything.
+//! Options of a test server. Called by the tests; `cluster` applies them. Must not start anything.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What a server is started with.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) programs: Option<PathBuf>,
@@ -10,6 +11,7 @@ pub struct Options {
     durable: bool,
     pub(crate) in_memory: bool,
     pub(crate) own_identifier: bool,
+    own_server: bool,
     settings: Vec<(String, String)>,
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -23,6 +25,7 @@ impl Default for Options {
             durable: false,
             in_memory: false,
             own_identifier: false,
+            own_server: false,
             settings: Vec::new(),
             environment: Vec::new(),
         }
@@ -44,25 +47,32 @@ impl Options {
         self
     }
 
-    /// With fsync on, for tests that time real commits. A killed server loses nothing without it either: only a
-    /// machine that fails does.
+    /// With fsync on, for tests that time real commits. Without it a killed server loses nothing either; only a failing
+    /// machine does.
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durable = true;
         self
     }
 
-    /// With its data in memory: what a commit costs there it costs without a disk, fsync or not.
+    /// With its data in memory, so that commits do not wait for a disk.
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.in_memory = true;
         self
     }
 
-    /// With a system identifier of its own, unlike all copies of the template: another server in the extension's eyes.
+    /// With a new system identifier instead of the template's: another server for the extension.
     #[must_use]
     pub fn own_identifier(mut self) -> Self {
         self.own_identifier = true;
+        self
+    }
+
+    /// A new server that is not reused, for tests that need its log from the start.
+    #[must_use]
+    pub fn own_server(mut self) -> Self {
+        self.own_server = true;
         self
     }
 
@@ -78,6 +88,22 @@ impl Options {
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// True if only a new server can have these options.
+    pub(crate) fn needs_own_server(&self) -> bool {
+        let has_own_programs = self.programs.is_some();
+        self.own_server
+            || self.own_identifier
+            || self.in_memory
+            || has_own_programs
+            || !self.preload
+            || !self.environment.is_empty()
+    }
+
+    /// True if a reload is enough for these settings; `start_settings` are those that need a restart.
+    pub(crate) fn can_be_reloaded(&self, start_settings: &HashSet<String>) -> bool {
+        self.settings.iter().all(|(name, _)| !start_settings.contains(name))
     }
 
     /// The lines of configuration of a server whose socket lies in `folder`.

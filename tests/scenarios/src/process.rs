@@ -1,5 +1,4 @@
-//! What the kernel knows of one of the server's processes. Called by the tests, on their threads. Must not know which process
-//! it is.
+//! The kernel's data about a server process: memory, files, processor time, threads. Called by the tests, on their threads.
 
 use std::fs;
 
@@ -7,7 +6,7 @@ fn read(pid: i32, file: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_else(|error| panic!("no process {pid}: {error}"))
 }
 
-/// Anonymous memory, in kB: its own, whatever it has seen of the shared buffers.
+/// Anonymous memory in kB, without shared buffers.
 ///
 /// # Panics
 /// If there is no such process.
@@ -18,7 +17,7 @@ pub fn memory_of(pid: i32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap_or_else(|_| panic!("no memory of process {pid}: {status}"))
 }
 
-/// What it has open, files of tables left out: the server closes those by itself.
+/// Open files, without those of tables, which the server closes itself.
 ///
 /// # Panics
 /// If there is no such process.

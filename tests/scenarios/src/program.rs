@@ -1,5 +1,4 @@
-//! The simulator as a process of its own, so that its work is not counted as ours: for the benchmark. Called by `sim`.
-//! Must not know what is asked of the simulator.
+//! The simulator as a separate process, whose work is not part of the measurements: for the benchmark. Called by `sim`.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -36,7 +35,7 @@ impl Program {
         self.url.clone()
     }
 
-    /// Ends it; the second call does nothing.
+    /// Ends it. A second call does nothing.
     pub fn stop(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();

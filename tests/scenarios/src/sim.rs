@@ -1,6 +1,6 @@
 //! The Guestly simulator in a test: started in the test's own process, steered and questioned over its admin calls,
 //! which are listed in the simulator's lib.rs. Called by the tests, on their threads. Must not know the extension's
-//! database: what it answers is Guestly's side.
+//! database.
 
 use crate::options::Options;
 use crate::program::Program;
@@ -100,7 +100,7 @@ impl Sim {
             .setting("guestly_sync.token_url", &format!("{}/oauth2/token", self.url()))
             .setting("guestly_sync.client_id", &text("client_id"))
             .setting("guestly_sync.client_secret", &text("client_secret"))
-            // A little more than the simulator's window: its clock and the extension's do not start together.
+            // A little more than the simulator's window, because the two clocks do not start together.
             .setting("guestly_sync.settle", &format!("{:.0}ms", settle + 200.0))
             .setting("guestly_sync.backoff_base", "100ms")
             .setting("guestly_sync.backoff_max", "1s")
@@ -155,7 +155,7 @@ impl Sim {
         self.post("knobs", &changes);
     }
 
-    /// Limits that no test reaches, and a token cap likewise; for tests that are not about limits.
+    /// Switches off rate limits and the token cap, for tests that are not about limits.
     #[track_caller]
     pub fn without_limits(self) -> Self {
         self.knobs(json!({"limits": false, "token_cap": 0}));

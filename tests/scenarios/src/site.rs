@@ -1,6 +1,5 @@
-//! The whole scene of most scenarios: a simulator, and a server on which the host's tables are, the extension is
-//! installed and the listings are known. Called by the tests, on their threads. Must not know how the extension works
-//! inside: only its fixed names.
+//! The set-up of most scenarios: a simulator, and a server with the host's tables, the extension and mapped listings. Called by
+//! the tests, on their threads. Uses only the extension's public names.
 
 use crate::cluster::Cluster;
 use crate::host;
@@ -10,21 +9,20 @@ use serde_json::Value;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// A generous limit for what takes moments on an idle machine. Less than the worker's poll interval, a minute unless a test
-/// shortens it: a wake-up that is lost shows as a failure.
+/// A generous limit for what takes moments on an idle machine. Less than the default poll interval of a minute, so that a lost
+/// wake-up fails the test.
 pub const SOON: Duration = Duration::from_secs(45);
 
-/// A limit for what must not wait for Guestly, in tests in which Guestly hangs for half a minute and more. An idle machine
-/// needs a fraction of a second.
+/// A limit for what must not wait for Guestly, in tests in which Guestly hangs for half a minute or longer.
 pub const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// Where nobody listens: a port that only root may take, and nobody does.
-pub const NOBODY: &str = "127.0.0.1:1";
+/// An address that refuses connections: only root may listen on this port.
+pub const CLOSED_PORT: &str = "127.0.0.1:1";
 
-/// A running site. It is its own server; dropped, the server stops before the simulator does.
+/// A running site; dereferences to its server. When dropped, the server is released before the simulator stops.
 pub struct Site {
     cluster: Cluster,
-    /// Guestly's side.
+    /// The simulated Guestly.
     pub sim: Sim,
 }
 
@@ -37,7 +35,7 @@ impl Deref for Site {
 }
 
 impl Site {
-    /// A site without limits on either side, for tests that are not about limits.
+    /// A site without rate limits on either side.
     #[must_use]
     pub fn open() -> Self {
         Self::open_with(|options| options)
@@ -66,7 +64,7 @@ impl Site {
         Self { cluster, sim }
     }
 
-    /// A site whose Guestly is `sim`, limits and all, its settings those of `Sim::options` after `more`.
+    /// A site with this simulator and its limits; `more` adds to the settings of `Sim::options`.
     #[must_use]
     pub fn open_on(sim: Sim, more: impl FnOnce(Options) -> Options) -> Self {
         let site = Self::empty_on(sim, more);
@@ -103,7 +101,7 @@ impl Site {
         ))
     }
 
-    /// The confirmation code of a booking: the sample's references may all be codes.
+    /// The confirmation code of a booking, which is its reference in the sample data.
     #[track_caller]
     #[must_use]
     pub fn code(&self, id: &str) -> String {
@@ -143,7 +141,7 @@ impl Site {
         self.query_one(&format!("SELECT guestly_sync_error FROM bookings WHERE id = '{id}'"))
     }
 
-    /// A paid booking that Guestly holds: its id.
+    /// The id of a paid and synced booking.
     #[track_caller]
     #[must_use]
     pub fn synced_booking(&self) -> String {
@@ -158,7 +156,7 @@ impl Site {
         self.sql(&format!("UPDATE bookings SET {changes} WHERE id = '{id}'"));
     }
 
-    /// Waits until neither the queue nor the notes of changes have anything left to do.
+    /// Waits until neither the queue nor the recorded changes have anything left to do.
     #[track_caller]
     pub fn wait_at_rest(&self) {
         let left = "SELECT NOT EXISTS (SELECT FROM guestly.queue) AND NOT EXISTS (SELECT FROM guestly.changes), \

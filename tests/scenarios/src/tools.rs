@@ -21,10 +21,10 @@ pub fn folder_of_programs() -> PathBuf {
     programs()
 }
 
-/// Runs a command with this input and gives what it printed, or its complaints with its status.
+/// Runs a command with this input and gives its output, or its error output with its status.
 ///
 /// # Errors
-/// If it cannot be started or does not end with status 0: what it said on both channels.
+/// If it cannot be started or fails: its output on both channels.
 pub fn feed(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
     let words = format!("{command:?}");
     let mut child = command
@@ -34,15 +34,15 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
         .spawn()
         .map_err(|error| format!("{words} did not start: {error}"))?;
     let (pipe, input) = (child.stdin.take(), input.to_vec());
-    // On a thread of its own: a program that complains at length before it reads would wait for us, and we for it.
+    // On its own thread: a program with a long error output before it reads would deadlock.
     let writer = thread::spawn(move || pipe.map(|mut pipe| pipe.write_all(&input)));
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let _ = writer.join();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() && !complaint.contains("ERROR") {
+    let error_text = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() && !error_text.contains("ERROR") {
         return Ok(output.stdout);
     }
-    Err(format!("{words} ended with {}: {}{complaint}", output.status, String::from_utf8_lossy(&output.stdout)))
+    Err(format!("{words} ended with {}: {}{error_text}", output.status, String::from_utf8_lossy(&output.stdout)))
 }
 
 /// `pg_dump` of a database in this format: `plain`, `custom` or `tar`.
@@ -59,7 +59,7 @@ pub fn dump(database: &Database, format: &str) -> Vec<u8> {
 /// Restores such a dump, stopping at the first error: `psql` for a plain one, `pg_restore` for the others.
 ///
 /// # Errors
-/// What it complained about.
+/// Its error output.
 pub fn restore(database: &Database, format: &str, dump: &[u8]) -> Result<(), String> {
     let mut command = if format == "plain" {
         let mut psql = program("psql");
@@ -73,10 +73,10 @@ pub fn restore(database: &Database, format: &str, dump: &[u8]) -> Result<(), Str
     feed(command.args(database.arguments()), dump).map(drop)
 }
 
-/// Runs a text through `psql`, stopping at the first error, and gives what it printed, unadorned.
+/// Runs a script with `psql`, stopping at the first error, and gives its unaligned output.
 ///
 /// # Errors
-/// What it complained about.
+/// Its error output.
 pub fn psql(database: &Database, text: &str) -> Result<String, String> {
     let mut command = program("psql");
     command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]).args(database.arguments());

@@ -1,15 +1,14 @@
-//! Waiting for a condition instead of for a time. Called by the tests and by the rest of the support, on the test's
-//! thread. Must not know what is waited for: neither servers nor the simulator.
+//! Waiting for a condition instead of for a time. Called by the tests and by the rest of the support, on the test's thread.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks every 20 ms until `look` answers `true`, and gives the time that took. `look` also tells what it saw.
+/// Calls `look` every 20 ms until it gives `true`, and gives the time that took. Its text is the state to report.
 ///
 /// # Panics
-/// After `timeout`, with `what` and the last value seen.
+/// After `timeout`, with `what` and the last state.
 #[track_caller]
 pub fn wait_until(what: &str, timeout: Duration, mut look: impl FnMut() -> (bool, String)) -> Duration {
     let began = Instant::now();
@@ -23,8 +22,8 @@ pub fn wait_until(what: &str, timeout: Duration, mut look: impl FnMut() -> (bool
     }
 }
 
-/// Lets a span of time pass: for measurements of idleness, and of what must not happen though nothing would tell when it
-/// had. Everything else waits for a condition.
+/// Lets a span of time pass: only for measurements of idleness, and for events that must not happen and have no condition to
+/// wait for.
 pub fn pass(span: Duration) {
     let began = Instant::now();
     wait_until("time to pass", span * 10, || (began.elapsed() >= span, String::new()));

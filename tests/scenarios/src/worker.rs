@@ -14,10 +14,10 @@ use std::process::Command;
 const MINE: &str = "FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker' AND datname = current_database()";
 
 impl Database {
-    /// A barrier before "nothing was sent": when it is over, the worker has seen everything that was committed, and every
-    /// reload, before it began, and has claimed what it would claim. The worker answers the doctor once a turn, before it
-    /// claims: with the second answer the turn of the first has ended. Where the lane is free this calls Guestly, for a token
-    /// if there is none and for a booking that does not exist.
+    /// A barrier before "nothing was sent": afterwards the worker has seen every commit and reload from before it, and has
+    /// claimed what it would claim. The worker answers the doctor once per cycle, before it claims: with the second answer
+    /// the cycle of the first has ended. If calls are allowed, this calls Guestly, for a token if there is none and for a
+    /// booking that does not exist.
     ///
     /// # Panics
     /// If the worker does not answer.
@@ -30,14 +30,14 @@ impl Database {
         }
     }
 
-    /// The same where Guestly may not be called at all: waits until the worker has run transactions at three other times. It
-    /// does so once a poll interval whatever the switches say: a short one has to be set.
+    /// The same without a call to Guestly: waits until the worker has run transactions at three other times, which takes three
+    /// poll intervals.
     #[track_caller]
     pub fn worker_looked_again(&self) {
         self.worker_times("the worker to look again", 4, &format!("SELECT state_change::text {MINE}"));
     }
 
-    /// Waits until the worker has waited for a lock in two transactions: it has given the first one up.
+    /// Waits until the worker has waited for a lock in two transactions, so it has given up the first.
     #[track_caller]
     pub fn worker_waited_in_vain(&self) {
         let waits = format!("SELECT xact_start::text {MINE} AND wait_event_type = 'Lock'");
@@ -93,8 +93,9 @@ impl Cluster {
         pid
     }
 
-    /// Sends a signal to one of the server's processes.
+    /// Sends a signal to one of the server's processes. No other test gets this server.
     pub fn signal(&self, pid: i32, signal: &str) {
+        self.disturb();
         must_run(Command::new("kill").args(["-s", signal, "--"]).arg(pid.to_string()));
     }
 }

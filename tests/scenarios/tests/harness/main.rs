@@ -1,0 +1,4 @@
+//! The support of the scenario tests, tested by itself.
+
+mod pool;
+mod support;
