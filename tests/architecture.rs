@@ -1,5 +1,5 @@
 //! The laws of the three folders, held on the sources themselves; a breach is named by file and line. Run by cargo; no
-//! server, no library of ours: it reads text. What each law means stands in README.md, section Contributing.
+//! server, no library of ours: it reads text. What each law means: src/README.md, section Laws.
 //!
 //! Each law has a test on a few lines that break it, so that a law that has gone blind is noticed too.
 

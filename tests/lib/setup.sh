@@ -14,7 +14,7 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 readonly DEBIAN_PACKAGES=(
     postgresql-15 postgresql-server-dev-15 gcc libc6-dev make clang libclang-dev pkg-config libssl-dev
-    ca-certificates curl sudo python3 python3-aiosmtpd openssl
+    ca-certificates curl sudo python3 python3-aiosmtpd openssl nodejs
 )
 
 say() { printf '%s\n' "$*"; }
@@ -55,7 +55,7 @@ apt_install() {
 
 install_debian_packages() {
     local package missing=()
-    command -v dpkg-query >/dev/null || give_up "these scripts set up Debian 12; elsewhere install what README, section Contributing, lists"
+    command -v dpkg-query >/dev/null || give_up "these scripts set up Debian 12; elsewhere install what src/README.md, section Building from source, lists"
     for package in "${DEBIAN_PACKAGES[@]}"; do
         is_installed "$package" || missing+=("$package")
     done

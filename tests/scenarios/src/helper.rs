@@ -33,7 +33,9 @@ impl Helper {
         }
         let input = child.stdin.take();
         let Ok(port) = line.trim().parse() else {
-            panic!("{program} gave no port but {line:?}; what it needs is listed in README.md, section Contributing")
+            panic!(
+                "{program} gave no port but {line:?}; what it needs is listed in src/README.md, section Building from source"
+            )
         };
         (Self { child, _input: input }, port)
     }

@@ -1,4 +1,8 @@
-//! The documents are true: their SQL runs, and their tables match the server.
+//! The documents are true: their SQL runs, their tables match the server, their examples are valid, and their links lead
+//! somewhere.
 
-mod readme_sql;
-mod readme_tables;
+mod examples;
+mod links;
+mod markdown;
+mod sql;
+mod tables;
