@@ -17,8 +17,8 @@ mod life;
 #[path = "transition_model/values.rs"]
 mod values;
 
-use life::{Life, Weather};
-use values::{at, class, hit, jitter, our_hit, outcome, unanswered, wanted, weather};
+use life::{FaultPlan, Life};
+use values::{at, class, fault_plan, hit, jitter, our_hit, outcome, unanswered, wanted};
 
 const SETTLE: Duration = Duration::from_secs(90);
 
@@ -165,16 +165,16 @@ proptest! {
     #![proptest_config(config(1_500))]
 
     #[test]
-    fn a_booking_ends_with_one_reservation_or_none_whatever_the_weather(
-        policy in policy(), forecast in vec(weather(), 0..60),
+    fn a_booking_ends_with_one_reservation_or_none_under_any_faults(
+        policy in policy(), plans in vec(fault_plan(), 0..60),
     ) {
         let mut life = Life::new(policy);
-        let calm = std::iter::repeat(Weather::calm());
-        for weather in forecast.into_iter().chain(calm).take(300) {
+        let faultless = std::iter::repeat(FaultPlan::none());
+        for plan in plans.into_iter().chain(faultless).take(300) {
             if life.end.is_some() {
                 break;
             }
-            life.step(&weather)?;
+            life.step(&plan)?;
         }
         life.check_end()?;
     }

@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct FaultPlan {
     pub fault: Fault,
     pub took: TimeDelta,
     /// The clock jumps before the call: back at any time; ahead while nobody has looked yet, and by more than the window.
@@ -35,8 +35,8 @@ pub struct Weather {
     pub token_is_new: bool,
 }
 
-impl Weather {
-    pub fn calm() -> Self {
+impl FaultPlan {
+    pub fn none() -> Self {
         let (took, jump) = (TimeDelta::milliseconds(200), TimeDelta::zero());
         Self { fault: Fault::None, took, jump, jitter: 0.5, outage: false, token_is_new: false }
     }
@@ -87,9 +87,9 @@ impl Life {
     }
 
     /// One call.
-    pub fn step(&mut self, weather: &Weather) -> Result<(), TestCaseError> {
-        if weather.jump < TimeDelta::zero() || self.row.doubt_since.is_some() && self.row.look_ups == 0 {
-            self.clock += weather.jump;
+    pub fn step(&mut self, plan: &FaultPlan) -> Result<(), TestCaseError> {
+        if plan.jump < TimeDelta::zero() || self.row.doubt_since.is_some() && self.row.look_ups == 0 {
+            self.clock += plan.jump;
         }
         self.now = self.now.max(self.due - self.clock);
         let started = self.now;
@@ -97,26 +97,26 @@ impl Life {
         let before = self.row.attempts;
         self.row.operation = operation;
         self.row.attempts += u32::from(operation == Operation::Create);
-        self.now += weather.took;
-        let outcome = if self.in_doubt { self.look_up(weather, started) } else { self.create(weather)? };
+        self.now += plan.took;
+        let outcome = if self.in_doubt { self.look_up(plan, started) } else { self.create(plan)? };
         let moment = Moment {
             started: started + self.clock,
             now: self.now + self.clock,
-            jitter: weather.jitter,
-            outage: weather.outage,
-            token_is_new: weather.token_is_new,
+            jitter: plan.jitter,
+            outage: plan.outage,
+            token_is_new: plan.token_is_new,
         };
         let decided = next(&self.row, &outcome, &self.wanted, &self.policy, &moment);
         self.keep(decided, before);
         Ok(())
     }
 
-    fn create(&mut self, weather: &Weather) -> Result<Outcome, TestCaseError> {
+    fn create(&mut self, plan: &FaultPlan) -> Result<Outcome, TestCaseError> {
         prop_assert!(!self.refused, "a create after a refusal");
         prop_assert!(self.held.is_empty(), "a second create while the first may still appear: {:?}", self.held);
         prop_assert!(self.row.attempts <= self.policy.max_attempts, "try {}", self.row.attempts);
         let sentence = "said".to_owned();
-        Ok(match weather.fault {
+        Ok(match plan.fault {
             Fault::None => {
                 self.held.push(self.now);
                 Outcome::Created { reservation_id: "r0".to_owned(), confirmation_code: None, total: None }
@@ -137,7 +137,7 @@ impl Life {
                 self.refused = true;
                 Outcome::Refused { class, sentence }
             }
-            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&weather.fault),
+            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&plan.fault),
         })
     }
 
@@ -145,9 +145,9 @@ impl Life {
         self.held.extend(appears.map(|millis| self.now + TimeDelta::milliseconds(millis)));
     }
 
-    fn look_up(&self, weather: &Weather, started: DateTime<Utc>) -> Outcome {
+    fn look_up(&self, plan: &FaultPlan, started: DateTime<Utc>) -> Outcome {
         let sentence = "said".to_owned();
-        match weather.fault {
+        match plan.fault {
             Fault::None | Fault::DatesTaken => {
                 let shown = self.held.iter().enumerate().filter(|(_, since)| **since <= started);
                 Outcome::Found(shown.map(|(number, _)| our_hit(format!("r{number}"))).collect())
@@ -155,7 +155,7 @@ impl Life {
             Fault::Lost { .. } => Outcome::Unknown { sentence },
             Fault::Unavailable { .. } => Outcome::Unavailable { retry_after: None, sentence },
             Fault::Refused(class) => Outcome::Refused { class, sentence },
-            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&weather.fault),
+            Fault::NotSent | Fault::Throttled | Fault::TokenRejected => harmless(&plan.fault),
         }
     }
 

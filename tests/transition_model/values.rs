@@ -1,4 +1,4 @@
-//! Any outcome, any hit, any weather. Used by `transition_props.rs`.
+//! Any outcome, any hit, any fault plan. Used by `transition_props.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::life::{Fault, Weather};
+use crate::life::{Fault, FaultPlan};
 
 /// So many seconds from the beginning.
 pub fn at(seconds: i64) -> DateTime<Utc> {
@@ -99,8 +99,8 @@ pub fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// The weather of one call. A reservation appears at most `SETTLE` after the call.
-pub fn weather() -> impl Strategy<Value = Weather> {
+/// What befalls one call. A reservation appears at most `SETTLE` after the call.
+pub fn fault_plan() -> impl Strategy<Value = FaultPlan> {
     let appears = option::weighted(0.6, prop_oneof![0_i64..=90_000, Just(90_000)]);
     let fault = prop_oneof![
         2 => Just(Fault::None),
@@ -114,7 +114,7 @@ pub fn weather() -> impl Strategy<Value = Weather> {
     ];
     let jump = prop_oneof![4 => Just(0_i64), 1 => -4_000_i64..0, 1 => 90_i64..4_000];
     (fault, 0_i64..40_000, jump, jitter(), any::<(bool, bool)>()).prop_map(|(fault, took, jump, jitter, flags)| {
-        Weather {
+        FaultPlan {
             fault,
             took: TimeDelta::milliseconds(took),
             jump: TimeDelta::seconds(jump),
