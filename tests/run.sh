@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every check of the project, set-up included: on a fresh Debian 12 machine, as root or with sudo, and again at will.
-# Asks nothing. Ends with status 0 if all is well, else at the first step that failed, with its name.
+# Runs every check of the project, set-up included: on a fresh Debian 12 machine, as root or with sudo, any number of times.
+# Never prompts. Exits with status 0 if everything passes; otherwise stops at the first failed step and prints its name.
 set -euo pipefail
 
 # shellcheck source=tests/lib/setup.sh
@@ -21,7 +21,7 @@ finish() {
 }
 trap finish EXIT
 
-# step <name> <command …>: runs one check and notes how long it took.
+# step <name> <command …>: runs one check and records its duration.
 step() {
     local began=$SECONDS
     step_name=$1
@@ -46,7 +46,7 @@ step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "unit, property and doc tests" cargo test --locked --package guestly_sync
 step "tests of the simulator and the benchmark" cargo test --locked --package guestly-simulator --package guestly-bench
 step "install the extension" install_extension
-# They wait for servers most of the time: more of them at once than there are processors.
+# Scenario tests mostly wait for servers, so more of them run at once than there are processors.
 step "scenario tests" env RUST_TEST_THREADS=3 cargo test --locked --package guestly-scenarios
 step "demo" tests/demo.sh
 step "smoke run of the benchmark" tests/bench.sh --smoke

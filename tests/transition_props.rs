@@ -183,11 +183,11 @@ proptest! {
 
     #[test]
     fn a_booking_ends_with_at_most_one_reservation(
-        policy in policy(), forecast in vec(conditions(), 0..60),
+        policy in policy(), plans in vec(conditions(), 0..60),
     ) {
         let mut life = Life::new(policy);
         let no_faults = std::iter::repeat(Conditions::no_faults());
-        for conditions in forecast.into_iter().chain(no_faults).take(300) {
+        for conditions in plans.into_iter().chain(no_faults).take(300) {
             if life.end.is_some() {
                 break;
             }

@@ -1,14 +1,14 @@
-# Set-up shared by tests/run.sh and tests/demo.sh: everything that a fresh Debian 12 lacks, each piece only if it is
-# missing, so that it can run again and again. To be sourced by bash with `set -euo pipefail`. It makes and stops no
-# server: the scripts and tests use throw-away ones of their own.
+# Set-up shared by the scripts in tests/: installs everything that a fresh Debian 12 lacks, each piece only if it is missing,
+# so it can be repeated. Source it from bash with `set -euo pipefail`. It neither starts nor stops a server: the scripts and
+# tests use temporary ones of their own.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/guestly_sync
 
 export GUESTLY_PG_BIN=${GUESTLY_PG_BIN:-/usr/lib/postgresql/15/bin}
-# Build output stays out of the repository.
+# Keeps build output out of the repository.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
-# A home of our own for cargo-pgrx: one that the user has may know other servers.
+# A separate home for cargo-pgrx: the user's own may be configured for other servers.
 export PGRX_HOME=${GUESTLY_PGRX_HOME:-$CACHE/pgrx}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
@@ -20,7 +20,7 @@ readonly DEBIAN_PACKAGES=(
 say() { printf '%s\n' "$*"; }
 
 give_up() {
-    printf 'Cannot go on: %s\n' "$*" >&2
+    printf 'Error: %s\n' "$*" >&2
     exit 1
 }
 
@@ -35,7 +35,7 @@ as_root() {
     fi
 }
 
-# Runs a command as the account that may own a PostgreSQL server, which root may not.
+# Runs a command as an account that may run a PostgreSQL server, which root may not.
 as_server() {
     if is_root; then
         runuser -u postgres -- "$@"
@@ -61,7 +61,7 @@ install_debian_packages() {
     done
     if [ "${#missing[@]}" -gt 0 ]; then
         say "Installing Debian packages: ${missing[*]}"
-        # The lists may be missing or old; only then are they fetched.
+        # The package lists are fetched only if they are missing or outdated.
         apt_install "${missing[@]}" || {
             as_root apt-get update -qq </dev/null
             apt_install "${missing[@]}" || give_up "apt-get could not install ${missing[*]}"
@@ -74,9 +74,9 @@ find_rust() {
     if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
         PATH="$HOME/.cargo/bin:$PATH"
     fi
-    # Debian 12's own Rust is too old to be worth installing.
+    # Debian 12's own Rust is too old.
     command -v cargo >/dev/null || give_up "Rust is missing (1.89 or newer, with rustfmt and clippy). Install it as https://rustup.rs says, then run this again"
-    # What cargo installs, cargo-pgrx for one, must be found too.
+    # Programs that cargo installs, such as cargo-pgrx, must be on the path.
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     export PATH
 }
@@ -92,7 +92,7 @@ install_cargo_pgrx() {
     [ -n "$wanted" ] || give_up "Cargo.toml pins no version of pgrx"
     found=$(cargo pgrx --version 2>/dev/null || true)
     if [ "$found" != "cargo-pgrx $wanted" ]; then
-        say "Installing cargo-pgrx $wanted (found: ${found:-none}); this takes some minutes"
+        say "Installing cargo-pgrx $wanted (found: ${found:-none}); this takes a few minutes"
         env -u CARGO_TARGET_DIR cargo install cargo-pgrx --version "$wanted" --locked --force --quiet </dev/null
     fi
     if ! grep -qs "\"$GUESTLY_PG_BIN/pg_config\"" "$PGRX_HOME/config.toml"; then
@@ -101,8 +101,8 @@ install_cargo_pgrx() {
     fi
 }
 
-# Cargo tells by paths inside the workspace and by times what is up to date: what another clone of this repository has built in
-# the same folder must not be taken for this one's.
+# Cargo decides by workspace paths and timestamps what is up to date. Output that another clone of this repository has built in
+# the same folder must not be used for this one.
 forget_other_clone() {
     local mark=$CARGO_TARGET_DIR/workspace package profile
     if [ "$(cat "$mark" 2>/dev/null)" != "$ROOT" ]; then
@@ -116,7 +116,7 @@ forget_other_clone() {
     fi
 }
 
-# Everything that the tests' own programs need to be built.
+# Installs everything that is needed to build the programs of the tests.
 set_up_rust() {
     cd "$ROOT"
     install_debian_packages
@@ -124,14 +124,14 @@ set_up_rust() {
     forget_other_clone
 }
 
-# Everything that the extension needs too.
+# Installs everything that is needed to build the extension as well.
 set_up() {
     set_up_rust
     install_cargo_pgrx
 }
 
-# Builds the extension and puts it where PostgreSQL 15 looks for extensions, with the SQL of former versions beside it: a
-# scenario updates them.
+# Builds the extension and installs it into PostgreSQL 15, together with the SQL of earlier versions, from which a scenario
+# test updates.
 install_extension() {
     local privilege=()
     is_root || privilege=(--sudo)
