@@ -27,6 +27,7 @@ pub mod token;
 // From a booking to the wanted reservation; from the state of the connection to a permit.
 pub mod booking;
 pub mod payment;
+pub mod queue_row;
 pub mod rate_limiter;
 pub mod reservation;
 pub mod send_gate;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use guestly_sync::domain::error::{ErrorClass, Problem};
 use guestly_sync::domain::operation::Operation;
 use guestly_sync::domain::outcome::{Hit, Outcome};
+use guestly_sync::domain::queue_row::QueueRow;
 use guestly_sync::domain::retry::{Backoff, has_propagated};
 use guestly_sync::domain::snapshot::RemoteReservation;
-use guestly_sync::domain::transition::{Case, Moment, Policy, Transition, Work, next, next_for_remote};
+use guestly_sync::domain::transition::{Case, Moment, Policy, Transition, next, next_for_remote};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -35,14 +36,14 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-fn work(operation: Operation) -> impl Strategy<Value = Work> {
+fn work(operation: Operation) -> impl Strategy<Value = QueueRow> {
     let pending_refusal = prop_oneof![Just(ErrorClass::DatesTaken), Just(ErrorClass::Refused)];
     let uncertain = (option::of((-300_i64..300).prop_map(at)), 0_u32..9, 0_u32..4);
     let problem = option::of(class().prop_map(|class| Problem::new(class, "before")));
     (0_u32..12, uncertain, problem, option::of(pending_refusal)).prop_map(
         move |(attempts, uncertain, problem, pending_refusal)| {
             let (uncertain_since, look_ups, unconfirmed_creates) = uncertain;
-            Work {
+            QueueRow {
                 operation,
                 attempts,
                 uncertain_since,
@@ -52,6 +53,7 @@ fn work(operation: Operation) -> impl Strategy<Value = Work> {
                 problem,
                 pending_refusal,
                 missing_reservation: None,
+                ..QueueRow::default()
             }
         },
     )
@@ -91,7 +93,7 @@ proptest! {
     fn no_second_create_before_an_empty_look_up_after_the_delay(
         work in work(Operation::LookUp), outcome in outcome(), policy in policy(), moment in moment(),
     ) {
-        let next = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
+        let next = next(&Case { row: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
         prop_assert!(!matches!(next, Transition::Ready(_) | Transition::Wait { .. }), "a create without a decision: {next:?}");
         prop_assert!(due(&next).is_none_or(|due| due >= moment.now), "{next:?}");
         if next == Transition::CreateAgain {
@@ -114,7 +116,7 @@ proptest! {
     fn a_look_up_that_failed_changes_nothing_but_the_time(
         work in work(Operation::LookUp), outcome in unanswered(), policy in policy(), moment in moment(),
     ) {
-        let Transition::UncertainCreate { look_ups, unconfirmed_creates, counted, pending_refusal, .. } = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment })
+        let Transition::UncertainCreate { look_ups, unconfirmed_creates, counted, pending_refusal, .. } = next(&Case { row: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment })
         else { panic!("it decided something") };
         prop_assert_eq!((look_ups, unconfirmed_creates, counted), (work.look_ups, work.unconfirmed_creates, true));
         let token = matches!(outcome, Outcome::TokenRejected { .. })
@@ -126,7 +128,7 @@ proptest! {
     fn a_create_of_unknown_outcome_is_looked_up(
         work in work(Operation::Create), outcome in outcome(), policy in policy(), moment in moment(),
     ) {
-        let next = next(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
+        let next = next(&Case { row: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment });
         prop_assert!(due(&next).is_none_or(|due| due >= moment.now), "{next:?}");
         match outcome {
             Outcome::Unknown { .. } | Outcome::Unavailable { .. } | Outcome::Found(_) | Outcome::Token { .. } => {
@@ -155,7 +157,7 @@ proptest! {
         operation in prop_oneof![Just(Operation::Create), Just(Operation::LookUp)], hits in vec(hit(), 1..4),
         work in work(Operation::LookUp), policy in policy(), moment in moment(),
     ) {
-        let work = Work { operation, ..work };
+        let work = QueueRow { operation, ..work };
         let wanted = wanted();
         let mine = |hit: &Hit| hit.confirmation_code.as_ref().is_none_or(|code| *code == wanted.code);
         let (outcome, ids) = match operation {
@@ -165,7 +167,7 @@ proptest! {
             }
             _ => (Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None }, vec!["r1".to_owned()]),
         };
-        match next(&Case { work: &work, outcome: &outcome, wanted: &wanted, policy: &policy, moment: &moment }) {
+        match next(&Case { row: &work, outcome: &outcome, wanted: &wanted, policy: &policy, moment: &moment }) {
             Transition::Synced { reservation_id, adopted, warning, .. } => {
                 prop_assert!(ids.contains(&reservation_id));
                 prop_assert_eq!((adopted, warning.is_some()), (operation == Operation::LookUp, ids.len() > 1));
@@ -198,7 +200,7 @@ proptest! {
 }
 
 /// The reservation after its last write at second 0; the time of the write may be lost.
-fn remote(remembered: bool) -> (Work, RemoteReservation) {
+fn remote(remembered: bool) -> (QueueRow, RemoteReservation) {
     let remote = RemoteReservation {
         reservation_id: "r1".to_owned(),
         code: wanted().code,
@@ -207,7 +209,7 @@ fn remote(remembered: bool) -> (Work, RemoteReservation) {
         changed_at: remembered.then(|| at(0)),
         ..RemoteReservation::default()
     };
-    let work = Work {
+    let work = QueueRow {
         operation: Operation::ReadBack,
         attempts: 1,
         uncertain_since: None,
@@ -217,6 +219,7 @@ fn remote(remembered: bool) -> (Work, RemoteReservation) {
         problem: None,
         pending_refusal: None,
         missing_reservation: None,
+        ..QueueRow::default()
     };
     (work, remote)
 }
@@ -236,7 +239,7 @@ proptest! {
                 started: now, now: now + chrono::TimeDelta::milliseconds(took), jitter: 0.5, outage: false, token_is_new: false,
             };
             let hits = if now >= millis(lag) { vec![our_hit("r1".to_owned())] } else { vec![] };
-            match next_for_remote(&Case { work: &work, outcome: &Outcome::Found(hits), wanted: &wanted(), policy: &policy, moment: &moment }, &remote) {
+            match next_for_remote(&Case { row: &work, outcome: &Outcome::Found(hits), wanted: &wanted(), policy: &policy, moment: &moment }, &remote) {
                 Transition::UncertainChange { due, since, .. } => {
                     (work.uncertain_since, now) = (since, due.max(moment.now));
                 }
@@ -258,7 +261,7 @@ proptest! {
             let moment = Moment { started: at(9), now: at(9), jitter: 0.5, outage: false, token_is_new: false };
             let own = matches!(outcome, Outcome::Unknown { .. } | Outcome::Unavailable { .. } | Outcome::Created { .. } | Outcome::Token { .. });
             reads += u32::from(own);
-            match next_for_remote(&Case { work: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment }, &remote) {
+            match next_for_remote(&Case { row: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment }, &remote) {
                 Transition::UncertainChange { counted, failed_reads, .. } => {
                     prop_assert!(own && !counted && reads < policy.max_attempts, "{reads} reads");
                     work.failed_reads = failed_reads;

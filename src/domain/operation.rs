@@ -1,11 +1,12 @@
 //! The kinds of calls that the worker makes. Imports nothing; pure, any thread.
 
 /// The purpose of a call. It decides how a 2xx body is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Operation {
     /// Fetch an access token.
     Token,
     /// Create a reservation.
+    #[default]
     Create,
     /// Search reservations by confirmation code.
     LookUp,

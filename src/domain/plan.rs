@@ -12,25 +12,10 @@ use super::error::{ErrorClass, Problem};
 use super::field::{Field, Row};
 use super::operation::Operation;
 use super::payment::{Payment, PaymentMethod};
+use super::queue_row::QueueRow;
 use super::reservation::{Reservation, Tables};
 use super::retry::{TEST_MODE_PAUSE, later};
 use super::snapshot::{RemoteReservation, is_active_status};
-
-/// The booking's state in the queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Queued {
-    /// An operator asked for it, paid or not.
-    pub force: bool,
-    /// A create may have taken effect, or Guestly may have the booking for another reason: look it up before creating. An
-    /// existing reservation is read back once nothing is left to change.
-    pub verify_first: bool,
-    /// A create was begun, and nothing is known of its reservation yet.
-    pub creating: bool,
-    /// The existing reservation must be read back before it is changed.
-    pub read_back_first: bool,
-    /// The row of `guestly.reservations`, if any.
-    pub remote: Option<RemoteReservation>,
-}
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +55,7 @@ pub struct Rules {
 
 /// The next step for a booking.
 #[must_use]
-pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+pub fn plan(row: &Row, queued: &QueueRow, rules: &Rules, now: DateTime<Utc>) -> Plan {
     match &queued.remote {
         Some(remote) if rules.test_mode => in_test_mode(remote, now),
         Some(remote) if !remote.is_test() => plan_existing(row, remote, queued, rules, now),
@@ -83,20 +68,14 @@ pub fn plan(row: &Row, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Pl
 
 /// The next step for the reservation of a deleted booking.
 #[must_use]
-pub fn plan_deleted(
-    booking_id: &str,
-    remote: &RemoteReservation,
-    queued: &Queued,
-    rules: &Rules,
-    now: DateTime<Utc>,
-) -> Plan {
+pub fn plan_deleted(remote: &RemoteReservation, queued: &QueueRow, rules: &Rules, now: DateTime<Utc>) -> Plan {
     if !rules.cancel_on_delete || remote.is_test() {
         return Plan::Done;
     }
     if rules.test_mode {
         return in_test_mode(remote, now);
     }
-    step(Reservation::ending(booking_id, remote), remote, queued, rules, now)
+    step(Reservation::ending(&queued.booking_id, remote), remote, queued, rules, now)
 }
 
 /// A real reservation waits for the end of test mode.
@@ -104,7 +83,7 @@ fn in_test_mode(remote: &RemoteReservation, now: DateTime<Utc>) -> Plan {
     if remote.is_test() { Plan::Done } else { Plan::Wait(later(now, TEST_MODE_PAUSE)) }
 }
 
-fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {
+fn plan_new(row: &Row, reservation: Reservation, queued: &QueueRow) -> Plan {
     // Even a canceled booking is looked up: Guestly may have it.
     if queued.verify_first {
         return Plan::Call(Operation::LookUp, Box::new(reservation));
@@ -118,7 +97,7 @@ fn plan_new(row: &Row, reservation: Reservation, queued: &Queued) -> Plan {
     Plan::Call(Operation::Create, Box::new(reservation))
 }
 
-fn plan_existing(row: &Row, remote: &RemoteReservation, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+fn plan_existing(row: &Row, remote: &RemoteReservation, queued: &QueueRow, rules: &Rules, now: DateTime<Utc>) -> Plan {
     let mut wanted = match wanted_of_existing(row, remote, rules) {
         Ok(wanted) => wanted,
         Err(problem) => return Plan::Fail(problem),
@@ -126,7 +105,7 @@ fn plan_existing(row: &Row, remote: &RemoteReservation, queued: &Queued, rules: 
     if !remote.verified && !queued.force && is_past(&wanted, now) {
         return Plan::Done;
     }
-    let rebook = remote.snapshot.is_over() && remote.ended && (wanted.is_active() || queued.creating);
+    let rebook = remote.snapshot.is_over() && remote.ended && (wanted.is_active() || queued.is_creating());
     if rebook && !must_verify_end(remote, queued) {
         let active = wanted.is_active() && (queued.force || row.is_paid(&rules.paid));
         wanted.code = next_code(&remote.code, &wanted.code);
@@ -142,14 +121,14 @@ fn is_past(wanted: &Reservation, now: DateTime<Utc>) -> bool {
 }
 
 /// An ended reservation of uncertain state is read back before a new one replaces it, unless its create has begun.
-fn must_verify_end(remote: &RemoteReservation, queued: &Queued) -> bool {
-    remote.snapshot.is_over() && (queued.read_back_first || queued.verify_first) && !queued.creating
+fn must_verify_end(remote: &RemoteReservation, queued: &QueueRow) -> bool {
+    remote.snapshot.is_over() && (queued.reads_back_first() || queued.verify_first) && !queued.is_creating()
 }
 
-fn step(wanted: Reservation, remote: &RemoteReservation, queued: &Queued, rules: &Rules, now: DateTime<Utc>) -> Plan {
+fn step(wanted: Reservation, remote: &RemoteReservation, queued: &QueueRow, rules: &Rules, now: DateTime<Utc>) -> Plan {
     let change = next_change(&wanted, &remote.snapshot);
     let operation = match change {
-        _ if queued.read_back_first || must_verify_end(remote, queued) => Operation::ReadBack,
+        _ if queued.reads_back_first() || must_verify_end(remote, queued) => Operation::ReadBack,
         Some(change) if remote.verified => change,
         None if remote.snapshot.is_over() && wanted.is_active() => return Plan::Fail(ended_remotely(remote)),
         None if !queued.verify_first && remote.snapshot.status.is_some() => return Plan::Done,

@@ -34,11 +34,11 @@ fn existing(id: &str) -> RemoteReservation {
     RemoteReservation { reservation_id: id.to_owned(), snapshot, verified: true, ..RemoteReservation::default() }
 }
 
-fn remote(id: &str) -> Queued {
-    Queued { remote: Some(existing(id)), ..Queued::default() }
+fn remote(id: &str) -> QueueRow {
+    QueueRow { remote: Some(existing(id)), ..QueueRow::default() }
 }
 
-fn plan(row: &Row, queued: &Queued, rules: &Rules) -> Plan {
+fn plan(row: &Row, queued: &QueueRow, rules: &Rules) -> Plan {
     super::plan(row, queued, rules, DateTime::UNIX_EPOCH)
 }
 
@@ -52,9 +52,9 @@ fn operation(plan: &Plan) -> Option<Operation> {
 #[test]
 fn the_table_of_cases() {
     let rules = rules();
-    let fresh = Queued::default();
-    let uncertain = Queued { verify_first: true, ..Queued::default() };
-    let forced = Queued { force: true, ..Queued::default() };
+    let fresh = QueueRow::default();
+    let uncertain = QueueRow { verify_first: true, ..QueueRow::default() };
+    let forced = QueueRow { force: true, ..QueueRow::default() };
     assert_eq!(operation(&plan(&row("confirmed", "paid"), &fresh, &rules)), Some(Operation::Create));
     assert_eq!(operation(&plan(&row("confirmed", "completed"), &uncertain, &rules)), Some(Operation::LookUp));
     assert_eq!(operation(&plan(&row("confirmed", "pending"), &forced, &rules)), Some(Operation::Create));
@@ -71,7 +71,7 @@ fn the_table_of_cases() {
 fn a_late_payment_event_does_not_withdraw_a_paid_booking() {
     for late in ["processing", "failed", "pending"] {
         assert_eq!(
-            operation(&plan(&row("confirmed", late), &Queued::default(), &rules())),
+            operation(&plan(&row("confirmed", late), &QueueRow::default(), &rules())),
             Some(Operation::Create),
             "{late}"
         );
@@ -90,31 +90,31 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
 }
 
 /// A row of what Guestly holds, changed, and what is called for it.
-fn called(change: impl FnOnce(&mut Queued), row: &Row) -> Plan {
+fn called(change: impl FnOnce(&mut QueueRow), row: &Row) -> Plan {
     let mut queued = remote("r1");
     change(&mut queued);
     plan(row, &queued, &rules())
 }
 
-fn change(queued: &mut Queued) -> &mut RemoteReservation {
+fn change(queued: &mut QueueRow) -> &mut RemoteReservation {
     queued.remote.as_mut().unwrap()
 }
 
 #[test]
 fn an_existing_reservation_is_changed_or_read_back() {
     let alive = row("confirmed", "paid");
-    let elsewhere = |queued: &mut Queued| change(queued).snapshot.check_in = NaiveDate::from_ymd_opt(2027, 5, 9);
+    let elsewhere = |queued: &mut QueueRow| change(queued).snapshot.check_in = NaiveDate::from_ymd_opt(2027, 5, 9);
     let call = |plan: &Plan| operation(plan);
     assert_eq!(call(&called(elsewhere, &alive)), Some(Operation::Dates));
-    let read_back_first = |queued: &mut Queued| (elsewhere(queued), queued.read_back_first = true).1;
+    let read_back_first = |queued: &mut QueueRow| (elsewhere(queued), queued.verify_first = true).1;
     assert_eq!(call(&called(read_back_first, &alive)), Some(Operation::ReadBack));
-    let uncertain = |queued: &mut Queued| queued.verify_first = true;
+    let uncertain = |queued: &mut QueueRow| queued.verify_first = true;
     assert_eq!(call(&called(uncertain, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
-    let both = |queued: &mut Queued| (elsewhere(queued), queued.verify_first = true).1;
+    let both = |queued: &mut QueueRow| (elsewhere(queued), queued.verify_first = true).1;
     assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes first, one look at the end");
-    let foreign = |queued: &mut Queued| (elsewhere(queued), change(queued).verified = false).1;
+    let foreign = |queued: &mut QueueRow| (elsewhere(queued), change(queued).verified = false).1;
     assert_eq!(call(&called(foreign, &alive)), Some(Operation::ReadBack), "perhaps it is not ours");
-    let unknown = |queued: &mut Queued| change(queued).snapshot = Snapshot::default();
+    let unknown = |queued: &mut QueueRow| change(queued).snapshot = Snapshot::default();
     assert_eq!(call(&called(unknown, &alive)), Some(Operation::ReadBack), "taken over from the table");
     for over in [row("cancelled", "paid"), row("pending", "refunded"), row("cancelled", "refunded")] {
         assert_eq!(call(&called(elsewhere, &over)), Some(Operation::Status));
@@ -149,7 +149,7 @@ fn nothing_is_changed_within_the_propagation_delay() {
 #[test]
 fn only_a_paid_booking_that_we_ended_is_rebooked() {
     let over = |ended| {
-        move |queued: &mut Queued| {
+        move |queued: &mut QueueRow| {
             let remote = change(queued);
             (remote.snapshot.status, remote.ended, remote.code) =
                 (Some("canceled".to_owned()), ended, "BK-1-2".to_owned());
@@ -162,9 +162,9 @@ fn only_a_paid_booking_that_we_ended_is_rebooked() {
     assert!(matches!(called(over(false), &alive), Plan::Fail(_)), "cancelled by a hand in Guestly");
     assert_eq!(called(over(true), &row("confirmed", "failed")), Plan::Done);
     assert_eq!(called(over(true), &row("cancelled", "paid")), Plan::Done);
-    let unsettled = |queued: &mut Queued| (over(true)(queued), queued.verify_first = true).1;
+    let unsettled = |queued: &mut QueueRow| (over(true)(queued), queued.verify_first = true).1;
     assert_eq!(operation(&called(unsettled, &alive)), Some(Operation::ReadBack), "is it over at all?");
-    let creating = |queued: &mut Queued| (unsettled(queued), queued.creating = true).1;
+    let creating = |queued: &mut QueueRow| (unsettled(queued), queued.unconfirmed_creates = 1).1;
     assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is uncertain");
     assert_eq!(
         operation(&called(creating, &row("cancelled", "paid"))),
@@ -176,7 +176,12 @@ fn only_a_paid_booking_that_we_ended_is_rebooked() {
 #[test]
 fn a_deleted_booking_is_cancelled_only_on_request() {
     let plan = |remote: &RemoteReservation, rules: &Rules| {
-        plan_deleted("7", remote, &Queued::default(), rules, DateTime::UNIX_EPOCH)
+        plan_deleted(
+            remote,
+            &QueueRow { booking_id: "7".to_owned(), ..QueueRow::default() },
+            rules,
+            DateTime::UNIX_EPOCH,
+        )
     };
     let asked = Rules { cancel_on_delete: true, ..rules() };
     assert_eq!(plan(&existing("r1"), &rules()), Plan::Done);
@@ -189,13 +194,13 @@ fn a_deleted_booking_is_cancelled_only_on_request() {
 #[test]
 fn past_stays_of_the_table_are_not_read() {
     let attached = RemoteReservation { verified: false, snapshot: Snapshot::default(), ..existing("r1") };
-    let queued = Queued { remote: Some(attached), ..Queued::default() };
-    let at = |day: u32, queued: &Queued| {
+    let queued = QueueRow { remote: Some(attached), ..QueueRow::default() };
+    let at = |day: u32, queued: &QueueRow| {
         let now = NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();
         super::plan(&row("confirmed", "paid"), queued, &rules(), now)
     };
     // They leave on the 14th.
     assert_eq!(operation(&at(15, &queued)), Some(Operation::ReadBack));
     assert_eq!(at(16, &queued), Plan::Done);
-    assert_eq!(operation(&at(16, &Queued { force: true, ..queued })), Some(Operation::ReadBack));
+    assert_eq!(operation(&at(16, &QueueRow { force: true, ..queued })), Some(Operation::ReadBack));
 }

@@ -20,13 +20,13 @@ mod look_up;
 mod reads;
 mod snapshot_update;
 
-pub use case::{Case, Moment, Policy, Transition, Work};
+pub use case::{Case, Moment, Policy, Transition};
 pub use snapshot_update::{SnapshotUpdate, snapshot_update};
 
 /// The next state after a create or a look-up. Total: every outcome of every operation has an answer.
 #[must_use]
 pub fn next(case: &Case) -> Transition {
-    match case.work.operation {
+    match case.row.operation {
         Operation::LookUp => look_up::after_look_up(case),
         _ => create::after_create(case),
     }

@@ -12,6 +12,7 @@ use crate::domain::booking::{Booking, Labels};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::field::Row;
 use crate::domain::outcome::Outcome;
+use crate::domain::queue_row::QueueRow;
 use crate::domain::redact::Secret;
 use crate::domain::reservation::{Reservation, Tables};
 use crate::domain::retry::Backoff;
@@ -33,8 +34,8 @@ pub(super) fn wanted() -> Reservation {
 }
 
 /// The first try of a create.
-pub(super) fn create() -> Work {
-    Work {
+pub(super) fn create() -> QueueRow {
+    QueueRow {
         operation: Operation::Create,
         attempts: 1,
         uncertain_since: None,
@@ -44,6 +45,7 @@ pub(super) fn create() -> Work {
         problem: None,
         pending_refusal: None,
         missing_reservation: None,
+        ..QueueRow::default()
     }
 }
 
@@ -98,8 +100,8 @@ pub(super) fn token() -> Outcome {
 }
 
 /// At second 100 a create comes back.
-fn decide(work: &Work, outcome: &Outcome, moment: Moment) -> Transition {
-    next(&Case { work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment })
+fn decide(work: &QueueRow, outcome: &Outcome, moment: Moment) -> Transition {
+    next(&Case { row: work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment })
 }
 
 /// A create of unknown outcome; `unconfirmed_creates` counts it.
@@ -154,7 +156,7 @@ fn every_outcome_of_a_create() {
     ];
     for (name, outcome, expected) in cases {
         assert_eq!(decide(&create(), &outcome, moment(100)), expected, "{name}");
-        let as_token = Work { operation: Operation::Token, ..create() };
+        let as_token = QueueRow { operation: Operation::Token, ..create() };
         assert_eq!(decide(&as_token, &outcome, moment(100)), expected, "{name}, were it a token request");
     }
 }
@@ -175,7 +177,7 @@ fn a_refusal_that_speaks_of_the_code_is_confirmed() {
 
 #[test]
 fn an_outage_uses_no_attempt() {
-    let work = Work { attempts: 3, ..create() };
+    let work = QueueRow { attempts: 3, ..create() };
     let outage = Moment { outage: true, ..moment(100) };
     assert_eq!(decide(&work, &not_sent(), outage), Transition::Ready(problem(ErrorClass::Unavailable)), "never left");
     let uncertain = uncertain_create(ErrorClass::Unavailable, "said", 1, false);
@@ -183,7 +185,7 @@ fn an_outage_uses_no_attempt() {
     let uncertain = uncertain_create(ErrorClass::UnknownOutcome, "said", 1, false);
     assert_eq!(decide(&work, &lost(), outage), uncertain, "its answer was lost: likewise");
     let pauses = [1, 4, 7, 20].map(|unconfirmed_creates| {
-        let next = decide(&Work { unconfirmed_creates, ..work.clone() }, &unavailable(), outage);
+        let next = decide(&QueueRow { unconfirmed_creates, ..work.clone() }, &unavailable(), outage);
         let Transition::UncertainCreate { due, .. } = next else { panic!("{next:?}") };
         (due - at(100)).num_seconds()
     });
@@ -195,9 +197,9 @@ fn a_create_that_cannot_be_sent_fails_after_the_usual_tries() {
     let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
     for outage in [false, true] {
         let moment = Moment { outage, ..moment(100) };
-        let next = decide(&Work { attempts: 2, ..create() }, &outcome, moment);
+        let next = decide(&QueueRow { attempts: 2, ..create() }, &outcome, moment);
         assert!(matches!(next, Transition::Wait { counted: true, .. }), "{next:?}");
-        let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment);
+        let next = decide(&QueueRow { attempts: 3, ..create() }, &outcome, moment);
         assert_eq!(next, Transition::Failed(problem(ErrorClass::InvalidBooking)));
     }
 }
@@ -205,7 +207,7 @@ fn a_create_that_cannot_be_sent_fails_after_the_usual_tries() {
 #[test]
 fn the_last_unsent_attempt_fails() {
     for (attempts, fails) in [(1, false), (2, false), (3, true), (4, true), (u32::MAX, true)] {
-        let next = decide(&Work { attempts, ..create() }, &not_sent(), moment(100));
+        let next = decide(&QueueRow { attempts, ..create() }, &not_sent(), moment(100));
         assert_eq!(next == Transition::Failed(problem(ErrorClass::Unavailable)), fails, "try {attempts}: {next:?}");
     }
 }
@@ -213,7 +215,7 @@ fn the_last_unsent_attempt_fails() {
 #[test]
 fn the_last_uncertain_attempt_is_still_looked_up() {
     for (outcome, class) in [(unavailable(), ErrorClass::Unavailable), (lost(), ErrorClass::UnknownOutcome)] {
-        let next = decide(&Work { attempts: 3, ..create() }, &outcome, moment(100));
+        let next = decide(&QueueRow { attempts: 3, ..create() }, &outcome, moment(100));
         assert_eq!(next, uncertain_create(class, "said", 1, true));
     }
 }
@@ -223,7 +225,7 @@ fn pauses_grow_with_the_tries() {
     let patient = Policy { max_attempts: u32::MAX, ..policy() };
     for (attempts, millis) in [(1, 500), (2, 1_000), (3, 2_000), (9, 128_000), (10, 150_000), (u32::MAX - 1, 150_000)] {
         let next = next(&Case {
-            work: &Work { attempts, ..create() },
+            row: &QueueRow { attempts, ..create() },
             outcome: &not_sent(),
             wanted: &wanted(),
             policy: &patient,
@@ -240,7 +242,7 @@ fn pauses_grow_with_the_tries() {
 
 #[test]
 fn a_refusal_after_an_unconfirmed_create_waits_for_the_delay() {
-    let again = Work { attempts: 2, unconfirmed_creates: 1, ..create() };
+    let again = QueueRow { attempts: 2, unconfirmed_creates: 1, ..create() };
     for class in [ErrorClass::DatesTaken, ErrorClass::Refused, ErrorClass::UnknownListing] {
         assert_eq!(decide(&again, &refused(class), moment(100)), to_be_confirmed(class, class, 1));
     }
@@ -261,7 +263,7 @@ fn a_new_token_rejected_is_a_refusal_to_be_confirmed() {
 
 #[test]
 fn each_unconfirmed_create_restarts_the_delay() {
-    let again = Work { attempts: 2, unconfirmed_creates: 1, look_ups: 7, ..create() };
+    let again = QueueRow { attempts: 2, unconfirmed_creates: 1, look_ups: 7, ..create() };
     assert_eq!(decide(&again, &lost(), moment(100)), uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true));
     let slow = Moment { started: at(70), ..moment(100) };
     let uncertain = uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true);
@@ -270,7 +272,7 @@ fn each_unconfirmed_create_restarts_the_delay() {
         uncertain,
         "it counts from the end of the call: that long it may take effect"
     );
-    let many = Work { unconfirmed_creates: u32::MAX, ..create() };
+    let many = QueueRow { unconfirmed_creates: u32::MAX, ..create() };
     assert_eq!(
         decide(&many, &lost(), moment(100)),
         uncertain_create(ErrorClass::UnknownOutcome, "said", u32::MAX, true)
@@ -281,13 +283,8 @@ fn each_unconfirmed_create_restarts_the_delay() {
 fn settings_without_measure_do_not_overflow() {
     let backoff = Backoff { base: Duration::MAX, max: Duration::MAX };
     let endless = Policy { backoff, max_attempts: u32::MAX, propagation_delay: Duration::MAX };
-    let next = next(&Case {
-        work: &create(),
-        outcome: &not_sent(),
-        wanted: &wanted(),
-        policy: &endless,
-        moment: &moment(100),
-    });
+    let next =
+        next(&Case { row: &create(), outcome: &not_sent(), wanted: &wanted(), policy: &endless, moment: &moment(100) });
     let due = DateTime::<Utc>::MAX_UTC;
     assert_eq!(next, Transition::Wait { due, counted: true, problem: problem(ErrorClass::Unavailable) });
 }

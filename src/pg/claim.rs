@@ -10,11 +10,12 @@ use super::job::{Job, without_call};
 use super::record_outcomes::{Deleted, OutcomeRows, WriteRetries, record_all};
 use super::settings::Settings;
 use super::store;
-use super::store::queue::{Intent, QueueRow, QueueState, QueueUpdate, Skip};
+use super::store::queue::{QueueState, QueueUpdate, Skip};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::field::{Field, Row};
 use crate::domain::operation::Operation;
-use crate::domain::plan::{Plan, Queued, Rules, plan, plan_deleted};
+use crate::domain::plan::{Plan, Rules, plan, plan_deleted};
+use crate::domain::queue_row::QueueRow;
 use crate::domain::snapshot::{RemoteReservation, remote_or_named};
 
 mod read;
@@ -89,22 +90,15 @@ pub fn claim_and_plan(
         match decide(due, row, &rules, now) {
             Decision::Call(due, operation, mut reservation) => {
                 reservation.use_earlier_code(due.code.as_deref());
-                claimed.jobs.push(Job {
-                    row: *due,
-                    operation,
-                    reservation,
-                    claim_id: next_fence(),
-                    generation: 0,
-                    gone,
-                });
+                let row = due.planned(operation, next_fence(), &reservation.code);
+                claimed.jobs.push(Job { row, reservation, generation: 0, gone });
             }
             Decision::NoCall(change) => settled.push(*change),
         }
     }
-    let intents: Vec<Intent> = claimed.jobs.iter().map(Job::intent).collect();
-    if !intents.is_empty() {
-        store::queue::mark_sending(&intents)?;
-        let records = |job: &&Job| job.operation == Operation::RecordPayment;
+    if !claimed.jobs.is_empty() {
+        store::queue::mark_sending(&claimed.jobs.iter().map(|job| &job.row).collect::<Vec<_>>())?;
+        let records = |job: &&Job| job.row.operation == Operation::RecordPayment;
         store::reservations::mark_payments_sent(
             claimed.jobs.iter().filter(records).map(|job| job.row.booking_id.clone()).collect(),
         )?;
@@ -115,16 +109,6 @@ pub fn claim_and_plan(
     Ok(claimed)
 }
 
-impl QueueRow {
-    /// Guestly does not hold the reservation that the booking's row names: what it is asked for now is our code.
-    fn look_up_by_code(&mut self) {
-        let named = |remote: &mut RemoteReservation| !remote.verified && !remote.ended && !remote.is_test();
-        if self.pending_refusal.is_some() {
-            self.missing_reservation = self.remote.take_if(named).map(|remote| remote.reservation_id);
-        }
-    }
-}
-
 enum Decision {
     Call(Box<QueueRow>, Operation, Box<crate::domain::reservation::Reservation>),
     NoCall(Box<OutcomeRows>),
@@ -132,19 +116,10 @@ enum Decision {
 
 fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
     let settled = |change: OutcomeRows| Decision::NoCall(Box::new(change));
-    // A doubt alone (a copy, a promoted standby) does not say that a create was begun.
-    let creating = due.code.is_some() || due.unconfirmed_creates > 0;
-    let queued = Queued {
-        force: due.force,
-        verify_first: due.verify_first,
-        creating,
-        read_back_first: due.verify_first && !due.waited,
-        remote: due.remote.clone(),
-    };
     let (planned, reference) = match (row, &due.remote) {
-        (Ok(Some(row)), _) => (plan(&row, &queued, rules, now), row.get(Field::Reference).map(str::to_owned)),
-        (Ok(None), Some(remote)) if remote.snapshot.is_over() && creating => return settled(gone(&due, now)),
-        (Ok(None), Some(remote)) => match plan_deleted(&due.booking_id, remote, &queued, rules, now) {
+        (Ok(Some(row)), _) => (plan(&row, &due, rules, now), row.get(Field::Reference).map(str::to_owned)),
+        (Ok(None), Some(remote)) if remote.snapshot.is_over() && due.is_creating() => return settled(gone(&due, now)),
+        (Ok(None), Some(remote)) => match plan_deleted(remote, &due, rules, now) {
             Plan::Done => return settled(deleted(&due, remote, now)),
             planned => (planned, None),
         },
@@ -155,10 +130,10 @@ fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<
         Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
         Plan::Wait(until) => {
             let queue_update = QueueUpdate {
-                state: if queued.read_back_first { QueueState::Unknown } else { QueueState::Waiting },
+                state: if due.reads_back_first() { QueueState::Unknown } else { QueueState::Waiting },
                 due_at: Some(until),
                 pending_refusal: due.pending_refusal,
-                is_created: !creating,
+                is_created: !due.is_creating(),
                 problem: due.problem.clone(),
                 ..QueueUpdate::failed_uncertain(&due, due.attempts)
             };

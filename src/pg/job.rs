@@ -6,15 +6,16 @@ use chrono::{DateTime, Utc};
 use super::host::bookings::WriteBack;
 use super::record_outcomes::OutcomeRows;
 use super::store::attempts::Attempt;
-use super::store::queue::{Intent, QueueRow, QueueState, QueueUpdate};
+use super::store::queue::{QueueState, QueueUpdate};
 use crate::domain::diff::next_change;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::operation::Operation;
 use crate::domain::outcome::Outcome;
+use crate::domain::queue_row::QueueRow;
 use crate::domain::request::ApiRequest;
 use crate::domain::reservation::Reservation;
 use crate::domain::snapshot::RemoteReservation;
-use crate::domain::transition::{Case, Moment, Policy, Transition, Work, next, next_for_remote};
+use crate::domain::transition::{Case, Moment, Policy, Transition, next, next_for_remote};
 use crate::domain::update_request::{self, look_up};
 
 mod attempt_log;
@@ -28,12 +29,8 @@ use attempt_log::{logged_problem, outcome_label};
 pub struct Job {
     /// The queue row as it was.
     pub row: QueueRow,
-    /// What is called.
-    pub operation: Operation,
     /// What Guestly should hold.
     pub reservation: Box<Reservation>,
-    /// The fence.
-    pub claim_id: i64,
     /// The token's generation it is sent with.
     pub generation: u64,
     /// The booking's row is gone: nothing is written back.
@@ -54,30 +51,14 @@ pub struct Trace {
 }
 
 impl Job {
-    /// Tries, this one included if it creates or changes something.
-    pub fn attempts(&self) -> u32 {
-        self.row.attempts.saturating_add(u32::from(!self.operation.is_read()))
-    }
-
     /// What Guestly holds, if the call is about that.
     fn remote(&self) -> Option<&RemoteReservation> {
-        self.row.remote.as_ref().filter(|_| self.operation.is_about_remote())
-    }
-
-    /// What is written before the call leaves.
-    pub fn intent(&self) -> Intent {
-        Intent {
-            booking_id: self.row.booking_id.clone(),
-            claim_id: self.claim_id,
-            operation: self.operation.as_str(),
-            attempts: self.attempts(),
-            code: self.remote().is_none().then(|| self.reservation.code.clone()),
-        }
+        self.row.remote.as_ref().filter(|_| self.row.operation.is_about_remote())
     }
 
     /// The call.
     pub fn request(&self) -> ApiRequest {
-        match (self.operation, self.remote()) {
+        match (self.row.operation, self.remote()) {
             (Operation::LookUp, _) => look_up(&self.reservation.code),
             (operation, Some(remote)) => update_request::build(operation, &self.reservation, remote),
             _ => self.reservation.create(),
@@ -86,37 +67,22 @@ impl Job {
 
     /// What becomes of the booking.
     pub fn next(&self, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Transition {
-        let case = Case { work: &self.work(), outcome, wanted: &self.reservation, policy, moment };
+        let case = Case { row: &self.row, outcome, wanted: &self.reservation, policy, moment };
         match self.remote() {
             Some(remote) => next_for_remote(&case, remote),
             None => next(&case),
         }
     }
 
-    /// What the state machine looks at.
-    fn work(&self) -> Work {
-        Work {
-            operation: self.operation,
-            attempts: self.attempts(),
-            uncertain_since: self.row.uncertain_since,
-            look_ups: self.row.look_ups,
-            failed_reads: self.row.failed_reads,
-            unconfirmed_creates: self.row.unconfirmed_creates,
-            problem: self.row.problem.clone(),
-            pending_refusal: self.row.pending_refusal,
-            missing_reservation: self.row.missing_reservation.clone(),
-        }
-    }
-
     /// The rows that the decision becomes.
     pub fn change(self, outcome: &Outcome, next: Transition, trace: Trace) -> OutcomeRows {
         let label = outcome_label(outcome, &next);
-        let tries = self.attempts();
+        let tries = self.row.attempts;
         let id = self.row.booking_id.clone();
         let attempt = |problem: Option<Problem>| Attempt {
             booking_id: Some(id.clone()),
             attempt: tries,
-            operation: self.operation.as_str(),
+            operation: self.row.operation.as_str(),
             started: trace.started,
             duration_ms: trace.duration_ms,
             http_status: trace.http_status,
@@ -161,14 +127,14 @@ impl Job {
         let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let queue_update = QueueUpdate {
             state: if is_uncertain { QueueState::Unknown } else { QueueState::Ready },
-            attempts: due.attempts,
+            attempts: due.attempts_before(),
             due_at: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
             failed_reads: due.failed_reads,
             unconfirmed_creates: due.unconfirmed_creates,
             pending_refusal: due.pending_refusal,
-            verify_first: self.operation == Operation::LookUp && !is_uncertain,
+            verify_first: due.operation == Operation::LookUp && !is_uncertain,
             is_created: false,
             problem: due.problem,
         };
@@ -180,7 +146,7 @@ impl Job {
         OutcomeRows {
             booking_id: self.row.booking_id.clone(),
             reference: self.reservation.booking.reference.clone(),
-            claim_id: Some(self.claim_id),
+            claim_id: self.row.claim_id,
             queue_update: None,
             reservation_update: None,
             write_back: None,
@@ -195,7 +161,7 @@ impl Job {
     fn queue_update(&self, next: Transition, tries: u32) -> QueueUpdate {
         let due = &self.row;
         // What did not count is given back; a look-up never added anything.
-        let uncounted = due.attempts;
+        let uncounted = due.attempts_before();
         let same = QueueUpdate {
             state: QueueState::Ready,
             attempts: tries,
@@ -205,7 +171,7 @@ impl Job {
             failed_reads: due.failed_reads,
             unconfirmed_creates: due.unconfirmed_creates,
             pending_refusal: None,
-            verify_first: self.operation == Operation::LookUp
+            verify_first: self.row.operation == Operation::LookUp
                 && due.uncertain_since.is_none()
                 && due.pending_refusal.is_none(),
             is_created: false,
@@ -246,7 +212,7 @@ impl Job {
             }
             Transition::Failed(problem) => {
                 // Where Guestly may hold it, it is asked again before anything is created.
-                let verify_first = self.operation == Operation::LookUp && !problem.class.is_permanent();
+                let verify_first = self.row.operation == Operation::LookUp && !problem.class.is_permanent();
                 QueueUpdate {
                     unconfirmed_creates: due.unconfirmed_creates,
                     verify_first,

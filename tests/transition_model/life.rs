@@ -5,8 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use guestly_sync::domain::error::{ErrorClass, Problem};
 use guestly_sync::domain::operation::Operation;
 use guestly_sync::domain::outcome::Outcome;
+use guestly_sync::domain::queue_row::QueueRow;
 use guestly_sync::domain::reservation::Reservation;
-use guestly_sync::domain::transition::{Case, Moment, Policy, Transition, Work, next};
+use guestly_sync::domain::transition::{Case, Moment, Policy, Transition, next};
 use proptest::prelude::*;
 
 use crate::values::{at, our_hit, wanted};
@@ -46,7 +47,7 @@ impl Conditions {
 pub struct Life {
     policy: Policy,
     wanted: Reservation,
-    row: Work,
+    row: QueueRow,
     verify_first: bool,
     due: DateTime<Utc>,
     /// True time, and what the clock adds to it.
@@ -61,7 +62,7 @@ pub struct Life {
 
 impl Life {
     pub fn new(policy: Policy) -> Self {
-        let row = Work {
+        let row = QueueRow {
             operation: Operation::Create,
             attempts: 0,
             uncertain_since: None,
@@ -71,6 +72,7 @@ impl Life {
             problem: None,
             pending_refusal: None,
             missing_reservation: None,
+            ..QueueRow::default()
         };
         let (now, clock) = (at(0), TimeDelta::zero());
         Self {
@@ -108,7 +110,7 @@ impl Life {
             token_is_new: conditions.token_is_new,
         };
         let decided = next(&Case {
-            work: &self.row,
+            row: &self.row,
             outcome: &outcome,
             wanted: &self.wanted,
             policy: &self.policy,

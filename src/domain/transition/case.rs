@@ -6,36 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::operation::Operation;
 use crate::domain::outcome::{Hit, Outcome};
+use crate::domain::queue_row::QueueRow;
 use crate::domain::reservation::Reservation;
 use crate::domain::retry::{Backoff, later};
 
 /// The problem of an outcome that the operation cannot have.
 pub(super) const WRONG_OUTCOME: &str = "an answer of another kind of call";
-
-/// The queue row of a call, as it was when the call was claimed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// The call that was made.
-    pub operation: Operation,
-    /// Attempts, this one included if it is a create or a change.
-    pub attempts: u32,
-    /// Since when a create of unknown outcome may be taking effect.
-    pub uncertain_since: Option<DateTime<Utc>>,
-    /// Look-ups since then that found nothing. For an existing reservation: changes that Guestly accepted but did not make.
-    pub look_ups: u32,
-    /// Reads in a row without a readable answer.
-    pub failed_reads: u32,
-    /// Creates of this booking whose outcome never became known.
-    pub unconfirmed_creates: u32,
-    /// The last problem of the booking.
-    pub problem: Option<Problem>,
-    /// A refusal that a look-up must confirm: the booking fails with this class if nothing is found.
-    pub pending_refusal: Option<ErrorClass>,
-    /// The reservation that the booking's row names, if Guestly does not have it.
-    pub missing_reservation: Option<String>,
-}
 
 /// The operator's settings for retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +52,8 @@ pub struct Moment {
 /// A call that has ended, with all that decides about its booking.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
-    /// The queue row.
-    pub work: &'a Work,
+    /// The queue row, with the call that was made.
+    pub row: &'a QueueRow,
     /// The outcome of the call.
     pub outcome: &'a Outcome,
     /// The reservation that Guestly should have.
@@ -188,19 +165,19 @@ impl Case<'_> {
 
     /// The reservation is read back at `due`; the counts of the row stay.
     pub(super) fn uncertain_change(&self, due: DateTime<Utc>, counted: bool, problem: Problem) -> Transition {
-        let work = self.work;
+        let row = self.row;
         Transition::UncertainChange {
             due,
             counted,
-            since: work.uncertain_since,
-            failed_reads: work.failed_reads,
+            since: row.uncertain_since,
+            failed_reads: row.failed_reads,
             problem,
         }
     }
 
     /// The problem of a refusal; that of a payment call says so.
     pub(super) fn refusal(&self, class: ErrorClass, sentence: &str) -> Problem {
-        match self.work.operation.is_about_payment() {
+        match self.row.operation.is_about_payment() {
             true => {
                 Problem::new(class, format!("the payment was not recorded: {sentence}; see guestly_sync.payment_path"))
             }

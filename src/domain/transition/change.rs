@@ -18,7 +18,7 @@ use crate::domain::snapshot::RemoteReservation;
 const MAX_IGNORED: u32 = 3;
 
 pub(super) fn after_call(case: &Case, remote: &RemoteReservation) -> Transition {
-    match (case.work.operation, case.outcome) {
+    match (case.row.operation, case.outcome) {
         (Operation::ReadBack, Outcome::Found(hits)) => after_read_back(case, remote, hits),
         (operation, Outcome::Payments(notes)) if operation.is_about_payment() => after_payments(case, notes),
         (operation, _) if operation.is_read() => after_failed_read(case, remote),
@@ -27,8 +27,8 @@ pub(super) fn after_call(case: &Case, remote: &RemoteReservation) -> Transition 
 }
 
 fn after_change(case: &Case) -> Transition {
-    let Case { work, policy, moment, .. } = *case;
-    let exhausted = work.attempts >= policy.max_attempts;
+    let Case { row, policy, moment, .. } = *case;
+    let exhausted = row.attempts >= policy.max_attempts;
     let wait = |due, counted, problem| match exhausted && counted {
         true => Transition::Failed(problem),
         false => Transition::Wait { due, counted, problem },
@@ -42,7 +42,7 @@ fn after_change(case: &Case) -> Transition {
     match case.outcome {
         // Notes are not worth a second call.
         Outcome::Updated { .. } => {
-            Transition::Changed { due: propagated, read_back: work.operation != Operation::Notes }
+            Transition::Changed { due: propagated, read_back: row.operation != Operation::Notes }
         }
         Outcome::Refused { class, sentence } => Transition::Failed(case.refusal(*class, sentence)),
         // With a new token the rejection may be about the booking. A read with the same token decides.
@@ -52,11 +52,11 @@ fn after_change(case: &Case) -> Transition {
         Outcome::TokenRejected { sentence, .. } => wait(now, false, problem(ErrorClass::Credentials, sentence)),
         Outcome::Throttled { sentence, .. } => wait(now, false, problem(ErrorClass::Throttled, sentence)),
         Outcome::NotSent { sentence } => {
-            let due = if moment.outage { now } else { case.after_pause(work.attempts) };
+            let due = if moment.outage { now } else { case.after_pause(row.attempts) };
             wait(due, !moment.outage, problem(ErrorClass::Unavailable, sentence))
         }
         Outcome::Unsendable { sentence } => {
-            wait(case.after_pause(work.attempts), true, problem(ErrorClass::InvalidBooking, sentence))
+            wait(case.after_pause(row.attempts), true, problem(ErrorClass::InvalidBooking, sentence))
         }
         Outcome::Unavailable { sentence, .. } => {
             uncertain(propagated, !moment.outage, problem(ErrorClass::Unavailable, sentence))
@@ -70,12 +70,12 @@ fn after_change(case: &Case) -> Transition {
 
 /// A list without our payment means that it must be recorded. An answer to the record without it proves nothing.
 fn after_payments(case: &Case, notes: &[String]) -> Transition {
-    let (work, now) = (case.work, case.moment.now);
+    let (row, now) = (case.row, case.moment.now);
     let listed = case.wanted.payment.as_ref().is_none_or(|payment| payment.is_among(notes));
-    match (listed, work.operation.is_read()) {
+    match (listed, row.operation.is_read()) {
         (true, true) => Transition::Changed { due: now, read_back: false },
         (true, false) => Transition::Changed { due: case.after_propagation(), read_back: false },
-        (false, true) => Transition::Differs { due: now, look_ups: work.look_ups, problem: None },
+        (false, true) => Transition::Differs { due: now, look_ups: row.look_ups, problem: None },
         (false, false) => {
             let sentence = "Guestly accepted the payment record but does not list it".to_owned();
             after_change(&Case { outcome: &Outcome::Unknown { sentence }, ..*case })
@@ -84,7 +84,7 @@ fn after_payments(case: &Case, notes: &[String]) -> Transition {
 }
 
 fn after_read_back(case: &Case, remote: &RemoteReservation, hits: &[Hit]) -> Transition {
-    let Case { work, wanted, moment, .. } = *case;
+    let Case { row, wanted, moment, .. } = *case;
     let id = &remote.reservation_id;
     let Some(hit) = hit_of(remote, hits) else { return not_found(case, remote) };
     if !is_ours(hit, remote, wanted) {
@@ -105,7 +105,7 @@ fn after_read_back(case: &Case, remote: &RemoteReservation, hits: &[Hit]) -> Tra
         None if over && active => differs(0, None),
         None => Transition::Confirmed,
         Some(change) if believed_equal => {
-            let ignored = work.look_ups.saturating_add(1);
+            let ignored = row.look_ups.saturating_add(1);
             let sentence = format!("Guestly accepted a change ({}) but did not make it", change.as_str());
             let problem = Problem::new(ErrorClass::Refused, sentence);
             match ignored >= MAX_IGNORED {
@@ -113,7 +113,7 @@ fn after_read_back(case: &Case, remote: &RemoteReservation, hits: &[Hit]) -> Tra
                 false => differs(ignored, Some(problem)),
             }
         }
-        Some(_) => differs(work.look_ups, None),
+        Some(_) => differs(row.look_ups, None),
     }
 }
 

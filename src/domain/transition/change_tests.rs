@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::error::ErrorClass::*;
 use crate::domain::field::{Field, Row};
 use crate::domain::payment::{LEGACY_PATH, Payment, PaymentMethod};
+use crate::domain::queue_row::QueueRow;
 use crate::domain::reservation::Reservation;
 use crate::domain::snapshot::{PaymentState, Snapshot};
 
@@ -41,14 +42,14 @@ pub(in crate::domain::transition) fn other_day() -> Option<chrono::NaiveDate> {
 }
 
 fn call(operation: Operation, attempts: u32, outcome: &Outcome) -> Transition {
-    let work = Work { operation, attempts, ..create() };
-    next_for_remote(&Case { work: &work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment(0) }, &remote())
+    let work = QueueRow { operation, attempts, ..create() };
+    next_for_remote(&Case { row: &work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment(0) }, &remote())
 }
 
 fn back(remote: &RemoteReservation, look_ups: u32, hits: Vec<Hit>, wanted: &Reservation) -> Transition {
-    let work = Work { operation: Operation::ReadBack, look_ups, ..create() };
+    let work = QueueRow { operation: Operation::ReadBack, look_ups, ..create() };
     next_for_remote(
-        &Case { work: &work, outcome: &Outcome::Found(hits), wanted, policy: &policy(), moment: &moment(0) },
+        &Case { row: &work, outcome: &Outcome::Found(hits), wanted, policy: &policy(), moment: &moment(0) },
         remote,
     )
 }
@@ -213,9 +214,9 @@ pub(in crate::domain::transition) fn paying() -> Reservation {
 }
 
 fn pay(operation: Operation, attempts: u32, outcome: &Outcome) -> (Transition, SnapshotUpdate) {
-    let work = Work { operation, attempts, ..create() };
+    let work = QueueRow { operation, attempts, ..create() };
     let next = next_for_remote(
-        &Case { work: &work, outcome, wanted: &paying(), policy: &policy(), moment: &moment(0) },
+        &Case { row: &work, outcome, wanted: &paying(), policy: &policy(), moment: &moment(0) },
         &remote(),
     );
     (next, snapshot_update(operation, &remote(), outcome, &paying()))

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::case::{Case, Moment, Transition, WRONG_OUTCOME, Work, is_code};
+use super::case::{Case, Moment, Transition, WRONG_OUTCOME, is_code};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::{Outcome, speaks_of_code};
+use crate::domain::queue_row::QueueRow;
 use crate::domain::retry::{later, look_up_at};
 
 pub(super) fn after_create(case: &Case) -> Transition {
@@ -18,7 +19,7 @@ pub(super) fn after_create(case: &Case) -> Transition {
         Outcome::Created { reservation_id, .. } => {
             Transition::Synced { reservation_id: reservation_id.clone(), adopted: false, warning: None, found: None }
         }
-        Outcome::Refused { class, sentence } if may_be_our_own(case.work, *class, sentence) => {
+        Outcome::Refused { class, sentence } if may_be_our_own(case.row, *class, sentence) => {
             verify_refusal(case, *class, problem(*class, sentence))
         }
         Outcome::Refused { class, sentence } => Transition::Failed(problem(*class, sentence)),
@@ -43,23 +44,23 @@ pub(super) fn after_create(case: &Case) -> Transition {
 }
 
 /// True if an earlier create may occupy the dates or the code, so that the refusal needs a look-up.
-fn may_be_our_own(work: &Work, class: ErrorClass, sentence: &str) -> bool {
-    class == ErrorClass::DatesTaken || work.unconfirmed_creates > 0 || speaks_of_code(sentence)
+fn may_be_our_own(row: &QueueRow, class: ErrorClass, sentence: &str) -> bool {
+    class == ErrorClass::DatesTaken || row.unconfirmed_creates > 0 || speaks_of_code(sentence)
 }
 
 fn not_sent(case: &Case, problem: Problem) -> Transition {
     if case.moment.outage {
         return Transition::Ready(problem);
     }
-    if case.work.attempts >= case.policy.max_attempts {
+    if case.row.attempts >= case.policy.max_attempts {
         return Transition::Failed(problem);
     }
-    Transition::Wait { due: case.after_pause(case.work.attempts), counted: true, problem }
+    Transition::Wait { due: case.after_pause(case.row.attempts), counted: true, problem }
 }
 
 fn uncertain(case: &Case, problem: Problem, counted: bool) -> Transition {
-    let Case { work, policy, moment, .. } = *case;
-    let unconfirmed_creates = work.unconfirmed_creates.saturating_add(1);
+    let Case { row, policy, moment, .. } = *case;
+    let unconfirmed_creates = row.unconfirmed_creates.saturating_add(1);
     let look = look_up_at(moment.now, 0, policy.propagation_delay);
     // An outage uses up no attempts, so the pauses grow with the creates instead.
     let pause =
@@ -78,14 +79,14 @@ fn uncertain(case: &Case, problem: Problem, counted: bool) -> Transition {
 
 /// One look-up confirms the refusal; several only if an earlier create may still take effect.
 fn verify_refusal(case: &Case, class: ErrorClass, problem: Problem) -> Transition {
-    let Case { work, policy, moment, .. } = *case;
-    let earlier = work.unconfirmed_creates > 0;
+    let Case { row, policy, moment, .. } = *case;
+    let earlier = row.unconfirmed_creates > 0;
     Transition::UncertainCreate {
         due: if earlier { look_up_at(moment.now, 0, policy.propagation_delay) } else { moment.now },
         since: earlier.then_some(moment.now),
         look_ups: 0,
         failed_reads: 0,
-        unconfirmed_creates: work.unconfirmed_creates,
+        unconfirmed_creates: row.unconfirmed_creates,
         counted: true,
         problem,
         pending_refusal: Some(class),

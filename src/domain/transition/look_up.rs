@@ -3,10 +3,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::case::{Case, Transition, WRONG_OUTCOME, Work, is_code};
+use super::case::{Case, Transition, WRONG_OUTCOME, is_code};
 use crate::domain::diff::mismatch;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::{Hit, Outcome};
+use crate::domain::queue_row::QueueRow;
 use crate::domain::reservation::Reservation;
 use crate::domain::retry::{LOOK_UP_GIVES_UP_AFTER, has_propagated, look_up_at};
 use crate::domain::snapshot::is_active_status;
@@ -25,8 +26,8 @@ pub(super) fn after_look_up(case: &Case) -> Transition {
     let attempt = attempt_of_age(case);
     let again = |class, sentence: &str| look_again(case, Problem::new(class, sentence), attempt);
     let unanswered = |class, sentence: &str, attempt| {
-        let work = with_failed_read(case);
-        let case = Case { work: &work, ..*case };
+        let row = with_failed_read(case);
+        let case = Case { row: &row, ..*case };
         match give_up(&case, sentence) {
             Some(problem) => Transition::Failed(problem),
             None => look_again(&case, Problem::new(class, sentence), attempt),
@@ -43,9 +44,9 @@ pub(super) fn after_look_up(case: &Case) -> Transition {
         Outcome::Throttled { sentence, .. } => again(ErrorClass::Throttled, sentence),
         Outcome::NotSent { sentence } => again(ErrorClass::Unavailable, sentence),
         Outcome::Unsendable { sentence } => {
-            let work = with_failed_read(case);
-            let case = Case { work: &work, ..*case };
-            match work.failed_reads >= case.policy.max_attempts {
+            let row = with_failed_read(case);
+            let case = Case { row: &row, ..*case };
+            match row.failed_reads >= case.policy.max_attempts {
                 true => Transition::Failed(given_up(&case, sentence)),
                 false => look_again(&case, Problem::new(ErrorClass::InvalidBooking, sentence), attempt),
             }
@@ -93,19 +94,19 @@ fn oldest<'a>(hits: &[&'a Hit]) -> Option<&'a Hit> {
 }
 
 fn nothing_found(case: &Case) -> Transition {
-    let Case { work, policy, moment, .. } = *case;
+    let Case { row, policy, moment, .. } = *case;
     let since = uncertain_since(case);
     let late = since.is_some_and(|since| has_propagated(since, moment.started, policy.propagation_delay));
-    let certain = since.is_none() || late && work.look_ups >= MIN_EMPTY_LOOK_UPS;
+    let certain = since.is_none() || late && row.look_ups >= MIN_EMPTY_LOOK_UPS;
     // A token that was not rejected for a create (a later one) proves nothing about the token that was.
-    let refusal = work.pending_refusal.filter(|_| !is_refusal_of_token(work) || moment.token_is_new);
+    let refusal = row.pending_refusal.filter(|_| !is_refusal_of_token(row) || moment.token_is_new);
     match (certain, refusal) {
-        (true, Some(class)) if work.missing_reservation.is_some() => Transition::Failed(neither_exists(class, case)),
-        (true, Some(class)) => Transition::Failed(Problem::new(class, last_problem(work).sentence)),
-        (true, None) if work.attempts >= policy.max_attempts => Transition::Failed(exhausted(work)),
+        (true, Some(class)) if row.missing_reservation.is_some() => Transition::Failed(neither_exists(class, case)),
+        (true, Some(class)) => Transition::Failed(Problem::new(class, last_problem(row).sentence)),
+        (true, None) if row.attempts >= policy.max_attempts => Transition::Failed(exhausted(row)),
         (true, None) => Transition::CreateAgain,
         (false, pending_refusal) => {
-            let look_ups = work.look_ups.saturating_add(1);
+            let look_ups = row.look_ups.saturating_add(1);
             // Late, but with too few look-ups: the delay starts again.
             let since = since.map(|since| if late { moment.now } else { since });
             let due = since.map_or(moment.now, |since| look_up_at(since, look_ups, policy.propagation_delay));
@@ -114,9 +115,9 @@ fn nothing_found(case: &Case) -> Transition {
                 since,
                 look_ups,
                 failed_reads: 0,
-                unconfirmed_creates: work.unconfirmed_creates,
+                unconfirmed_creates: row.unconfirmed_creates,
                 counted: true,
-                problem: last_problem(work),
+                problem: last_problem(row),
                 pending_refusal,
             }
         }
@@ -125,18 +126,18 @@ fn nothing_found(case: &Case) -> Transition {
 
 /// A time in the future means that the clock went back; waiting for it would take too long.
 fn uncertain_since(case: &Case) -> Option<DateTime<Utc>> {
-    case.work.uncertain_since.map(|since| since.min(case.moment.now))
+    case.row.uncertain_since.map(|since| since.min(case.moment.now))
 }
 
 /// True if the pending refusal is a create that was rejected like a bad token. A look-up with the same token decides.
-fn is_refusal_of_token(work: &Work) -> bool {
-    work.pending_refusal.is_some()
-        && work.problem.as_ref().is_some_and(|problem| problem.class == ErrorClass::Credentials)
+fn is_refusal_of_token(row: &QueueRow) -> bool {
+    row.pending_refusal.is_some()
+        && row.problem.as_ref().is_some_and(|problem| problem.class == ErrorClass::Credentials)
 }
 
 /// The booking's row names a reservation that does not exist. A wrong id alone is no reason to create one.
 fn neither_exists(class: ErrorClass, case: &Case) -> Problem {
-    let (id, code) = (case.work.missing_reservation.as_deref().unwrap_or_default(), &case.wanted.code);
+    let (id, code) = (case.row.missing_reservation.as_deref().unwrap_or_default(), &case.wanted.code);
     let sentence = format!(
         "Guestly holds neither reservation {id}, which the booking names, nor one with the confirmation code {code}. Set \
          guestly_reservation_id to the right id, or to NULL to create the reservation; then: SELECT guestly_sync({})",
@@ -145,14 +146,14 @@ fn neither_exists(class: ErrorClass, case: &Case) -> Problem {
     Problem::new(class, sentence)
 }
 
-fn last_problem(work: &Work) -> Problem {
+fn last_problem(row: &QueueRow) -> Problem {
     let unsaid =
         || Problem::new(ErrorClass::UnknownOutcome, "the create was not answered; its reservation is looked up");
-    work.problem.clone().unwrap_or_else(unsaid)
+    row.problem.clone().unwrap_or_else(unsaid)
 }
 
-fn exhausted(work: &Work) -> Problem {
-    let (last, tries) = (last_problem(work), work.attempts);
+fn exhausted(row: &QueueRow) -> Problem {
+    let (last, tries) = (last_problem(row), row.attempts);
     let answer = &last.sentence;
     let sentence = format!("given up after {tries} tries, and Guestly does not hold it; the last one: {answer}");
     Problem::new(last.class, sentence)
@@ -160,8 +161,8 @@ fn exhausted(work: &Work) -> Problem {
 
 /// Gives up if no answer could be read for a day. Never during an outage, which ends by itself.
 fn give_up(case: &Case, last_answer: &str) -> Option<Problem> {
-    let Case { work, moment, .. } = *case;
-    let since = uncertain_since(case).filter(|_| !moment.outage && work.failed_reads >= MIN_FAILED_LOOK_UPS)?;
+    let Case { row, moment, .. } = *case;
+    let since = uncertain_since(case).filter(|_| !moment.outage && row.failed_reads >= MIN_FAILED_LOOK_UPS)?;
     (moment.now - since >= LOOK_UP_GIVES_UP_AFTER).then(|| given_up(case, last_answer))
 }
 
@@ -176,28 +177,28 @@ fn given_up(case: &Case, last_answer: &str) -> Problem {
 }
 
 /// The row with one more failed read, except during an outage. The uncertainty begins with the first one.
-fn with_failed_read(case: &Case) -> Work {
+fn with_failed_read(case: &Case) -> QueueRow {
     let counted = !case.moment.outage;
-    Work {
-        uncertain_since: case.work.uncertain_since.or(counted.then_some(case.moment.now)),
-        failed_reads: case.work.failed_reads.saturating_add(u32::from(counted)),
-        ..case.work.clone()
+    QueueRow {
+        uncertain_since: case.row.uncertain_since.or(counted.then_some(case.moment.now)),
+        failed_reads: case.row.failed_reads.saturating_add(u32::from(counted)),
+        ..case.row.clone()
     }
 }
 
 /// The look-up failed: the uncertainty stays, and a pending refusal keeps its sentence. A refusal of the token is dropped,
 /// since the token does not work for look-ups either; the look-up is repeated with the next token.
 fn look_again(case: &Case, problem: Problem, attempt: u32) -> Transition {
-    let work = case.work;
-    let dropped = problem.class == ErrorClass::Credentials && is_refusal_of_token(work);
-    let pending_refusal = work.pending_refusal.filter(|_| !dropped);
-    let earlier = work.problem.clone().filter(|_| pending_refusal.is_some());
+    let row = case.row;
+    let dropped = problem.class == ErrorClass::Credentials && is_refusal_of_token(row);
+    let pending_refusal = row.pending_refusal.filter(|_| !dropped);
+    let earlier = row.problem.clone().filter(|_| pending_refusal.is_some());
     Transition::UncertainCreate {
         due: case.after_pause(attempt),
         since: uncertain_since(case),
-        look_ups: work.look_ups,
-        failed_reads: work.failed_reads,
-        unconfirmed_creates: work.unconfirmed_creates,
+        look_ups: row.look_ups,
+        failed_reads: row.failed_reads,
+        unconfirmed_creates: row.unconfirmed_creates,
         counted: true,
         problem: earlier.unwrap_or(problem),
         pending_refusal,

@@ -12,18 +12,18 @@ use crate::domain::operation::Operation;
 use crate::domain::transition::next;
 
 /// A look-up without an uncertain create: the first look at a copy, or at what takes the dates.
-fn look_up() -> Work {
-    Work { operation: Operation::LookUp, problem: Some(problem(UnknownOutcome)), ..create() }
+fn look_up() -> QueueRow {
+    QueueRow { operation: Operation::LookUp, problem: Some(problem(UnknownOutcome)), ..create() }
 }
 
 /// Uncertain since second 0; the look-up that is due at the end of the delay.
-fn last_look() -> Work {
-    Work { uncertain_since: Some(at(0)), look_ups: 6, unconfirmed_creates: 1, ..look_up() }
+fn last_look() -> QueueRow {
+    QueueRow { uncertain_since: Some(at(0)), look_ups: 6, unconfirmed_creates: 1, ..look_up() }
 }
 
 /// A create was rejected as if for its token.
-fn token_refusal() -> Work {
-    Work { pending_refusal: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
+fn token_refusal() -> QueueRow {
+    QueueRow { pending_refusal: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
 }
 
 fn ours() -> Hit {
@@ -50,11 +50,11 @@ fn moved(id: &str) -> Hit {
     Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), origin_id: None, ..hit(id, None) }
 }
 
-fn decide(work: &Work, outcome: &Outcome, moment: &Moment) -> Transition {
-    next(&Case { work, outcome, wanted: &wanted(), policy: &policy(), moment })
+fn decide(work: &QueueRow, outcome: &Outcome, moment: &Moment) -> Transition {
+    next(&Case { row: work, outcome, wanted: &wanted(), policy: &policy(), moment })
 }
 
-fn nothing(work: &Work, seconds: i64) -> Transition {
+fn nothing(work: &QueueRow, seconds: i64) -> Transition {
     decide(work, &Outcome::Found(vec![]), &moment(seconds))
 }
 
@@ -69,11 +69,11 @@ fn adopted(hit: &Hit, warning: Option<&str>) -> Transition {
 }
 
 /// `work` goes on being looked up, changed by nothing but this.
-fn uncertain(work: &Work, due: DateTime<Utc>, look_ups: u32) -> Transition {
+fn uncertain(work: &QueueRow, due: DateTime<Utc>, look_ups: u32) -> Transition {
     doubt_after(work, due, look_ups, 0)
 }
 
-fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32) -> Transition {
+fn doubt_after(work: &QueueRow, due: DateTime<Utc>, look_ups: u32, failed_reads: u32) -> Transition {
     Transition::UncertainCreate {
         due,
         since: work.uncertain_since,
@@ -90,9 +90,9 @@ fn doubt_after(work: &Work, due: DateTime<Utc>, look_ups: u32, failed_reads: u32
 fn what_is_found_is_adopted_whatever_the_row_says() {
     let cases = [
         ("certain", look_up()),
-        ("uncertain", Work { uncertain_since: Some(at(0)), ..look_up() }),
-        ("window over, tries used up", Work { attempts: 9, ..last_look() }),
-        ("dates taken by ourselves", Work { pending_refusal: Some(DatesTaken), ..look_up() }),
+        ("uncertain", QueueRow { uncertain_since: Some(at(0)), ..look_up() }),
+        ("window over, tries used up", QueueRow { attempts: 9, ..last_look() }),
+        ("dates taken by ourselves", QueueRow { pending_refusal: Some(DatesTaken), ..look_up() }),
         ("token refusal", token_refusal()),
     ];
     for (name, work) in cases {
@@ -153,14 +153,14 @@ fn of_several_the_oldest_is_kept_with_a_warning() {
 
 #[test]
 fn empty_look_ups_end_in_another_create() {
-    let mut work = Work { look_ups: 0, ..last_look() };
+    let mut work = QueueRow { look_ups: 0, ..last_look() };
     for (now, due) in [(2, 5), (5, 10), (10, 20), (20, 40), (40, 60), (60, 90)] {
         let next = nothing(&work, now);
         work.look_ups += 1;
         assert_eq!(next, uncertain(&work, at(due), work.look_ups), "at {now}");
     }
     assert_eq!(nothing(&work, 90), Transition::CreateAgain);
-    let late = Work { look_ups: 1, ..work };
+    let late = QueueRow { look_ups: 1, ..work };
     assert_eq!(
         nothing(&late, 50),
         uncertain(&late, at(50), 2),
@@ -178,22 +178,22 @@ fn only_a_look_up_after_the_delay_decides() {
 #[test]
 fn the_delay_restarts_after_fewer_than_three_look_ups() {
     for (look_ups, next_look) in [(0, 5), (1, 10), (2, 20)] {
-        let anew = Work { uncertain_since: Some(at(4_000)), ..last_look() };
-        let next = nothing(&Work { look_ups, ..last_look() }, 4_000);
+        let anew = QueueRow { uncertain_since: Some(at(4_000)), ..last_look() };
+        let next = nothing(&QueueRow { look_ups, ..last_look() }, 4_000);
         assert_eq!(next, uncertain(&anew, at(4_000 + next_look), look_ups + 1), "after {look_ups} looks");
-        let pending_refusal = Work { look_ups, pending_refusal: Some(DatesTaken), ..last_look() };
+        let pending_refusal = QueueRow { look_ups, pending_refusal: Some(DatesTaken), ..last_look() };
         assert!(
             matches!(nothing(&pending_refusal, 4_000), Transition::UncertainCreate { .. }),
             "a pending_refusal waits likewise"
         );
     }
-    assert_eq!(nothing(&Work { look_ups: 3, ..last_look() }, 4_000), Transition::CreateAgain);
+    assert_eq!(nothing(&QueueRow { look_ups: 3, ..last_look() }, 4_000), Transition::CreateAgain);
 }
 
 #[test]
 fn a_clock_that_went_back_is_not_waited_out() {
-    let ahead = Work { uncertain_since: Some(at(3_600)), look_ups: 2, ..last_look() };
-    let now = Work { uncertain_since: Some(at(0)), ..ahead.clone() };
+    let ahead = QueueRow { uncertain_since: Some(at(3_600)), look_ups: 2, ..last_look() };
+    let now = QueueRow { uncertain_since: Some(at(0)), ..ahead.clone() };
     assert_eq!(nothing(&ahead, 0), uncertain(&now, at(20), 3));
     let next = decide(&ahead, &lost(), &moment(0));
     assert_eq!(next, doubt_after(&now, at(0) + TimeDelta::milliseconds(500), 2, 1), "the first of the pauses");
@@ -202,9 +202,9 @@ fn a_clock_that_went_back_is_not_waited_out() {
 #[test]
 fn a_refusal_is_confirmed_by_one_look_up_or_the_delay() {
     let failed = Transition::Failed(Problem::new(DatesTaken, "said"));
-    let at_once = Work { pending_refusal: Some(DatesTaken), ..look_up() };
+    let at_once = QueueRow { pending_refusal: Some(DatesTaken), ..look_up() };
     assert_eq!(nothing(&at_once, 0), failed, "no create uncertain");
-    let window = Work { pending_refusal: Some(DatesTaken), ..last_look() };
+    let window = QueueRow { pending_refusal: Some(DatesTaken), ..last_look() };
     assert_eq!(nothing(&window, 89), uncertain(&window, at(120), 7), "an earlier create may still appear");
     assert_eq!(nothing(&window, 90), failed);
 }
@@ -254,11 +254,11 @@ fn failed_look_ups_leave_the_uncertainty_unchanged() {
     for (name, outcome, said) in cases {
         // Uncertain for 64 s, which is base * 2^6; a refusal is repeated as late as may be.
         let due = at(64) + TimeDelta::seconds(if name == "refused" { 150 } else { 32 });
-        let work = Work { attempts: 9, ..last_look() };
+        let work = QueueRow { attempts: 9, ..last_look() };
         let failed = u32::from(["5xx", "refused", "answer lost"].contains(&name));
-        let expected = doubt_after(&Work { problem: Some(said), ..work.clone() }, due, 6, failed);
+        let expected = doubt_after(&QueueRow { problem: Some(said), ..work.clone() }, due, 6, failed);
         assert_eq!(decide(&work, &outcome, &moment(64)), expected, "{name}");
-        let pending_refusal = Work { pending_refusal: Some(DatesTaken), problem: taken.clone(), ..work };
+        let pending_refusal = QueueRow { pending_refusal: Some(DatesTaken), problem: taken.clone(), ..work };
         let expected = doubt_after(&pending_refusal, due, 6, failed);
         assert_eq!(
             decide(&pending_refusal, &outcome, &moment(64)),
@@ -272,13 +272,13 @@ fn failed_look_ups_leave_the_uncertainty_unchanged() {
 fn pauses_of_failed_look_ups_grow_with_age() {
     for (age, millis) in [(0, 500), (1, 500), (2, 1_000), (255, 64_000), (256, 128_000), (86_399, 150_000)] {
         let due = at(age) + TimeDelta::milliseconds(millis);
-        let expected = doubt_after(&Work { problem: Some(problem(Unavailable)), ..last_look() }, due, 6, 1);
+        let expected = doubt_after(&QueueRow { problem: Some(problem(Unavailable)), ..last_look() }, due, 6, 1);
         assert_eq!(decide(&last_look(), &unavailable(), &moment(age)), expected, "after {age} s");
     }
     let hasty =
         Policy { backoff: crate::domain::retry::Backoff { base: Duration::ZERO, ..policy().backoff }, ..policy() };
     let next = next(&Case {
-        work: &last_look(),
+        row: &last_look(),
         outcome: &unavailable(),
         wanted: &wanted(),
         policy: &hasty,
@@ -286,7 +286,7 @@ fn pauses_of_failed_look_ups_grow_with_age() {
     });
     assert_eq!(
         next,
-        doubt_after(&Work { problem: Some(problem(Unavailable)), ..last_look() }, at(9), 6, 1),
+        doubt_after(&QueueRow { problem: Some(problem(Unavailable)), ..last_look() }, at(9), 6, 1),
         "no base, no pause"
     );
 }
@@ -295,14 +295,14 @@ fn pauses_of_failed_look_ups_grow_with_age() {
 fn attempts_are_exhausted_only_after_the_delay() {
     let words = |tries: u32| format!("given up after {tries} tries, and Guestly does not hold it; the last one: said");
     for (attempts, fails) in [(0, false), (2, false), (3, true), (4, true)] {
-        let work = Work { attempts, ..last_look() };
+        let work = QueueRow { attempts, ..last_look() };
         assert_eq!(nothing(&work, 60), uncertain(&work, at(120), 7), "try {attempts}, window open");
         let failed = Transition::Failed(Problem::new(UnknownOutcome, words(attempts)));
         assert_eq!(nothing(&work, 90), if fails { failed } else { Transition::CreateAgain }, "try {attempts}");
-        let copy = Work { attempts, ..look_up() };
+        let copy = QueueRow { attempts, ..look_up() };
         assert_eq!(nothing(&copy, 0) == Transition::CreateAgain, !fails, "try {attempts} without an uncertain create");
     }
-    let silent = Work { problem: None, attempts: 3, ..last_look() };
+    let silent = QueueRow { problem: None, attempts: 3, ..last_look() };
     let Transition::Failed(problem) = nothing(&silent, 90) else { panic!("not failed") };
     assert!(problem.class == UnknownOutcome && problem.sentence.ends_with("its reservation is looked up"), "{problem}");
 }
@@ -310,7 +310,7 @@ fn attempts_are_exhausted_only_after_the_delay() {
 #[test]
 fn a_look_up_unanswered_for_a_day_is_given_up() {
     let day = 24 * 3_600;
-    let often = Work { failed_reads: 19, ..last_look() };
+    let often = QueueRow { failed_reads: 19, ..last_look() };
     for (name, outcome, fails) in [
         ("5xx", unavailable(), true),
         ("answer lost or unreadable", lost(), true),
@@ -330,7 +330,7 @@ fn a_look_up_unanswered_for_a_day_is_given_up() {
             assert!(!fails, "{name}: {next:?}");
             continue;
         };
-        let seldom = Work { failed_reads: 18, ..last_look() };
+        let seldom = QueueRow { failed_reads: 18, ..last_look() };
         assert!(
             matches!(decide(&seldom, &outcome, &moment(day)), Transition::UncertainCreate { failed_reads: 19, .. }),
             "{name}: too few"
@@ -368,7 +368,7 @@ fn one_failed_look_up_after_a_long_stop_does_not_decide() {
     let next = decide(&last_look(), &unavailable(), &moment(30 * 24 * 3_600));
     assert!(matches!(next, Transition::UncertainCreate { failed_reads: 1, .. }), "{next:?}");
     let outage = Moment { outage: true, ..moment(9) };
-    let often = Work { failed_reads: 7, ..last_look() };
+    let often = QueueRow { failed_reads: 7, ..last_look() };
     let next = decide(&often, &unavailable(), &outage);
     assert!(matches!(next, Transition::UncertainCreate { failed_reads: 7, .. }), "an outage: {next:?}");
     let next = nothing(&often, 9);
@@ -378,15 +378,15 @@ fn one_failed_look_up_after_a_long_stop_does_not_decide() {
 #[test]
 fn a_look_up_that_cannot_be_sent_ends_after_the_usual_tries() {
     let outcome = Outcome::Unsendable { sentence: "said".to_owned() };
-    let next = decide(&Work { failed_reads: 1, ..last_look() }, &outcome, &moment(9));
+    let next = decide(&QueueRow { failed_reads: 1, ..last_look() }, &outcome, &moment(9));
     assert!(matches!(next, Transition::UncertainCreate { failed_reads: 2, .. }), "{next:?}");
-    let next = decide(&Work { failed_reads: 2, ..last_look() }, &outcome, &moment(9));
+    let next = decide(&QueueRow { failed_reads: 2, ..last_look() }, &outcome, &moment(9));
     assert!(matches!(&next, Transition::Failed(problem) if problem.class == UnknownOutcome), "{next:?}");
 }
 
 #[test]
 fn a_named_but_missing_reservation_is_never_created() {
-    let work = Work { pending_refusal: Some(Refused), missing_reservation: Some("r9".to_owned()), ..look_up() };
+    let work = QueueRow { pending_refusal: Some(Refused), missing_reservation: Some("r9".to_owned()), ..look_up() };
     assert_eq!(decide(&work, &Outcome::Found(vec![ours()]), &moment(0)), adopted(&ours(), None), "under our code");
     let Transition::Failed(problem) = nothing(&work, 0) else { panic!("not failed") };
     assert_eq!(problem.class, Refused);

@@ -3,17 +3,18 @@
 
 use chrono::{DateTime, Utc};
 
-use super::case::{Case, Transition, WRONG_OUTCOME, Work};
+use super::case::{Case, Transition, WRONG_OUTCOME};
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::outcome::Outcome;
+use crate::domain::queue_row::QueueRow;
 use crate::domain::retry::{has_propagated, look_up_at};
 use crate::domain::snapshot::RemoteReservation;
 
 /// A read may always be repeated and uses up no attempt. If no answer can be read within `max_attempts` reads, only the
 /// change fails; the reservation stays as it is.
 pub(super) fn after_failed_read(case: &Case, remote: &RemoteReservation) -> Transition {
-    let Case { work, policy, moment, .. } = *case;
-    let failed = work.failed_reads.saturating_add(1);
+    let Case { row, policy, moment, .. } = *case;
+    let failed = row.failed_reads.saturating_add(1);
     let problem = |class, sentence: &str| Problem::new(class, sentence);
     let wait = |due, problem| Transition::Wait { due, counted: false, problem };
     let again = |class, sentence: &str| {
@@ -24,8 +25,8 @@ pub(super) fn after_failed_read(case: &Case, remote: &RemoteReservation) -> Tran
         if failed >= policy.max_attempts {
             return Transition::Failed(unreadable(case, remote, failed, &problem));
         }
-        let work = Work { failed_reads: failed, ..work.clone() };
-        Case { work: &work, ..*case }.uncertain_change(case.after_pause(failed), false, problem)
+        let row = QueueRow { failed_reads: failed, ..row.clone() };
+        Case { row: &row, ..*case }.uncertain_change(case.after_pause(failed), false, problem)
     };
     match case.outcome {
         Outcome::Refused { class, sentence } => Transition::Failed(case.refusal(*class, sentence)),
@@ -34,7 +35,7 @@ pub(super) fn after_failed_read(case: &Case, remote: &RemoteReservation) -> Tran
         Outcome::TokenRejected { sentence, .. } => wait(moment.now, problem(ErrorClass::Credentials, sentence)),
         Outcome::Throttled { sentence, .. } => wait(moment.now, problem(ErrorClass::Throttled, sentence)),
         Outcome::NotSent { sentence } => {
-            let due = if moment.outage { moment.now } else { case.after_pause(work.attempts) };
+            let due = if moment.outage { moment.now } else { case.after_pause(row.attempts) };
             wait(due, problem(ErrorClass::Unavailable, sentence))
         }
         Outcome::Unsendable { sentence } => again(ErrorClass::InvalidBooking, sentence),
@@ -46,7 +47,7 @@ pub(super) fn after_failed_read(case: &Case, remote: &RemoteReservation) -> Tran
 
 fn unreadable(case: &Case, remote: &RemoteReservation, tries: u32, last: &Problem) -> Problem {
     let (id, answer) = (&remote.reservation_id, &last.sentence);
-    let what = if case.work.operation.is_about_payment() { "its payments" } else { "it" };
+    let what = if case.row.operation.is_about_payment() { "its payments" } else { "it" };
     let sentence = format!(
         "Guestly holds reservation {id}, but {what} could not be read in {tries} tries; compare it with the booking in Guestly; \
          to try again: SELECT guestly_sync({}); the last answer: {answer}",
@@ -58,14 +59,14 @@ fn unreadable(case: &Case, remote: &RemoteReservation, tries: u32, last: &Proble
 /// Guestly's reads lag behind its writes, and the time of the last write may be lost. The reservation is missing only if
 /// it is still not found when the propagation delay has passed since the first read without it, or since a later change.
 pub(super) fn not_found(case: &Case, remote: &RemoteReservation) -> Transition {
-    let Case { work, policy, moment, .. } = *case;
+    let Case { row, policy, moment, .. } = *case;
     let delay = policy.propagation_delay;
     let id = &remote.reservation_id;
     // A time in the future means that the clock went back.
     let past = |at: &DateTime<Utc>| *at <= moment.now;
-    let first = work.uncertain_since.filter(past).unwrap_or(moment.now);
+    let first = row.uncertain_since.filter(past).unwrap_or(moment.now);
     let since = first.max(remote.changed_at.filter(past).unwrap_or_default());
-    if has_propagated(since, moment.started, delay) && work.uncertain_since.is_some() {
+    if has_propagated(since, moment.started, delay) && row.uncertain_since.is_some() {
         if !remote.verified || remote.code.is_empty() {
             let sentence =
                 format!("Guestly does not hold reservation {id}; a look-up by the confirmation code decides");

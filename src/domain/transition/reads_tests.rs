@@ -10,14 +10,14 @@ use crate::domain::operation::Operation;
 use crate::domain::outcome::Hit;
 use crate::domain::transition::next_for_remote;
 
-fn read(operation: Operation, work: &Work, outcome: &Outcome, moment: &Moment) -> Transition {
-    let work = Work { operation, ..work.clone() };
-    next_for_remote(&Case { work: &work, outcome, wanted: &paying(), policy: &policy(), moment }, &remote())
+fn read(operation: Operation, work: &QueueRow, outcome: &Outcome, moment: &Moment) -> Transition {
+    let work = QueueRow { operation, ..work.clone() };
+    next_for_remote(&Case { row: &work, outcome, wanted: &paying(), policy: &policy(), moment }, &remote())
 }
 
 /// A row whose reads failed so often.
-fn failed(times: u32) -> Work {
-    Work { attempts: 1, look_ups: 2, failed_reads: times, ..create() }
+fn failed(times: u32) -> QueueRow {
+    QueueRow { attempts: 1, look_ups: 2, failed_reads: times, ..create() }
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_read_rejected_with_a_good_token_is_about_the_booking() {
 #[test]
 fn a_successful_read_resets_the_failed_reads() {
     let moved = Hit { check_in: other_day(), ..hit() };
-    let ignored = Work { look_ups: 1, failed_reads: 2, ..create() };
+    let ignored = QueueRow { look_ups: 1, failed_reads: 2, ..create() };
     let next = read(Operation::ReadBack, &ignored, &Outcome::Found(vec![moved]), &moment(9));
     assert!(matches!(next, Transition::Differs { look_ups: 2, .. }), "{next:?}");
     let next = read(Operation::ListPayments, &ignored, &Outcome::Payments(vec![]), &moment(9));
@@ -80,11 +80,11 @@ fn a_successful_read_resets_the_failed_reads() {
 
 /// Looked for at second 200 by a read that began then; a write is known to have been made at `changed`.
 fn absent(uncertain_since: Option<i64>, changed: Option<i64>, began: i64) -> Transition {
-    let work = Work { operation: Operation::ReadBack, uncertain_since: uncertain_since.map(at), ..create() };
+    let work = QueueRow { operation: Operation::ReadBack, uncertain_since: uncertain_since.map(at), ..create() };
     let remote = RemoteReservation { changed_at: changed.map(at), ..remote() };
     let moment = Moment { started: at(began), ..moment(200) };
     next_for_remote(
-        &Case { work: &work, outcome: &Outcome::Found(vec![]), wanted: &wanted(), policy: &policy(), moment: &moment },
+        &Case { row: &work, outcome: &Outcome::Found(vec![]), wanted: &wanted(), policy: &policy(), moment: &moment },
         &remote,
     )
 }
@@ -119,11 +119,11 @@ fn a_reservation_is_not_missing_before_the_delay_has_passed() {
 
 #[test]
 fn reads_of_a_missing_reservation_end_with_the_delay() {
-    let (mut work, mut now, mut looks) = (Work { operation: Operation::ReadBack, ..create() }, 0, vec![]);
+    let (mut work, mut now, mut looks) = (QueueRow { operation: Operation::ReadBack, ..create() }, 0, vec![]);
     loop {
         match next_for_remote(
             &Case {
-                work: &work,
+                row: &work,
                 outcome: &Outcome::Found(vec![]),
                 wanted: &wanted(),
                 policy: &policy(),
@@ -144,7 +144,7 @@ fn reads_of_a_missing_reservation_end_with_the_delay() {
 
 #[test]
 fn a_reservation_named_only_by_the_row_is_looked_up() {
-    let work = Work { operation: Operation::ReadBack, uncertain_since: Some(at(0)), ..create() };
+    let work = QueueRow { operation: Operation::ReadBack, uncertain_since: Some(at(0)), ..create() };
     let named = RemoteReservation { reservation_id: "r1".to_owned(), ..RemoteReservation::default() };
     for (name, remote, looks) in [
         ("named by the row", named, true),
@@ -153,7 +153,7 @@ fn a_reservation_named_only_by_the_row_is_looked_up() {
     ] {
         let next = next_for_remote(
             &Case {
-                work: &work,
+                row: &work,
                 outcome: &Outcome::Found(vec![]),
                 wanted: &wanted(),
                 policy: &policy(),

@@ -55,14 +55,14 @@ impl Job {
             verify_first: due.verify_first,
             is_created: true,
             problem: due.problem.clone(),
-            ..QueueUpdate::failed(due.attempts)
+            ..QueueUpdate::failed(due.attempts_before())
         }
     }
 
     /// What a call told, if it told anything.
     pub(super) fn update_from_outcome(&self, outcome: &Outcome) -> Option<ReservationUpdate> {
         let remote = self.row.remote.clone().unwrap_or_default();
-        let update = snapshot_update(self.operation, &remote, outcome, &self.reservation);
+        let update = snapshot_update(self.row.operation, &remote, outcome, &self.reservation);
         let told = update != SnapshotUpdate::default();
         let paid = self.paid();
         told.then_some(ReservationUpdate {
@@ -76,9 +76,9 @@ impl Job {
 
     /// The host's row changes only when all is done, or nothing more will be: until then it says what was confirmed.
     pub(super) fn rows_for_remote(&self, outcome: &Outcome, next: Transition) -> Rows {
-        let (id, tries, same) = (&self.row.booking_id, self.attempts(), self.unchanged());
+        let (id, tries, same) = (&self.row.booking_id, self.row.attempts, self.unchanged());
         let reservation_update = self.update_from_outcome(outcome);
-        let counting = |counted| if counted { tries } else { self.row.attempts };
+        let counting = |counted| if counted { tries } else { self.row.attempts_before() };
         let queue_update = match next {
             Transition::Wait { due, counted, problem } => {
                 QueueUpdate { attempts: counting(counted), due_at: Some(due), problem: Some(problem), ..same }
@@ -86,7 +86,7 @@ impl Job {
             Transition::Changed { read_back, .. }
                 if !read_back && !self.row.verify_first && self.is_done(reservation_update.as_ref()) =>
             {
-                let write = WriteBack::synced(id, &self.reservation_id(), self.row.attempts);
+                let write = WriteBack::synced(id, &self.reservation_id(), self.row.attempts_before());
                 return (None, reservation_update, Some(write), None);
             }
             Transition::Changed { due, read_back } => QueueUpdate {
@@ -115,7 +115,7 @@ impl Job {
                 pending_refusal: Some(ErrorClass::Refused),
                 verify_first: true,
                 problem: Some(problem),
-                ..QueueUpdate::failed(self.row.attempts)
+                ..QueueUpdate::failed(self.row.attempts_before())
             },
             Transition::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Transition::Confirmed => {
@@ -145,7 +145,7 @@ impl Job {
 
     fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> QueueUpdate {
         // Reading back ends a doubt; a list of payments says nothing of the rest.
-        let verify_first = self.row.verify_first && self.operation != Operation::ReadBack;
+        let verify_first = self.row.verify_first && self.row.operation != Operation::ReadBack;
         let uncertain_since = self.row.uncertain_since.filter(|_| verify_first);
         let same = self.unchanged();
         QueueUpdate {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
 use crate::domain::error::ErrorClass;
+use crate::domain::queue_row::QueueRow;
 use crate::pg::db::convert::{Named, column, seconds, signed, time};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
@@ -16,11 +17,11 @@ pub use claim::{Skip, claim_due};
 pub use rows::*;
 
 /// The bookings of these claims whose calls may still leave.
-pub fn claims_to_send(claims: &[(String, i64)]) -> Result<Vec<String>> {
-    let (ids, fences): (Vec<String>, Vec<i64>) = claims.iter().cloned().unzip();
+pub fn claims_to_send(claims: &[(String, Option<i64>)]) -> Result<Vec<String>> {
+    let (ids, claim_ids): (Vec<String>, Vec<Option<i64>>) = claims.iter().cloned().unzip();
     statement::rows(
         include_str!("../../../sql/queries/queue/claims_to_send.sql"),
-        &[ids.into(), fences.into()],
+        &[ids.into(), claim_ids.into()],
         |row| Ok(row.get(1)?.unwrap_or_default()),
     )
 }
@@ -58,28 +59,14 @@ pub fn count_waiting() -> Result<i64> {
     Ok(count.flatten().unwrap_or_default())
 }
 
-/// A call that is about to leave.
-pub struct Intent {
-    /// The booking.
-    pub booking_id: String,
-    /// The fence.
-    pub claim_id: i64,
-    /// What is called.
-    pub operation: &'static str,
-    /// Tries, this one included.
-    pub attempts: u32,
-    /// Confirmation code of a create or its look-up.
-    pub code: Option<String>,
-}
-
-/// Writes the intents.
-pub fn mark_sending(intents: &[Intent]) -> Result<()> {
+/// Writes the intents of planned rows, before their calls leave.
+pub fn mark_sending(rows: &[&QueueRow]) -> Result<()> {
     let args: [DatumWithOid; 5] = [
-        column(intents, |intent| intent.booking_id.clone()).into(),
-        column(intents, |intent| intent.claim_id).into(),
-        column(intents, |intent| intent.operation).into(),
-        column(intents, |intent| signed(intent.attempts)).into(),
-        column(intents, |intent| intent.code.clone()).into(),
+        column(rows, |row| row.booking_id.clone()).into(),
+        column(rows, |row| row.claim_id).into(),
+        column(rows, |row| row.operation.as_str()).into(),
+        column(rows, |row| signed(row.attempts)).into(),
+        column(rows, |row| row.code.clone()).into(),
     ];
     statement::run(include_str!("../../../sql/queries/queue/mark_sending.sql"), &args)
 }

@@ -45,7 +45,7 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
     let (wall, now) = (Utc::now(), ctx.now());
     let (operation, booking) = match &done.tag {
         Purpose::Token { .. } => (Operation::Token, None),
-        Purpose::Call(job) => (job.operation, Some(job.row.booking_id.clone())),
+        Purpose::Call(job) => (job.row.operation, Some(job.row.booking_id.clone())),
         Purpose::Ping { .. } => (Operation::LookUp, None),
     };
     let outcome = classify(operation, &done.reply, wall);
@@ -87,7 +87,7 @@ fn complete_call(
     completion: &send_gate::Completion,
     trace: Trace,
 ) {
-    let operation = job.operation;
+    let operation = job.row.operation;
     let moment = Moment {
         started: trace.started,
         now: completion.wall,

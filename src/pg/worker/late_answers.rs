@@ -24,7 +24,7 @@ fn reservation_of(done: FinishedRequest<Purpose>, policy: &Policy) -> Option<Out
     let trace = trace(&done);
     let Purpose::Call(job) = done.tag else { return None };
     let now = Utc::now();
-    let outcome = classify(job.operation, &done.reply, now);
+    let outcome = classify(job.row.operation, &done.reply, now);
     let moment = Moment { started: trace.started, now, jitter: 0.5, outage: false, token_is_new: false };
     let next = job.next(&outcome, policy, &moment);
     Some(job.change(&outcome, next, trace)).filter(|change| change.reservation_update.is_some())

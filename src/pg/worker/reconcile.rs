@@ -8,7 +8,8 @@ use chrono::Utc;
 
 use super::context::Ctx;
 use crate::domain::field::Row;
-use crate::domain::plan::{Plan, Queued, Rules, plan};
+use crate::domain::plan::{Plan, Rules, plan};
+use crate::domain::queue_row::QueueRow;
 use crate::pg::db::session::Result;
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
@@ -81,7 +82,7 @@ impl Reconcile {
 /// True if something is to be sent. A booking that cannot be sent or read raises no alert before it is changed; nor does a row that
 /// is gone: an alert was raised when it was deleted, or `cancel_on_delete` was off.
 fn differs(held: &store::reservations::Upcoming, row: &Result<Option<Row>>, rules: &Rules) -> bool {
-    let (queued, now) = (Queued { remote: Some(held.remote.clone()), ..Queued::default() }, Utc::now());
+    let (queued, now) = (QueueRow { remote: Some(held.remote.clone()), ..QueueRow::default() }, Utc::now());
     let Ok(Some(row)) = row else { return false };
     matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))
 }

@@ -80,7 +80,7 @@ fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcome
     if claims.prefetched.is_empty() {
         return false;
     }
-    let fences: Vec<_> = claims.prefetched.iter().map(|job| (job.row.booking_id.clone(), job.claim_id)).collect();
+    let fences: Vec<_> = claims.prefetched.iter().map(|job| (job.row.booking_id.clone(), job.row.claim_id)).collect();
     let checked = ctx.transaction(|ctx| {
         let may_send = ctx.may_send()? && Bookings::load()? == ctx.table;
         if may_send { store::queue::claims_to_send(&fences).map(Some) } else { Ok(None) }

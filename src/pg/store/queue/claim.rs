@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
 
-use super::QueueRow;
 use crate::domain::breaker::CallKind;
 use crate::domain::error::{ErrorClass, Problem};
+use crate::domain::operation::Operation;
+use crate::domain::queue_row::QueueRow;
 use crate::pg::db::convert::{Named, seconds};
 use crate::pg::db::session::{Result, SqlError};
 use crate::pg::db::statement;
@@ -29,6 +30,7 @@ pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<Queue
         let sentence = row.text("error")?.unwrap_or_default();
         Ok(QueueRow {
             booking_id: row.text("booking_id")?.unwrap_or_default(),
+            operation: Operation::default(),
             attempts: row.count("attempts")?,
             force: row.flag("force")?,
             verify_first: row.flag("verify_first")?,

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::error::{ErrorClass, Problem};
-use crate::domain::snapshot::RemoteReservation;
+use crate::domain::queue_row::QueueRow;
 
 /// The state of a row of `guestly.queue` after an outcome. A claim sets `sending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,41 +33,6 @@ impl QueueState {
             Self::Failed => "failed",
         }
     }
-}
-
-/// A queue row that may go now, locked until the claim is written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueRow {
-    /// The booking.
-    pub booking_id: String,
-    /// Tries since it was queued afresh.
-    pub attempts: u32,
-    /// A person asked for it, paid or not.
-    pub force: bool,
-    /// Ask Guestly before creating.
-    pub verify_first: bool,
-    /// Since when a create of unknown outcome may be taking effect.
-    pub uncertain_since: Option<DateTime<Utc>>,
-    /// Look-ups since then that found nothing.
-    pub look_ups: u32,
-    /// Reads in a row that brought no answer that can be read.
-    pub failed_reads: u32,
-    /// Creates of unknown outcome.
-    pub unconfirmed_creates: u32,
-    /// A refusal that waits to be confirmed.
-    pub pending_refusal: Option<ErrorClass>,
-    /// Why the row is where it is.
-    pub problem: Option<Problem>,
-    /// The confirmation code of the first create.
-    pub code: Option<String>,
-    /// The reservation that the booking's row names and Guestly does not hold: looked up by the code instead.
-    pub missing_reservation: Option<String>,
-    /// The row of `guestly.reservations`.
-    pub remote: Option<RemoteReservation>,
-    /// It waited for a time of its own, with nothing unclear about what Guestly holds.
-    pub waited: bool,
-    /// The claim of a call that has ended or died, where somebody changed the row during it.
-    pub claim_id: Option<i64>,
 }
 
 /// What stays of a booking in the queue after an outcome.
