@@ -127,7 +127,7 @@ fn wait_until_idle(site: &Database) {
 }
 
 #[test]
-fn every_sql_block_runs_and_prints_what_is_shown() {
+fn every_sql_block_prints_the_shown_result() {
     let sim = Sim::quick().without_limits();
     let mailbox = Mailbox::open();
     // A mail server on this machine in place of the documents'; a reload may be slower than the reader.

@@ -205,7 +205,7 @@ fn a_pause_survives_a_restart() {
 fn an_empty_setting_overrides_the_environment() {
     let options = Options::default()
         .environment("GUESTLY_BASE_URL", "")
-        .environment("GUESTY_CLIENT_ID", "somebody")
+        .environment("GUESTY_CLIENT_ID", "another-client")
         .environment("GUESTY_CLIENT_SECRET", "hush")
         .environment("ADMIN_ALERT_EMAIL", "owner@example.org")
         .environment("GUESTLY_SMTP_URL", "smtp://localhost:1");

@@ -39,13 +39,20 @@ fn an_uncertain_unmappable_booking_is_looked_up_first() {
 #[test]
 fn an_uncertain_reinserted_booking_is_looked_up_first() {
     let (site, ids) = in_doubt();
-    site.sql("CREATE TABLE kept AS SELECT * FROM bookings; DELETE FROM bookings");
+    // Between two lookups: the outcome of one in flight would describe the deletion in other words.
+    let delete = "DO $$ BEGIN PERFORM FROM guestly.queue WHERE state <> 'sending' FOR UPDATE; \
+                  IF NOT FOUND THEN RAISE 'a lookup is in flight'; END IF; \
+                  CREATE TABLE kept AS SELECT * FROM bookings; DELETE FROM bookings; END $$";
+    wait_until("no lookup to be in flight", SOON, || {
+        let result = site.try_sql(delete);
+        (result.is_ok(), format!("{result:?}"))
+    });
     site.wait_drained();
-    let story: String = site.query_one(&format!(
+    let timeline: String = site.query_one(&format!(
         "SELECT string_agg(detail, '; ') FROM guestly_timeline('{}') WHERE detail LIKE '%deleted%'",
         ids[0]
     ));
-    assert!(story.contains("the booking was deleted"), "{story}");
+    assert!(timeline.contains("the booking was deleted"), "{timeline}");
     let reported: String =
         site.query_one("SELECT kind || ' ' || coalesce(reference, '') || ': ' || sentence FROM guestly.alerts");
     let code = site.query_one::<String>("SELECT booking_reference FROM kept");

@@ -95,7 +95,7 @@ fn the_sweep_of_upcoming_stays_finds_changes() {
         "INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, verified, check_out) \
          SELECT 'old-' || i, 'r' || i, 'c', true, current_date - 10 FROM generate_series(1, 100000) AS i; ANALYZE guestly.reservations",
     );
-    let query = include_str!("../../../../sql/queries/reservations/upcoming.sql")
+    let query = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sql/queries/reservations/upcoming.sql"))
         .replace("$1", "current_date")
         .replace("$2", "''")
         .replace("$3", "200");
