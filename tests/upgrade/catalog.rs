@@ -8,7 +8,7 @@ use super::functions::{self, Function};
 use super::tables::{Sort, Tables, nothing_more, thing};
 use super::tokens::{Statement, join, statements};
 
-/// What a script leaves behind.
+/// The objects of one version.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     pub tables: Tables,

@@ -37,7 +37,7 @@ fn upgrade(new: &str, tables: &str) -> Result<String, String> {
     Ok(body.join("\n"))
 }
 
-/// What a script leaves to be done on the way from the old version to `new`.
+/// The differences that remain between `new` and the old version after a script.
 fn missing(new: &str, script: &str) -> Vec<String> {
     let mut reached = catalog(OLD);
     reached.run(script).unwrap();

@@ -82,7 +82,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// What is left.
+    /// The remaining tokens.
     pub fn rest(&self) -> &'a [Token] {
         self.tokens
     }

@@ -8,9 +8,9 @@ use super::tokens::{Statement, Token};
 pub struct Function {
     /// Name and argument types: what DROP FUNCTION and COMMENT take.
     pub signature: String,
-    /// What CREATE OR REPLACE cannot change: the names and modes of the parameters, and the result.
+    /// Names and modes of the parameters, and the result: CREATE OR REPLACE cannot change them.
     pub shape: String,
-    /// How many parameters have a default. CREATE OR REPLACE can add some and take none away.
+    /// The number of parameters with a default. CREATE OR REPLACE can add defaults and remove none.
     pub defaults: usize,
     /// The whole definition: equal for equal functions.
     pub definition: String,

@@ -53,6 +53,17 @@ fn the_script_makes_the_current_version() {
     assert_none(&differences(&reached, &current()), &advice);
 }
 
+/// So that no name in the script means an object of another role.
+#[test]
+fn the_script_pins_the_search_path_first() {
+    let script = tokens::statements(&generated()).unwrap_or_else(|error| panic!("{error}"));
+    let pinned = "SET LOCAL search_path = pg_catalog, pg_temp";
+    assert_eq!(script[0].text, pinned);
+    let others: Vec<String> =
+        script.iter().filter(|s| s.tokens[0].is("set") && s.text != pinned).map(|s| s.text.clone()).collect();
+    assert_none(&others, "The script has one search path.");
+}
+
 #[test]
 fn no_new_statement_is_left_out() {
     let hand = hand_written(&former());
@@ -69,8 +80,8 @@ fn the_data_part_defines_nothing() {
     let mut part = Catalog::default();
     let (_, data) = halves(&hand_written(&former()));
     part.run(&data)
-        .unwrap_or_else(|error| panic!("it stands behind the rights, so that nobody may use what it makes: {error}"));
-    assert_none(&differences(&part, &Catalog::default()), "Only rows are changed behind the rights.");
+        .unwrap_or_else(|error| panic!("the data part runs after the rights, so it may only change rows: {error}"));
+    assert_none(&differences(&part, &Catalog::default()), "The data part runs after the rights, so it may only change rows.");
 }
 
 #[test]
@@ -124,6 +135,6 @@ fn rights_define_nothing() {
     let rights = Catalog::of(&schema_file("_rights.sql")).unwrap_or_else(|error| panic!("{error}"));
     assert_none(
         &differences(&rights, &Catalog::default()),
-        "What the rights define, they would define in each upgrade.",
+        "Every upgrade script repeats this file, so it must define nothing.",
     );
 }

@@ -36,7 +36,7 @@ pub fn schema_file(end: &str) -> String {
     read(&found[0])
 }
 
-/// What defines the objects of this version.
+/// The SQL that defines the objects of this version.
 fn schema() -> String {
     let defines =
         |path: &&PathBuf| !["_rights.sql", "_install.sql"].iter().any(|end| path.to_string_lossy().ends_with(end));

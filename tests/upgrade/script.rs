@@ -1,4 +1,4 @@
-//! The upgrade script from one version to the next, and what such a script leaves out.
+//! Generates the upgrade script from one version to the next, and compares versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -6,17 +6,17 @@ use std::fmt::Display;
 use super::catalog::Catalog;
 use super::cursor::canonical;
 
-/// What an upgrade script is made of, besides the difference of the two versions.
+/// The parts of an upgrade script that do not follow from the difference of the two versions.
 pub struct Parts {
     pub from: String,
     pub to: String,
-    /// What every script begins with.
+    /// Begins every script.
     pub prologue: String,
     /// The hand-written part before the functions: tables.
     pub tables: String,
     /// The hand-written part after the rights: rows.
     pub data: String,
-    /// What every script ends with: owner and rights of what is new.
+    /// Ends every script: owner and rights of new objects.
     pub rights: String,
 }
 
@@ -150,7 +150,7 @@ pub fn differences(reached: &Catalog, wanted: &Catalog) -> Vec<String> {
 
 fn unlike<K: Ord + Display>(reached: &BTreeMap<K, String>, wanted: &BTreeMap<K, String>) -> Vec<String> {
     let missing = wanted.iter().filter_map(|(key, want)| match reached.get(key) {
-        None => Some(format!("{key} is missing; it is: {want}")),
+        None => Some(format!("{key} is missing; it should be: {want}")),
         Some(have) if have != want => Some(format!("{key} is still: {have}; it should be: {want}")),
         Some(_) => None,
     });
