@@ -81,7 +81,10 @@ fn the_data_part_defines_nothing() {
     let (_, data) = halves(&hand_written(&former()));
     part.run(&data)
         .unwrap_or_else(|error| panic!("the data part runs after the rights, so it may only change rows: {error}"));
-    assert_none(&differences(&part, &Catalog::default()), "The data part runs after the rights, so it may only change rows.");
+    assert_none(
+        &differences(&part, &Catalog::default()),
+        "The data part runs after the rights, so it may only change rows.",
+    );
 }
 
 #[test]
