@@ -154,7 +154,7 @@ fn a_cluster_made_by_pg_upgrade_waits_to_be_armed() {
     new.wait_for(
         "the log to say it",
         SOON,
-        "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
+        "SELECT pg_read_file('../log') LIKE '%the database looks like a copy%', ''",
     );
     assert!(!new.query_one::<bool>("SELECT armed FROM guestly.status"));
     new.sql("SELECT guestly_arm()");

@@ -96,7 +96,7 @@ fn goes_into_a_fresh_server(format: &str) {
     let online: String = copy.query_one(
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'",
     );
-    assert_eq!(online, format!("fail: this is a copy: nothing is asked: {ARM}"));
+    assert_eq!(online, format!("fail: the database looks like a copy: nothing is sent from this server: {ARM}"));
     copy.restart();
     copy.wait_for_worker(&copy);
     let armed: String = copy
@@ -106,7 +106,7 @@ fn goes_into_a_fresh_server(format: &str) {
     copy.wait_for(
         "the log to say it",
         SOON,
-        "SELECT pg_read_file('../log') ~ 'this is a copy: nothing is sent.*\\n.*SELECT guestly_arm\\(\\)', ''",
+        "SELECT pg_read_file('../log') ~ 'the database looks like a copy.*\\n.*SELECT guestly_arm\\(\\)', ''",
     );
     assert!(!copy.log().contains("cannot work"), "{}", copy.log());
     assert_eq!(site.sim.call_log(None).len(), calls, "a copy has called Guestly");
@@ -189,7 +189,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
     clone.wait_for(
         "the log to say it",
         SOON,
-        "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
+        "SELECT pg_read_file('../log') LIKE '%the database looks like a copy%', ''",
     );
     assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
     // The original continues unchanged.
