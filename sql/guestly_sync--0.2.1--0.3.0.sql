@@ -94,6 +94,50 @@ STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'c
 CREATE OR REPLACE FUNCTION guestly.mapped_columns() RETURNS smallint[]
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'mapped_columns_wrapper';
 
+CREATE OR REPLACE FUNCTION guestly.fill_field_map(bookings regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    property text := guestly.first_column(bookings, 'property_id', 'listing_id', 'apartment_id', 'unit_id');
+    -- Null, and so are the expressions made of it, where the table has no such column.
+    full_name text := 'b.' || quote_ident(guestly.first_column(bookings, 'guest_name', 'customer_name', 'name'));
+    pet text := 'b.' || quote_ident(guestly.first_column(bookings, 'has_pet', 'has_pets'));
+BEGIN
+    INSERT INTO guestly.field_map AS m (field, expression)
+    SELECT f.field, f.expression
+    FROM (VALUES
+        ('reference', guestly.column_expression(bookings, NULL, 'booking_reference', 'reference', 'booking_code', 'code')),
+        ('property', coalesce(guestly.column_expression(bookings, NULL, 'property_slug', 'slug', 'property'),
+                              guestly.property_expression(bookings, property))),
+        ('property_id', 'b.' || quote_ident(property)),
+        ('guest_first_name', guestly.column_expression(bookings, 'pg_catalog.split_part(' || full_name || '::text, '' '', 1)',
+                                                       'guest_first_name', 'first_name')),
+        ('guest_last_name', guestly.column_expression(bookings,
+            'coalesce(nullif(pg_catalog.regexp_replace(' || full_name || '::text, ''^\S+\s*'', ''''), ''''), ' || full_name || '::text)',
+            'guest_last_name', 'last_name')),
+        ('guest_email', guestly.column_expression(bookings, NULL, 'guest_email', 'email', 'customer_email')),
+        ('guest_phone', guestly.column_expression(bookings, NULL, 'guest_phone', 'phone', 'customer_phone')),
+        ('check_in', guestly.column_expression(bookings, NULL, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date')),
+        ('check_out', guestly.column_expression(bookings, NULL, 'check_out_date', 'check_out', 'checkout', 'departure', 'end_date')),
+        ('adults', guestly.column_expression(bookings, '1', 'adults', 'guests', 'guests_count', 'num_guests')),
+        ('children', guestly.column_expression(bookings, '0', 'children')),
+        ('infants', guestly.column_expression(bookings, '0', 'infants')),
+        ('pets', guestly.column_expression(bookings, coalesce('CASE WHEN ' || pet || ' THEN 1 ELSE 0 END', '0'), 'pets')),
+        ('total', guestly.column_expression(bookings, NULL, 'total', 'total_price', 'total_amount', 'amount')),
+        ('status', guestly.column_expression(bookings, '''confirmed''', 'status', 'booking_status')),
+        ('payment_status', 'b.payment_status'),
+        ('payment_reference', guestly.column_expression(bookings, NULL, 'stripe_payment_intent_id', 'payment_intent_id',
+                                                        'payment_reference', 'payment_id')),
+        ('special_requests', guestly.column_expression(bookings, NULL, 'special_requests', 'guest_notes', 'notes')),
+        ('purpose', guestly.column_expression(bookings, NULL, 'purpose_of_stay', 'purpose')),
+        ('company', guestly.column_expression(bookings, NULL, 'guest_company', 'company')),
+        ('country', guestly.column_expression(bookings, NULL, 'guest_country', 'country')),
+        ('language', guestly.column_expression(bookings, NULL, 'guest_language', 'preferred_language', 'locale', 'language'))
+    ) AS f (field, expression)
+    WHERE f.expression IS NOT NULL
+    ON CONFLICT (field) DO NOTHING;
+END $$;
+
 CREATE OR REPLACE FUNCTION guestly.attach(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,6 +1,6 @@
-//! guestly_sync: a paid booking appears in Guestly once, soon, whatever breaks.
+//! guestly_sync: a paid booking appears in Guestly once and soon, even if something fails on the way.
 //!
-//! A map of the crate; three folders, three laws (`tests/architecture.rs` holds them):
+//! A map of the crate; three folders, three laws (`tests/architecture.rs` checks them):
 //!
 //! - [`domain`] **decides**. Pure functions over plain values; the whole behaviour is [`domain::plan`] (what to do next for a
 //!   booking), [`domain::transition`] (what becomes of it when a call has ended) and [`domain::send_gate`] (whether a call may go).
@@ -9,7 +9,43 @@
 //! - `pg` **touches Postgres**. Main thread only: `pg/trigger.rs` queues, `pg/launcher.rs` starts one `pg/worker.rs` per
 //!   database, which claims, sends through `net`, and records.
 //!
-//! `sql/` holds the objects of the extension and, one a file, every statement that the worker runs.
+//! `sql/` holds the objects of the extension and, one a file, every statement that the worker runs. `src/README.md` has the life of
+//! a booking, all pauses in one table, and recipes for changes.
+//!
+//! # Glossary
+//!
+//! One word for one thing, in the code, the statements, the log and the documents.
+//!
+//! | term | meaning |
+//! |---|---|
+//! | Guestly | the remote service, under the name that the host uses; the second line of README.md has the vendor's name |
+//! | source table | the host's table of bookings that is attached; one per database |
+//! | baseline | what was paid in the source table before it was attached; never sent unless a person asks for it |
+//! | dirty booking | a booking that a trigger noted and the worker has not taken into the queue yet |
+//! | queue row | a row of `guestly.queue`: one booking that may differ from Guestly, and when it is due |
+//! | claim | the worker takes a due queue row: state `sending`, a new fencing token, and the intent ("about to send") committed before a byte leaves |
+//! | fencing token | the number of a claim (`claim_id`); an outcome is written only while its row still has that number |
+//! | prefetch | claim up to `concurrency` bookings more than may be in flight, so that a finished call is replaced at once |
+//! | reservation | what Guestly should have for a booking: the booking after the mapping |
+//! | snapshot | what Guestly is known to have: the last confirmed value of each aspect |
+//! | aspect | a part of a reservation with an endpoint of its own: status, listing, dates, guests, notes, payment |
+//! | diff | the first aspect in which reservation and snapshot differ, as the operation (one call) that removes it |
+//! | plan | the next step for a booking: one call, wait, done, withdraw, or fail. Made anew at each claim |
+//! | outcome | the meaning of a reply: confirmed, refused, throttled, not sent, unavailable or unknown |
+//! | transition | from a claimed row and an outcome to the row's next state |
+//! | uncertain outcome | a create or change that may have taken effect; the next call is a look-up, never a create |
+//! | propagation delay | how long a write may stay invisible to reads; the setting `settle` |
+//! | adopt | record a reservation that a look-up found, instead of creating it |
+//! | confirmation code | derived from the booking alone and the same in every attempt; look-ups search for it |
+//! | send gate | decides if a call may leave now: rate limiter, breaker and access token together; its answer is a permit for some calls, or a wait |
+//! | rate limiter | three token buckets (second, minute, hour), lowered by what answers say remains |
+//! | breaker | the circuit breaker: opens in an outage, then lets one probe through at a time |
+//! | backoff | growing pauses with jitter; every policy is a named constant in `domain::retry` |
+//! | sweep | once a `poll_interval`: find paid bookings that no trigger noted |
+//! | reconcile | once a day: compare future stays with their snapshots |
+//! | armed server | a server and database that may send; a copy is not armed |
+//! | worker state | what the worker saves for its successor: rate limiter, breaker, last success and error |
+//! | waker | the pipe through which sender threads wake the worker's main thread |
 
 pub mod domain;
 mod net;

@@ -101,7 +101,8 @@ BEGIN
         ('special_requests', guestly.column_expression(bookings, NULL, 'special_requests', 'guest_notes', 'notes')),
         ('purpose', guestly.column_expression(bookings, NULL, 'purpose_of_stay', 'purpose')),
         ('company', guestly.column_expression(bookings, NULL, 'guest_company', 'company')),
-        ('country', guestly.column_expression(bookings, NULL, 'guest_country', 'country'))
+        ('country', guestly.column_expression(bookings, NULL, 'guest_country', 'country')),
+        ('language', guestly.column_expression(bookings, NULL, 'guest_language', 'preferred_language', 'locale', 'language'))
     ) AS f (field, expression)
     WHERE f.expression IS NOT NULL
     ON CONFLICT (field) DO NOTHING;

@@ -30,6 +30,8 @@ pub struct Booking {
     pub email: String,
     /// Guest's phone, as the host wrote it.
     pub phone: Option<String>,
+    /// Guest's language: two letters, in lower case.
+    pub language: Option<String>,
     /// Day of arrival, in the property's time zone.
     pub check_in: NaiveDate,
     /// Day of departure, after `check_in`.
@@ -82,6 +84,7 @@ impl Booking {
             last_name: reader.text(Field::GuestLastName)?,
             email: reader.email()?,
             phone: row.get(Field::GuestPhone).map(str::to_owned),
+            language: row.get(Field::Language).and_then(language),
             check_in,
             check_out,
             adults,
@@ -93,6 +96,14 @@ impl Booking {
             notes: notes(row),
         })
     }
+}
+
+/// The language of a tag such as `de`, `en-GB` or `pt_BR.UTF-8`: two letters (ISO 639-1). Anything else is not worth refusing a paid
+/// booking for, and is not sent.
+fn language(tag: &str) -> Option<String> {
+    let primary = tag.split(['-', '_', '.']).next().unwrap_or_default();
+    let is_code = primary.len() == 2 && primary.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_code.then(|| primary.to_ascii_lowercase())
 }
 
 fn invalid(sentence: String) -> Problem {

@@ -85,6 +85,24 @@ fn each_fault_names_the_hosts_column() {
 }
 
 #[test]
+fn a_language_tag_becomes_its_two_letters() {
+    let language = |tag| Booking::parse(&row(&[(Field::Language, tag)]), &Labels::default()).unwrap().language;
+    for (tag, expected) in
+        [("de", "de"), ("en-GB", "en"), ("pt_BR", "pt"), ("FR", "fr"), ("it_IT.UTF-8", "it"), (" es ", "es")]
+    {
+        assert_eq!(language(Some(tag)).as_deref(), Some(expected), "{tag}");
+    }
+}
+
+#[test]
+fn a_language_that_is_no_tag_is_not_sent() {
+    let language = |tag| Booking::parse(&row(&[(Field::Language, tag)]), &Labels::default()).unwrap().language;
+    for tag in [None, Some(""), Some("German"), Some("ger"), Some("d"), Some("日本"), Some("1x"), Some("-de")] {
+        assert_eq!(language(tag), None, "{tag:?}");
+    }
+}
+
+#[test]
 fn missing_counts_are_zero() {
     let booking = Booking::parse(&row(&[(Field::Children, None), (Field::Infants, None)]), &Labels::default()).unwrap();
     assert_eq!((booking.children, booking.infants), (0, 0));

@@ -46,11 +46,13 @@ pub enum Field {
     Company,
     /// The guest's country; for the notes.
     Country,
+    /// The guest's language, as a tag such as `de` or `en_GB`.
+    Language,
 }
 
 impl Field {
     /// Every field, in the order in which rows are read.
-    pub const ALL: [Field; 21] = [
+    pub const ALL: [Field; 22] = [
         Self::Reference,
         Self::Property,
         Self::PropertyId,
@@ -72,6 +74,7 @@ impl Field {
         Self::Purpose,
         Self::Company,
         Self::Country,
+        Self::Language,
     ];
 
     /// The name in `guestly.field_map`.
@@ -99,6 +102,7 @@ impl Field {
             Self::Purpose => "purpose",
             Self::Company => "company",
             Self::Country => "country",
+            Self::Language => "language",
         }
     }
 }

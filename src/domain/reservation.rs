@@ -161,7 +161,12 @@ impl Reservation {
     fn guest(&self) -> Value {
         let b = &self.booking;
         let phones: Vec<String> = b.phone.iter().map(|phone| e164(phone)).collect();
-        json!({ "firstName": b.first_name, "lastName": b.last_name, "email": b.email, "phones": phones })
+        let mut guest =
+            json!({ "firstName": b.first_name, "lastName": b.last_name, "email": b.email, "phones": phones });
+        if let Some(language) = &b.language {
+            guest["preferredLanguage"] = json!(language);
+        }
+        guest
     }
 }
 

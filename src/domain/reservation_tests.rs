@@ -61,6 +61,13 @@ fn the_create_has_every_field_and_never_overrides_the_calendar() {
 }
 
 #[test]
+fn the_create_names_a_known_language() {
+    let mut reservation = reservation();
+    reservation.booking.language = Some("de".to_owned());
+    assert_eq!(reservation.create().body.unwrap()["guest"]["preferredLanguage"], "de");
+}
+
+#[test]
 fn missing_rows_say_which_table_to_fill() {
     let mut booking = reservation().booking;
     booking.properties = vec!["flat-9".to_owned()];

@@ -60,6 +60,9 @@ fn guest_problems(body: &Value, knobs: &Knobs, problems: &mut Vec<String>) {
     if phones.is_some() && as_list.is_none_or(|list| list.iter().any(|p| !p.is_string())) {
         problems.push("guest.phones must be an array of strings".into());
     }
+    if guest.get("preferredLanguage").is_some_and(|language| !language.is_string()) {
+        problems.push("guest.preferredLanguage must be a string".into());
+    }
 }
 
 fn type_problems(body: &Value, hostile: bool, problems: &mut Vec<String>) {
