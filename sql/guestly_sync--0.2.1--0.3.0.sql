@@ -23,6 +23,12 @@ END $$;
 
 -- What is gone, or made anew below.
 
+DROP FUNCTION @extschema@.guestly_preview(bigint);
+DROP FUNCTION @extschema@.guestly_preview(uuid);
+DROP FUNCTION @extschema@.guestly_sync(bigint, boolean);
+DROP FUNCTION @extschema@.guestly_sync(uuid, boolean);
+DROP FUNCTION @extschema@.guestly_timeline(bigint);
+DROP FUNCTION @extschema@.guestly_timeline(uuid);
 DROP FUNCTION guestly.in_words(guestly.attempts);
 DROP FUNCTION guestly.take_stock(regclass);
 DROP FUNCTION guestly.why_silent();
@@ -401,6 +407,22 @@ BEGIN
     RETURN 'queued';
 END $$;
 
+CREATE FUNCTION @extschema@.guestly_sync(booking_uuid uuid, force boolean DEFAULT false) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_sync(booking_uuid::text, force) $$;
+
+CREATE FUNCTION @extschema@.guestly_sync(booking_number bigint, force boolean DEFAULT false) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_sync(booking_number::text, force) $$;
+
+CREATE FUNCTION @extschema@.guestly_preview(booking_uuid uuid) RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_preview(booking_uuid::text) $$;
+
+CREATE FUNCTION @extschema@.guestly_preview(booking_number bigint) RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.guestly_preview(booking_number::text) $$;
+
 CREATE OR REPLACE FUNCTION @extschema@.guestly_arm() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -572,6 +594,14 @@ BEGIN
           AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id)
     ) e (at, event, detail) ORDER BY e.at;
 END $$;
+
+CREATE FUNCTION @extschema@.guestly_timeline(booking_uuid uuid) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_uuid::text) $$;
+
+CREATE FUNCTION @extschema@.guestly_timeline(booking_number bigint) RETURNS TABLE (at timestamptz, event text, detail text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_number::text) $$;
 
 CREATE OR REPLACE FUNCTION guestly.status_row() RETURNS TABLE (
     worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,

@@ -127,12 +127,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION guestly_sync(text, boolean) IS 'queues one booking now: queued, or synced if it already is';
 
-CREATE FUNCTION guestly_sync(booking_id uuid, force boolean DEFAULT false) RETURNS text
+-- PostgREST chooses a variant by the names of its arguments, so the names differ.
+CREATE FUNCTION guestly_sync(booking_uuid uuid, force boolean DEFAULT false) RETURNS text
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT @extschema@.guestly_sync(booking_id::text, force) $$;
-CREATE FUNCTION guestly_sync(booking_id bigint, force boolean DEFAULT false) RETURNS text
+AS $$ SELECT @extschema@.guestly_sync(booking_uuid::text, force) $$;
+CREATE FUNCTION guestly_sync(booking_number bigint, force boolean DEFAULT false) RETURNS text
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT @extschema@.guestly_sync(booking_id::text, force) $$;
+AS $$ SELECT @extschema@.guestly_sync(booking_number::text, force) $$;
 
 CREATE FUNCTION guestly_retry_failed(error_class text DEFAULT NULL, max_rows bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -163,12 +164,12 @@ BEGIN
     RETURN guestly.preview(booking_id);
 END $$;
 COMMENT ON FUNCTION guestly_preview(text) IS 'exactly the request that would be sent: method, path below base_url, body; sends nothing';
-CREATE FUNCTION guestly_preview(booking_id uuid) RETURNS jsonb
+CREATE FUNCTION guestly_preview(booking_uuid uuid) RETURNS jsonb
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT @extschema@.guestly_preview(booking_id::text) $$;
-CREATE FUNCTION guestly_preview(booking_id bigint) RETURNS jsonb
+AS $$ SELECT @extschema@.guestly_preview(booking_uuid::text) $$;
+CREATE FUNCTION guestly_preview(booking_number bigint) RETURNS jsonb
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT @extschema@.guestly_preview(booking_id::text) $$;
+AS $$ SELECT @extschema@.guestly_preview(booking_number::text) $$;
 
 CREATE FUNCTION guestly_pause(reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -406,9 +407,9 @@ BEGIN
     ) e (at, event, detail) ORDER BY e.at;
 END $$;
 COMMENT ON FUNCTION guestly_timeline(text) IS 'the story of one booking, and, where it was never queued, why';
-CREATE FUNCTION guestly_timeline(booking_id uuid) RETURNS TABLE (at timestamptz, event text, detail text)
+CREATE FUNCTION guestly_timeline(booking_uuid uuid) RETURNS TABLE (at timestamptz, event text, detail text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_id::text) $$;
-CREATE FUNCTION guestly_timeline(booking_id bigint) RETURNS TABLE (at timestamptz, event text, detail text)
+AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_uuid::text) $$;
+CREATE FUNCTION guestly_timeline(booking_number bigint) RETURNS TABLE (at timestamptz, event text, detail text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_id::text) $$;
+AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_number::text) $$;
