@@ -27,9 +27,9 @@ use attempt_log::{logged_problem, outcome_label};
 /// A claimed booking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The queue row as it was.
+    /// The queue row, planned and claimed.
     pub row: QueueRow,
-    /// What Guestly should hold.
+    /// The reservation that Guestly should have.
     pub reservation: Box<Reservation>,
     /// The token's generation it is sent with.
     pub generation: u64,
@@ -37,7 +37,7 @@ pub struct Job {
     pub gone: bool,
 }
 
-/// How a call went, for the log.
+/// Times and identifiers of a call, for the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     /// When it began.
@@ -51,12 +51,12 @@ pub struct Trace {
 }
 
 impl Job {
-    /// What Guestly holds, if the call is about that.
+    /// The existing reservation, if the call is about it.
     fn remote(&self) -> Option<&RemoteReservation> {
         self.row.remote.as_ref().filter(|_| self.row.operation.is_about_remote())
     }
 
-    /// The call.
+    /// The request of the call.
     pub fn request(&self) -> ApiRequest {
         match (self.row.operation, self.remote()) {
             (Operation::LookUp, _) => look_up(&self.reservation.code),
@@ -65,7 +65,7 @@ impl Job {
         }
     }
 
-    /// What becomes of the booking.
+    /// The next state of the booking.
     pub fn next(&self, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Transition {
         let case = Case { row: &self.row, outcome, wanted: &self.reservation, policy, moment };
         match self.remote() {
@@ -96,7 +96,7 @@ impl Job {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
                 let reservation_update = self.update_after_create(reservation_id, adopted, found.as_deref(), outcome);
-                // It changed while its create was in flight or in doubt.
+                // It changed while its create was in flight or unconfirmed.
                 let changed = next_change(&self.reservation, &reservation_update.update.snapshot).is_some();
                 let queue_update =
                     changed.then(|| QueueUpdate { is_created: true, ..QueueUpdate::waiting(tries, trace.started) });
@@ -115,10 +115,10 @@ impl Job {
         OutcomeRows { queue_update, reservation_update, write_back: write, attempt, ..self.blank() }
     }
 
-    /// The row as it was before the claim: the call certainly never left.
+    /// Restores the row as it was before the claim: the call was certainly not sent.
     pub fn unsent(self) -> OutcomeRows {
         if self.remote().is_some() {
-            // A payment that was to be recorded certainly was not.
+            // A planned payment was certainly not recorded.
             let reservation_update = self.update_from_outcome(&Outcome::NotSent { sentence: String::new() });
             return OutcomeRows { queue_update: Some(self.unchanged()), reservation_update, ..self.blank() };
         }
@@ -141,7 +141,7 @@ impl Job {
         OutcomeRows { queue_update: Some(queue_update), ..blank }
     }
 
-    /// A change of nothing, with the fence.
+    /// No rows yet: the booking, and the claim under which they are written.
     fn blank(&self) -> OutcomeRows {
         OutcomeRows {
             booking_id: self.row.booking_id.clone(),
@@ -160,7 +160,7 @@ impl Job {
 
     fn queue_update(&self, next: Transition, tries: u32) -> QueueUpdate {
         let due = &self.row;
-        // What did not count is given back; a look-up never added anything.
+        // An outcome that does not count gives its attempt back; a look-up never added one.
         let uncounted = due.attempts_before();
         let same = QueueUpdate {
             state: QueueState::Ready,
@@ -211,7 +211,7 @@ impl Job {
                 QueueUpdate { uncertain_since: None, look_ups: 0, failed_reads: 0, verify_first: false, ..same }
             }
             Transition::Failed(problem) => {
-                // Where Guestly may hold it, it is asked again before anything is created.
+                // Where Guestly may have it, the next create is preceded by a look-up.
                 let verify_first = self.row.operation == Operation::LookUp && !problem.class.is_permanent();
                 QueueUpdate {
                     unconfirmed_creates: due.unconfirmed_creates,
@@ -231,7 +231,7 @@ impl Job {
     }
 }
 
-/// A booking that is settled without a call.
+/// The rows of a booking that needs no call.
 pub fn without_call(
     due: &QueueRow,
     operation: &'static str,

@@ -1,5 +1,5 @@
 //! The settings: every GUC of the extension, and one owned copy of them that the worker may hand to other threads.
-//! `get()` panics off the main thread, so nobody but this file reads a GUC.
+//! `get()` panics off the main thread, so only the files of this module read GUCs.
 //!
 //! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), in force in the running worker at once. The server's
 //! environment gives the defaults of some; a set GUC, whatever its value, overrides it.
@@ -185,7 +185,7 @@ pub struct Settings {
     pub log_retention: Duration,
     /// Age at which an unsent booking is an alert.
     pub stale_after: Duration,
-    /// How alerts leave.
+    /// Alert mails.
     pub mail: Mail,
     /// Payments and prices.
     pub money: Money,

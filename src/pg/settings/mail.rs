@@ -33,7 +33,7 @@ pub(super) fn init() {
     duration(c"guestly_sync.alert_digest", c"How long alerts are collected into one mail.", &ALERT_DIGEST, 1);
 }
 
-/// How alerts leave.
+/// Alert mails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// Recipient; empty is none.
@@ -46,7 +46,7 @@ pub struct Mail {
     pub api_url: String,
     /// Its key.
     pub api_key: Secret,
-    /// How long alerts are collected.
+    /// Alerts are collected for this long.
     pub digest: Duration,
 }
 

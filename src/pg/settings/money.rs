@@ -6,7 +6,7 @@ use super::{Text, string, text};
 use crate::domain::payment::PaymentMethod;
 
 static RECORD_PAYMENT: GucSetting<bool> = GucSetting::<bool>::new(false);
-// The only method of Guesty's that certainly charges nobody.
+// The only method of the Guesty API that certainly charges no guest.
 static PAYMENT_METHOD_NAME: Text = Text::new(Some(c"OTHER"));
 // Ends on 2027-03-01; the path of its successor is not public yet.
 static PAYMENT_PATH: Text = Text::new(Some(c"/reservations/{id}/payments"));
@@ -47,12 +47,12 @@ pub(super) fn init() {
     );
 }
 
-/// What is done about money.
+/// Payments and prices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Money {
-    /// How payments are recorded; none: they are not.
+    /// The method to record payments with; none: they are not recorded.
     pub payments: Option<PaymentMethod>,
-    /// What of the settings of payments cannot be used, in words.
+    /// The problem with the payment settings, in words.
     pub problem: Option<String>,
     /// In the booking's currency, major units.
     pub price_tolerance: f64,
