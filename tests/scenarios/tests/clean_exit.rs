@@ -155,7 +155,7 @@ fn pg_upgrade_starts_nothing_and_what_it_makes_is_a_copy_that_waits_to_be_armed(
     new.wait_for(
         "the log to say it",
         SOON,
-        "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
+        "SELECT pg_read_file('../log') LIKE '%the database looks like a copy%', ''",
     );
     assert!(!new.query_one::<bool>("SELECT armed FROM guestly.status"));
     new.sql("SELECT guestly_arm()");

@@ -5,8 +5,7 @@ use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, host, story, tools, 
 use serde_json::json;
 
 /// What the doctor says to type.
-const ARM: &str =
-    "Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();";
+const ARM: &str = "Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();";
 
 /// A site in the middle of its work: synced, failed, unknown, in flight, and waiting; with edited configuration. Gives the
 /// ids of all that should end up in Guestly.
@@ -96,17 +95,17 @@ fn goes_into_a_fresh_server(format: &str) {
     let online: String = copy.query_one(
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'",
     );
-    assert_eq!(online, format!("fail: this is a copy: nothing is asked: {ARM}"));
+    assert_eq!(online, format!("fail: the database looks like a copy: nothing is sent from this server: {ARM}"));
     copy.restart();
     copy.wait_for_worker(&copy);
     let armed: String = copy
         .query_one("SELECT status || ': ' || detail || ': ' || fix FROM guestly_doctor() WHERE check_name = 'armed'");
-    assert_eq!(armed, format!("fail: this is a copy: nothing is sent: {ARM}"));
+    assert_eq!(armed, format!("fail: sending is disabled on this server: the database looks like a copy: {ARM}"));
     assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
     copy.wait_for(
         "the log to say it",
         SOON,
-        "SELECT pg_read_file('../log') ~ 'this is a copy: nothing is sent.*\\n.*SELECT guestly_arm\\(\\)', ''",
+        "SELECT pg_read_file('../log') ~ 'the database looks like a copy.*\\n.*SELECT guestly_arm\\(\\)', ''",
     );
     assert!(!copy.log().contains("cannot work"), "{}", copy.log());
     assert_eq!(site.sim.ledger(None).len(), calls, "a copy has called Guestly");
@@ -189,7 +188,7 @@ fn a_physical_clone_under_another_environment_is_inert() {
     clone.wait_for(
         "the log to say it",
         SOON,
-        "SELECT pg_read_file('../log') LIKE '%this is a copy: nothing is sent%', ''",
+        "SELECT pg_read_file('../log') LIKE '%the database looks like a copy%', ''",
     );
     assert!(!clone.query_one::<bool>("SELECT armed FROM guestly.status"));
     // The original goes on as if nothing had happened.

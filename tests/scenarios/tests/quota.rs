@@ -119,7 +119,7 @@ fn an_hour_that_is_used_up_stays_used_up_across_restarts_and_costs_no_attempts()
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'";
     let said: String = site.query_one(online);
     assert!(
-        said.starts_with("warn: the quota allows no call now") && said.ends_with(": Wait, it goes on by itself."),
+        said.starts_with("warn: the quota allows no call now") && said.ends_with(": Wait, it continues automatically."),
         "{said}"
     );
     site.alter_system("guestly_sync.rate_per_hour", "0");

@@ -211,7 +211,7 @@ fn after(heading: &str, printed: &str, site: &Database, sim: &Sim) {
         "### Pausing" => assert!(printed.contains("Guestly maintenance tonight"), "{printed}"),
         "## Copies, backups and restores" => {
             let (copy, armed) = (site.database("site_copy"), "SELECT armed FROM guestly.status");
-            assert!(printed.contains("this is a copy: nothing is sent"), "{printed}");
+            assert!(printed.contains("the database looks like a copy"), "{printed}");
             assert!(copy.query_one::<bool>(armed) && site.query_one::<bool>(armed));
             assert_eq!(copy.query_one::<i64>(synced), 2);
             assert_eq!(sim.state().len(), 2, "the copy sent something");
