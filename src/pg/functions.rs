@@ -247,8 +247,8 @@ mod guestly {
             "credentials": credentials.map(|credentials| credentials.source),
             "mail": settings.mail.is_configured(),
             "mail_to": settings.mail.to,
-            "payment_method": settings.money.payments.as_ref().map(|terms| &terms.method),
-            "payment_problem": settings.money.problem,
+            "payment_method": settings.payments.method.as_ref().map(|method| &method.method),
+            "payment_problem": settings.payments.problem,
             "paid_statuses": settings::paid_statuses(),
             "stale_after_seconds": settings::stale_after().as_secs(),
         }))
