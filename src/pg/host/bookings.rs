@@ -84,7 +84,7 @@ impl Bookings {
             })
         })?;
         if self.expressions.get(Field::Property as usize).is_none_or(Option::is_none) {
-            properties::name_by_slug(self, &mut rows)?;
+            properties::name_by_slug(self.owner.relation, self.owner.role, &mut rows)?;
         }
         Ok(rows)
     }
@@ -170,11 +170,6 @@ impl Bookings {
     /// The table.
     pub fn relation(&self) -> pg_sys::Oid {
         self.owner.relation
-    }
-
-    /// The role that owns the table.
-    pub fn role(&self) -> pg_sys::Oid {
-        self.owner.role
     }
 
     /// The table, as SQL names it.
