@@ -127,16 +127,10 @@ impl Job {
         let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let queue_update = QueueUpdate {
             state: if is_uncertain { QueueState::Unknown } else { QueueState::Ready },
-            attempts: due.attempts_before(),
-            due_at: None,
-            uncertain_since: due.uncertain_since,
-            look_ups: due.look_ups,
-            failed_reads: due.failed_reads,
-            unconfirmed_creates: due.unconfirmed_creates,
             pending_refusal: due.pending_refusal,
             verify_first: due.operation == Operation::LookUp && !is_uncertain,
-            is_created: false,
-            problem: due.problem,
+            problem: due.problem.clone(),
+            ..QueueUpdate::failed_uncertain(&due, due.attempts_before())
         };
         OutcomeRows { queue_update: Some(queue_update), ..blank }
     }
@@ -162,20 +156,12 @@ impl Job {
         let due = &self.row;
         // An outcome that does not count gives its attempt back; a look-up never added one.
         let uncounted = due.attempts_before();
+        let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let same = QueueUpdate {
             state: QueueState::Ready,
-            attempts: tries,
-            due_at: None,
-            uncertain_since: due.uncertain_since,
-            look_ups: due.look_ups,
-            failed_reads: due.failed_reads,
-            unconfirmed_creates: due.unconfirmed_creates,
-            pending_refusal: None,
-            verify_first: self.row.operation == Operation::LookUp
-                && due.uncertain_since.is_none()
-                && due.pending_refusal.is_none(),
-            is_created: false,
+            verify_first: due.operation == Operation::LookUp && !is_uncertain,
             problem: due.problem.clone(),
+            ..QueueUpdate::failed_uncertain(due, tries)
         };
         match next {
             Transition::Ready(problem) => QueueUpdate { attempts: uncounted, problem: Some(problem), ..same },
@@ -210,16 +196,13 @@ impl Job {
             Transition::CreateAgain => {
                 QueueUpdate { uncertain_since: None, look_ups: 0, failed_reads: 0, verify_first: false, ..same }
             }
-            Transition::Failed(problem) => {
+            Transition::Failed(problem) => QueueUpdate {
+                unconfirmed_creates: due.unconfirmed_creates,
                 // Where Guestly may have it, the next create is preceded by a look-up.
-                let verify_first = self.row.operation == Operation::LookUp && !problem.class.is_permanent();
-                QueueUpdate {
-                    unconfirmed_creates: due.unconfirmed_creates,
-                    verify_first,
-                    problem: Some(problem),
-                    ..QueueUpdate::failed(tries)
-                }
-            }
+                verify_first: due.operation == Operation::LookUp && !problem.class.is_permanent(),
+                problem: Some(problem),
+                ..QueueUpdate::failed(tries)
+            },
             // Handled by the caller.
             Transition::Synced { .. }
             | Transition::Changed { .. }

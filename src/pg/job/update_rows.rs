@@ -45,9 +45,8 @@ impl Job {
     /// A row that is due again as it was.
     pub(super) fn unchanged(&self) -> QueueUpdate {
         let due = &self.row;
-        let read_back_first = due.verify_first && !due.waited;
         QueueUpdate {
-            state: if read_back_first { QueueState::Unknown } else { QueueState::Waiting },
+            state: if due.reads_back_first() { QueueState::Unknown } else { QueueState::Waiting },
             due_at: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
@@ -108,15 +107,7 @@ impl Job {
                 problem: Some(problem),
                 ..same
             },
-            // The pending refusal makes the next call a look-up by the code; the code of an earlier create stays.
-            Transition::LookUp { due, problem } => QueueUpdate {
-                state: QueueState::Unknown,
-                due_at: Some(due),
-                pending_refusal: Some(ErrorClass::Refused),
-                verify_first: true,
-                problem: Some(problem),
-                ..QueueUpdate::failed(self.row.attempts_before())
-            },
+            Transition::LookUp { due, problem } => self.look_up_at(due, problem),
             Transition::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Transition::Confirmed => {
                 let write = WriteBack::synced(id, &self.reservation_id(), tries);
@@ -141,6 +132,18 @@ impl Job {
         };
         let problem = queue_update.problem.clone();
         (Some(queue_update), reservation_update, None, problem)
+    }
+
+    /// The pending refusal makes the next call a look-up by the code; the code of an earlier create stays.
+    fn look_up_at(&self, due: DateTime<Utc>, problem: Problem) -> QueueUpdate {
+        QueueUpdate {
+            state: QueueState::Unknown,
+            due_at: Some(due),
+            pending_refusal: Some(ErrorClass::Refused),
+            verify_first: true,
+            problem: Some(problem),
+            ..QueueUpdate::failed(self.row.attempts_before())
+        }
     }
 
     fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> QueueUpdate {

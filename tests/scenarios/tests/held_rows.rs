@@ -103,5 +103,5 @@ fn a_change_that_cannot_be_taken_stops_no_new_booking() {
     let third = host::make_bookings(&site, 1);
     host::pay(&site, &third);
     site.wait_for_status(&third, "synced");
-    assert!(site.log().contains("cannot take changes into the queue"), "{}", site.log());
+    assert!(site.log().contains("cannot queue changed bookings"), "{}", site.log());
 }
