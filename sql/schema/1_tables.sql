@@ -25,11 +25,11 @@ CREATE TABLE guestly.attachment (
 CREATE UNIQUE INDEX attachment_one ON guestly.attachment ((true));
 COMMENT ON TABLE guestly.attachment IS 'the table of bookings, at most one row; bookings paid before attached_at are left alone';
 COMMENT ON COLUMN guestly.attachment.bookings IS 'schema-qualified and quoted, as in SQL';
-COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: a change of others queues nothing';
-COMMENT ON COLUMN guestly.attachment.paid_statuses_seen IS 'payment statuses that meant paid since then, in lower case: bookings that read so when a word was new are old';
+COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: changes of other columns queue nothing';
+COMMENT ON COLUMN guestly.attachment.paid_statuses_seen IS 'payment statuses that were taken into the baseline, in lower case: bookings that had one of them when it was new count as paid before';
 ALTER TABLE guestly.attachment ADD COLUMN owner name;
 COMMENT ON COLUMN guestly.attachment.owner IS 'the owner of the table who was last given the rights that the sweep and the triggers need';
-COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; whether this server may send is another question (guestly.installations)';
+COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; guestly.installations says whether this server may send';
 
 -- The states are a domain, and the queue has no CHECK constraint: PostgreSQL reads and plans the constraints of a table anew in each
 -- statement, which cost a sale a third of what it pays for its row.
@@ -55,14 +55,14 @@ CREATE TABLE guestly.queue (
     error         text,
     backfill      timestamptz
 );
--- A sale goes before the changes of what Guestly holds already.
+-- New sales go before changes of existing reservations.
 ALTER TABLE guestly.queue ADD COLUMN follow_up boolean NOT NULL DEFAULT false;
--- A row that a dump brought names the table that it came from: it says so as the number of a table, which is another one here.
+-- A restored row names the table that it came from, by an oid that is another one here.
 ALTER TABLE guestly.queue ADD COLUMN queued_in oid NOT NULL DEFAULT 'guestly.queue'::pg_catalog.regclass::pg_catalog.oid;
 ALTER TABLE guestly.queue ADD COLUMN failed_reads integer NOT NULL DEFAULT 0;
 -- No more indexes than these, since each sale pays for each: since when the oldest waits, once in a poll_interval, and what failed, at a
 -- person's wish, is found by reading the queue.
--- Both questions of a claim (what may go now, new sales and the nearest arrival first; what is due again) and the sleep until the next due time.
+-- Both parts of a claim (rows that are ready, new sales and the nearest arrival first; rows that are due again) and the next due time.
 CREATE INDEX queue_ready ON guestly.queue (follow_up, arrival NULLS FIRST, queued_at) WHERE state = 'ready';
 CREATE INDEX queue_timed ON guestly.queue (due_at) WHERE state IN ('waiting', 'unknown');
 -- Claims that a dead worker left behind.
@@ -70,18 +70,18 @@ CREATE INDEX queue_claimed ON guestly.queue (claim_id) WHERE claim_id IS NOT NUL
 -- Rows change state several times within seconds: room on the page for it, and an early vacuum.
 ALTER TABLE guestly.queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 COMMENT ON TABLE guestly.queue IS 'bookings to be worked on; a finished one leaves with the transaction that records its outcome';
-COMMENT ON COLUMN guestly.queue.state IS 'ready: may go now; sending: claimed, its call is in flight or among the next to go; unknown: a create may have taken effect, look-ups decide; waiting: tried, due again at due_at; failed: a person has to look';
-COMMENT ON COLUMN guestly.queue.attempts IS 'tries at the job since it was last queued afresh; look-ups and waiting do not count';
-COMMENT ON COLUMN guestly.queue.verify_first IS 'Guestly may hold it already (an old booking, a copy, a retry): ask before creating';
-COMMENT ON COLUMN guestly.queue.claim_id IS 'the fence: an outcome is written only while this is still the claim of its call';
-COMMENT ON COLUMN guestly.queue.confirmation_code IS 'the confirmation code of the first create; every later call uses it, whatever becomes of the booking''s reference';
-COMMENT ON COLUMN guestly.queue.uncertain_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; neither is decided before settle has passed';
-COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since doubt_since; of what Guestly holds, changes that it did not make';
+COMMENT ON COLUMN guestly.queue.state IS 'ready: may go now; sending: claimed, its call is in flight or among the next to go; unknown: a create may have taken effect, look-ups decide; waiting: tried, due again at due_at; failed: needs manual action';
+COMMENT ON COLUMN guestly.queue.attempts IS 'attempts since it was last queued afresh; look-ups and waiting do not count';
+COMMENT ON COLUMN guestly.queue.verify_first IS 'Guestly may have it already (an old booking, a copy, a retry): look it up before creating';
+COMMENT ON COLUMN guestly.queue.claim_id IS 'fencing token: an outcome is written only while its row still has the claim of the call';
+COMMENT ON COLUMN guestly.queue.confirmation_code IS 'the confirmation code of the first create; every later call uses it, even if the booking''s reference changes';
+COMMENT ON COLUMN guestly.queue.uncertain_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; decided when guestly_sync.settle has passed';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since uncertain_since; for an existing reservation, changes that Guestly accepted but did not make';
 COMMENT ON COLUMN guestly.queue.failed_reads IS 'look-ups or read-backs in a row that brought no readable answer; not counted during an outage';
-COMMENT ON COLUMN guestly.queue.pending_refusal IS 'the class it fails with if a look-up finds nothing: a refusal that waits to be confirmed';
-COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of what Guestly holds: goes after what it does not hold yet';
-COMMENT ON COLUMN guestly.queue.queued_in IS 'the table in which it was queued or last claimed: a restored row names another one, and Guestly is asked first';
-COMMENT ON COLUMN guestly.queue.unconfirmed_creates IS 'creates of this booking whose outcome was never known';
+COMMENT ON COLUMN guestly.queue.pending_refusal IS 'a refusal that a look-up must confirm: the class it fails with if nothing is found';
+COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of an existing reservation: goes after new sales';
+COMMENT ON COLUMN guestly.queue.queued_in IS 'the table in which it was queued or last claimed: a restored row names another one, and is looked up first';
+COMMENT ON COLUMN guestly.queue.unconfirmed_creates IS 'creates of this booking whose outcome never became known';
 COMMENT ON COLUMN guestly.queue.backfill IS 'the guestly_backfill() that queued it: its row of guestly.backfills';
 
 CREATE TABLE guestly.reservations (
@@ -106,21 +106,21 @@ CREATE TABLE guestly.reservations (
     changed_at        timestamptz,
     recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
--- Whose reservation it is that Guestly names.
+-- The booking of a reservation that an answer names.
 CREATE INDEX reservations_by_id ON guestly.reservations (reservation_id);
--- Stays to come, which are compared with the bookings once a day.
+-- Future stays, which are compared with their bookings once a day.
 CREATE INDEX reservations_upcoming ON guestly.reservations (check_out, booking_id) WHERE verified;
-COMMENT ON TABLE guestly.reservations IS 'what Guestly is known to hold per booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
+COMMENT ON TABLE guestly.reservations IS 'the reservation of each booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
 COMMENT ON COLUMN guestly.reservations.adopted IS 'found by a look-up after an unknown outcome, instead of being created twice';
-COMMENT ON COLUMN guestly.reservations.notes IS 'a fingerprint of the notes that we wrote, empty where we wrote none';
-COMMENT ON COLUMN guestly.reservations.payment IS 'due: to be recorded; absent: Guestly was asked and does not list it; sent: it may have been recorded; recorded; null: not recorded from here';
-COMMENT ON COLUMN guestly.reservations.total IS 'the total that Guestly reported last, in major units; null where no answer told it';
-COMMENT ON COLUMN guestly.reservations.paid IS 'what the guest had paid when the total was reported';
+COMMENT ON COLUMN guestly.reservations.notes IS 'fingerprint of the notes that we wrote, empty if we wrote none';
+COMMENT ON COLUMN guestly.reservations.payment IS 'due: to be recorded; absent: not in Guestly''s list; sent: may have been recorded; recorded; null: not recorded from here';
+COMMENT ON COLUMN guestly.reservations.total IS 'the total that Guestly reported last, in major units; null if no answer had it';
+COMMENT ON COLUMN guestly.reservations.paid IS 'the amount that the guest had paid when the total was reported';
 -- What guestly.status counts.
 CREATE INDEX reservations_price ON guestly.reservations (booking_id) WHERE total <> paid;
-COMMENT ON COLUMN guestly.reservations.verified IS 'seen to be ours: made by us, or shown with our booking''s id as its origin; nothing else is ever changed';
-COMMENT ON COLUMN guestly.reservations.ended IS 'it was we who cancelled it: a booking that comes back to life gets a new reservation';
-COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as we know: left in peace for guestly_sync.settle';
+COMMENT ON COLUMN guestly.reservations.verified IS 'known to be ours: created by us, or shown with the booking''s id as its origin; no other reservation is ever changed';
+COMMENT ON COLUMN guestly.reservations.ended IS 'cancelled by us: a booking that becomes active again gets a new reservation';
+COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as known: not changed again before guestly_sync.settle has passed';
 
 CREATE TABLE guestly.changes (
     booking_id text        NOT NULL,
@@ -129,7 +129,7 @@ CREATE TABLE guestly.changes (
 );
 -- Filled by sales and emptied by the worker within moments.
 ALTER TABLE guestly.changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
-COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker queues those of which Guestly may hold something else';
+COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker compares them with Guestly';
 
 CREATE TABLE guestly.attempts (
     booking_id  text,
@@ -145,7 +145,7 @@ CREATE TABLE guestly.attempts (
 );
 CREATE INDEX attempts_booking ON guestly.attempts (booking_id, started_at);
 CREATE INDEX attempts_age ON guestly.attempts (started_at);
-COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and the doctor''s look-ups';
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and for the doctor''s look-ups';
 COMMENT ON COLUMN guestly.attempts.request_id IS 'x-request-id of the answer: Guesty''s support asks for it';
 
 CREATE TABLE guestly.listings (
@@ -182,7 +182,7 @@ CREATE TABLE guestly.withdrawn (
     booking_id   text        PRIMARY KEY,
     withdrawn_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
-COMMENT ON TABLE guestly.withdrawn IS 'paid bookings that were cancelled before they were sent: the sweep leaves them alone, guestly_sync sends them';
+COMMENT ON TABLE guestly.withdrawn IS 'paid bookings that were cancelled before they were sent: the sweep skips them, guestly_sync sends them';
 
 CREATE TABLE guestly.installations (
     system_identifier text        NOT NULL,
@@ -190,7 +190,7 @@ CREATE TABLE guestly.installations (
     environment       text        NOT NULL DEFAULT '',
     armed_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
-COMMENT ON TABLE guestly.installations IS 'where sending was allowed; a row of another server or database means that this is a copy, which sends nothing until guestly_arm()';
+COMMENT ON TABLE guestly.installations IS 'the servers and databases that may send; if this one is not among them, the database is a copy and sends nothing until guestly_arm()';
 
 CREATE TABLE guestly.pause (
     reason    text,
@@ -227,9 +227,9 @@ CREATE TABLE guestly.worker (
 );
 INSERT INTO guestly.worker DEFAULT VALUES;
 ALTER TABLE guestly.worker SET (fillfactor = 10);
-COMMENT ON TABLE guestly.worker IS 'what the worker of this database remembers across restarts; one row, belongs to this server';
-COMMENT ON COLUMN guestly.worker.mail_problem IS 'what is wrong with the settings of alert mails, before anybody is called';
-COMMENT ON COLUMN guestly.worker.mail_started_at IS 'since when an alert mail is under way; null: none is';
+COMMENT ON TABLE guestly.worker IS 'the state that the worker of this database saves for its successor; one row, belongs to this server';
+COMMENT ON COLUMN guestly.worker.mail_problem IS 'the problem with the mail settings, found before any mail is sent';
+COMMENT ON COLUMN guestly.worker.mail_started_at IS 'since when an alert mail is being sent; null: none is';
 
 CREATE TABLE guestly.alerts (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -253,9 +253,9 @@ CREATE INDEX alerts_sent ON guestly.alerts (closed_at) WHERE state = 'sent';
 CREATE INDEX alerts_cause ON guestly.alerts (kind, (coalesce(booking_id, '')), raised_at);
 COMMENT ON TABLE guestly.alerts IS 'alerts that wait to be mailed, and what became of them; without personal data';
 COMMENT ON COLUMN guestly.alerts.state IS 'waiting for a mail; sent; superseded by a later one about the same thing; repeated: it says nothing new; placed: the booking got through before the mail';
-COMMENT ON COLUMN guestly.alerts.cause IS 'class and sentence with every number blotted out: the same cause is mailed once a day';
-COMMENT ON COLUMN guestly.alerts.mail_key IS 'the mail that held it and may have been taken; the same mail is sent again under the same Message-ID';
-COMMENT ON COLUMN guestly.alerts.answer IS 'what the mail server said last';
+COMMENT ON COLUMN guestly.alerts.cause IS 'class and sentence with the numbers removed: the same cause is mailed once a day';
+COMMENT ON COLUMN guestly.alerts.mail_key IS 'the mail that contains it and may have been accepted; the same mail is sent again under the same Message-ID';
+COMMENT ON COLUMN guestly.alerts.answer IS 'the last answer of the mail server';
 
 CREATE TABLE guestly.token (
     access_token text        NOT NULL,

@@ -1,4 +1,4 @@
--- Attaching a table of bookings: columns, indexes, triggers, mapping. Called at CREATE EXTENSION, and by people.
+-- Attaches a table of bookings: columns, indexes, triggers, mapping. Called by CREATE EXTENSION and by guestly_attach().
 
 -- Definitions on the host's table, made by the library with the rights of the table's owner.
 CREATE FUNCTION guestly.define_columns(bookings oid) RETURNS void
@@ -267,8 +267,8 @@ BEGIN
     END IF;
 END $$;
 
--- At the attachment: what was paid before is old, what Guestly holds already is known, and what waited when a former
--- CREATE EXTENSION was dropped is queued again, to be looked up first.
+-- The baseline at the attachment: bookings that were paid before are excluded, reservations that the rows name are stored, and bookings
+-- that waited when the extension was dropped are queued again, to be looked up first.
 CREATE FUNCTION guestly.record_baseline(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -276,7 +276,7 @@ DECLARE
     waiting text[] := guestly.remembered_waiting(bookings);
     key text := (SELECT a.key_column FROM guestly.attachment a);
 BEGIN
-    -- Whether paid at this moment or not: it may be paid again.
+    -- Also for bookings that are not paid now: they may be paid again.
     PERFORM guestly.know_named_reservations(bookings, key);
     -- A change or a cancellation of these waited.
     INSERT INTO guestly.changes (booking_id)
@@ -302,7 +302,7 @@ AS $$
     ON CONFLICT (booking_id) DO NOTHING
 $$;
 
--- What Guestly holds as far as the rows of the bookings say it; nothing else is known of it, and it is read back before it is changed.
+-- Stores the reservations that the rows of the bookings name; nothing else is known about them, so they are read back before they are changed.
 CREATE FUNCTION guestly.know_named_reservations(bookings regclass, key_column text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -311,7 +311,7 @@ AS $$
     ON CONFLICT (booking_id) DO NOTHING
 $$;
 
--- Whoever empties the table has the changes and cancellations of all bookings forgotten, but for what the bookings name.
+-- After a TRUNCATE of the table the reservations that the bookings name are stored again.
 CREATE FUNCTION guestly.refill_reservations() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

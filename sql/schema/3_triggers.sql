@@ -53,8 +53,8 @@ BEGIN
     UPDATE guestly.attachment a SET watched = columns WHERE a.watched IS DISTINCT FROM columns;
 END $$;
 
--- The mapping was changed: the triggers watch what it reads now. They are made again only if that is not the same, since
--- it locks the table. Not while a dump is restored, which brings the triggers along.
+-- The mapping was changed: the triggers watch the columns that it reads now. They are re-created only if those differ, since that
+-- locks the table; and not while a dump is restored, which contains the triggers.
 CREATE FUNCTION guestly.watch_field_map() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,7 +63,7 @@ DECLARE
     columns text[];
 BEGIN
     SELECT guestly.relation_named(a.bookings) AS bookings, a.key_column, a.payment_column, a.arrival_column, a.watched INTO attached FROM guestly.attachment a;
-    -- Nothing is watched yet: guestly_attach() is about to see to it.
+    -- Nothing is watched yet: guestly_attach() is still running.
     IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
         RETURN NULL;
     END IF;
@@ -73,7 +73,7 @@ BEGIN
         columns := guestly.watched_columns(attached.bookings, attached.payment_column);
     EXCEPTION WHEN OTHERS THEN
         -- Another expression is broken, for example because a column was dropped. The operator corrects them one at a time.
-        RAISE WARNING 'the triggers on % go on watching what they did: %', attached.bookings, SQLERRM
+        RAISE WARNING 'triggers on % were not updated and still watch the old columns: %', attached.bookings, SQLERRM
             USING HINT = 'An expression in guestly.field_map is wrong: correct it too.';
         RETURN NULL;
     END;
@@ -85,7 +85,7 @@ END $$;
 CREATE TRIGGER watch_field_map AFTER INSERT OR UPDATE OR DELETE ON guestly.field_map
     FOR EACH STATEMENT EXECUTE FUNCTION guestly.watch_field_map();
 
--- What no trigger queued is queued now: once the table is attached again, it would count as paid before.
+-- Paid bookings that no trigger queued are queued now: once the table is attached again, they would count as paid before.
 CREATE FUNCTION guestly.detach(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -101,7 +101,7 @@ BEGIN
             PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), NULL) FROM guestly.paid_bookings() p
             WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id);
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
+            RAISE WARNING 'guestly_sync: cannot search for paid bookings that no trigger queued: %', SQLERRM
                 USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';
         END;
         PERFORM guestly.drop_triggers(attached);

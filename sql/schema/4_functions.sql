@@ -1,4 +1,4 @@
--- What people and migrations call. Rights are set in rights.sql; errors carry SQLSTATE, what was seen, and a hint.
+-- The functions for administrators and migrations. Rights are set in 6_rights.sql; errors have SQLSTATE, DETAIL and HINT.
 
 -- Functions of the library. `cargo test --test upgrade` compares them with their declarations in Rust.
 CREATE FUNCTION guestly.booking(booking_id text) RETURNS jsonb
@@ -39,7 +39,7 @@ STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'l
 CREATE FUNCTION guestly.caller_search_path() RETURNS text
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'caller_search_path_wrapper';
 
--- The booking, or an error that says what to do.
+-- The booking, or an error with a hint.
 CREATE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -55,9 +55,9 @@ BEGIN
     RETURN found;
 END $$;
 
--- Queues bookings afresh: attempts start over, history stays. What is in flight or in doubt is left to the worker; Guestly is
--- asked first, since an earlier life of the booking may have got through. Gives those that it queued; their rows say nothing of
--- it yet. The worker does this too, with bookings that were mended.
+-- Queues bookings afresh: attempts start over, history stays. Rows that are in flight or uncertain are left to the worker. A booking
+-- that was sent before is looked up first. Gives the bookings that it queued; their rows are not updated yet. The worker calls this for
+-- failed bookings whose data changed.
 CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
                                 backfill timestamptz DEFAULT NULL) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -79,14 +79,14 @@ BEGIN
         RETURNING q.booking_id
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
-    -- What was put off because code of the host did not end is tried at once; what is in doubt is looked up first.
+    -- Bookings that were postponed because code of the host did not end are retried at once; uncertain ones are looked up first.
     UPDATE guestly.queue q SET due_at = clock_timestamp()
     WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
     RETURN queued;
 END $$;
 
--- The same for people, with their rows; how many.
+-- The same for the functions below, with an update of the bookings' rows; returns their number.
 CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
                                      backfill timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -106,18 +106,18 @@ DECLARE
     booking jsonb := guestly.must_exist(booking_id);
     id text := booking ->> 'booking_id';
 BEGIN
-    -- What Guestly holds, or is asked for already, was paid once: a refunded booking may still have to be cancelled there.
+    -- A booking with a reservation or a queue row was paid once: after a refund it may still have to be cancelled in Guestly.
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
        AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason IN ('queued', 'reservation')) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
-                  HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
+                  HINT = format('To send it anyway: SELECT guestly_sync(%L, force => true). Or change the setting guestly_sync.paid_statuses.', id);
     END IF;
     IF EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id
                AND (k.reason = 'reservation' OR k.reason = 'test_reservation' AND (guestly.setting_values() ->> 'test_mode')::boolean))
        AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason = 'queued') THEN
-        -- As far as is known here: the worker compares.
+        -- As far as is known here. The worker compares it with Guestly.
         INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
         PERFORM guestly.wake_worker();
         RETURN 'synced';
@@ -154,7 +154,7 @@ BEGIN
     END IF;
     RETURN guestly.queue_afresh(chosen.ids, chosen.arrivals, false);
 END $$;
-COMMENT ON FUNCTION guestly_retry_failed(text, bigint) IS 'queues every failed booking afresh, or those of one error class, or at most so many; says how many';
+COMMENT ON FUNCTION guestly_retry_failed(text, bigint) IS 'queues failed bookings afresh: all, those of one error class, or at most max_rows; returns their number';
 
 CREATE FUNCTION guestly_preview(booking_id text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -179,7 +179,7 @@ BEGIN
     ON CONFLICT ((true)) DO UPDATE SET reason = excluded.reason, paused_at = excluded.paused_at;
     PERFORM guestly.wake_worker();
 END $$;
-COMMENT ON FUNCTION guestly_pause(text) IS 'stops sending at once; bookings go on being queued; survives a restart';
+COMMENT ON FUNCTION guestly_pause(text) IS 'stops sending at once; bookings are still queued; survives a restart';
 
 CREATE FUNCTION guestly_resume() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -209,15 +209,15 @@ BEGIN
     END IF;
     RETURN (SELECT w.mail_answer FROM guestly.worker w);
 END $$;
-COMMENT ON FUNCTION guestly_test_alert() IS 'sends a test mail; what the mail server answered';
+COMMENT ON FUNCTION guestly_test_alert() IS 'sends a test mail and returns the answer of the mail server';
 
--- Whatever was in flight or in doubt when the copy was made is looked up before anything is created.
+-- Calls that were in flight or uncertain when the copy was made are looked up before anything is created.
 CREATE FUNCTION guestly_arm() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
-        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        -- The original may have sent any of them, up to this moment: nothing is created before that would be visible.
         UPDATE guestly.queue SET verify_first = true, uncertain_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
@@ -227,9 +227,9 @@ BEGIN
         WHERE q.claim_id IS NOT NULL;
         DELETE FROM guestly.token;
     END IF;
-    -- A restored dump may lack the rights that it gives.
+    -- A restored dump lacks the rights that the trigger grants.
     UPDATE guestly.attachment SET bookings = bookings;
-    -- A backup may lack what Guestly holds by now.
+    -- A backup may lack reservations that the bookings name by now.
     PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
     DELETE FROM guestly.installations;
     INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
@@ -244,8 +244,8 @@ AS $$
     FROM guestly.installations i CROSS JOIN guestly.this_installation() t
 $$;
 
--- Bookings that were paid before the attachment, or synced in test mode, or that a restore lost sight of. A stay that is over
--- blocks no calendar any more, and Guestly takes none.
+-- Bookings that were paid before the attachment, synced in test mode, or lost by a restore. Stays that are over are left out: Guestly
+-- accepts none.
 CREATE FUNCTION guestly_backfill(since timestamptz DEFAULT NULL, dry_run boolean DEFAULT true)
 RETURNS TABLE (booking_id text, reference text, action text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -275,40 +275,40 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'paid bookings that have no reservation: lists them, or queues them with dry_run => false, nearest arrival first';
 
--- A row of the log in plain words.
+-- A row of the log as a sentence.
 CREATE FUNCTION guestly.describe_attempt(a guestly.attempts) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(' ',
         CASE a.outcome
             WHEN 'created' THEN 'Guestly confirmed the reservation'
-            WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
-            WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
-            WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
-            WHEN 'confirmed' THEN 'Guestly holds what it should hold'
-            WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
-            WHEN 'recorded' THEN 'the payment stands in Guestly'
-            WHEN 'not_recorded' THEN 'the payment does not stand in Guestly: recorded next'
-            WHEN 'found' THEN 'Guestly holds something under this code'
+            WHEN 'adopted' THEN 'Guestly had the reservation already: adopted, not created twice'
+            WHEN 'not_found' THEN 'Guestly does not have it (yet)'
+            WHEN 'changed' THEN 'Guestly accepted the change; it is read back when guestly_sync.settle has passed'
+            WHEN 'confirmed' THEN 'Guestly has the booking as it is'
+            WHEN 'differs' THEN 'Guestly differs from the booking: changed next'
+            WHEN 'recorded' THEN 'the payment is recorded in Guestly'
+            WHEN 'not_recorded' THEN 'the payment is not recorded in Guestly yet: recorded next'
+            WHEN 'found' THEN 'Guestly has reservations with this code'
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
             WHEN 'throttled' THEN 'Guestly asked us to slow down'
             WHEN 'not_sent' THEN 'nothing was sent'
-            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
-                                         ELSE 'Guestly answered with a server error; it will be asked whether it took effect' END
-            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
-                                     ELSE 'no answer came; Guestly will be asked whether it took effect' END
+            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; the read is repeated'
+                                         ELSE 'Guestly answered with a server error; a look-up will show whether it took effect' END
+            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; the read is repeated'
+                                     ELSE 'no answer came; a look-up will show whether it took effect' END
             WHEN 'withdrawn' THEN 'taken out of the queue'
             WHEN 'gone' THEN 'taken out of the queue'
             WHEN 'hung' THEN 'postponed; other bookings go first'
-            WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
+            WHEN 'nothing_to_do' THEN 'Guestly has the booking as it is'
             ELSE a.outcome END,
         CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
         CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
         CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
 $$;
 
--- Why a booking that was never queued was not.
+-- The reason why a booking was never queued.
 CREATE FUNCTION guestly.why_not_queued(booking jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -331,7 +331,7 @@ AS $$
         END
 $$;
 
--- Triggers of ours that are missing on the bookings or do not fire; null if all is well.
+-- Triggers of the extension that are missing on the bookings or disabled; null if there are none.
 CREATE FUNCTION guestly.triggers_off() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -340,18 +340,18 @@ AS $$
                       AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
 $$;
 
--- Why nothing at all is sent; null where it is.
+-- The reason why nothing is sent; null if bookings are sent.
 CREATE FUNCTION guestly.why_not_sending() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN NOT guestly.is_armed() THEN 'this is a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN NOT guestly.is_armed() THEN 'the database looks like a copy, which sends nothing before SELECT guestly_arm()'
         WHEN EXISTS (SELECT FROM guestly.pause)
-            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() continues'
         WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
         WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
-        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is tried again by itself'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is retried automatically'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.paused_until > clock_timestamp())
             THEN 'Guestly asked us to wait until ' || (SELECT w.paused_until FROM guestly.worker w)
         END
@@ -387,8 +387,8 @@ BEGIN
             WHEN 'sending' THEN CASE WHEN EXISTS (SELECT FROM guestly.host_code() h WHERE h.booking_id = id)
                                      THEN 'Guestly has answered; the booking''s row is being written'
                                      ELSE 'claimed: its call is in flight, or among the next to go' END
-            WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
-            WHEN 'waiting' THEN format('tried again at %s', q.due_at)
+            WHEN 'unknown' THEN format('outcome unknown; looked up again at %s', q.due_at)
+            WHEN 'waiting' THEN format('retried at %s', q.due_at)
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
             || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_not_sending(), '') END
         FROM guestly.queue q WHERE q.booking_id = id

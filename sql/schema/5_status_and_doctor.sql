@@ -1,4 +1,4 @@
--- What an administrator looks at: the status in one row, and the doctor.
+-- The status in one row, and the doctor.
 
 CREATE FUNCTION guestly.status_row() RETURNS TABLE (
     worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,
@@ -36,7 +36,7 @@ AS $$
 $$;
 
 CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
-COMMENT ON VIEW guestly.status IS 'one row: is there a worker, may it send, what waits and since when, the lane to Guestly, the last success and error';
+COMMENT ON VIEW guestly.status IS 'one row: worker, switches, waiting bookings and their age, rate limit and breaker, the last success and error';
 
 -- Code of the host does not end in the worker, or a booking or the sweep waits because it did not: the doctor does not run it as well, and
 -- can be read. Code that has just begun is given a second.
@@ -161,7 +161,7 @@ BEGIN
     RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 OR slow IS NOT NULL THEN 'warn' ELSE 'ok' END,
         concat_ws('; ', format('%s wait to be mailed', waiting), 'a mail is under way since ' || slow, 'the mail server said: ' || said,
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
-        CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
+        CASE WHEN waiting > 0 AND NOT armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
              WHEN tried > 0 OR slow IS NOT NULL THEN 'Repair the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
@@ -248,8 +248,8 @@ BEGIN
         CASE WHEN now_.paused THEN concat_ws(': ', 'paused', now_.pause_reason) ELSE 'no' END,
         CASE WHEN now_.paused THEN 'SELECT guestly_resume();' END;
     RETURN QUERY SELECT 'armed', CASE WHEN now_.armed THEN 'ok' ELSE 'fail' END,
-        CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'this is a copy: nothing is sent' END,
-        CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' END;
+        CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'sending is disabled on this server: the database looks like a copy' END,
+        CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' END;
     RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
@@ -282,28 +282,28 @@ BEGIN
         CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
              WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and guestly.field_map' END
     WHERE attached IS NOT NULL;
-    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not looked at yet'),
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not checked yet'),
         CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
     FROM (VALUES (true)) one LEFT JOIN guestly.worker w ON true;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
-        coalesce('refused: ' || now_.credentials_error || coalesce('; asked again at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
+        coalesce('refused: ' || now_.credentials_error || coalesce('; retried at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),
         CASE WHEN settings ->> 'credentials' IS NULL
                  THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
-             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are kept, then SELECT pg_reload_conf(); if that is the server''s environment, restart the server instead' END;
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are stored, then SELECT pg_reload_conf(); for the server''s environment, restart the server instead' END;
     RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
         CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
         CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
     RETURN QUERY SELECT 'tokens', CASE WHEN now_.tokens_24h >= 5 THEN 'warn' ELSE 'ok' END,
-        format('%s asked for in 24 hours, Guesty gives 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none kept')),
+        format('%s requested in 24 hours, Guesty allows 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none saved')),
         CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
             (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
     RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' WHEN l.error IS NOT NULL THEN 'warn' ELSE 'ok' END,
         CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
              WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since)
              ELSE coalesce('the last call failed: ' || l.error, 'reachable, as far as known') END,
-        CASE WHEN now_.breaker = 'open' THEN 'Nothing to type: it is tried again by itself. See last_error in guestly.status'
-             WHEN l.error IS NOT NULL THEN 'It is tried again by itself. If it goes on, see to what the sentence says: the network, the address, or the certificates of this server' END
+        CASE WHEN now_.breaker = 'open' THEN 'Nothing to do: it is retried automatically. See last_error in guestly.status'
+             WHEN l.error IS NOT NULL THEN 'It is retried automatically. If it persists, check what the sentence names: the network, the address, or the certificates of this server' END
     FROM (SELECT (SELECT coalesce(a.error, a.outcome)
                   FROM (SELECT * FROM guestly.attempts c WHERE c.operation <> 'plan' ORDER BY c.started_at DESC LIMIT 1) a
                   WHERE a.outcome IN ('not_sent', 'unavailable')) AS error) l;
@@ -329,7 +329,7 @@ BEGIN
     IF online THEN
         IF guestly.ask_worker() THEN
             RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
-                CASE WHEN NOT now_.armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it goes on by itself.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+                CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it continues automatically.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
             FROM guestly.worker w;
         ELSE
             RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';

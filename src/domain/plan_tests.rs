@@ -108,9 +108,9 @@ fn an_existing_reservation_is_changed_or_read_back() {
     assert_eq!(call(&called(elsewhere, &alive)), Some(Operation::Dates));
     let read_back_first = |queued: &mut QueueRow| (elsewhere(queued), queued.verify_first = true).1;
     assert_eq!(call(&called(read_back_first, &alive)), Some(Operation::ReadBack));
-    let uncertain = |queued: &mut QueueRow| queued.verify_first = true;
+    let uncertain = |queued: &mut QueueRow| (queued.verify_first, queued.waited) = (true, true);
     assert_eq!(call(&called(uncertain, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
-    let both = |queued: &mut QueueRow| (elsewhere(queued), queued.verify_first = true).1;
+    let both = |queued: &mut QueueRow| (elsewhere(queued), uncertain(queued)).1;
     assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes first, one look at the end");
     let foreign = |queued: &mut QueueRow| (elsewhere(queued), change(queued).verified = false).1;
     assert_eq!(call(&called(foreign, &alive)), Some(Operation::ReadBack), "perhaps it is not ours");
@@ -162,7 +162,10 @@ fn only_a_paid_booking_that_we_ended_is_rebooked() {
     assert!(matches!(called(over(false), &alive), Plan::Fail(_)), "cancelled by a hand in Guestly");
     assert_eq!(called(over(true), &row("confirmed", "failed")), Plan::Done);
     assert_eq!(called(over(true), &row("cancelled", "paid")), Plan::Done);
-    let unsettled = |queued: &mut QueueRow| (over(true)(queued), queued.verify_first = true).1;
+    let unsettled = |queued: &mut QueueRow| {
+        over(true)(queued);
+        (queued.verify_first, queued.waited) = (true, true);
+    };
     assert_eq!(operation(&called(unsettled, &alive)), Some(Operation::ReadBack), "is it over at all?");
     let creating = |queued: &mut QueueRow| (unsettled(queued), queued.unconfirmed_creates = 1).1;
     assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is uncertain");

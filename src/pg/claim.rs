@@ -20,36 +20,36 @@ use crate::domain::snapshot::{RemoteReservation, remote_or_named};
 
 mod read;
 
-/// Takes bookings whose data changed into the queue; the rows of those that had failed say so.
+/// Takes bookings whose data changed into the queue, and resets the rows of those that had failed.
 pub fn drain_changes(bookings: &Bookings, test_mode: bool) -> Result<()> {
-    let mended = store::changes::drain(test_mode)?;
-    if mended.is_empty() {
+    let failed = store::changes::drain(test_mode)?;
+    if failed.is_empty() {
         return Ok(());
     }
-    // Those that somebody holds say it with their outcome, and so does each of them where the host's code does not end.
+    // Locked rows say so with their outcome, and so does each row while the host's code does not end.
     if host_code::is_cautious() {
         return Ok(());
     }
-    let locked = host_code::for_several(|| bookings.lock(&mended))?.locked;
+    let locked = host_code::for_several(|| bookings.lock(&failed))?.locked;
     match host_code::for_several(|| session::subtransaction(|| bookings.mark_pending(&locked))) {
         Err(error) if !error.is_cancel() => Err(error),
         _ => Ok(()),
     }
 }
 
-/// What a claim gave.
+/// The result of a claim.
 #[derive(Default)]
 pub struct Claimed {
     /// Calls to be sent.
     pub jobs: Vec<Job>,
-    /// QueueRow, but somebody holds these bookings.
+    /// Bookings that were due, but are locked by another transaction.
     pub busy: Vec<String>,
     /// Fewer than asked for were due.
     pub drained: bool,
 }
 
 /// Claims up to `limit` bookings, none of those `passed_over`. What cannot be written is a matter of `retries`.
-/// `claim` gives a new fence for each.
+/// `next_fence` gives a new fencing token for each.
 pub fn claim_and_plan(
     bookings: &Bookings,
     settings: &Settings,
@@ -162,7 +162,7 @@ fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<
 }
 
 fn failed(due: &QueueRow, problem: Problem, now: DateTime<Utc>) -> OutcomeRows {
-    // The try that was not made counts: the row says that it was looked at.
+    // The attempt that was not made counts: the row shows that it was looked at.
     let attempts = due.attempts.saturating_add(1);
     let write = Some(WriteBack::unsynced(&due.booking_id, "failed", Some(&problem), attempts));
     let queue_update =
@@ -170,7 +170,7 @@ fn failed(due: &QueueRow, problem: Problem, now: DateTime<Utc>) -> OutcomeRows {
     OutcomeRows { queue_update, write_back: write, ..without_call(due, "plan", "refused", Some(problem), now) }
 }
 
-/// The booking was deleted. The confirmation code is what a person can look for.
+/// The booking was deleted. An operator can search for the confirmation code.
 fn gone(due: &QueueRow, now: DateTime<Utc>) -> OutcomeRows {
     let problem = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     let uncertain = due.uncertain_since.is_some() || due.unconfirmed_creates > 0;
@@ -178,7 +178,7 @@ fn gone(due: &QueueRow, now: DateTime<Utc>) -> OutcomeRows {
     OutcomeRows { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
-/// Guestly holds what the host has deleted: a person decides, unless it was over anyway or never real.
+/// Guestly has a reservation whose booking was deleted: an operator decides, unless it was over anyway or never real.
 fn deleted(due: &QueueRow, remote: &RemoteReservation, now: DateTime<Utc>) -> OutcomeRows {
     let change = gone(due, now);
     let reservation_update = !remote.is_test() && !remote.snapshot.is_over();

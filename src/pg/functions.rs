@@ -1,5 +1,5 @@
 //! SQL functions written in Rust, in the schema `guestly`: what SQL cannot do, for the functions of `sql/schema/4_functions.sql` that
-//! people call. Nobody but the extension's owner may execute them. Main thread of a session.
+//! people call. Only the extension's owner may execute them. Main thread of a session.
 
 mod attach;
 
@@ -20,7 +20,7 @@ mod guestly {
     use crate::pg::host::bookings::Bookings;
     use crate::pg::{credentials, db::session, settings, shm, store, sys, trigger};
 
-    /// What the worker may need beside its calls: the end of its turn, and the write of its answer.
+    /// The worker's time beside its calls: the end of its cycle, and the write of its answer.
     const MARGIN: Duration = Duration::from_secs(5);
     const NOT_ATTACHED: &str = "Call SELECT guestly_attach('your_table') on the table that holds the bookings.";
 
@@ -49,7 +49,7 @@ mod guestly {
         }
     }
 
-    /// What the extension needs to know of a booking; null if there is none. Errors: not a key of that type.
+    /// The facts about a booking that SQL functions need; null if there is none. Errors: not a key of that type.
     #[pg_extern(sql = false)]
     fn booking(booking_id: &str) -> Option<JsonB> {
         let row = read(&attached(), booking_id)?;
@@ -75,7 +75,7 @@ mod guestly {
         Some(JsonB(json!({ "method": request.method.as_str(), "path": request.path, "body": request.body })))
     }
 
-    /// Marks bookings as on their way again: `pending`, no error, no tries. With the rights of the table's owner.
+    /// Resets bookings to `pending`, without error and attempts. With the rights of the table's owner.
     #[pg_extern(sql = false)]
     fn mark_pending(booking_ids: Vec<String>) {
         if let Err(error) = attached().mark_pending(&booking_ids) {
@@ -124,7 +124,7 @@ mod guestly {
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("'{}' is not a field of a reservation", clean(field, 60)),
                 Some(&fields),
-                "Give one of these.",
+                "Use one of these fields.",
             );
         }
         // Nothing to check against yet; guestly_attach checks all of them.
@@ -244,8 +244,8 @@ mod guestly {
             "credentials": credentials.map(|credentials| credentials.source),
             "mail": settings.mail.is_configured(),
             "mail_to": settings.mail.to,
-            "payment_method": settings.money.payments.as_ref().map(|terms| &terms.method),
-            "payment_problem": settings.money.problem,
+            "payment_method": settings.payments.method.as_ref().map(|method| &method.method),
+            "payment_problem": settings.payments.problem,
             "paid_statuses": settings::paid_statuses(),
             "stale_after_seconds": settings::stale_after().as_secs(),
         }))

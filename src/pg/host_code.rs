@@ -1,6 +1,6 @@
 //! Running code of the host application in the worker: its triggers, rules and mapping expressions. It may take any time, so
 //! each piece has a limit, and shared memory says since when it runs and for which booking. After a piece that ran into its
-//! limit the worker is careful for a while: one booking at a time, and only what sending needs. Main thread only.
+//! limit the worker is cautious for a while: one booking at a time, and only what sending needs. Main thread only.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ pub const SHORT: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::from_millis(1500);
 /// The limit for a statement over the whole table.
 const WHOLE_TABLE: Duration = Duration::from_secs(20);
-/// How long the worker is careful after a limit was passed.
+/// The worker is cautious for this long after a limit was passed.
 const CAUTION: Duration = Duration::from_secs(60);
 /// The same after a worker had to be ended.
 const AFTER_HANG: Duration = Duration::from_secs(600);
-/// The longest that a worker stays in code that ignores every cancel; then it ends, and the next one goes on.
+/// A worker that stays this long in code that ignores every cancel ends, and the next one continues.
 const LONGEST: Duration = Duration::from_secs(5);
 /// The same for one booking, at the first hang: there is time to read the doctor.
 const LONGEST_FOR_ONE: Duration = Duration::from_secs(15);

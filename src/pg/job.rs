@@ -27,9 +27,9 @@ use attempt_log::{logged_problem, outcome_label};
 /// A claimed booking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The queue row as it was.
+    /// The queue row, planned and claimed.
     pub row: QueueRow,
-    /// What Guestly should hold.
+    /// The reservation that Guestly should have.
     pub reservation: Box<Reservation>,
     /// The token's generation it is sent with.
     pub generation: u64,
@@ -37,7 +37,7 @@ pub struct Job {
     pub gone: bool,
 }
 
-/// How a call went, for the log.
+/// Times and identifiers of a call, for the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     /// When it began.
@@ -51,12 +51,12 @@ pub struct Trace {
 }
 
 impl Job {
-    /// What Guestly holds, if the call is about that.
+    /// The existing reservation, if the call is about it.
     fn remote(&self) -> Option<&RemoteReservation> {
         self.row.remote.as_ref().filter(|_| self.row.operation.is_about_remote())
     }
 
-    /// The call.
+    /// The request of the call.
     pub fn request(&self) -> ApiRequest {
         match (self.row.operation, self.remote()) {
             (Operation::LookUp, _) => look_up(&self.reservation.code),
@@ -65,7 +65,7 @@ impl Job {
         }
     }
 
-    /// What becomes of the booking.
+    /// The next state of the booking.
     pub fn next(&self, outcome: &Outcome, policy: &Policy, moment: &Moment) -> Transition {
         let case = Case { row: &self.row, outcome, wanted: &self.reservation, policy, moment };
         match self.remote() {
@@ -96,7 +96,7 @@ impl Job {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
                 let reservation_update = self.update_after_create(reservation_id, adopted, found.as_deref(), outcome);
-                // It changed while its create was in flight or in doubt.
+                // It changed while its create was in flight or unconfirmed.
                 let changed = next_change(&self.reservation, &reservation_update.update.snapshot).is_some();
                 let queue_update =
                     changed.then(|| QueueUpdate { is_created: true, ..QueueUpdate::waiting(tries, trace.started) });
@@ -115,10 +115,10 @@ impl Job {
         OutcomeRows { queue_update, reservation_update, write_back: write, attempt, ..self.blank() }
     }
 
-    /// The row as it was before the claim: the call certainly never left.
+    /// Restores the row as it was before the claim: the call was certainly not sent.
     pub fn unsent(self) -> OutcomeRows {
         if self.remote().is_some() {
-            // A payment that was to be recorded certainly was not.
+            // A planned payment was certainly not recorded.
             let reservation_update = self.update_from_outcome(&Outcome::NotSent { sentence: String::new() });
             return OutcomeRows { queue_update: Some(self.unchanged()), reservation_update, ..self.blank() };
         }
@@ -127,21 +127,15 @@ impl Job {
         let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let queue_update = QueueUpdate {
             state: if is_uncertain { QueueState::Unknown } else { QueueState::Ready },
-            attempts: due.attempts_before(),
-            due_at: None,
-            uncertain_since: due.uncertain_since,
-            look_ups: due.look_ups,
-            failed_reads: due.failed_reads,
-            unconfirmed_creates: due.unconfirmed_creates,
             pending_refusal: due.pending_refusal,
             verify_first: due.operation == Operation::LookUp && !is_uncertain,
-            is_created: false,
-            problem: due.problem,
+            problem: due.problem.clone(),
+            ..QueueUpdate::failed_uncertain(&due, due.attempts_before())
         };
         OutcomeRows { queue_update: Some(queue_update), ..blank }
     }
 
-    /// A change of nothing, with the fence.
+    /// No rows yet: the booking, and the claim under which they are written.
     fn blank(&self) -> OutcomeRows {
         OutcomeRows {
             booking_id: self.row.booking_id.clone(),
@@ -160,22 +154,14 @@ impl Job {
 
     fn queue_update(&self, next: Transition, tries: u32) -> QueueUpdate {
         let due = &self.row;
-        // What did not count is given back; a look-up never added anything.
+        // An outcome that does not count gives its attempt back; a look-up never added one.
         let uncounted = due.attempts_before();
+        let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let same = QueueUpdate {
             state: QueueState::Ready,
-            attempts: tries,
-            due_at: None,
-            uncertain_since: due.uncertain_since,
-            look_ups: due.look_ups,
-            failed_reads: due.failed_reads,
-            unconfirmed_creates: due.unconfirmed_creates,
-            pending_refusal: None,
-            verify_first: self.row.operation == Operation::LookUp
-                && due.uncertain_since.is_none()
-                && due.pending_refusal.is_none(),
-            is_created: false,
+            verify_first: due.operation == Operation::LookUp && !is_uncertain,
             problem: due.problem.clone(),
+            ..QueueUpdate::failed_uncertain(due, tries)
         };
         match next {
             Transition::Ready(problem) => QueueUpdate { attempts: uncounted, problem: Some(problem), ..same },
@@ -210,16 +196,13 @@ impl Job {
             Transition::CreateAgain => {
                 QueueUpdate { uncertain_since: None, look_ups: 0, failed_reads: 0, verify_first: false, ..same }
             }
-            Transition::Failed(problem) => {
-                // Where Guestly may hold it, it is asked again before anything is created.
-                let verify_first = self.row.operation == Operation::LookUp && !problem.class.is_permanent();
-                QueueUpdate {
-                    unconfirmed_creates: due.unconfirmed_creates,
-                    verify_first,
-                    problem: Some(problem),
-                    ..QueueUpdate::failed(tries)
-                }
-            }
+            Transition::Failed(problem) => QueueUpdate {
+                unconfirmed_creates: due.unconfirmed_creates,
+                // Where Guestly may have it, the next create is preceded by a look-up.
+                verify_first: due.operation == Operation::LookUp && !problem.class.is_permanent(),
+                problem: Some(problem),
+                ..QueueUpdate::failed(tries)
+            },
             // Handled by the caller.
             Transition::Synced { .. }
             | Transition::Changed { .. }
@@ -231,7 +214,7 @@ impl Job {
     }
 }
 
-/// A booking that is settled without a call.
+/// The rows of a booking that needs no call.
 pub fn without_call(
     due: &QueueRow,
     operation: &'static str,

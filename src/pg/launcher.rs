@@ -25,7 +25,7 @@ pub fn register() {
         .load();
 }
 
-/// What the launcher knows of one database.
+/// One database, as the launcher knows it.
 #[derive(Default)]
 struct Entry {
     worker: Option<sys::Started>,

@@ -1,8 +1,8 @@
-//! Writing outcomes down: what becomes of the queue row, the reservation, the booking's five columns and the log, in one
-//! short transaction for all that have come in. Main thread only.
+//! Records outcomes: queue row, reservation, the booking's five columns and the log, in one short transaction for all outcomes
+//! that have arrived. Main thread only.
 //!
-//! The bookings are locked first, then the rows of the queue, both without waiting: a sale that is busy with one must not
-//! wait for us, nor we for it. What cannot be written yet stays in memory and is tried again until it commits.
+//! The bookings are locked first, then the queue rows, both with SKIP LOCKED: neither a sale nor the worker waits for the other.
+//! An outcome that cannot be written yet stays in memory and is retried until it commits.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -54,37 +54,37 @@ pub struct OutcomeRows {
     pub booking_id: String,
     /// The host's reference, where it is known.
     pub reference: Option<String>,
-    /// The fence; none for a row that was decided without a call and is locked by this transaction.
+    /// The fencing token; none for a row that was decided without a call and is locked by this transaction.
     pub claim_id: Option<i64>,
-    /// What stays in the queue; none if the booking leaves it.
+    /// The new state of the queue row; none if the booking leaves the queue.
     pub queue_update: Option<QueueUpdate>,
-    /// What Guestly holds now.
+    /// The reservation as it is known now.
     pub reservation_update: Option<ReservationUpdate>,
-    /// What the host's row says from now on; none leaves it alone.
+    /// The write to the booking's five columns; none leaves them alone.
     pub write_back: Option<WriteBack>,
     /// The log.
     pub attempt: Option<Attempt>,
-    /// Cancelled before it was sent: the sweep must not find it again.
+    /// Cancelled before it was sent: the sweep leaves it alone.
     pub withdrawn: bool,
-    /// The booking was deleted, and Guestly holds it or may hold it: what a person should look for.
+    /// The booking was deleted although Guestly has or may have its reservation.
     pub deleted: Option<Deleted>,
     /// The total that Guestly reports differs from what was paid, in words.
     pub price: Option<String>,
-    /// Guestly answered with another booking's reservation: the owner hears of it although the booking goes on.
+    /// Guestly answered with another booking's reservation: an alert, although the booking continues.
     pub mismatch: bool,
 }
 
-/// What Guestly holds of a booking that was deleted.
+/// The reservation of a booking that was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// Perhaps something: nobody knows what became of its create.
+    /// It may exist: the outcome of its create is unknown.
     Uncertain,
     /// This reservation.
     Remote(String),
 }
 
 impl OutcomeRows {
-    /// What Guestly holds now, as it is kept.
+    /// The reservation with its booking, as it is stored.
     pub fn reservation(&self) -> Option<(String, ReservationUpdate)> {
         Some((self.booking_id.clone(), self.reservation_update.clone()?))
     }
@@ -137,7 +137,7 @@ fn record(bookings: Option<&Bookings>, changes: Vec<OutcomeRows>, refused: &Cell
     Ok(postponed)
 }
 
-/// What the owner should hear about it.
+/// The alert about a failure, a deletion or a duplicate.
 fn alert(change: &OutcomeRows) -> Option<Raised> {
     if let Some(deleted) = &change.deleted {
         let (class, sentence) = match deleted {
@@ -218,11 +218,11 @@ fn fenced(changes: &[OutcomeRows]) -> Result<HashSet<String>> {
     Ok(ours)
 }
 
-/// What a write that raises for ever becomes: failed with the trigger's own words, in the booking's row too if that much is
-/// allowed; the reservation is kept.
+/// The rows of an outcome whose write raises again and again: failed with the trigger's own words, also in the booking's row if the
+/// trigger allows that; the reservation is stored.
 fn park(change: OutcomeRows, error: &SqlError) -> OutcomeRows {
     let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
-    // A synced one leaves no doubt: its reservation is kept beside it.
+    // A synced booking is certain: its reservation is stored beside it.
     let synced = || QueueUpdate::failed(change.write_back.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
     let words = error_column(problem.class, &problem.sentence);
     let write = change.write_back.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });

@@ -93,7 +93,7 @@ pub fn ignore_cancel() {
     let _cancelled = unsafe { take(&raw mut pg_sys::QueryCancelPending) };
 }
 
-/// The statement in progress is cancelled at its next interrupt check: a request that was taken for somebody else's.
+/// The statement in progress is cancelled at its next interrupt check: a request that another handler took.
 pub fn cancel_again() {
     // SAFETY: flags of this process, set as the server's own handler sets them; main thread.
     unsafe {
@@ -203,7 +203,7 @@ pub fn databases() -> Vec<pg_sys::Oid> {
     found
 }
 
-/// What `pg_stat_activity` shows; `None` is idle.
+/// Sets the activity in `pg_stat_activity`; `None` is idle.
 pub fn report_activity(query: Option<&CStr>) {
     // SAFETY: the string is copied; main thread.
     unsafe {
@@ -288,7 +288,7 @@ pub fn is_installed() -> bool {
     unsafe { pg_sys::get_extension_oid(c"guestly_sync".as_ptr(), true) != pg_sys::InvalidOid }
 }
 
-/// How many statements a text holds; raises on a syntax error, which the caller catches.
+/// The number of statements in a text; raises on a syntax error, which the caller catches.
 pub fn statement_count(sql: &str) -> usize {
     let Ok(text) = CString::new(sql) else { return 0 };
     // SAFETY: the text outlives the parse; the tree is allocated in the current memory context and only counted.

@@ -18,9 +18,9 @@ use super::db::session::{self, SqlError};
 use super::sys::{self, transaction::Sub, transaction::Watcher};
 use super::{db::report, db::statement, settings, shm};
 
-/// The longest that a sale waits for a lock that somebody holds on the queue.
+/// The longest time that a sale waits for a lock on the queue.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long it waits once a wait was in vain: the lock is there for longer than one statement.
+/// The same after a wait in vain in this transaction: the lock is there for longer than one statement.
 const NO_PATIENCE: Duration = Duration::from_millis(1);
 /// Rows of one INSERT: bounds the memory of a statement that flips a million bookings.
 const BATCH: usize = 10_000;
@@ -39,7 +39,7 @@ struct Noted {
     arrival: Option<String>,
 }
 
-/// What is not written yet. Notes of one subtransaction, with those inside it, stand together at the end.
+/// Bookings that are not written yet. Those of one subtransaction, with those inside it, stand together at the end.
 #[derive(Default)]
 struct Notes {
     /// Became paid.
@@ -116,7 +116,7 @@ pub fn is_paid(status: &str) -> bool {
     })
 }
 
-/// What the end of a statement writes: the payments, and changes only where they are too many to keep, since each write
+/// Takes what the end of a statement writes: the payments, and changes only where they are too many to keep, since each write
 /// takes a subtransaction. Nothing of an outer level: a savepoint that is rolled back would take it along.
 fn after_statement() -> Notes {
     let sub = sys::transaction::current_sub();
@@ -222,7 +222,7 @@ fn write<'a>(sql: &str, bookings: impl Iterator<Item = &'a Noted>) -> session::R
     statement::rows(sql, &[ids.into(), arrivals.into()], booking_id)
 }
 
-/// How long a lock may be waited for: never so long that the payment itself runs into its statement_timeout, and in vain
+/// The longest wait for a lock: never so long that the payment itself runs into its statement_timeout, and in vain
 /// only once in a transaction.
 fn patience() -> Duration {
     let longest = if IN_VAIN.get() { NO_PATIENCE } else { LOCK_TIMEOUT };
@@ -230,7 +230,7 @@ fn patience() -> Duration {
     left.clamp(NO_PATIENCE, longest)
 }
 
-/// The sweep finds bookings that were not sent; of a change nobody but us knows.
+/// The sweep finds bookings that were not queued; a change is known only here.
 fn warn(notes: &Notes, error: &SqlError) {
     let Notes { paid, changed } = notes;
     if !paid.is_empty() {
@@ -244,8 +244,8 @@ fn warn(notes: &Notes, error: &SqlError) {
         let call = format!("guestly_sync({})", quote_literal(&first.booking_id));
         report::warn(
             error.code,
-            format!("guestly_sync could not note {} changed booking(s): {}", changed.len(), error.words()),
-            &format!("The change is not affected. Where Guestly holds the booking, have them compared: SELECT {call}"),
+            format!("guestly_sync could not record {} changed booking(s): {}", changed.len(), error.words()),
+            &format!("The change is not affected. If Guestly has the booking, compare them: SELECT {call}"),
         );
     }
 }

@@ -1,2 +1,2 @@
--- Whether anything waits for changes/drain.sql, which costs as much as all else while there is nothing.
+-- Whether changes/drain.sql has anything to do; it costs as much as the rest of a cycle.
 SELECT EXISTS (SELECT FROM guestly.changes)

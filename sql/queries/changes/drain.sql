@@ -1,7 +1,6 @@
--- Bookings whose data changed: what Guestly holds of them, or was not sent, is looked at again. One that is claimed, or
--- whose row somebody holds, waits for its turn; so no change is lost, and none is waited for. In test mode ($1) what is really held is
--- left as it is: its changes wait for the end of it. Gives those that have failed, to be queued afresh. OFFSET 0 keeps the questions
--- look-ups by key: the plan is kept while the tables grow.
+-- Takes bookings whose data changed: their reservations are compared again. One that is claimed, or whose row is locked, is left for later;
+-- so no change is lost, and none is waited for. In test mode ($1) the changes of real reservations wait for its end. Returns the bookings
+-- that have failed, to be queued afresh. OFFSET 0 keeps the questions look-ups by key: the plan is kept while the tables grow.
 WITH free AS (
     SELECT q.booking_id FROM guestly.queue q
     WHERE q.booking_id = ANY (ARRAY (SELECT c.booking_id FROM guestly.changes c)) AND q.state <> 'sending'

@@ -1,2 +1,2 @@
--- Remembers what waits, before DROP EXTENSION.
+-- Stores the bookings that wait, before DROP EXTENSION.
 SELECT guestly.prepare_drop()

@@ -1,2 +1,2 @@
--- How many wait.
+-- The number of bookings that wait.
 SELECT count(*) FROM guestly.queue q WHERE q.state <> 'failed'

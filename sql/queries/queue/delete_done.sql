@@ -1,6 +1,5 @@
--- Bookings that are done with leave the queue: $1 ids, $2 claims. What somebody holds is not waited for: their sale or ours
--- would wait as well. The ids stand there again and again so that the plan, which is kept while the queue grows, looks them up by
--- key.
+-- Deletes rows that are done ($1 ids, $2 claims) while their claim is in force. Locked rows are skipped: neither a sale nor the worker
+-- waits. The ids stand there several times so that the plan, which is kept while the queue grows, looks them up by key.
 WITH mine AS (
     SELECT q.booking_id FROM guestly.queue q JOIN unnest($1::text[], $2::bigint[]) AS c (id, claim_id) ON q.booking_id = c.id
     WHERE q.booking_id = ANY ($1) AND q.claim_id IS NOT DISTINCT FROM c.claim_id FOR UPDATE OF q SKIP LOCKED

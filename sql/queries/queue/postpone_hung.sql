@@ -1,6 +1,6 @@
--- The worker was ended because code of the host's table did not end for this booking ($1): it waits, longer each time ($2 now, $3 after how
--- many seconds it was ended), so that the others go first. Its state says what it said: what is in doubt stays in doubt. After the fifth
--- time it has failed: a person corrects the code. Gives the sentence then.
+-- The worker was ended because code of the host's table did not end for this booking ($1). It waits, longer each time ($2 now, $3 after
+-- how many seconds the worker was ended), so that the others go first. Uncertain rows stay uncertain. After the fifth time it fails, and
+-- the code must be corrected; then this returns the sentence for the alert.
 WITH hangs AS (
     SELECT count(*) AS before FROM guestly.attempts a
     WHERE a.booking_id = $1 AND a.outcome = 'hung' AND a.started_at >= (SELECT q.queued_at FROM guestly.queue q WHERE q.booking_id = $1)
@@ -10,10 +10,10 @@ WITH hangs AS (
            || CASE WHEN h.before < 4 THEN ': check its triggers and guestly.field_map'
                    ELSE format(', %s times: %s; correct the trigger or the mapping, then SELECT guestly_sync(%L)', h.before + 1,
                                CASE WHEN r.reservation_id IS NOT NULL
-                                        THEN format('Guestly holds reservation %s, do not enter it by hand', r.reservation_id)
+                                        THEN format('Guestly has reservation %s, do not create it manually', r.reservation_id)
                                     WHEN q.verify_first OR q.uncertain_since IS NOT NULL OR q.unconfirmed_creates > 0 OR q.state = 'unknown'
-                                        THEN format('Guestly may hold it, search there for the confirmation code %s before you enter it by hand', q.confirmation_code)
-                                    ELSE 'Guestly does not hold it' END, $1) END AS sentence
+                                        THEN format('Guestly may have it, search there for the confirmation code %s before you create it manually', q.confirmation_code)
+                                    ELSE 'Guestly does not have it' END, $1) END AS sentence
     FROM hangs h LEFT JOIN guestly.queue q ON q.booking_id = $1
     LEFT JOIN guestly.reservations r ON r.booking_id = $1
 ), off AS (

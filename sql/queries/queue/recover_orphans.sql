@@ -1,7 +1,7 @@
--- Claims of a worker that is gone ($1 now, $2 when to look, $3 when a change has settled, $4 whose calls are our own): its creates and
--- changes may have taken effect, so each becomes unknown; a look-up changed nothing and is simply due again. Of what was confirmed only
--- the end can have been asked for: if it is over, it was we who ended it. One row of the log for each. What somebody holds is not
--- waited for: the next probe finds it again.
+-- Claims of a worker that is gone ($1 now, $2 when to look up, $3 when a change is visible, $4 bookings whose calls are this worker's own):
+-- its creates and changes may have taken effect, so each becomes unknown; a look-up changed nothing and is due again. Only the end of a
+-- confirmed reservation can have been requested: if it is over, it was ended by us. One row of the log for each. Locked rows are skipped:
+-- the next sweep finds them.
 WITH orphans AS (
     UPDATE guestly.queue q
     SET state = 'unknown', claim_id = NULL, operation = NULL,

@@ -1,5 +1,5 @@
--- The clock jumped by $1 seconds: whatever waits goes on waiting as long as it should, and what is held of queued bookings was
--- changed as long ago as before.
+-- The system clock jumped by $1 seconds: due times move along, and so do the times of the last change of queued bookings'
+-- reservations.
 WITH moved AS (
     UPDATE guestly.queue q
     SET due_at = q.due_at + pg_catalog.make_interval(secs => $1), uncertain_since = q.uncertain_since + pg_catalog.make_interval(secs => $1)

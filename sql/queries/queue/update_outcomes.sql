@@ -1,6 +1,6 @@
--- Outcomes that leave a booking in the queue. The claim is the fence, whatever state somebody gave the row meanwhile. A
--- row that was deleted and queued again inherits the doubt of the call. What somebody holds is not waited for. The ids
--- stand there again and again so that the plan, which is kept while the queue grows, looks them up by key.
+-- Updates rows that stay in the queue after an outcome. The claim is the fencing token, even if the row's state was edited meanwhile. A
+-- row that was deleted and queued again inherits the uncertainty of the call. Locked rows are skipped. The ids stand there several times
+-- so that the plan, which is kept while the queue grows, looks them up by key.
 WITH c AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::integer[],
                          $8::integer[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[], $14::integer[])

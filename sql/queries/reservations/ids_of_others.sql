@@ -1,5 +1,5 @@
--- Of these bookings ($1) and the reservations that Guestly named for them ($2), those that are known to be another booking's: the booking and the other.
--- OFFSET 0 keeps the question a look-up by key: the plan is kept while the table grows.
+-- Of these bookings ($1) and the reservations that answers named for them ($2), those that belong to another booking: the booking and
+-- the other one.
 SELECT c.id, r.booking_id
 FROM unnest($1::text[], $2::text[]) AS c (id, reservation_id)
 JOIN LATERAL (SELECT k.booking_id FROM guestly.reservations k

@@ -1,5 +1,5 @@
--- What Guestly is now known to hold; what a call did not tell (null) stays. Written whether or not the claim is
--- still ours: a reservation id is never lost. $15: it was changed, or may have been.
+-- Stores reservations as outcomes show them; null values stay as they were. Written whether or not the claim is in force: a reservation
+-- id is never lost. $15: it was changed, or may have been.
 INSERT INTO guestly.reservations AS r
        (booking_id, reservation_id, confirmation_code, status, listing_id, check_in, check_out, adults, children, infants, pets,
         adopted, verified, ended, changed_at, notes, payment, total, paid)

@@ -1,2 +1,2 @@
--- Whoever owns the bookings now may read what the probe reads: the trigger let_owner_read gives the rights.
+-- Lets the present owner of the bookings read the tables of the sweep: the trigger let_owner_read grants the rights.
 UPDATE guestly.attachment SET bookings = bookings

@@ -1,2 +1,2 @@
--- Payment statuses that meant paid when it was last looked at what was paid before, in lower case.
+-- The payment statuses that were taken into the baseline, in lower case.
 SELECT a.paid_statuses_seen FROM guestly.attachment a

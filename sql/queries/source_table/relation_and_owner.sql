@@ -1,2 +1,2 @@
--- The attached table, if it exists, and who owned it when it was last looked at.
+-- The attached table, if it exists, and its last known owner.
 SELECT guestly.attached()::pg_catalog.oid, (SELECT a.owner::text FROM guestly.attachment a)

@@ -1,2 +1,2 @@
--- A token that Guestly rejected.
+-- Deletes a token that Guestly rejected.
 DELETE FROM guestly.token

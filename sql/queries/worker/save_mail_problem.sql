@@ -1,3 +1,3 @@
--- What is wrong with the settings of mail ($1); null: nothing.
+-- Saves the problem with the mail settings ($1); null: none.
 INSERT INTO guestly.worker AS w (mail_problem) VALUES ($1)
 ON CONFLICT (id) DO UPDATE SET mail_problem = excluded.mail_problem WHERE w.mail_problem IS DISTINCT FROM excluded.mail_problem

@@ -1,3 +1,3 @@
--- What the mail server said to a test mail. Also asked of a former version's table, which has no key.
+-- Saves the mail server's answer to a test mail. Also run on the table of a former version, which has no key.
 WITH kept AS (UPDATE guestly.worker SET mail_answer = $1 RETURNING 1)
 INSERT INTO guestly.worker (mail_answer) SELECT $1 WHERE NOT EXISTS (SELECT FROM kept)

@@ -24,9 +24,9 @@ pub struct SqlError {
     pub code: PgSqlErrorCode,
     /// The primary message; may quote data, so it is cleaned before it is stored anywhere.
     pub message: String,
-    /// What was seen, if the error said more; may quote data, and is stored nowhere.
+    /// The detail, if there is one; may quote data, and is stored nowhere.
     pub detail: Option<String>,
-    /// What the error advises; shown to the caller of a function only.
+    /// The hint; shown to the caller of a function only.
     pub hint: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl SqlError {
         Some(scrub(&clean(&detail.chars().filter(outside).collect::<String>(), 300)))
     }
 
-    /// True when somebody asked this statement to stop: it must not be swallowed.
+    /// True for a cancel of this statement, which must not be swallowed.
     pub fn is_cancel(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
     }
@@ -104,7 +104,7 @@ impl From<pgrx::spi::Error> for SqlError {
     }
 }
 
-/// What SQL gives.
+/// The result of SQL.
 pub type Result<T> = std::result::Result<T, SqlError>;
 
 /// Runs `body` and turns an error raised inside into a value. The caller must abort what `body` began.
@@ -202,7 +202,7 @@ impl Owner {
     }
 }
 
-/// The path that the host's code expects: the table's schema, and the usual ones where nobody could have planted them.
+/// The path that the host's code expects: the table's schema, and the usual ones, unless other roles can create objects there.
 fn search_path(held: &relation::Held) -> String {
     let usual = [(c"public", "public"), (c"extensions", "extensions")];
     let trusted = usual.into_iter().filter(|(name, _)| relation::is_trusted_schema(name, held.owner));

@@ -16,7 +16,7 @@ thread_local! {
     static PLANS: RefCell<HashMap<String, Rc<OwnedPreparedStatement>>> = RefCell::new(HashMap::new());
 }
 
-/// More than this library has statements; texts with the host's names change only when somebody edits `guestly.field_map`.
+/// More than this library has statements; texts with the host's names change only when `guestly.field_map` is edited.
 const KEPT: usize = 100;
 
 /// One row of an answer; becomes an owned value before the statement is closed.

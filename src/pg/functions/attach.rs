@@ -152,7 +152,7 @@ mod guestly {
     #[pg_extern(sql = false)]
     fn properties_without_listing() -> Vec<String> {
         let found = Bookings::load().and_then(|bookings| match bookings {
-            Some(bookings) => properties::without_listing(&bookings),
+            Some(bookings) => properties::without_listing(bookings.relation()),
             None => Ok(Vec::new()),
         });
         found.unwrap_or_else(|error| raise_again(&error))

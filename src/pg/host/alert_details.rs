@@ -1,4 +1,4 @@
-//! What a mail says of its alerts: the bookings are read only now, as the owner of their table. Part of `alerts`: main thread
+//! The details of alerts in a mail: the bookings are read only when the mail is written, as the owner of their table. Main thread
 //! only, inside a transaction.
 
 use std::collections::{HashMap, HashSet};
@@ -94,7 +94,7 @@ impl Found {
         Ok(found)
     }
 
-    /// What is known of who holds the nights of these bookings.
+    /// Finds our reservations that overlap these bookings.
     fn look_for_conflicts<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<()> {
         let taken: Vec<&Row> = ids.filter_map(|id| self.rows.get(id)).collect();
         let column = |value: &dyn Fn(&Row) -> Option<String>| -> Vec<Option<String>> {
@@ -139,7 +139,7 @@ impl Found {
     }
 }
 
-/// Guests of the next 48 hours, whether or not Guestly holds their bookings: while it is out of reach, nobody can look.
+/// Guests of the next 48 hours, whether or not their bookings are in Guestly: during an outage it cannot be looked at.
 fn arrivals(bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<AlertBooking>> {
     let (first, last) = (now.date_naive().to_string(), last_arrival_of_list(now).to_string());
     let of_the_table = bookings.map(|bookings| bookings.arriving(&paid_statuses(), &first, &last));

@@ -58,7 +58,7 @@ impl Bookings {
         })
     }
 
-    /// How messages call the host's columns.
+    /// The host's column names, for messages.
     pub fn labels(&self) -> Labels {
         Labels::from_expressions(&self.expressions)
     }
@@ -84,7 +84,7 @@ impl Bookings {
             })
         })?;
         if self.expressions.get(Field::Property as usize).is_none_or(Option::is_none) {
-            properties::name_by_slug(self, &mut rows)?;
+            properties::name_by_slug(self.owner.relation, self.owner.role, &mut rows)?;
         }
         Ok(rows)
     }
@@ -99,7 +99,7 @@ impl Bookings {
         ids.iter().map(|id| (id.clone(), one(id))).collect()
     }
 
-    /// Locks what nobody else holds. Says which of the ids are locked now, and which exist.
+    /// Locks the rows that no other transaction has locked. Says which are locked now, and which exist.
     pub fn lock(&self, ids: &[String]) -> Result<Locked> {
         let lock = format!(
             "SELECT {}::text FROM {} b WHERE {} FOR NO KEY UPDATE SKIP LOCKED",
@@ -119,7 +119,7 @@ impl Bookings {
         })
     }
 
-    /// The probe, one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
+    /// The sweep, in one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
     /// how the queue stands. `calling` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by key: the plan
     /// is made while our tables are empty, and kept while the queue grows to a hundred thousand.
     pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Swept> {
@@ -142,7 +142,7 @@ impl Bookings {
         );
         let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
         let mut found = Swept::default();
-        // guestly_attach() lets the owner read the tables of ours.
+        // guestly_attach() lets the owner read these tables of the extension.
         let read = || {
             statement::rows(&sql, &args, |row| {
                 match row.get::<String>(1)? {
@@ -172,11 +172,6 @@ impl Bookings {
         self.owner.relation
     }
 
-    /// The role that owns the table.
-    pub fn role(&self) -> pg_sys::Oid {
-        self.owner.role
-    }
-
     /// The table, as SQL names it.
     fn table(&self) -> &str {
         &self.owner.name
@@ -203,14 +198,14 @@ impl Bookings {
     }
 }
 
-/// What the probe found.
+/// The result of a sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Swept {
     /// Paid bookings that no trigger queued, with their days of arrival.
     pub unqueued: Vec<(String, Option<String>)>,
     /// Something may go now.
     pub ready: bool,
-    /// There are claims without a call of ours.
+    /// There are claims without a call of this worker.
     pub orphaned: bool,
     /// When something is due again.
     pub next_due: Option<DateTime<Utc>>,
@@ -218,7 +213,7 @@ pub struct Swept {
     pub oldest: Option<DateTime<Utc>>,
 }
 
-/// The words that stand in `guestly_sync_error`.
+/// The text for `guestly_sync_error`.
 pub fn error_column(class: ErrorClass, sentence: &str) -> String {
     format!("{}: {sentence}", class.as_str())
 }
@@ -237,7 +232,7 @@ fn words(row: &statement::Tuple, column: &str) -> Result<Vec<String>> {
     Ok(row.get_by_name::<Vec<String>, _>(column)?.unwrap_or_default())
 }
 
-/// A day; none where the host wrote something else, which the worker will tell of.
+/// A day; none where the host wrote something else, which fails in the worker.
 fn day(row: &statement::Tuple, column: usize) -> Result<Option<NaiveDate>> {
     Ok(row.get::<String>(column)?.and_then(|text| text.get(..10)?.parse().ok()))
 }

@@ -7,7 +7,6 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
-use super::bookings::Bookings;
 use crate::domain::field::{Field, Row};
 use crate::pg::db::session::{Owner, Result};
 use crate::pg::db::statement;
@@ -25,9 +24,9 @@ struct Properties {
 }
 
 impl Properties {
-    fn of(bookings: &Bookings) -> Result<Option<Self>> {
+    fn of(bookings: pg_sys::Oid) -> Result<Option<Self>> {
         let sql = include_str!("../../../sql/queries/host/properties_table.sql");
-        let found = statement::row(sql, &[bookings.relation().into()], |row| {
+        let found = statement::row(sql, &[bookings.into()], |row| {
             let table = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
             Ok((table, row.get::<String>(2)?.unwrap_or_default(), row.get::<bool>(3)?.unwrap_or_default()))
         })?;
@@ -45,7 +44,7 @@ impl Properties {
 
 /// Active properties without a row of `guestly.listings`, each by its slug; none where the bookings reference no table with
 /// a slug.
-pub fn without_listing(bookings: &Bookings) -> Result<Vec<String>> {
+pub fn without_listing(bookings: pg_sys::Oid) -> Result<Vec<String>> {
     let Some(properties) = Properties::of(bookings)?.filter(|properties| properties.has_active) else {
         return Ok(Vec::new());
     };
@@ -60,8 +59,8 @@ pub fn without_listing(bookings: &Bookings) -> Result<Vec<String>> {
 
 /// Fills in the slugs of the properties of these bookings, where the table of properties belongs to another role than the
 /// bookings: an expression of the mapping would run code of that role with the rights of the owner of the bookings.
-pub fn name_by_slug(bookings: &Bookings, rows: &mut [Row]) -> Result<()> {
-    let apart = |properties: &Properties| properties.owner.role != bookings.role();
+pub fn name_by_slug(bookings: pg_sys::Oid, role: pg_sys::Oid, rows: &mut [Row]) -> Result<()> {
+    let apart = |properties: &Properties| properties.owner.role != role;
     let Some(properties) = Properties::of(bookings)?.filter(apart) else { return Ok(()) };
     let wanted: Vec<String> = rows.iter().filter_map(|row| row.get(Field::PropertyId)).map(str::to_owned).collect();
     let condition = format!("p.{}::text OPERATOR (pg_catalog.=) ANY ($1)", quote_identifier(&properties.key));

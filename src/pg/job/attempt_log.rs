@@ -8,7 +8,7 @@ use crate::domain::transition::Transition;
 use crate::pg::store::attempts::Attempt;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 
-/// What the log says was wrong: the outcome's own words, not those that the booking keeps from before.
+/// The problem for the log: that of this outcome, not an earlier one that the booking keeps.
 pub(super) fn logged_problem(outcome: &Outcome, queue_update: &QueueUpdate) -> Option<Problem> {
     match outcome {
         Outcome::Found(_) if queue_update.state != QueueState::Failed => None,

@@ -14,11 +14,11 @@ use crate::pg::host::bookings::WriteBack;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 use crate::pg::store::reservations::ReservationUpdate;
 
-/// What stays in the queue, what Guestly holds, what the host's row says, and the log's problem.
+/// The updates of queue, reservation and booking, and the problem for the log.
 type Rows = (Option<QueueUpdate>, Option<ReservationUpdate>, Option<WriteBack>, Option<Problem>);
 
 impl Job {
-    /// What Guestly holds after a create or its look-up.
+    /// The reservation after a create or its look-up.
     pub(super) fn update_after_create(
         &self,
         reservation_id: String,
@@ -45,9 +45,8 @@ impl Job {
     /// A row that is due again as it was.
     pub(super) fn unchanged(&self) -> QueueUpdate {
         let due = &self.row;
-        let read_back_first = due.verify_first && !due.waited;
         QueueUpdate {
-            state: if read_back_first { QueueState::Unknown } else { QueueState::Waiting },
+            state: if due.reads_back_first() { QueueState::Unknown } else { QueueState::Waiting },
             due_at: None,
             uncertain_since: due.uncertain_since,
             look_ups: due.look_ups,
@@ -59,7 +58,7 @@ impl Job {
         }
     }
 
-    /// What a call told, if it told anything.
+    /// The reservation as far as the outcome tells something about it.
     pub(super) fn update_from_outcome(&self, outcome: &Outcome) -> Option<ReservationUpdate> {
         let remote = self.row.remote.clone().unwrap_or_default();
         let update = snapshot_update(self.row.operation, &remote, outcome, &self.reservation);
@@ -108,15 +107,7 @@ impl Job {
                 problem: Some(problem),
                 ..same
             },
-            // The verdict says that a look-up by the code is next; the code of an earlier create stays.
-            Transition::LookUp { due, problem } => QueueUpdate {
-                state: QueueState::Unknown,
-                due_at: Some(due),
-                pending_refusal: Some(ErrorClass::Refused),
-                verify_first: true,
-                problem: Some(problem),
-                ..QueueUpdate::failed(self.row.attempts_before())
-            },
+            Transition::LookUp { due, problem } => self.look_up_at(due, problem),
             Transition::Differs { due, look_ups, problem } => self.differs(due, look_ups, problem),
             Transition::Confirmed => {
                 let write = WriteBack::synced(id, &self.reservation_id(), tries);
@@ -143,8 +134,20 @@ impl Job {
         (Some(queue_update), reservation_update, None, problem)
     }
 
+    /// The pending refusal makes the next call a look-up by the code; the code of an earlier create stays.
+    fn look_up_at(&self, due: DateTime<Utc>, problem: Problem) -> QueueUpdate {
+        QueueUpdate {
+            state: QueueState::Unknown,
+            due_at: Some(due),
+            pending_refusal: Some(ErrorClass::Refused),
+            verify_first: true,
+            problem: Some(problem),
+            ..QueueUpdate::failed(self.row.attempts_before())
+        }
+    }
+
     fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> QueueUpdate {
-        // Reading back ends a doubt; a list of payments says nothing of the rest.
+        // A read-back makes the state certain; a list of payments says nothing about the rest.
         let verify_first = self.row.verify_first && self.row.operation != Operation::ReadBack;
         let uncertain_since = self.row.uncertain_since.filter(|_| verify_first);
         let same = self.unchanged();
@@ -160,7 +163,7 @@ impl Job {
         }
     }
 
-    /// What the guest paid; of a booking that is over, nobody compares it with Guestly's total.
+    /// The amount that the guest paid; none for a booking that is over, whose price is not compared.
     fn paid(&self) -> Option<f64> {
         self.reservation.is_active().then_some(self.reservation.booking.total)
     }

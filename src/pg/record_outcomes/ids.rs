@@ -15,8 +15,8 @@ use crate::pg::host::bookings::WriteBack;
 use crate::pg::store::attempts::Attempt;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 
-/// Takes back what other bookings have: after a create the booking is in doubt, and asked for by its code; after a look-up it
-/// fails, and a person has to look.
+/// Drops reservations that other bookings have: after a create the outcome is unknown and the booking is looked up by its code;
+/// after a look-up it fails and needs manual action.
 pub(super) fn refuse_taken(changes: Vec<OutcomeRows>) -> Result<Vec<OutcomeRows>> {
     let named: Vec<(String, String)> = changes.iter().filter_map(named).collect();
     if named.is_empty() {

@@ -81,7 +81,7 @@ pub fn record_one(bookings: Option<&Bookings>, change: OutcomeRows, retries: &mu
     if error.is_transient() && !waits && !exhausted {
         return Some(change);
     }
-    // One on its way goes on without its row saying so: Guestly may hold it, and is asked.
+    // A booking that waits continues without an update of its row: Guestly may have it, and is asked.
     let on_its_way = change.queue_update.as_ref().is_some_and(|queue_update| queue_update.state != QueueState::Failed);
     if waits && !on_its_way {
         retries.record_wait(Access::Write, id);

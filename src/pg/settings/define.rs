@@ -2,10 +2,12 @@
 
 use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use super::Text;
+/// A text setting; null unless it is set or has a default.
+pub(super) type Text = GucSetting<Option<CString>>;
 
 /// On or off, with a default from the environment.
 pub(super) fn flag(
@@ -52,4 +54,30 @@ pub(super) fn number(name: &'static CStr, about: &'static CStr, setting: &'stati
 /// A duration in milliseconds.
 pub(super) fn duration(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32) {
     GucRegistry::define_int_guc(name, about, c"", setting, min, i32::MAX, GucContext::Sighup, GucFlags::UNIT_MS);
+}
+
+/// The value of a text; empty if there is none.
+pub(super) fn string(setting: &Text) -> String {
+    setting.get().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The value of a text whose default comes from the environment.
+pub(super) fn late(slot: &OnceLock<&'static Text>) -> String {
+    slot.get().map(|setting| string(setting)).unwrap_or_default()
+}
+
+/// The value of a whole number; 0 for a negative one.
+pub(super) fn natural(setting: &GucSetting<i32>) -> u32 {
+    u32::try_from(setting.get()).unwrap_or_default()
+}
+
+/// The value of a duration in milliseconds.
+pub(super) fn millis(setting: &GucSetting<i32>) -> Duration {
+    Duration::from_millis(natural(setting).into())
+}
+
+/// Where the value in the environment must not appear in pg_settings. A setting that is set overrides it, empty or not.
+pub(super) fn or_environment(setting: &Text, variable: &str) -> String {
+    let set = setting.get().map(|text| text.to_string_lossy().into_owned());
+    set.unwrap_or_else(|| std::env::var(variable).unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgrx::guc::{GucFlags, GucSetting};
 
-use super::{Text, duration, late, text, text_from};
+use super::define::{Text, duration, late, millis, or_environment, text, text_from};
 use crate::domain::redact::Secret;
 
 static ADMIN_EMAIL: OnceLock<&'static Text> = OnceLock::new();
@@ -33,7 +33,7 @@ pub(super) fn init() {
     duration(c"guestly_sync.alert_digest", c"How long alerts are collected into one mail.", &ALERT_DIGEST, 1);
 }
 
-/// How alerts leave.
+/// Alert mails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// Recipient; empty is none.
@@ -46,7 +46,7 @@ pub struct Mail {
     pub api_url: String,
     /// Its key.
     pub api_key: Secret,
-    /// How long alerts are collected.
+    /// Alerts are collected for this long.
     pub digest: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Mail {
             smtp_url: Secret::new(or_environment(&SMTP_URL, "GUESTLY_SMTP_URL")),
             api_url: or_environment(&EMAIL_API_URL, "EMAIL_API_ENDPOINT"),
             api_key: Secret::new(or_environment(&EMAIL_API_KEY, "EMAIL_API_KEY")),
-            digest: Duration::from_millis(u64::try_from(ALERT_DIGEST.get()).unwrap_or_default()),
+            digest: millis(&ALERT_DIGEST),
         }
     }
 
@@ -68,10 +68,4 @@ impl Mail {
     pub fn is_configured(&self) -> bool {
         !self.to.is_empty() && (!self.smtp_url.is_empty() || !self.api_url.is_empty())
     }
-}
-
-/// Where the value in the environment must not appear in pg_settings. A setting that is set overrides it, empty or not.
-pub(super) fn or_environment(setting: &Text, variable: &str) -> String {
-    let set = setting.get().map(|text| text.to_string_lossy().into_owned());
-    set.unwrap_or_else(|| std::env::var(variable).unwrap_or_default())
 }

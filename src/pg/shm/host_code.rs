@@ -9,8 +9,8 @@ use pgrx::pg_sys;
 use super::memory::{HostCode, SHARED, index_of, is_preloaded};
 use crate::pg::sys;
 
-/// A worker that dies in such code after this long was hung there; a shorter stay is a coincidence. Less than the shortest
-/// time after which `pg::host_code` ends the process.
+/// A worker that dies in such code after this long hung there; a shorter stay is a coincidence. Less than the shortest time
+/// after which `pg::host_code` ends the process.
 const HUNG: Duration = Duration::from_secs(4);
 
 /// This worker begins to run such code: for one booking, for several, or over the whole table.
@@ -78,7 +78,7 @@ pub struct Hang {
     pub booking_id: Option<String>,
     /// It was a statement over the whole table.
     pub table: bool,
-    /// How long it had run.
+    /// Its age when the process ended, in seconds.
     pub seconds: u32,
 }
 

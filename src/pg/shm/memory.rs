@@ -26,15 +26,15 @@ pub struct Slot {
     pub wakes: u32,
     /// The worker found no extension here and left.
     pub absent: bool,
-    /// No worker may start before then, microseconds since the Unix epoch: somebody needs the database to itself.
+    /// No worker may start before then, microseconds since the Unix epoch: a statement needs the database to itself.
     pub aside_until: i64,
     /// Questions of guestly_doctor(online => true), and how many of them were answered.
     pub asked: u32,
-    /// See `asked`.
+    /// The last question that was answered.
     pub answered: u32,
     /// The same for guestly_test_alert().
     pub mail_asked: u32,
-    /// See `mail_asked`.
+    /// The last test mail that was answered.
     pub mail_answered: u32,
     /// The worker left on request: it may be started again at once.
     pub left_cleanly: bool,
@@ -45,7 +45,7 @@ pub struct Slot {
 pub struct HostCode {
     /// Since when, microseconds since the Unix epoch; 0: it runs none.
     pub since: i64,
-    /// How many seconds it had run when its process ended; 0: the process lives, or did not end because of it.
+    /// Its age in seconds when its process ended; 0: the process lives, or did not end because of it.
     pub(super) hung: u32,
     /// It is a statement over the whole table.
     pub(super) table: bool,
@@ -102,7 +102,7 @@ impl Default for Shared {
 // SAFETY: plain numbers and flags, no pointers; read and written under the lock only.
 unsafe impl PGRXSharedMemory for Shared {}
 
-// SAFETY: the name is ours alone.
+// SAFETY: no other library uses this name.
 pub(super) static SHARED: PgLwLock<Shared> = unsafe { PgLwLock::new(c"guestly_sync") };
 /// Set in the postmaster, inherited by every process.
 static PRELOADED: AtomicBool = AtomicBool::new(false);

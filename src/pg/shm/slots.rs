@@ -52,7 +52,7 @@ pub fn leave(absent: bool) {
     }
 }
 
-/// What is known of a database.
+/// The slot of a database; an empty one if it has none.
 pub fn slot(database: pg_sys::Oid) -> Slot {
     if !is_preloaded() {
         return Slot::default();

@@ -21,10 +21,10 @@ thread_local! {
     static RAISED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Something that the owner should hear about.
+/// An alert to be raised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raised {
-    /// What kind.
+    /// The kind.
     pub kind: AlertKind,
     /// The booking, for kinds that are about one.
     pub booking_id: Option<String>,
@@ -38,7 +38,7 @@ pub struct Raised {
     pub sentence: String,
     /// Since when, for outages.
     pub since: Option<DateTime<Utc>>,
-    /// How many wait, for outages; at their end, how many could not be placed.
+    /// For an outage: the bookings that wait; at its end, those that could not be placed.
     pub waiting: Option<i64>,
 }
 
@@ -86,7 +86,7 @@ impl AlertState {
 
 /// A row that waits, with what only its mail needs.
 pub struct WaitingAlert {
-    /// What the policy looks at.
+    /// The part that decides about its mail.
     pub pending: PendingAlert,
     pub(crate) sentence: String,
     pub(crate) reference: Option<String>,
@@ -136,7 +136,7 @@ fn name(nameless: Vec<(i64, String)>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/alerts/set_references.sql"), &[ids.into(), references.into()])
 }
 
-/// The bookings, if they can be found: an alert must be told also where they cannot.
+/// The attached table, if it can be found: an alert is mailed also where it cannot.
 pub(crate) fn source_table() -> Option<Bookings> {
     subtransaction(Bookings::load).ok().flatten()
 }
@@ -150,9 +150,9 @@ pub fn take_raised() -> bool {
 pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
     let words = |state: &str| match state {
         "ready" => "it is still in line",
-        "unknown" => "Guestly does not say whether it holds it",
-        "sending" => "its call has not come back",
-        _ => "it is being tried again",
+        "unknown" => "it is unknown whether Guestly has it",
+        "sending" => "its call has not returned",
+        _ => "it is being retried",
     };
     statement::rows(
         include_str!("../../../sql/queries/queue/stale_bookings.sql"),
@@ -161,7 +161,7 @@ pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
             let class = row.text("error_class")?.and_then(|name| ErrorClass::parse(&name));
             let state = row.text("state")?.unwrap_or_default();
             let last = row.text("error")?.map(|error| format!("; the last problem: {error}")).unwrap_or_default();
-            let sentence = format!("paid, and not in Guestly yet: {}{last}", words(&state));
+            let sentence = format!("paid but not yet in Guestly: {}{last}", words(&state));
             Ok(Raised {
                 booking_id: row.text("booking_id")?,
                 class,
@@ -172,14 +172,14 @@ pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
     )
 }
 
-/// Since when Guestly has been out of reach, as far as it was announced and its end was not.
+/// The beginning of an outage that was announced and whose end was not.
 pub fn open_outage() -> Result<Option<DateTime<Utc>>> {
     let found =
         statement::row(include_str!("../../../sql/queries/alerts/open_outage.sql"), &[], |row| Ok(row.get::<f64>(1)?))?;
     Ok(found.flatten().map(time))
 }
 
-/// Whether an outage that began then is over and nothing waits any more; if so, how many bookings failed in it.
+/// The number of bookings that failed in an outage since then; none while it goes on or a booking waits.
 pub fn outage_over(since: DateTime<Utc>) -> Result<Option<i64>> {
     let sql = include_str!("../../../sql/queries/alerts/outage_over.sql");
     statement::row(sql, &[seconds(since).into()], |row| Ok(row.get::<i64>(1)?.unwrap_or_default()))
@@ -215,7 +215,7 @@ pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
     Ok((found.into_iter().flatten().collect(), unknown))
 }
 
-/// What was mailed within a day.
+/// The alerts that were mailed within a day.
 pub fn recently_mailed() -> Result<Vec<MailedAlert>> {
     let found = statement::rows(include_str!("../../../sql/queries/alerts/recently_mailed.sql"), &[], |row| {
         // What another version mailed is never repeated by this one.
@@ -238,7 +238,7 @@ pub fn set_mail_key(ids: &[i64], key: Option<&str>, answer: Option<&str>) -> Res
     )
 }
 
-/// Alerts that are done with: `sent` or `repeated`.
+/// Closes alerts with the mail server's answer, if there was one.
 pub fn close(ids: &[i64], state: AlertState, answer: Option<&str>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());

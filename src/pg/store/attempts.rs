@@ -20,13 +20,13 @@ pub struct Attempt {
     pub operation: &'static str,
     /// When it began.
     pub started: DateTime<Utc>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: i32,
     /// The status, where there was an answer.
     pub http_status: Option<u16>,
-    /// What it came to, in one word.
+    /// The outcome, in one word.
     pub outcome: &'static str,
-    /// What was wrong.
+    /// The problem, if there was one.
     pub problem: Option<Problem>,
     /// `x-request-id`.
     pub request_id: Option<String>,

@@ -6,32 +6,32 @@ use crate::pg::db::convert::column;
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
-/// True if there are bookings whose data changed.
+/// True if a booking's data changed.
 pub fn any() -> Result<bool> {
     let any = statement::row(include_str!("../../../sql/queries/changes/any.sql"), &[], |row| Ok(row.get::<bool>(1)?))?;
     Ok(any.flatten() == Some(true))
 }
 
-/// Queues the bookings whose data changed, as far as that matters; gives those that had failed, and are queued afresh.
+/// Queues the bookings whose data changed, unless Guestly has nothing of them; gives those that had failed, and are queued again.
 pub fn drain(test_mode: bool) -> Result<Vec<String>> {
-    // What is committed in between wakes the worker, which then looks again.
+    // A change that is committed in between wakes the worker again.
     if !any()? {
         return Ok(Vec::new());
     }
-    let mended = statement::rows(include_str!("../../../sql/queries/changes/drain.sql"), &[test_mode.into()], |row| {
+    let failed = statement::rows(include_str!("../../../sql/queries/changes/drain.sql"), &[test_mode.into()], |row| {
         Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?))
     })?;
-    if mended.is_empty() {
+    if failed.is_empty() {
         return Ok(Vec::new());
     }
     let args: [DatumWithOid; 2] =
-        [column(&mended, |row| row.0.clone()).into(), column(&mended, |row| row.1.clone()).into()];
+        [column(&failed, |row| row.0.clone()).into(), column(&failed, |row| row.1.clone()).into()];
     statement::rows(include_str!("../../../sql/queries/queue/requeue.sql"), &args, |row| {
         Ok(row.get(1)?.unwrap_or_default())
     })
 }
 
-/// Notes bookings as changed.
+/// Marks bookings as changed.
 pub fn add(booking_ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/changes/add.sql"), &[booking_ids.into()])
 }

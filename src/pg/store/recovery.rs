@@ -1,5 +1,5 @@
-//! What a new worker does with the queue that its predecessor left: orphaned claims, a changed clock, another WAL timeline,
-//! code of the host that did not end. Main thread only, inside a transaction.
+//! Recovery of the queue by a new worker: orphaned claims, a changed clock, another WAL timeline, code of the host that did not
+//! end. Main thread only, inside a transaction.
 
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
@@ -8,7 +8,7 @@ use crate::pg::db::convert::{seconds, signed};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
-/// Calls of a dead worker that nobody counted.
+/// The number of claims that a dead worker left: their calls are not counted yet.
 pub fn count_orphans() -> Result<u32> {
     let count =
         statement::row(
@@ -49,7 +49,7 @@ pub fn follow_wal_timeline(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()
     statement::run(include_str!("../../../sql/queries/worker/save_wal_timeline.sql"), &[])
 }
 
-/// Nothing waits longer than until `latest`, and no doubt began later than `now`.
+/// Moves due times after `latest` back to it, and times of uncertainty after `now` back to that.
 pub fn clamp_due(now: DateTime<Utc>, latest: DateTime<Utc>) -> Result<()> {
     statement::run(
         include_str!("../../../sql/queries/queue/clamp_due.sql"),
@@ -57,7 +57,7 @@ pub fn clamp_due(now: DateTime<Utc>, latest: DateTime<Utc>) -> Result<()> {
     )
 }
 
-/// Moves every waiting time by that many seconds.
+/// Shifts every due time by `by` seconds.
 pub fn shift_clock(by: f64) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/queue/shift_clock.sql"), &[by.into()])
 }

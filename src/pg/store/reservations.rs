@@ -11,7 +11,7 @@ use crate::pg::db::convert::{Named, column, signed};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
 
-/// What Guestly is known to hold now.
+/// A reservation as an outcome shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReservationUpdate {
     /// Guestly's id.
@@ -20,13 +20,13 @@ pub struct ReservationUpdate {
     pub code: String,
     /// Found instead of created.
     pub adopted: bool,
-    /// What a call told; what it did not tell stays as it was.
+    /// The values that the call told; the others stay as they were.
     pub update: SnapshotUpdate,
-    /// What the guest paid, to be compared with the total that Guestly reports.
+    /// The amount that the guest paid, to be compared with the total that Guestly reports.
     pub paid: Option<f64>,
 }
 
-/// Writes what Guestly holds: (booking, what).
+/// Stores reservations with their bookings. A reservation id is stored whatever became of the claim.
 pub fn upsert(rows: &[(String, ReservationUpdate)]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -74,7 +74,7 @@ pub struct Upcoming {
     pub booking_id: String,
     /// Day of departure.
     pub check_out: String,
-    /// What is held.
+    /// The reservation.
     pub remote: RemoteReservation,
 }
 
@@ -91,7 +91,7 @@ pub fn upcoming(day: &str, booking_id: &str, limit: usize) -> Result<Vec<Upcomin
     })
 }
 
-/// What is held, from the columns that claim_due.sql and upcoming.sql share.
+/// The reservation, from the columns that claim_due.sql and upcoming.sql share.
 pub(super) fn remote(row: &Tuple) -> Result<Option<RemoteReservation>> {
     let Some(reservation_id) = row.text("reservation_id")? else { return Ok(None) };
     let guests = match row.get_by_name::<i32, _>("adults")? {

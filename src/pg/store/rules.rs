@@ -27,6 +27,6 @@ pub fn load(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
         paid: paid_statuses(),
         propagation_delay: settings.policy.propagation_delay,
         cancel_on_delete: settings.cancel_on_delete,
-        payments: settings.money.payments.clone(),
+        payments: settings.payments.method.clone(),
     })
 }

@@ -8,7 +8,7 @@ use crate::pg::db::convert::{column, seconds};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
-/// Queues what the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
+/// Queues the bookings that the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
 pub fn enqueue(found: &[(String, Option<String>)], uncertain_since: Option<DateTime<Utc>>) -> Result<()> {
     let args: [DatumWithOid; 3] = [
         column(found, |row| row.0.clone()).into(),
@@ -18,12 +18,12 @@ pub fn enqueue(found: &[(String, Option<String>)], uncertain_since: Option<DateT
     statement::run(include_str!("../../../sql/queries/queue/enqueue_swept.sql"), &args)
 }
 
-/// Leaves bookings to a person that were cancelled before they were sent.
+/// Excludes bookings from the sweep that were cancelled before they were sent.
 pub fn exclude_withdrawn(ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/changes/add_withdrawn.sql"), &[ids.into()])
 }
 
-/// The words that meant paid when it was last looked at what was paid before.
+/// The payment statuses that were taken into the baseline.
 pub fn paid_statuses_seen() -> Result<Vec<String>> {
     let words = statement::row(include_str!("../../../sql/queries/source_table/paid_statuses_seen.sql"), &[], |row| {
         Ok(row.get(1)?)
@@ -31,8 +31,8 @@ pub fn paid_statuses_seen() -> Result<Vec<String>> {
     Ok(words.flatten().unwrap_or_default())
 }
 
-/// Words that mean paid from now on, and the bookings that read so already: those are old.
-pub fn record_baseline(words: &[String], ids: &[String]) -> Result<()> {
-    let args: [DatumWithOid; 2] = [words.to_vec().into(), ids.to_vec().into()];
+/// Adds payment statuses that mean paid from now on to the baseline, with the bookings that have one of them already.
+pub fn record_baseline(statuses: &[String], ids: &[String]) -> Result<()> {
+    let args: [DatumWithOid; 2] = [statuses.to_vec().into(), ids.to_vec().into()];
     statement::run(include_str!("../../../sql/queries/source_table/record_baseline.sql"), &args)
 }

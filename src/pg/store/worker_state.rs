@@ -1,5 +1,5 @@
-//! What the worker remembers across restarts: the token and when tokens were asked for, the quota's levels, refused
-//! credentials. Main thread only, inside a transaction.
+//! The worker's saved state: levels of the rate limiter, refused credentials, the access token and its requests, and answers that
+//! sessions wait for. Main thread only, inside a transaction.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::pg::db::convert::{Named, seconds, time};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
 
-/// What is written beside the send gate.
+/// The part of the status that does not come from the send gate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusUpdate {
     /// The last success.
@@ -26,8 +26,8 @@ pub struct StatusUpdate {
     pub clock_skew_ms: Option<i64>,
 }
 
-/// Fills a new send gate with what the last worker knew. `mark` names the credentials.
-pub fn load(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Result<()> {
+/// Fills a new send gate with what the last worker knew. `fingerprint` names the credentials.
+pub fn load(send_gate: &mut SendGate, fingerprint: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../../sql/queries/worker/load_state.sql"), &[], |row| {
         Ok(Saved {
             levels: row.get_by_name("rate_levels")?,
@@ -48,13 +48,14 @@ pub fn load(send_gate: &mut SendGate, mark: Option<&str>, now: Duration) -> Resu
             send_gate.limiter.restore(levels, Duration::try_from_secs_f64(age).unwrap_or_default(), now);
         }
         if saved.blocked.is_some() {
-            send_gate.tokens.blocked = saved.blocked.filter(|_| mark.is_some() && saved.fingerprint.as_deref() == mark);
+            send_gate.tokens.blocked =
+                saved.blocked.filter(|_| fingerprint.is_some() && saved.fingerprint.as_deref() == fingerprint);
         }
     }
-    if let Some(mark) = mark {
-        // An earlier version kept any.
-        send_gate.tokens.token = load_token(mark)?.filter(|token| is_sendable(token.value.reveal()));
-        send_gate.tokens.history = token_history(mark)?;
+    if let Some(fingerprint) = fingerprint {
+        // An earlier version saved tokens without this check.
+        send_gate.tokens.token = load_token(fingerprint)?.filter(|token| is_sendable(token.value.reveal()));
+        send_gate.tokens.history = token_history(fingerprint)?;
     }
     Ok(())
 }
@@ -79,8 +80,8 @@ fn blocked(row: &Tuple) -> Result<Option<Blocked>> {
     Ok(Some(Blocked { class: class.unwrap_or(ErrorClass::Credentials), sentence, since, until }))
 }
 
-fn load_token(mark: &str) -> Result<Option<Token>> {
-    statement::row(include_str!("../../../sql/queries/worker/load_token.sql"), &[mark.into()], |row| {
+fn load_token(fingerprint: &str) -> Result<Option<Token>> {
+    statement::row(include_str!("../../../sql/queries/worker/load_token.sql"), &[fingerprint.into()], |row| {
         Ok(Token {
             value: Secret::new(row.text("access_token")?.unwrap_or_default()),
             fetched_at: row.time("fetched_at")?.unwrap_or_default(),
@@ -89,17 +90,17 @@ fn load_token(mark: &str) -> Result<Option<Token>> {
     })
 }
 
-fn token_history(mark: &str) -> Result<Vec<DateTime<Utc>>> {
-    statement::rows(include_str!("../../../sql/queries/worker/token_requests.sql"), &[mark.into()], |row| {
+fn token_history(fingerprint: &str) -> Result<Vec<DateTime<Utc>>> {
+    statement::rows(include_str!("../../../sql/queries/worker/token_requests.sql"), &[fingerprint.into()], |row| {
         Ok(time(row.get(1)?.unwrap_or_default()))
     })
 }
 
-/// Writes what a successor should know, and what `guestly.status` shows.
+/// Saves the state for a successor and for `guestly.status`.
 pub fn save(
     send_gate: &mut SendGate,
     news: &StatusUpdate,
-    mark: Option<&str>,
+    fingerprint: Option<&str>,
     now: Duration,
     wall: DateTime<Utc>,
 ) -> Result<()> {
@@ -117,7 +118,7 @@ pub fn save(
         news.error.clone().into(),
         blocked.map(|blocked| blocked.sentence.clone()).into(),
         blocked.map(|blocked| seconds(blocked.since)).into(),
-        blocked.and(mark).into(),
+        blocked.and(fingerprint).into(),
         news.clock_skew_ms.into(),
         blocked.map(|blocked| seconds(blocked.until)).into(),
         blocked.map(|blocked| blocked.class.as_str()).into(),
@@ -125,27 +126,31 @@ pub fn save(
     statement::run(include_str!("../../../sql/queries/worker/save_state.sql"), &args)
 }
 
-/// Keeps a token.
-pub fn save_token(token: &Token, mark: &str) -> Result<()> {
-    let args: [DatumWithOid; 4] =
-        [token.value.reveal().into(), seconds(token.fetched_at).into(), seconds(token.expires_at).into(), mark.into()];
+/// Saves the token.
+pub fn save_token(token: &Token, fingerprint: &str) -> Result<()> {
+    let args: [DatumWithOid; 4] = [
+        token.value.reveal().into(),
+        seconds(token.fetched_at).into(),
+        seconds(token.expires_at).into(),
+        fingerprint.into(),
+    ];
     statement::run(include_str!("../../../sql/queries/worker/save_token.sql"), &args)
 }
 
-/// Forgets a token that Guestly rejected.
+/// Deletes a token that Guestly rejected.
 pub fn delete_token() -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/delete_token.sql"), &[])
 }
 
-/// A token request is about to leave.
-pub fn add_token_request(at: DateTime<Utc>, mark: &str) -> Result<()> {
+/// Records a token request before it is sent.
+pub fn add_token_request(at: DateTime<Utc>, fingerprint: &str) -> Result<()> {
     statement::run(
         include_str!("../../../sql/queries/worker/add_token_request.sql"),
-        &[seconds(at).into(), mark.into()],
+        &[seconds(at).into(), fingerprint.into()],
     )
 }
 
-/// It certainly never left.
+/// Deletes the record of a token request that was certainly not sent.
 pub fn delete_token_request(at: DateTime<Utc>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/delete_token_request.sql"), &[seconds(at).into()])
 }
@@ -155,7 +160,7 @@ pub fn save_test_mail_answer(words: &str) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_test_mail_answer.sql"), &[words.into()])
 }
 
-/// An alert mail is about to leave, or none is under way: since when, for the doctor.
+/// An alert mail is about to be sent, or none is under way; for the doctor.
 pub fn save_mail_under_way(leaves: bool) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_mail_since.sql"), &[leaves.into()])
 }
@@ -165,13 +170,13 @@ pub fn save_doctor_answer(status: &str, words: &str) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_doctor_answer.sql"), &[status.into(), words.into()])
 }
 
-/// Whose certificates TLS trusts, or why there are none.
+/// Saves which certificates TLS trusts, or why there are none.
 pub fn save_tls_roots(roots: std::result::Result<&str, &str>) -> Result<()> {
     let args: [DatumWithOid; 2] = [roots.ok().into(), roots.err().into()];
     statement::run(include_str!("../../../sql/queries/worker/save_tls_roots.sql"), &args)
 }
 
-/// Notes what is wrong with the settings of mail, for the doctor.
+/// Saves the problem with the mail settings, for the doctor.
 pub fn save_mail_problem(problem: Option<&str>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_mail_problem.sql"), &[problem.into()])
 }

@@ -1,4 +1,4 @@
-//! What the server makes of a query before it runs. Main thread only, inside a transaction.
+//! Analyzes a query without running it. Main thread only, inside a transaction.
 
 use std::ffi::CString;
 

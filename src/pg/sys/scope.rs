@@ -53,7 +53,7 @@ pub fn setting(name: &CStr) -> Option<String> {
     }
 }
 
-/// What is left of the statement_timeout of the statement that a client sent; none without one.
+/// The rest of the statement_timeout of the statement that a client sent; none without one.
 pub fn statement_time_left() -> Option<Duration> {
     // SAFETY: plain values of this process; main thread.
     let (limit, since, now) = unsafe {

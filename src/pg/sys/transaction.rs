@@ -30,7 +30,7 @@ pub fn abort() {
     unsafe { pg_sys::AbortCurrentTransaction() }
 }
 
-/// What a subtransaction must give back.
+/// The state to restore at the end of a subtransaction.
 pub struct Saved {
     memory: pg_sys::MemoryContext,
     owner: pg_sys::ResourceOwner,
@@ -71,7 +71,7 @@ pub fn current_sub() -> Sub {
     unsafe { pg_sys::GetCurrentSubTransactionId() }
 }
 
-/// What to call around the end of every transaction of this process.
+/// Callbacks around the end of every transaction of this process.
 pub struct Watcher {
     /// About to commit or to be prepared: an error still aborts the transaction.
     pub before_commit: fn(),

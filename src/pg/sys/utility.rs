@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 pub enum Statement {
     /// DROP EXTENSION of these.
     DropExtension(Vec<String>),
-    /// A statement that fails while somebody else is connected to this database.
+    /// A statement that fails while another session is connected to this database.
     NeedsDatabase(String),
     /// COMMIT PREPARED of whatever.
     CommitPrepared,

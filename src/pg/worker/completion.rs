@@ -118,7 +118,7 @@ fn complete_call(
 /// Guestly's total against what was paid, if the call reported it.
 fn price_difference(ctx: &Ctx, change: &OutcomeRows) -> Option<String> {
     let held = change.reservation_update.as_ref()?;
-    price::describe_difference(held.update.total.as_deref()?, held.paid?, ctx.settings.money.price_tolerance)
+    price::describe_difference(held.update.total.as_deref()?, held.paid?, ctx.settings.payments.price_tolerance)
 }
 
 /// The times and ids of a call, for the log.

@@ -16,12 +16,12 @@ impl Bookings {
         as_owner(&self.owner, || sys::query::columns_read(&sql).ok_or_else(wrong))
     }
 
-    /// Lets the owner of the table read what the probe reads of ours.
+    /// Lets the owner of the table read the extension's tables that the sweep reads.
     pub fn let_owner_read() -> Result<()> {
         statement::run(include_str!("../../../../sql/queries/source_table/grant_to_owner.sql"), &[])
     }
 
-    /// Whether that text can be a key of the table at all.
+    /// True if the text can be a key of the table at all.
     pub fn is_key(&self, booking_id: &str) -> bool {
         let sql = format!("SELECT $1::text::{}", self.key_type);
         session::subtransaction(|| statement::run(&sql, &[booking_id.into()])).is_ok()

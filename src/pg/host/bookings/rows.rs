@@ -1,4 +1,4 @@
-//! What `pg::bookings` takes and gives, as plain values. Made and read on the main thread.
+//! Values that `pg::host::bookings` takes and gives. Made and read on the main thread.
 
 use chrono::NaiveDate;
 
@@ -23,17 +23,17 @@ pub struct WriteBack {
     pub idle: bool,
 }
 
-/// What [`super::Bookings::lock`] found.
+/// The result of [`super::Bookings::lock`].
 #[derive(Default)]
 pub struct Locked {
     /// Locked by us until the end of the transaction.
     pub locked: Vec<String>,
-    /// All that exist; what exists and is not locked is held by somebody else.
+    /// All that exist; those that are not locked by us are locked by another transaction.
     pub exist: Vec<String>,
 }
 
 impl Locked {
-    /// Somebody else holds it.
+    /// Locked by another transaction.
     pub fn is_busy(&self, booking_id: &str) -> bool {
         self.is_there(booking_id) && !self.locked.iter().any(|id| id == booking_id)
     }
@@ -48,7 +48,7 @@ impl Locked {
 pub struct Paid {
     /// The primary key, as text.
     pub booking_id: String,
-    /// What the host's row says Guestly calls it.
+    /// The reservation id in the host's row.
     pub reservation_id: Option<String>,
     /// Day of arrival.
     pub arrival: Option<NaiveDate>,
@@ -73,7 +73,7 @@ impl WriteBack {
         }
     }
 
-    /// Guestly holds it.
+    /// The booking is in Guestly.
     pub fn synced(booking_id: &str, reservation_id: &str, attempts: u32) -> Self {
         Self {
             booking_id: booking_id.to_owned(),

@@ -38,8 +38,8 @@ impl Bookings {
     }
 
     /// Marks bookings as on their way again: `pending`, no error, no tries. A row that raises takes no other down: all together
-    /// first, then one by one, and a WARNING tells of those that stay as they were. Errors: somebody asked this statement to
-    /// stop.
+    /// first, then one by one, and a WARNING names those that stay as they were. Errors: a cancel of this
+    /// statement.
     pub fn mark_pending(&self, booking_ids: &[String]) -> Result<()> {
         let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
         let Err(error) = self.write(&writes.iter().collect::<Vec<_>>()) else { return Ok(()) };

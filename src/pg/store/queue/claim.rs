@@ -1,4 +1,4 @@
-//! Reading the queue: what may go now. Part of `pg::queue`: main thread only.
+//! Claims due rows. Part of `pg::store::queue`; main thread only.
 
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
@@ -12,16 +12,16 @@ use crate::pg::db::session::{Result, SqlError};
 use crate::pg::db::statement;
 use crate::pg::store::reservations::remote;
 
-/// What is passed over.
+/// The rows that a claim leaves out.
 #[derive(Clone, Debug, Default)]
 pub struct Skip {
     /// These bookings.
     pub bookings: Vec<String>,
-    /// What this kind of call is probably due for, as far as the tables tell before the booking is read.
+    /// Bookings whose next call is probably of this kind, as far as the tables tell before the booking is read.
     pub kind: Option<CallKind>,
 }
 
-/// Up to `limit` bookings that may go now, nearest arrival first, locked; none of those to skip.
+/// Locks up to `limit` due rows, nearest arrival first, without those to skip.
 pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<QueueRow>> {
     let args: [DatumWithOid; 4] =
         [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(CallKind::as_str).into()];

@@ -1,5 +1,4 @@
-//! What the statements of `pg::queue` take and give, as plain values. Made and read on the main thread; travels through the
-//! sender threads inside a job, untouched.
+//! Values that the statements on the queue take. Made and read on the main thread; a job carries them through the sender threads.
 
 use chrono::{DateTime, Utc};
 
@@ -35,7 +34,7 @@ impl QueueState {
     }
 }
 
-/// What stays of a booking in the queue after an outcome.
+/// The new state of a queue row after an outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueUpdate {
     /// The new state.
@@ -56,7 +55,7 @@ pub struct QueueUpdate {
     pub pending_refusal: Option<ErrorClass>,
     /// Ask Guestly before creating, or read back what it holds.
     pub verify_first: bool,
-    /// Guestly holds it: of its create, nothing is left to be known.
+    /// The reservation exists and its create is certain: the confirmation code of the create is dropped.
     pub is_created: bool,
     /// Why.
     pub problem: Option<Problem>,

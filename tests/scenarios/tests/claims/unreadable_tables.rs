@@ -96,7 +96,7 @@ fn a_deleted_worker_row_is_restored() {
     assert_eq!(site.doctor("tls")[0], "ok");
     ids.push(site.paid_booking());
     site.wait_all_synced(SOON);
-    let back = "SELECT count(*) = 1 AND bool_and(last_success_at IS NOT NULL AND cardinality(quota) = 3), \
+    let back = "SELECT count(*) = 1 AND bool_and(last_success_at IS NOT NULL AND cardinality(rate_levels) = 3), \
                 string_agg(w::text, ' ') FROM guestly.worker w";
     site.wait_for("the row", SOON, back);
     for check in ["tls", "worker", "credentials", "guestly"] {

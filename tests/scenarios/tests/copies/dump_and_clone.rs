@@ -5,8 +5,7 @@ use guestly_scenarios::{Cluster, SOON, Sim, Site, StopMode, assertions, host, to
 use serde_json::json;
 
 /// The doctor's fix.
-const ARM: &str =
-    "Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();";
+const ARM: &str = "Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();";
 
 /// A site in the middle of its work: synced, failed, unknown, in flight, and waiting; with edited configuration. Gives the
 /// ids of all that should end up in Guestly.
@@ -101,7 +100,7 @@ fn goes_into_a_fresh_server(format: &str) {
     copy.wait_for_worker(&copy);
     let armed: String = copy
         .query_one("SELECT status || ': ' || detail || ': ' || fix FROM guestly_doctor() WHERE check_name = 'armed'");
-    assert_eq!(armed, format!("fail: this is a copy: nothing is sent: {ARM}"));
+    assert_eq!(armed, format!("fail: sending is disabled on this server: the database looks like a copy: {ARM}"));
     assert!(!copy.query_one::<bool>("SELECT armed FROM guestly.status"));
     copy.wait_for(
         "the log to say it",

@@ -188,7 +188,7 @@ fn a_booking_fails_after_five_hangs() {
     let error: String = site.query_one("SELECT error FROM guestly.queue");
     let reservation: String = site.query_one("SELECT reservation_id FROM guestly.reservations");
     let held = format!(
-        "5 times: Guestly holds reservation {reservation}, do not enter it by hand; \
+        "5 times: Guestly has reservation {reservation}, do not create it manually; \
          correct the trigger or the mapping, then SELECT guestly_sync('{}')",
         ids[0]
     );

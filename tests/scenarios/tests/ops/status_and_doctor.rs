@@ -72,7 +72,7 @@ fn the_doctor_names_a_fix_for_each_problem() {
         (
             "armed",
             "UPDATE guestly.installations SET system_identifier = '1'",
-            "fail: this is a copy",
+            "fail: sending is disabled on this server",
             "SELECT guestly_arm();",
         ),
         (
@@ -130,7 +130,7 @@ fn the_doctor_names_a_fix_for_each_problem() {
         (
             "tokens",
             "INSERT INTO guestly.token_requests SELECT clock_timestamp(), '' FROM generate_series(1, 5)",
-            "asked for in 24 hours",
+            "requested in 24 hours",
             "DELETE FROM guestly.token_requests",
         ),
         (
@@ -270,7 +270,11 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
     assert!(last(&ids[1]).contains("paid while no trigger fired, or before this copy was made"), "{}", last(&ids[1]));
     // Queued, with the reason why it waits.
     let queued = site.paid_booking();
-    assert!(last(&queued).contains("now: in line; this is a copy, which sends nothing before"), "{}", last(&queued));
+    assert!(
+        last(&queued).contains("now: in line; the database looks like a copy, which sends nothing before"),
+        "{}",
+        last(&queued)
+    );
     site.sql("SELECT guestly_arm()");
     assert!(last(&queued).contains("now: in line; guestly_sync.enabled is off"), "{}", last(&queued));
     site.sql("SELECT guestly_pause('for the night')");

@@ -104,7 +104,7 @@ fn an_unrecorded_change_is_compared_on_request() {
     site.sql("ALTER TABLE guestly.changes ADD CONSTRAINT wrong CHECK (false) NOT VALID");
     let (took, words) = change(&site, "", &id, "adults = 4");
     assert!(
-        took < NOTICEABLE && words.contains("WARNING: guestly_sync could not note 1 changed booking(s)"),
+        took < NOTICEABLE && words.contains("WARNING: guestly_sync could not record 1 changed booking(s)"),
         "{words}"
     );
     let call = format!("SELECT guestly_sync('{id}')");

@@ -1,12 +1,12 @@
-//! The settings about money: recording payments, and prices that differ. Part of `settings`: main thread only.
+//! The settings of recorded payments and of price differences. Part of `settings`: main thread only.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use super::{Text, string, text};
+use super::define::{Text, string, text};
 use crate::domain::payment::PaymentMethod;
 
 static RECORD_PAYMENT: GucSetting<bool> = GucSetting::<bool>::new(false);
-// The only method of Guesty's that certainly charges nobody.
+// The only method of the Guesty API that certainly charges no guest.
 static PAYMENT_METHOD_NAME: Text = Text::new(Some(c"OTHER"));
 // Ends on 2027-03-01; the path of its successor is not public yet.
 static PAYMENT_PATH: Text = Text::new(Some(c"/reservations/{id}/payments"));
@@ -47,22 +47,22 @@ pub(super) fn init() {
     );
 }
 
-/// What is done about money.
+/// Payments and prices.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Money {
-    /// How payments are recorded; none: they are not.
-    pub payments: Option<PaymentMethod>,
-    /// What of the settings of payments cannot be used, in words.
+pub struct PaymentSettings {
+    /// The method to record payments with; none: they are not recorded.
+    pub method: Option<PaymentMethod>,
+    /// The problem with the payment settings, in words.
     pub problem: Option<String>,
     /// In the booking's currency, major units.
     pub price_tolerance: f64,
 }
 
-impl Money {
+impl PaymentSettings {
     /// The settings as they are now.
     pub fn load() -> Self {
-        let (terms, problem) = PaymentMethod::new(&string(&PAYMENT_METHOD_NAME), &string(&PAYMENT_PATH));
-        let payments = RECORD_PAYMENT.get().then_some(terms);
-        Self { problem: problem.filter(|_| payments.is_some()), payments, price_tolerance: PRICE_TOLERANCE.get() }
+        let (method, problem) = PaymentMethod::new(&string(&PAYMENT_METHOD_NAME), &string(&PAYMENT_PATH));
+        let method = RECORD_PAYMENT.get().then_some(method);
+        Self { problem: problem.filter(|_| method.is_some()), method, price_tolerance: PRICE_TOLERANCE.get() }
     }
 }

@@ -1,8 +1,8 @@
-//! The settings of the quota. Part of `settings`: main thread only.
+//! The rate limits. Part of `settings`: main thread only.
 
 use pgrx::guc::GucSetting;
 
-use super::define::number;
+use super::define::{natural, number};
 use crate::domain::rate_limiter::Limits;
 
 // Guesty limits more than 15 calls at once; others use the account too.
@@ -54,8 +54,4 @@ pub(super) fn limits() -> Limits {
         per_hour: natural(&RATE_PER_HOUR),
         share_percent: natural(&QUOTA_SHARE),
     }
-}
-
-fn natural(setting: &GucSetting<i32>) -> u32 {
-    u32::try_from(setting.get()).unwrap_or_default()
 }
