@@ -21,7 +21,7 @@ use crate::domain::update_request::{self, look_up};
 mod attempt_log;
 mod update_rows;
 
-pub use attempt_log::attempt_without_booking;
+pub use attempt_log::{Trace, attempt_without_booking};
 use attempt_log::{logged_problem, outcome_label};
 
 /// A claimed booking.
@@ -35,19 +35,6 @@ pub struct Job {
     pub generation: u64,
     /// The booking's row is gone: nothing is written back.
     pub gone: bool,
-}
-
-/// Times and identifiers of a call, for the log.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trace {
-    /// When it began.
-    pub started: DateTime<Utc>,
-    /// Milliseconds.
-    pub duration_ms: i32,
-    /// The status, where there was an answer.
-    pub http_status: Option<u16>,
-    /// `x-request-id`.
-    pub request_id: Option<String>,
 }
 
 impl Job {

@@ -10,7 +10,6 @@ use pgrx::spi::quote_identifier;
 
 use super::properties;
 use crate::domain::booking::Labels;
-use crate::domain::error::ErrorClass;
 use crate::domain::field::{Field, Row};
 use crate::pg::db::convert::{Named, time};
 use crate::pg::db::session::{Owner, Result, SqlError, as_owner};
@@ -211,11 +210,6 @@ pub struct Swept {
     pub next_due: Option<DateTime<Utc>>,
     /// Since when the oldest waits.
     pub oldest: Option<DateTime<Utc>>,
-}
-
-/// The text for `guestly_sync_error`.
-pub fn error_column(class: ErrorClass, sentence: &str) -> String {
-    format!("{}: {sentence}", class.as_str())
 }
 
 /// The expressions in the order of [`Field::ALL`].

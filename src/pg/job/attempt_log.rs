@@ -1,12 +1,26 @@
 //! The words of the log, `guestly.attempts`. Part of `pg::job`: main thread.
 
-use super::Trace;
+use chrono::{DateTime, Utc};
+
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::operation::Operation;
 use crate::domain::outcome::Outcome;
 use crate::domain::transition::Transition;
 use crate::pg::store::attempts::Attempt;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
+
+/// Times and identifiers of a call, for the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// Milliseconds.
+    pub duration_ms: i32,
+    /// The status, where there was an answer.
+    pub http_status: Option<u16>,
+    /// `x-request-id`.
+    pub request_id: Option<String>,
+}
 
 /// The problem for the log: that of this outcome, not an earlier one that the booking keeps.
 pub(super) fn logged_problem(outcome: &Outcome, queue_update: &QueueUpdate) -> Option<Problem> {

@@ -1,12 +1,13 @@
 //! Outcomes that are not written when the worker ends: code of the host did not end, and the transaction that was to record
 //! them is lost. As the last act of the process they are written to the extension's own tables; the host's rows follow, one
-//! by one, from the next worker. Part of `pg::record`; main thread only.
+//! by one, from the next worker. Part of `pg::record_outcomes`; main thread only.
 
 use std::cell::{Cell, RefCell};
 
 use chrono::Utc;
 
-use super::{OutcomeRows, record};
+use super::record::record;
+use super::rows::OutcomeRows;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 use crate::pg::{db::session, sys};
 

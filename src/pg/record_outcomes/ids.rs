@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::Utc;
 use pgrx::datum::DatumWithOid;
 
-use super::OutcomeRows;
+use super::rows::OutcomeRows;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::snapshot::TEST_PREFIX;
 use crate::pg::db::session::Result;

@@ -1,4 +1,4 @@
-//! Outcomes together, or one by one where that fails: what cannot be written takes no other down. Part of `pg::record`; main
+//! Outcomes together, or one by one where that fails: what cannot be written takes no other down. Part of `pg::record_outcomes`; main
 //! thread only.
 
 use std::cell::Cell;
@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use pgrx::PgSqlErrorCode;
 
-use super::{Access, OutcomeRows, Refused, WriteRetries, park, record};
+use super::record::{Refused, record};
+use super::rows::{OutcomeRows, park};
+use super::write_retries::{Access, WriteRetries};
 use crate::pg::db::session::{self, Result, SqlError};
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
+use super::signals::ignore_cancel;
+
 /// Between two cancels.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -68,7 +70,7 @@ impl TimeLimit {
         }
         // SAFETY: the timeout of the matching start; no handler of it runs after this.
         unsafe { disable_timeout(ID.load(Ordering::Relaxed), false) };
-        super::ignore_cancel();
+        ignore_cancel();
         CANCELS.load(Ordering::Relaxed) > 0
     }
 }

@@ -2,8 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::error_column;
-use crate::domain::error::Problem;
+use crate::domain::error::{ErrorClass, Problem};
 use crate::pg::db::convert::signed;
 
 /// One write to the five columns of a booking.
@@ -84,4 +83,9 @@ impl WriteBack {
             idle: false,
         }
     }
+}
+
+/// The text for `guestly_sync_error`.
+pub fn error_column(class: ErrorClass, sentence: &str) -> String {
+    format!("{}: {sentence}", class.as_str())
 }

@@ -1,0 +1,80 @@
+//! The outcome of one booking, as rows to be written. Part of `pg::record_outcomes`; main thread only.
+
+use crate::domain::error::{ErrorClass, Problem};
+use crate::pg::db::session::SqlError;
+use crate::pg::host::bookings::{WriteBack, error_column};
+use crate::pg::store::attempts::Attempt;
+use crate::pg::store::queue::QueueUpdate;
+use crate::pg::store::reservations::ReservationUpdate;
+
+/// The outcome of one booking, as rows to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeRows {
+    /// The booking.
+    pub booking_id: String,
+    /// The host's reference, where it is known.
+    pub reference: Option<String>,
+    /// The fencing token; none for a row that was decided without a call and is locked by this transaction.
+    pub claim_id: Option<i64>,
+    /// The new state of the queue row; none if the booking leaves the queue.
+    pub queue_update: Option<QueueUpdate>,
+    /// The reservation as it is known now.
+    pub reservation_update: Option<ReservationUpdate>,
+    /// The write to the booking's five columns; none leaves them alone.
+    pub write_back: Option<WriteBack>,
+    /// The log.
+    pub attempt: Option<Attempt>,
+    /// Cancelled before it was sent: the sweep leaves it alone.
+    pub withdrawn: bool,
+    /// The booking was deleted although Guestly has or may have its reservation.
+    pub deleted: Option<Deleted>,
+    /// The total that Guestly reports differs from what was paid, in words.
+    pub price: Option<String>,
+    /// Guestly answered with another booking's reservation: an alert, although the booking continues.
+    pub mismatch: bool,
+}
+
+/// The reservation of a booking that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// It may exist: the outcome of its create is unknown.
+    Uncertain,
+    /// This reservation.
+    Remote(String),
+}
+
+impl OutcomeRows {
+    /// The reservation with its booking, as it is stored.
+    pub fn reservation(&self) -> Option<(String, ReservationUpdate)> {
+        Some((self.booking_id.clone(), self.reservation_update.clone()?))
+    }
+}
+
+/// The booking was deleted meanwhile: nothing to write back, nothing left to do.
+pub(super) fn forget(change: &mut OutcomeRows) {
+    change.write_back = None;
+    let queue_update = change.queue_update.take();
+    change.deleted = match &change.reservation_update {
+        Some(reservation_update) => Some(Deleted::Remote(reservation_update.reservation_id.clone())),
+        None => queue_update.filter(|queue_update| queue_update.uncertain_since.is_some()).map(|_| Deleted::Uncertain),
+    };
+    let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
+    if let Some(attempt) =
+        change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.reservation_update.is_none())
+    {
+        attempt.problem = Some(gone);
+    }
+}
+
+/// The rows of an outcome whose write raises again and again: failed with the trigger's own words, also in the booking's row if the
+/// trigger allows that; the reservation is stored.
+pub(super) fn park(change: OutcomeRows, error: &SqlError) -> OutcomeRows {
+    let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
+    // A synced booking is certain: its reservation is stored beside it.
+    let synced = || QueueUpdate::failed(change.write_back.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
+    let words = error_column(problem.class, &problem.sentence);
+    let write = change.write_back.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });
+    let queue_update = QueueUpdate { problem: Some(problem.clone()), ..change.queue_update.unwrap_or_else(synced) };
+    let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
+    OutcomeRows { queue_update: Some(queue_update), write_back: write, attempt, ..change }
+}
