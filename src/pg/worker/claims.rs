@@ -6,11 +6,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outcomes::Outcomes;
+use crate::domain::retry::LOCKED_ROW_PAUSE;
 use crate::pg::job::Job;
 use crate::pg::record_outcomes::OutcomeRows;
-
-/// A booking that another session has locked is passed over for this long: others wait behind it.
-const PASS_OVER: TimeDelta = TimeDelta::seconds(1);
 
 /// See the module.
 pub(super) struct Claims {
@@ -62,14 +60,14 @@ impl Claims {
 
     /// Bookings that are not claimed now: in progress, locked a moment ago, or waiting for another try at their row.
     pub(super) fn passed_over(&mut self, outcomes: &Outcomes, wall: DateTime<Utc>) -> Vec<String> {
-        self.locked_until.retain(|_, until| *until > wall && *until <= wall + PASS_OVER);
+        self.locked_until.retain(|_, until| *until > wall && *until <= wall + LOCKED_ROW_PAUSE);
         let locked = self.locked_until.keys();
         self.in_progress.iter().chain(locked).cloned().chain(outcomes.retries.waiting()).collect()
     }
 
     /// Another session has locked these bookings.
     pub(super) fn pass_over(&mut self, locked: &[String], wall: DateTime<Utc>) {
-        self.locked_until.extend(locked.iter().map(|id| (id.clone(), wall + PASS_OVER)));
+        self.locked_until.extend(locked.iter().map(|id| (id.clone(), wall + LOCKED_ROW_PAUSE)));
     }
 
     /// The times at which bookings that were locked may be claimed again.

@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::reporter::Reporter;
+use crate::domain::retry::TRANSACTION_PAUSE;
 use crate::pg::db::session::{self, Result, SqlError};
 use crate::pg::host::bookings::Bookings;
 use crate::pg::settings::Settings;
 use crate::pg::store;
 use crate::pg::{shm, sys};
 use crate::version::{VERSION, mismatch, update_hint};
-
-/// The pause after a transaction on the extension's own tables failed.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Ctx {
@@ -96,7 +94,7 @@ impl Ctx {
     /// A transaction failed: reports it once a minute, and backs off for a second. Work resumes by itself once the tables work.
     pub(super) fn failed(&mut self, error: &SqlError) {
         exit_if_dropped();
-        self.back_off(FAILURE_PAUSE);
+        self.back_off(TRANSACTION_PAUSE);
         if !error.is_transient() && !self.has_other_version() {
             self.report(
                 &format!("cannot work: {error}"),

@@ -2,7 +2,7 @@
 //! both; then the calls leave. Part of the worker, main thread; waits for nothing.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 
@@ -13,16 +13,12 @@ use super::context::Ctx;
 use super::outcomes::Outcomes;
 use super::schedule::{Schedule, may_claim};
 use super::sending::{release_unsent, send, send_prefetched};
+use crate::domain::retry::{BAD_ADDRESS_PAUSE, RECORD_PAUSE};
 use crate::domain::send_gate::Permit;
 use crate::pg::db::session::{self, Result};
 use crate::pg::host::bookings::Bookings;
 use crate::pg::record_outcomes::{Access, OutcomeRows, at_exit, record_all, record_one, take_success};
 use crate::pg::{host_code, store, sys};
-
-/// The pause before an outcome that could not be written, or a row that could not be claimed, is tried again.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// The pause after a ping that could not be sent.
-const PING_PAUSE: Duration = Duration::from_secs(1);
 
 /// The transactions of one cycle.
 #[derive(Clone, Copy)]
@@ -100,7 +96,7 @@ fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes
             }
             Ok(Some(postponed)) => {
                 if !outcomes.retries.is_waiting(&postponed.booking_id) {
-                    ctx.back_off(RETRY_PAUSE);
+                    ctx.back_off(RECORD_PAUSE);
                 }
                 outcomes.pending.push(postponed);
             }
@@ -157,7 +153,7 @@ fn transact(
     // Locked by another session: a claim in a tight loop would find the same.
     let is_locked = postponed.iter().any(|change| !outcomes.retries.is_waiting(&change.booking_id));
     if is_locked || (is_stuck && may_go && batch.locked.is_empty()) {
-        ctx.back_off(RETRY_PAUSE);
+        ctx.back_off(RECORD_PAUSE);
     }
     // Calls that were taken back meanwhile are pending already.
     outcomes.pending.extend(postponed);
@@ -165,7 +161,7 @@ fn transact(
     api.send_token_request(ctx);
     schedule.note(send(ctx, api, claims, outcomes, batch.jobs));
     if batch.ping && !api.ping(ctx, None) {
-        ctx.back_off(PING_PAUSE);
+        ctx.back_off(BAD_ADDRESS_PAUSE);
     }
     sys::report_statistics(!schedule.backlog && api.in_flight() == 0);
     claim_next

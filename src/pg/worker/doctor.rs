@@ -1,7 +1,7 @@
 //! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a ping and
 //! writes the answer to its state table. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -10,12 +10,10 @@ use super::context::Ctx;
 use super::outcomes::Outcomes;
 use crate::domain::operation::Operation;
 use crate::domain::outcome::Outcome;
+use crate::domain::retry::DOCTOR_ANSWER_FRESH_FOR;
 use crate::domain::send_gate::Permit;
 use crate::pg::job::attempt_without_booking;
 use crate::pg::{shm, store, sys};
-
-/// The answer to one question serves the following ones for this long: each ping is a call that counts against the quota.
-const FRESH: Duration = Duration::from_secs(10);
 
 /// The questions of `guestly_doctor()`, and the last answer that came from Guestly.
 pub(super) struct Doctor {
@@ -106,7 +104,8 @@ impl Doctor {
 
     /// The answer that Guestly gave a moment ago for these credentials, and its age.
     fn fresh(&self, fingerprint: Option<&str>) -> Option<(&'static str, String)> {
-        let is_fresh = |last: &&Answer| last.at.elapsed() < FRESH && last.fingerprint.as_deref() == fingerprint;
+        let is_fresh =
+            |last: &&Answer| last.at.elapsed() < DOCTOR_ANSWER_FRESH_FOR && last.fingerprint.as_deref() == fingerprint;
         let last = self.last.as_ref().filter(is_fresh)?;
         Some((last.status, format!("{} (from memory, {} s old)", last.text, last.at.elapsed().as_secs())))
     }

@@ -14,6 +14,7 @@ use super::completion::jitter;
 use super::context::Ctx;
 use crate::domain::alert::{Mail, MailBatch, MailLimits, MailStep, digest, mail_pause, select_for_mail, test_mail};
 use crate::domain::redact::clean;
+use crate::domain::retry::MAIL_TRANSACTION_PAUSE;
 use crate::net::mail::{MailOutcome, MailSettings, check};
 use crate::net::pool::Pool;
 use crate::pg::db::session::Result;
@@ -24,8 +25,6 @@ pub(super) use self::state::Mailer;
 
 /// The longest that one mail may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
-/// The pause after a transaction failed.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// Stands in the log line of alerts that are not mailed, so that a log watcher can find them.
 const LOG_CODE: &str = "GUESTLY-ALERT";
 
@@ -61,7 +60,7 @@ impl Mailer {
             }
             Some(Step::Later(pause)) => after(pause),
             Some(Step::Nothing) => None,
-            None => after(FAILURE_PAUSE),
+            None => after(MAIL_TRANSACTION_PAUSE),
         };
     }
 
@@ -160,7 +159,7 @@ impl Mailer {
         });
         if written.is_none() {
             self.ended = Some((batch, outcome));
-            self.not_before = Some(Instant::now() + FAILURE_PAUSE);
+            self.not_before = Some(Instant::now() + MAIL_TRANSACTION_PAUSE);
             return;
         }
         (self.sending, self.waiting) = (false, true);

@@ -2,7 +2,7 @@
 //! cancellations that no trigger recorded: triggers disabled or dropped, rows loaded as a replica, a change that could not be
 //! recorded. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 
@@ -10,13 +10,12 @@ use super::context::Ctx;
 use crate::domain::field::Row;
 use crate::domain::plan::{Plan, Rules, plan};
 use crate::domain::queue_row::QueueRow;
+use crate::domain::retry::RECONCILE_EVERY;
 use crate::pg::db::session::Result;
 use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
 use crate::pg::store;
 
-/// Between two rounds. The first begins with the worker.
-const ROUND_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Bookings of one step: some milliseconds.
 const STEP: usize = 200;
 
@@ -51,7 +50,7 @@ impl Reconcile {
         let found = step.as_ref().is_some_and(|step| step.found);
         self.position = step.and_then(|step| step.position);
         if self.position.is_none() {
-            self.next = now + ROUND_EVERY;
+            self.next = now + RECONCILE_EVERY;
         }
         found
     }

@@ -1,14 +1,12 @@
 //! Warnings in the server's log, each at most once a minute. Part of the worker, main thread.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pgrx::PgSqlErrorCode;
 
+use crate::domain::retry::REPORT_EVERY;
 use crate::pg::db::report;
-
-/// A message is repeated at most this often.
-const REPEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// The messages of the last minute.
 #[derive(Default)]
@@ -19,7 +17,7 @@ pub(super) struct Reporter {
 impl Reporter {
     /// Logs a WARNING with a hint, unless the same message was logged within the last minute.
     pub(super) fn warn(&mut self, message: &str, hint: &str) {
-        self.reported.retain(|_, then| then.elapsed() < REPEAT_EVERY);
+        self.reported.retain(|_, then| then.elapsed() < REPORT_EVERY);
         if self.reported.contains_key(message) {
             return;
         }

@@ -8,12 +8,11 @@ use super::api::Api;
 use super::claims::Claims;
 use super::context::Ctx;
 use super::outcomes::Outcomes;
+use crate::domain::retry::COMMIT_BATCH_DELAY;
 use crate::domain::send_gate::Permit;
 
 /// Bookings that test mode completes in one transaction.
 const TEST_BATCH: u32 = 100;
-/// The longest that the worker waits for further replies before it commits.
-const LINGER_MAX: Duration = Duration::from_millis(2);
 
 /// See the module.
 #[derive(Default)]
@@ -44,7 +43,7 @@ impl Schedule {
 
     /// The last transaction took this long: further replies are worth a part of it.
     pub(super) fn set_linger(&mut self, transaction: Duration) {
-        self.linger = (transaction / 4).min(LINGER_MAX);
+        self.linger = (transaction / 4).min(COMMIT_BATCH_DELAY);
     }
 
     pub(super) fn is_something_due(&self, ctx: &Ctx) -> bool {

@@ -1,7 +1,7 @@
 //! The sweep, once in a poll interval: bookings that no trigger queued, queue rows whose wake-up was missed, bookings that wait
 //! for too long, old attempts. One statement where nothing is found. Part of the worker, main thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pgrx::PgSqlErrorCode;
@@ -11,18 +11,15 @@ use super::context::Ctx;
 use super::outcomes::Outcomes;
 use super::recovery::recover_orphans;
 use super::schedule::Schedule;
+use crate::domain::retry::{FIRST_SWEEP_AFTER, PRUNE_EVERY, PRUNE_NEXT_BATCH_AFTER};
 use crate::pg::db::session::{self, Result, SqlError};
 use crate::pg::host::bookings::{Bookings, Swept};
 use crate::pg::settings::paid_statuses;
 use crate::pg::{host_code, shm, store};
 use crate::sys::thread_cpu_time;
 
-/// The first sweep follows the start, or a reload, by at most this.
-const FIRST_SWEEP: Duration = Duration::from_secs(1);
 /// Bookings that one sweep queues.
 const BATCH: i64 = 1_000;
-/// Between two looks for attempts to prune.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// A sweep over very many old bookings takes at most this share of a processor: one part in so many.
 const PROCESSOR_SHARE: u32 = 50;
 
@@ -47,12 +44,12 @@ impl Sweep {
 
     /// Sweeps within a second: settings were reloaded, or the worker has just begun.
     pub(super) fn run_soon(&mut self, ctx: &Ctx) {
-        self.next = self.next.min(Instant::now() + ctx.settings.poll_interval.min(FIRST_SWEEP));
+        self.next = self.next.min(Instant::now() + ctx.settings.poll_interval.min(FIRST_SWEEP_AFTER));
     }
 
     /// Like [`Sweep::run_soon`], whenever it was due before.
     pub(super) fn begin(&mut self, ctx: &Ctx) {
-        self.next = Instant::now() + ctx.settings.poll_interval.min(FIRST_SWEEP);
+        self.next = Instant::now() + ctx.settings.poll_interval.min(FIRST_SWEEP_AFTER);
     }
 
     /// Sweeps after one more poll interval.
@@ -166,7 +163,7 @@ impl Sweep {
         let retention = TimeDelta::from_std(ctx.settings.log_retention).unwrap_or(TimeDelta::MAX);
         let Some(until) = Utc::now().checked_sub_signed(retention) else { return };
         if ctx.transaction(|_| Ok(store::attempts::prune(until)? | store::alerts::prune(until)?)) == Some(true) {
-            self.next_prune = now + Duration::from_secs(1);
+            self.next_prune = now + PRUNE_NEXT_BATCH_AFTER;
             self.next = self.next.min(self.next_prune);
         }
     }
