@@ -127,6 +127,7 @@ impl Job {
         OutcomeRows {
             booking_id: self.row.booking_id.clone(),
             reference: self.reservation.booking.reference.clone(),
+            code: Some(self.reservation.code.clone()).filter(|code| !code.is_empty()),
             claim_id: self.row.claim_id,
             queue_update: None,
             reservation_update: None,
@@ -223,6 +224,7 @@ pub fn without_call(
     OutcomeRows {
         booking_id: due.booking_id.clone(),
         reference: None,
+        code: due.code.clone(),
         claim_id: due.claim_id,
         queue_update: None,
         reservation_update: None,

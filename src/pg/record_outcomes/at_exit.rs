@@ -86,6 +86,7 @@ mod tests {
         OutcomeRows {
             booking_id: "1".to_owned(),
             reference: None,
+            code: None,
             claim_id: Some(7),
             queue_update,
             reservation_update,

@@ -14,6 +14,8 @@ pub struct OutcomeRows {
     pub booking_id: String,
     /// The host's reference, where it is known.
     pub reference: Option<String>,
+    /// The confirmation code of the create; none where it is not known.
+    pub code: Option<String>,
     /// The fencing token; none for a row that was decided without a call and is locked by this transaction.
     pub claim_id: Option<i64>,
     /// The new state of the queue row; none if the booking leaves the queue.
@@ -53,6 +55,8 @@ impl OutcomeRows {
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
 pub(super) fn forget(change: &mut OutcomeRows) {
     change.write_back = None;
+    // After a rebooking, the reservation is found by its code and not by the reference.
+    change.reference = change.code.take().or(change.reference.take());
     let queue_update = change.queue_update.take();
     change.deleted = match &change.reservation_update {
         Some(reservation_update) => Some(Deleted::Remote(reservation_update.reservation_id.clone())),

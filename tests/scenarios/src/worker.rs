@@ -83,12 +83,18 @@ impl Cluster {
         found.unwrap_or_default()
     }
 
-    /// Sends a signal ("TERM", "KILL", "STOP", …) to the worker of a database, and gives the process id it had.
+    /// Sends a signal ("TERM", "KILL", "STOP", …) to the worker of a database, and gives the process id it had. It is stopped
+    /// between two transactions only: within one it may hold a latch of the server that other sessions need.
     ///
     /// # Panics
     /// If there is no worker.
     pub fn kill_worker(&self, database: &Database, signal: &str) -> i32 {
         let pid = self.worker_pid(database).unwrap_or_else(|| panic!("no worker to send SIG{signal} to"));
+        if signal == "STOP" {
+            let idle =
+                format!("SELECT state = 'idle' AND state_change < clock_timestamp() - interval '300 ms', state {MINE}");
+            database.wait_for("the worker to be idle", SOON, &idle);
+        }
         self.signal(pid, signal);
         pid
     }

@@ -85,7 +85,10 @@ fn a_missing_queue_does_not_stop_a_sale() {
 
     // Dropped for good: the booking is paid, and a new installation is the remedy.
     let later = host::make_bookings(&site, 1).remove(0);
-    site.sql("ALTER EXTENSION guestly_sync DROP TABLE guestly.queue; ALTER EXTENSION guestly_sync DROP VIEW guestly.known_bookings; DROP TABLE guestly.queue CASCADE");
+    site.sql(
+        "ALTER EXTENSION guestly_sync DROP VIEW guestly.known_bookings; DROP VIEW guestly.known_bookings; \
+         ALTER EXTENSION guestly_sync DROP TABLE guestly.queue; DROP TABLE guestly.queue CASCADE",
+    );
     let (took, words) = pay(&site, "", &later);
     assert_sold(&site, &later, took, &words);
     site.sql("DROP EXTENSION guestly_sync CASCADE; CREATE EXTENSION guestly_sync");
