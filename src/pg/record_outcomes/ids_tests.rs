@@ -23,6 +23,7 @@ fn change(booking: &str, operation: &'static str, reservation: &str) -> OutcomeR
     OutcomeRows {
         booking_id: booking.to_owned(),
         reference: None,
+        code: None,
         claim_id: Some(1),
         queue_update: None,
         reservation_update: Some(reservation_update),
