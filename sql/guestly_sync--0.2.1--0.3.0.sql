@@ -66,9 +66,10 @@ ALTER TABLE guestly.token_requests RENAME COLUMN mark TO credentials_fingerprint
 
 CREATE VIEW guestly.known_bookings AS
 SELECT q.booking_id, 'queued'::text AS reason FROM guestly.queue q
-UNION ALL SELECT r.booking_id, CASE WHEN r.reservation_id OPERATOR (pg_catalog.~~) 'test-%' THEN 'test_reservation' ELSE 'reservation' END FROM guestly.reservations r
 UNION ALL SELECT o.booking_id, 'paid_before' FROM guestly.old_bookings o
-UNION ALL SELECT w.booking_id, 'withdrawn' FROM guestly.withdrawn w;
+UNION ALL SELECT w.booking_id, 'withdrawn' FROM guestly.withdrawn w
+UNION ALL SELECT r.booking_id, 'reservation' FROM guestly.reservations r WHERE r.reservation_id OPERATOR (pg_catalog.!~~) 'test-%'
+UNION ALL SELECT t.booking_id, 'test_reservation' FROM guestly.reservations t WHERE t.reservation_id OPERATOR (pg_catalog.~~) 'test-%';
 
 CREATE OR REPLACE FUNCTION guestly.define_columns(bookings oid) RETURNS void
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_columns_wrapper';
@@ -200,7 +201,7 @@ DECLARE
     waiting text[] := guestly.remembered_waiting(bookings);
     key text := (SELECT a.key_column FROM guestly.attachment a);
 BEGIN
-    -- Whether paid at this moment or not: it may be paid again.
+    -- Also for bookings that are not paid now: they may be paid again.
     PERFORM guestly.know_named_reservations(bookings, key);
     -- A change or a cancellation of these waited.
     INSERT INTO guestly.changes (booking_id)
@@ -274,6 +275,34 @@ LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_
 CREATE OR REPLACE FUNCTION @extschema@.guestly_queue_paid() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_queue_paid_wrapper';
 
+CREATE OR REPLACE FUNCTION guestly.watch_field_map() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attached record;
+    columns text[];
+BEGIN
+    SELECT guestly.relation_named(a.bookings) AS bookings, a.key_column, a.payment_column, a.arrival_column, a.watched INTO attached FROM guestly.attachment a;
+    -- Nothing is watched yet: guestly_attach() is still running.
+    IF attached.bookings IS NULL OR cardinality(attached.watched) = 0 OR NOT current_setting('check_function_bodies')::boolean THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        -- Those of a restored dump, and of whoever turned the check off, were never looked at.
+        PERFORM guestly.check_expression(m.field, m.expression) FROM guestly.field_map m;
+        columns := guestly.watched_columns(attached.bookings, attached.payment_column);
+    EXCEPTION WHEN OTHERS THEN
+        -- Another expression is broken, for example because a column was dropped. The operator corrects them one at a time.
+        RAISE WARNING 'triggers on % were not updated and still watch the old columns: %', attached.bookings, SQLERRM
+            USING HINT = 'An expression in guestly.field_map is wrong: correct it too.';
+        RETURN NULL;
+    END;
+    IF columns IS DISTINCT FROM attached.watched THEN
+        PERFORM guestly.add_triggers(attached.bookings, attached.key_column, attached.payment_column, attached.arrival_column, columns);
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE FUNCTION guestly.detach(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -289,7 +318,7 @@ BEGIN
             PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), NULL) FROM guestly.paid_bookings() p
             WHERE p.reservation_id IS NULL AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = p.booking_id);
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING 'guestly_sync: paid bookings that no trigger queued are not looked for: %', SQLERRM
+            RAISE WARNING 'guestly_sync: cannot search for paid bookings that no trigger queued: %', SQLERRM
                 USING HINT = 'Once the table is attached again, SELECT * FROM guestly_backfill() lists them.';
         END;
         PERFORM guestly.drop_triggers(attached);
@@ -373,7 +402,7 @@ BEGIN
         RETURNING q.booking_id
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
-    -- What was put off because code of the host did not end is tried at once; what is in doubt is looked up first.
+    -- Bookings that were postponed because code of the host did not end are retried at once; uncertain ones are looked up first.
     UPDATE guestly.queue q SET due_at = clock_timestamp()
     WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
@@ -387,18 +416,18 @@ DECLARE
     booking jsonb := guestly.must_exist(booking_id);
     id text := booking ->> 'booking_id';
 BEGIN
-    -- What Guestly holds, or is asked for already, was paid once: a refunded booking may still have to be cancelled there.
+    -- A booking with a reservation or a queue row was paid once: after a refund it may still have to be cancelled in Guestly.
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
        AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason IN ('queued', 'reservation')) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
-                  HINT = format('Send it anyway with SELECT guestly_sync(%L, force => true), or see the setting guestly_sync.paid_statuses.', id);
+                  HINT = format('To send it anyway: SELECT guestly_sync(%L, force => true). Or change the setting guestly_sync.paid_statuses.', id);
     END IF;
     IF EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id
                AND (k.reason = 'reservation' OR k.reason = 'test_reservation' AND (guestly.setting_values() ->> 'test_mode')::boolean))
        AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason = 'queued') THEN
-        -- As far as is known here: the worker compares.
+        -- As far as is known here. The worker compares it with Guestly.
         INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
         PERFORM guestly.wake_worker();
         RETURN 'synced';
@@ -428,7 +457,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
-        -- The original may have sent any of them since, up to this moment: nothing is created before it would be seen.
+        -- The original may have sent any of them, up to this moment: nothing is created before that would be visible.
         UPDATE guestly.queue SET verify_first = true, uncertain_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
         -- No worker of this server made these claims, so none would find them orphaned.
         UPDATE guestly.queue q
@@ -438,9 +467,9 @@ BEGIN
         WHERE q.claim_id IS NOT NULL;
         DELETE FROM guestly.token;
     END IF;
-    -- A restored dump may lack the rights that it gives.
+    -- A restored dump lacks the rights that the trigger grants.
     UPDATE guestly.attachment SET bookings = bookings;
-    -- A backup may lack what Guestly holds by now.
+    -- A backup may lack reservations that the bookings name by now.
     PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
     DELETE FROM guestly.installations;
     INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
@@ -481,26 +510,26 @@ AS $$
     SELECT concat_ws(' ',
         CASE a.outcome
             WHEN 'created' THEN 'Guestly confirmed the reservation'
-            WHEN 'adopted' THEN 'Guestly holds the reservation already: adopted, not created twice'
-            WHEN 'not_found' THEN 'Guestly was asked and does not hold it (yet)'
-            WHEN 'changed' THEN 'Guestly said yes; it is read back when it has settled'
-            WHEN 'confirmed' THEN 'Guestly holds what it should hold'
-            WHEN 'differs' THEN 'Guestly does not hold what it should hold: changed next'
-            WHEN 'recorded' THEN 'the payment stands in Guestly'
-            WHEN 'not_recorded' THEN 'the payment does not stand in Guestly: recorded next'
-            WHEN 'found' THEN 'Guestly holds something under this code'
+            WHEN 'adopted' THEN 'Guestly had the reservation already: adopted, not created twice'
+            WHEN 'not_found' THEN 'Guestly does not have it (yet)'
+            WHEN 'changed' THEN 'Guestly accepted the change; it is read back when guestly_sync.settle has passed'
+            WHEN 'confirmed' THEN 'Guestly has the booking as it is'
+            WHEN 'differs' THEN 'Guestly differs from the booking: changed next'
+            WHEN 'recorded' THEN 'the payment is recorded in Guestly'
+            WHEN 'not_recorded' THEN 'the payment is not recorded in Guestly yet: recorded next'
+            WHEN 'found' THEN 'Guestly has reservations with this code'
             WHEN 'refused' THEN 'refused'
             WHEN 'rejected' THEN 'Guestly did not accept the access token'
             WHEN 'throttled' THEN 'Guestly asked us to slow down'
             WHEN 'not_sent' THEN 'nothing was sent'
-            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
-                                         ELSE 'Guestly answered with a server error; it will be asked whether it took effect' END
-            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; it is read again later'
-                                     ELSE 'no answer came; Guestly will be asked whether it took effect' END
+            WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; the read is repeated'
+                                         ELSE 'Guestly answered with a server error; a look-up will show whether it took effect' END
+            WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; the read is repeated'
+                                     ELSE 'no answer came; a look-up will show whether it took effect' END
             WHEN 'withdrawn' THEN 'taken out of the queue'
             WHEN 'gone' THEN 'taken out of the queue'
             WHEN 'hung' THEN 'postponed; other bookings go first'
-            WHEN 'nothing_to_do' THEN 'Guestly holds what it should hold'
+            WHEN 'nothing_to_do' THEN 'Guestly has the booking as it is'
             ELSE a.outcome END,
         CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
         CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
@@ -533,13 +562,13 @@ CREATE FUNCTION guestly.why_not_sending() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN NOT guestly.is_armed() THEN 'this is a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN NOT guestly.is_armed() THEN 'the database looks like a copy, which sends nothing before SELECT guestly_arm()'
         WHEN EXISTS (SELECT FROM guestly.pause)
-            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() goes on'
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() continues'
         WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
         WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
-        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is tried again by itself'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is retried automatically'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.paused_until > clock_timestamp())
             THEN 'Guestly asked us to wait until ' || (SELECT w.paused_until FROM guestly.worker w)
         END
@@ -575,8 +604,8 @@ BEGIN
             WHEN 'sending' THEN CASE WHEN EXISTS (SELECT FROM guestly.host_code() h WHERE h.booking_id = id)
                                      THEN 'Guestly has answered; the booking''s row is being written'
                                      ELSE 'claimed: its call is in flight, or among the next to go' END
-            WHEN 'unknown' THEN format('in doubt; Guestly is asked again at %s', q.due_at)
-            WHEN 'waiting' THEN format('tried again at %s', q.due_at)
+            WHEN 'unknown' THEN format('outcome unknown; looked up again at %s', q.due_at)
+            WHEN 'waiting' THEN format('retried at %s', q.due_at)
             ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
             || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_not_sending(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
@@ -664,14 +693,176 @@ BEGIN
     RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 OR slow IS NOT NULL THEN 'warn' ELSE 'ok' END,
         concat_ws('; ', format('%s wait to be mailed', waiting), 'a mail is under way since ' || slow, 'the mail server said: ' || said,
                   CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
-        CASE WHEN waiting > 0 AND NOT armed THEN 'Leave it if the original still runs: both would send. Only if this server takes its place: SELECT guestly_arm();'
+        CASE WHEN waiting > 0 AND NOT armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
              WHEN tried > 0 OR slow IS NOT NULL THEN 'Repair the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
+CREATE OR REPLACE FUNCTION @extschema@.guestly_doctor(online boolean DEFAULT false) RETURNS TABLE (check_name text, status text, detail text, fix text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    now_ record;
+    sql_version text := (SELECT extversion FROM pg_extension WHERE extname = 'guestly_sync');
+    settings jsonb := guestly.setting_values();
+    attached regclass := guestly.attached();
+    off text; missing text;
+BEGIN
+    SELECT * INTO now_ FROM guestly.status_row();
+    RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
+        CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: there is no worker' END,
+        CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
+            (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(guestly.preloaded_libraries(), ''), ',') || 'guestly_sync'::text) l)) END;
+    RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
+        CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
+    RETURN QUERY SELECT * FROM guestly.doctor_of_host_code(attached);
+    RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
+        format('library %s, SQL objects %s', guestly.library_version(), sql_version),
+        CASE WHEN sql_version = guestly.library_version() THEN NULL
+             WHEN string_to_array(substring(sql_version FROM '^[0-9.]*[0-9]'), '.')::int[]
+                  < string_to_array(substring(guestly.library_version() FROM '^[0-9.]*[0-9]'), '.')::int[]
+             THEN 'ALTER EXTENSION guestly_sync UPDATE;'
+             ELSE 'Restart the server: it still runs the older library' END;
+    RETURN QUERY SELECT 'enabled', CASE WHEN now_.enabled THEN 'ok' ELSE 'warn' END,
+        CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued and wait' END,
+        CASE WHEN NOT now_.enabled THEN 'ALTER SYSTEM SET guestly_sync.enabled = on; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'test mode', CASE WHEN now_.test_mode THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.test_mode THEN 'on: nothing is sent, bookings get ids that begin with test-' ELSE 'off' END,
+        CASE WHEN now_.test_mode THEN 'ALTER SYSTEM SET guestly_sync.test_mode = off; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'paused', CASE WHEN now_.paused THEN 'warn' ELSE 'ok' END,
+        CASE WHEN now_.paused THEN concat_ws(': ', 'paused', now_.pause_reason) ELSE 'no' END,
+        CASE WHEN now_.paused THEN 'SELECT guestly_resume();' END;
+    RETURN QUERY SELECT 'armed', CASE WHEN now_.armed THEN 'ok' ELSE 'fail' END,
+        CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'sending is disabled on this server: the database looks like a copy' END,
+        CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' END;
+    RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
+        CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
+        CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
+    IF attached IS NOT NULL THEN
+        off := guestly.triggers_off();
+        RETURN QUERY SELECT 'triggers', CASE WHEN off IS NULL THEN 'ok' ELSE 'fail' END,
+            coalesce('missing or disabled: ' || off, 'present and enabled'),
+            CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
+        RETURN QUERY SELECT 'owner', CASE WHEN r.rolsuper THEN 'warn' ELSE 'ok' END,
+            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with all its rights', r.rolname) ELSE r.rolname::text END,
+            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; a role without special rights', attached) END
+        FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached;
+        RETURN QUERY SELECT 'row security', CASE WHEN s.hides THEN 'warn' ELSE 'ok' END,
+            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+                 ELSE 'the owner sees every row' END,
+            CASE WHEN s.hides THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
+        FROM (SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS hides
+              FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached) s;
+        missing := guestly.listings_missing();
+        RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+            coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
+            CASE WHEN missing LIKE 'no listing for %' THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);'
+                 WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and the rights of the table''s owner' END;
+    END IF;
+    RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
+    RETURN QUERY SELECT * FROM guestly.doctor_of_others(attached) WHERE attached IS NOT NULL;
+    missing := guestly.statuses_missing();
+    RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
+        CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
+             WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and guestly.field_map' END
+    WHERE attached IS NOT NULL;
+    RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not checked yet'),
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+    FROM (VALUES (true)) one LEFT JOIN guestly.worker w ON true;
+    RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
+        coalesce('refused: ' || now_.credentials_error || coalesce('; retried at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
+                 'from ' || (settings ->> 'credentials'), 'none found'),
+        CASE WHEN settings ->> 'credentials' IS NULL
+                 THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are stored, then SELECT pg_reload_conf(); for the server''s environment, restart the server instead' END;
+    RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
+        CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
+    RETURN QUERY SELECT 'tokens', CASE WHEN now_.tokens_24h >= 5 THEN 'warn' ELSE 'ok' END,
+        format('%s requested in 24 hours, Guesty allows 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none saved')),
+        CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
+            (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
+    RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' WHEN l.error IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
+             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since)
+             ELSE coalesce('the last call failed: ' || l.error, 'reachable, as far as known') END,
+        CASE WHEN now_.breaker = 'open' THEN 'Nothing to do: it is retried automatically. See last_error in guestly.status'
+             WHEN l.error IS NOT NULL THEN 'It is retried automatically. If it persists, check what the sentence names: the network, the address, or the certificates of this server' END
+    FROM (SELECT (SELECT coalesce(a.error, a.outcome)
+                  FROM (SELECT * FROM guestly.attempts c WHERE c.operation <> 'plan' ORDER BY c.started_at DESC LIMIT 1) a
+                  WHERE a.outcome IN ('not_sent', 'unavailable')) AS error) l;
+    RETURN QUERY SELECT 'payments', CASE WHEN settings ->> 'payment_problem' IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(settings ->> 'payment_problem', 'recorded in Guestly as ' || (settings ->> 'payment_method'), 'not recorded in Guestly'),
+        CASE WHEN settings ->> 'payment_problem' IS NOT NULL
+             THEN 'ALTER SYSTEM RESET guestly_sync.payment_method_name; ALTER SYSTEM RESET guestly_sync.payment_path; SELECT pg_reload_conf();' END;
+    RETURN QUERY SELECT 'prices', CASE WHEN now_.price_differences = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s reservations whose total is not what was paid', now_.price_differences),
+        CASE WHEN now_.price_differences > 0 THEN 'Open them in Guestly and correct the price, or leave them: SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
+    RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s waiting longer than guestly_sync.stale_after', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
+    FROM guestly.queue q WHERE q.state <> 'failed' AND (q.backfill IS NULL OR q.arrival <= current_date + 2)
+      AND q.queued_at < clock_timestamp() - make_interval(secs => (settings ->> 'stale_after_seconds')::double precision);
+    RETURN QUERY SELECT 'failed bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END, format('%s', count(*)),
+        CASE WHEN count(*) > 0 THEN 'SELECT booking_id, error_class, error FROM guestly.queue WHERE state = ''failed''; then SELECT guestly_retry_failed();' END
+    FROM guestly.queue q WHERE q.state = 'failed';
+    RETURN QUERY SELECT * FROM guestly.doctor_of_mail(settings, now_.armed);
+    RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
+        coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
+        CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
+    IF online THEN
+        IF guestly.ask_worker() THEN
+            RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
+                CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it continues automatically.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+            FROM guestly.worker w;
+        ELSE
+            RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
+        END IF;
+    END IF;
+END $$;
+
 -- Comments.
 
+COMMENT ON COLUMN guestly.alerts.answer IS 'the last answer of the mail server';
+COMMENT ON COLUMN guestly.alerts.cause IS 'class and sentence with the numbers removed: the same cause is mailed once a day';
+COMMENT ON COLUMN guestly.alerts.mail_key IS 'the mail that contains it and may have been accepted; the same mail is sent again under the same Message-ID';
+COMMENT ON COLUMN guestly.attachment.attached_at IS 'attached since: travels with a dump; guestly.installations says whether this server may send';
+COMMENT ON COLUMN guestly.attachment.paid_statuses_seen IS 'payment statuses that were taken into the baseline, in lower case: bookings that had one of them when it was new count as paid before';
+COMMENT ON COLUMN guestly.attachment.watched IS 'columns that the expressions of guestly.field_map read: changes of other columns queue nothing';
+COMMENT ON COLUMN guestly.queue.attempts IS 'attempts since it was last queued afresh; look-ups and waiting do not count';
+COMMENT ON COLUMN guestly.queue.claim_id IS 'fencing token: an outcome is written only while its row still has the claim of the call';
+COMMENT ON COLUMN guestly.queue.confirmation_code IS 'the confirmation code of the first create; every later call uses it, even if the booking''s reference changes';
+COMMENT ON COLUMN guestly.queue.follow_up IS 'queued for a change of an existing reservation: goes after new sales';
+COMMENT ON COLUMN guestly.queue.look_ups IS 'look-ups that found nothing since uncertain_since; for an existing reservation, changes that Guestly accepted but did not make';
+COMMENT ON COLUMN guestly.queue.pending_refusal IS 'a refusal that a look-up must confirm: the class it fails with if nothing is found';
+COMMENT ON COLUMN guestly.queue.queued_in IS 'the table in which it was queued or last claimed: a restored row names another one, and is looked up first';
+COMMENT ON COLUMN guestly.queue.state IS 'ready: may go now; sending: claimed, its call is in flight or among the next to go; unknown: a create may have taken effect, look-ups decide; waiting: tried, due again at due_at; failed: needs manual action';
+COMMENT ON COLUMN guestly.queue.uncertain_since IS 'since when a create of unknown outcome may be taking effect, or a reservation is not found; decided when guestly_sync.settle has passed';
+COMMENT ON COLUMN guestly.queue.unconfirmed_creates IS 'creates of this booking whose outcome never became known';
+COMMENT ON COLUMN guestly.queue.verify_first IS 'Guestly may have it already (an old booking, a copy, a retry): look it up before creating';
+COMMENT ON COLUMN guestly.reservations.changed_at IS 'when it was last created or changed, as far as known: not changed again before guestly_sync.settle has passed';
+COMMENT ON COLUMN guestly.reservations.ended IS 'cancelled by us: a booking that becomes active again gets a new reservation';
+COMMENT ON COLUMN guestly.reservations.notes IS 'fingerprint of the notes that we wrote, empty if we wrote none';
+COMMENT ON COLUMN guestly.reservations.paid IS 'the amount that the guest had paid when the total was reported';
+COMMENT ON COLUMN guestly.reservations.payment IS 'due: to be recorded; absent: not in Guestly''s list; sent: may have been recorded; recorded; null: not recorded from here';
+COMMENT ON COLUMN guestly.reservations.total IS 'the total that Guestly reported last, in major units; null if no answer had it';
+COMMENT ON COLUMN guestly.reservations.verified IS 'known to be ours: created by us, or shown with the booking''s id as its origin; no other reservation is ever changed';
+COMMENT ON COLUMN guestly.worker.mail_problem IS 'the problem with the mail settings, found before any mail is sent';
+COMMENT ON COLUMN guestly.worker.mail_started_at IS 'since when an alert mail is being sent; null: none is';
+COMMENT ON FUNCTION @extschema@.guestly_pause(text) IS 'stops sending at once; bookings are still queued; survives a restart';
+COMMENT ON FUNCTION @extschema@.guestly_retry_failed(text, bigint) IS 'queues failed bookings afresh: all, those of one error class, or at most max_rows; returns their number';
+COMMENT ON FUNCTION @extschema@.guestly_test_alert() IS 'sends a test mail and returns the answer of the mail server';
+COMMENT ON TABLE guestly.attempts IS 'one row per call, without personal data, kept for guestly_sync.log_retention; booking_id is null for token requests and for the doctor''s look-ups';
+COMMENT ON TABLE guestly.changes IS 'known bookings whose data changed: the worker compares them with Guestly';
+COMMENT ON TABLE guestly.installations IS 'the servers and databases that may send; if this one is not among them, the database is a copy and sends nothing until guestly_arm()';
+COMMENT ON TABLE guestly.reservations IS 'the reservation of each booking: the last confirmed value of each aspect; ids that begin with test- were never sent';
+COMMENT ON TABLE guestly.withdrawn IS 'paid bookings that were cancelled before they were sent: the sweep skips them, guestly_sync sends them';
+COMMENT ON TABLE guestly.worker IS 'the state that the worker of this database saves for its successor; one row, belongs to this server';
 COMMENT ON VIEW guestly.known_bookings IS 'the bookings that the extension knows, one row per reason: queued, reservation, test_reservation, paid_before, withdrawn';
+COMMENT ON VIEW guestly.status IS 'one row: worker, switches, waiting bookings and their age, rate limit and breaker, the last success and error';
 
 -- Owner and rights come last in every script: everything belongs to guestly_owner; nothing for PUBLIC, the administrator's functions
 -- for guestly_admin and service_role. Upgrade scripts repeat this file, so it defines nothing and may run again.

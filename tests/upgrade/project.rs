@@ -47,12 +47,21 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or_else(|_| panic!("{version} is no version"))).collect()
 }
 
-/// The released versions, oldest first: their complete SQL is a fixture.
-pub fn released() -> Vec<String> {
-    let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().replace("guestly_sync--", "");
-    let mut found: Vec<String> = files("tests/fixtures", ".sql").iter().map(name).collect();
-    found.sort_by_key(|version| numbers(version));
+/// The complete SQL of each released version: an old one is a fixture, the last ones are shipped in `sql`.
+fn released_scripts() -> Vec<(String, PathBuf)> {
+    let version = |path: PathBuf| {
+        let name = path.file_stem()?.to_str()?.strip_prefix("guestly_sync--")?.to_owned();
+        (!name.contains("--")).then_some((name, path))
+    };
+    let all = files("tests/fixtures", ".sql").into_iter().chain(files("sql", ".sql"));
+    let mut found: Vec<_> = all.filter_map(version).collect();
+    found.sort_by_key(|(version, _)| numbers(version));
     found
+}
+
+/// The released versions, oldest first.
+pub fn released() -> Vec<String> {
+    released_scripts().into_iter().map(|(version, _)| version).collect()
 }
 
 pub fn former() -> String {
@@ -62,8 +71,8 @@ pub fn former() -> String {
 }
 
 pub fn fixture(version: &str) -> Catalog {
-    Catalog::of(&read(format!("tests/fixtures/guestly_sync--{version}.sql")))
-        .unwrap_or_else(|error| panic!("the fixture of {version}, {error}"))
+    let (_, path) = released_scripts().into_iter().find(|(name, _)| name == version).unwrap();
+    Catalog::of(&read(path)).unwrap_or_else(|error| panic!("the fixture of {version}, {error}"))
 }
 
 pub fn current() -> Catalog {

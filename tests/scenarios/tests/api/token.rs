@@ -156,7 +156,10 @@ fn at_most_five_tokens_are_requested_per_day() {
     site.worker_took_a_turn();
     let [status, detail, fix] = site.doctor("tokens");
     let free: String = site.query_one("SELECT to_char(clock_timestamp() + interval '24 hours', 'YYYY-MM-DD')");
-    assert!(status == "warn" && detail.starts_with("5 asked for") && fix.contains(&free), "{detail}; {fix}");
+    assert!(
+        status == "warn" && detail.starts_with("5 requested in 24 hours") && fix.contains(&free),
+        "{detail}; {fix}"
+    );
     assert_eq!((site.sim.calls("token"), &site.sim.metrics()["tokens_refused"]), (5, &json!(0)));
     site.sim.assert_no_violation();
 }

@@ -114,7 +114,7 @@ fn a_restored_installation_is_the_same_as_a_fresh_one() {
     assert!(differences(&fresh, &restored).len() >= 3);
 }
 
-/// The released versions are `tests/fixtures/guestly_sync--<version>.sql`, which the set-up installs beside the current one.
+/// The SQL of the released versions; the set-up installs what is in `tests/fixtures` beside what is shipped.
 fn released(server: &Database) -> Vec<String> {
     let query =
         "SELECT version FROM pg_available_extension_versions WHERE name = 'guestly_sync' AND version <> $1 ORDER BY 1";
