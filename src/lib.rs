@@ -1,6 +1,7 @@
 //! guestly_sync: a paid booking appears in Guestly once and soon, even if something fails on the way.
 //!
-//! A map of the crate; three folders, three laws (`tests/architecture.rs` checks them):
+//! A map of the crate. Three folders, whose laws `tests/architecture.rs` checks (`src/README.md` lists them). `src/domain.rs`,
+//! `src/net.rs` and `src/pg.rs` each list their files in a table: start there.
 //!
 //! - [`domain`] **decides**. Pure functions over plain values; the whole behaviour is [`domain::plan`] (what to do next for a
 //!   booking), [`domain::transition`] (what becomes of it when a call has ended) and [`domain::send_gate`] (whether a call may go).
@@ -10,7 +11,7 @@
 //!   database, which claims, sends through `net`, and records.
 //!
 //! `sql/` holds the objects of the extension and, one a file, every statement that the worker runs. `src/README.md` has the life of
-//! a booking, all pauses in one table, and recipes for changes.
+//! a booking with the function of each step, the pauses in one table, and recipes for changes.
 //!
 //! # Glossary
 //!
@@ -40,7 +41,7 @@
 //! | send gate | decides if a call may leave now: rate limiter, breaker and access token together; its answer is a permit for some calls, or a wait |
 //! | rate limiter | three token buckets (second, minute, hour), lowered by what answers say remains |
 //! | breaker | the circuit breaker: opens in an outage, then lets one probe through at a time |
-//! | backoff | growing pauses with jitter; every policy is a named constant in `domain::retry` |
+//! | backoff | growing pauses with jitter; every policy is a named constant in `domain::retry`, applied in `domain::transition` |
 //! | sweep | once a `poll_interval`: find paid bookings that no trigger noted |
 //! | reconcile | once a day: compare future stays with their snapshots |
 //! | armed server | a server and database that may send; a copy is not armed |
