@@ -136,5 +136,6 @@ install_extension() {
     local privilege=()
     is_root || privilege=(--sudo)
     (cd "$ROOT" && cargo pgrx install --release --pg-config "$GUESTLY_PG_BIN/pg_config" "${privilege[@]}" </dev/null)
-    as_root cp "$ROOT"/tests/fixtures/guestly_sync--*.sql "$("$GUESTLY_PG_BIN/pg_config" --sharedir)/extension/"
+    # cargo pgrx copies upgrade scripts only. A released version's complete SQL is for its dumps.
+    as_root cp "$ROOT"/sql/guestly_sync--[0-9].[0-9].[0-9].sql "$ROOT"/tests/fixtures/guestly_sync--*.sql "$("$GUESTLY_PG_BIN/pg_config" --sharedir)/extension/"
 }
