@@ -38,6 +38,10 @@ DROP FUNCTION guestly.why_silent();
 -- From 0.2.1 to 0.3.0: columns that only the worker and the functions use get standard names. Tables, and the columns that a library
 -- of the new version needs before this script has run, keep theirs.
 
+-- A sale waits for these locks only as long as this script: behind a long transaction the update is refused, and can be repeated.
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE guestly.queue, guestly.changes IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE guestly.attachment RENAME COLUMN paid_words TO paid_statuses_seen;
 
 ALTER TABLE guestly.queue RENAME COLUMN look_up_first TO verify_first;
@@ -233,7 +237,7 @@ DECLARE
     former name := CASE WHEN TG_OP <> 'INSERT' THEN (SELECT r.rolname FROM pg_roles r WHERE r.rolname = OLD.owner) END;
 BEGIN
     IF former IS DISTINCT FROM holder AND former NOT IN ('guestly_owner', 'guestly_admin', 'service_role') THEN
-        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.known_bookings, guestly.changes FROM %1$I; '
+        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.reservations, guestly.old_bookings, guestly.withdrawn, guestly.known_bookings, guestly.changes FROM %1$I; '
                        'REVOKE ALL ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() FROM %1$I; '
                        'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
     END IF;
@@ -251,7 +255,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                   'GRANT SELECT ON guestly.queue, guestly.known_bookings, guestly.changes TO %1$I; '
+                   'GRANT SELECT ON guestly.queue, guestly.reservations, guestly.old_bookings, guestly.withdrawn, guestly.known_bookings, guestly.changes TO %1$I; '
                    'GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %1$I', holder);
     IF NOT has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', holder);
@@ -264,7 +268,8 @@ AS $$
     SELECT has_schema_privilege(holder, 'guestly', 'USAGE')
        AND has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE')
        AND (SELECT bool_and(has_table_privilege(holder, t.name, 'SELECT'))
-            FROM unnest(ARRAY['guestly.queue', 'guestly.known_bookings', 'guestly.changes']) AS t (name))
+            FROM unnest(ARRAY['guestly.queue', 'guestly.reservations', 'guestly.old_bookings', 'guestly.withdrawn', 'guestly.known_bookings',
+                              'guestly.changes']) AS t (name))
        AND has_function_privilege(holder, '@extschema@.guestly_note_paid()', 'EXECUTE')
        AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
 $$;
@@ -994,15 +999,5 @@ END $$;
 
 -- Rows.
 
--- The owner of the bookings reads guestly.known_bookings instead of these.
-DO $$
-DECLARE
-    reader name := (SELECT a.owner FROM guestly.attachment a JOIN pg_roles r ON r.rolname = a.owner
-                    WHERE a.owner NOT IN ('guestly_owner', 'guestly_admin', 'service_role'));
-BEGIN
-    IF reader IS NOT NULL THEN
-        EXECUTE format('REVOKE ALL ON guestly.reservations, guestly.old_bookings, guestly.withdrawn FROM %I', reader);
-    END IF;
-END $$;
 -- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
 UPDATE guestly.attachment SET bookings = bookings;

@@ -418,7 +418,7 @@ DECLARE
     former name := CASE WHEN TG_OP <> 'INSERT' THEN (SELECT r.rolname FROM pg_roles r WHERE r.rolname = OLD.owner) END;
 BEGIN
     IF former IS DISTINCT FROM holder AND former NOT IN ('guestly_owner', 'guestly_admin', 'service_role') THEN
-        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.known_bookings, guestly.changes FROM %1$I; '
+        EXECUTE format('REVOKE ALL ON guestly.queue, guestly.reservations, guestly.old_bookings, guestly.withdrawn, guestly.known_bookings, guestly.changes FROM %1$I; '
                        'REVOKE ALL ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() FROM %1$I; '
                        'REVOKE USAGE ON SCHEMA guestly FROM %1$I', former);
     END IF;
@@ -439,7 +439,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA guestly TO %1$I; '
-                   'GRANT SELECT ON guestly.queue, guestly.known_bookings, guestly.changes TO %1$I; '
+                   'GRANT SELECT ON guestly.queue, guestly.reservations, guestly.old_bookings, guestly.withdrawn, guestly.known_bookings, guestly.changes TO %1$I; '
                    'GRANT EXECUTE ON FUNCTION @extschema@.guestly_note_paid(), @extschema@.guestly_queue_paid() TO %1$I', holder);
     IF NOT has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', holder);
@@ -452,7 +452,8 @@ AS $$
     SELECT has_schema_privilege(holder, 'guestly', 'USAGE')
        AND has_schema_privilege(holder, (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'guestly_sync'), 'USAGE')
        AND (SELECT bool_and(has_table_privilege(holder, t.name, 'SELECT'))
-            FROM unnest(ARRAY['guestly.queue', 'guestly.known_bookings', 'guestly.changes']) AS t (name))
+            FROM unnest(ARRAY['guestly.queue', 'guestly.reservations', 'guestly.old_bookings', 'guestly.withdrawn', 'guestly.known_bookings',
+                              'guestly.changes']) AS t (name))
        AND has_function_privilege(holder, '@extschema@.guestly_note_paid()', 'EXECUTE')
        AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
 $$;

@@ -1,6 +1,10 @@
 -- From 0.2.1 to 0.3.0: columns that only the worker and the functions use get standard names. Tables, and the columns that a library
 -- of the new version needs before this script has run, keep theirs.
 
+-- A sale waits for these locks only as long as this script: behind a long transaction the update is refused, and can be repeated.
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE guestly.queue, guestly.changes IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE guestly.attachment RENAME COLUMN paid_words TO paid_statuses_seen;
 
 ALTER TABLE guestly.queue RENAME COLUMN look_up_first TO verify_first;
@@ -27,15 +31,5 @@ ALTER TABLE guestly.token_requests RENAME COLUMN mark TO credentials_fingerprint
 
 -- [data]
 
--- The owner of the bookings reads guestly.known_bookings instead of these.
-DO $$
-DECLARE
-    reader name := (SELECT a.owner FROM guestly.attachment a JOIN pg_roles r ON r.rolname = a.owner
-                    WHERE a.owner NOT IN ('guestly_owner', 'guestly_admin', 'service_role'));
-BEGIN
-    IF reader IS NOT NULL THEN
-        EXECUTE format('REVOKE ALL ON guestly.reservations, guestly.old_bookings, guestly.withdrawn FROM %I', reader);
-    END IF;
-END $$;
 -- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
 UPDATE guestly.attachment SET bookings = bookings;

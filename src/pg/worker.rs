@@ -90,12 +90,14 @@ impl Worker {
         let settings = Settings::load();
         let waker = Waker::new().map_err(|error| format!("no wake-up pipe: {error}"))?;
         let handle = waker.handle().map_err(|error| format!("no wake-up pipe: {error}"))?;
+        let api = Api::start(&settings, handle)?;
+        // Last, because it is taken only once.
         let hang = shm::take_hang();
         if let Some(hang) = &hang {
             host_code::be_cautious_after_hang(hang.table);
         }
         Ok(Self {
-            api: Api::start(&settings, handle)?,
+            api,
             claims: Claims::new(),
             outcomes: Outcomes::new(settings.policy.backoff),
             schedule: Schedule { backlog: true, ..Schedule::default() },
@@ -119,9 +121,11 @@ impl Worker {
             self.complete_calls();
             self.follow_system_clock();
             self.sweep_and_reconcile();
-            self.recovery.tick(&mut self.ctx, &mut self.api, &self.claims, &self.outcomes, &mut self.health);
-            self.answer_doctor();
-            self.record_claim_and_send();
+            if self.ctx.end_pause() {
+                self.keep_token_and_answer_doctor();
+                self.recovery.tick(&mut self.ctx, &mut self.api, &self.claims, &self.outcomes, &mut self.health);
+                self.record_claim_and_send();
+            }
             if self.recovery.is_done() {
                 self.health.tick(&mut self.ctx, &self.api, &self.outcomes);
             }
@@ -181,7 +185,10 @@ impl Worker {
         self.mailer.check_settings(&mut self.ctx);
         let roots = tls_roots::describe();
         self.ctx.transaction(|_| store::worker_state::save_tls_roots(roots));
-        self.ctx.transaction(|ctx| Ok(self.api.look_for_credentials(ctx)));
+        self.ctx.transaction(|ctx| {
+            self.api.look_for_credentials(ctx);
+            Ok(())
+        });
     }
 
     fn complete_calls(&mut self) {
@@ -189,6 +196,7 @@ impl Worker {
         let linger = if self.claims.prefetched.is_empty() { self.schedule.linger } else { Duration::ZERO };
         self.schedule.note(complete_after(linger, &mut self.ctx, &mut self.api, &mut self.outcomes));
         self.outcomes.save_at_exit(&[]);
+        self.doctor.record_replies(&mut self.ctx, &mut self.api, &mut self.outcomes);
     }
 
     /// Moves everything that waits along when the system clock is changed: nothing becomes due early, nothing stalls.
@@ -222,19 +230,16 @@ impl Worker {
         sys::report_statistics(true);
     }
 
-    fn answer_doctor(&mut self) {
-        if !self.ctx.is_backing_off() {
-            self.schedule.note(self.api.retry_token_state(&mut self.ctx, &mut self.outcomes));
-        }
-        self.doctor.record_replies(&mut self.ctx, &mut self.api, &mut self.outcomes);
-        self.doctor.tick(&mut self.ctx, &mut self.api, &mut self.outcomes);
+    /// A failure here delays the next cycle, but not this one: outcomes are recorded and calls leave without these tables.
+    fn keep_token_and_answer_doctor(&mut self) {
+        let was_restored = self.api.restored;
+        self.api.retry_token_state(&mut self.ctx, &mut self.outcomes);
+        self.doctor.tick(&mut self.ctx, &mut self.api, &self.outcomes);
+        // Bookings may be claimed that could not be before.
+        self.schedule.note(self.api.restored && !was_restored);
     }
 
     fn record_claim_and_send(&mut self) {
-        if self.ctx.is_backing_off() {
-            return;
-        }
-        self.ctx.end_pause();
         if self.recovery.is_done() {
             let Self { ctx, api, claims, outcomes, schedule, .. } = self;
             cycle::run(ctx, api, claims, outcomes, schedule);

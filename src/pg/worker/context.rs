@@ -123,9 +123,13 @@ impl Ctx {
         self.not_before.map(|then| then.saturating_duration_since(Instant::now()))
     }
 
-    /// A cycle begins: the pause is over.
-    pub(super) fn end_pause(&mut self) {
-        self.not_before = None;
+    /// Ends the pause after a failure once it is over. False: it is not.
+    pub(super) fn end_pause(&mut self) -> bool {
+        let is_over = !self.is_backing_off();
+        if is_over {
+            self.not_before = None;
+        }
+        is_over
     }
 
     /// None until it was checked.

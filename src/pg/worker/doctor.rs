@@ -45,12 +45,9 @@ impl Doctor {
     }
 
     /// Takes up a new question, or continues with one that waits for a token.
-    pub(super) fn tick(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) {
+    pub(super) fn tick(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &Outcomes) {
         if let Some(question) = api.take_returned_question() {
             self.waiting = Some(question);
-        }
-        if ctx.is_backing_off() {
-            return;
         }
         let asked = shm::slot(sys::my_database()).asked;
         if asked != self.taken {
@@ -58,7 +55,10 @@ impl Doctor {
             if let Some(why) = ctx.why_not_sending() {
                 return self.reply(ctx, asked, "fail", &why);
             }
-            ctx.transaction(|ctx| Ok(api.look_for_credentials(ctx)));
+            ctx.transaction(|ctx| {
+                api.look_for_credentials(ctx);
+                Ok(())
+            });
         }
         let Some(question) = self.waiting else { return };
         let wall = Utc::now();

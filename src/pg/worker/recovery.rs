@@ -41,7 +41,7 @@ impl Recovery {
         outcomes: &Outcomes,
         health: &mut Health,
     ) {
-        if self.done || !ctx.is_usable() || ctx.is_backing_off() {
+        if self.done || !ctx.is_usable() {
             return;
         }
         let orphans = ctx.transaction(|ctx| {

@@ -15,41 +15,40 @@ use crate::pg::job::{Trace, attempt_without_booking};
 use crate::pg::store;
 
 impl Api {
-    /// Retries what a locked or broken table prevented. True if bookings may be claimed that could not be before.
-    pub(super) fn retry_token_state(&mut self, ctx: &mut Ctx, outcomes: &mut Outcomes) -> bool {
+    /// Retries what a locked or broken table prevented.
+    pub(super) fn retry_token_state(&mut self, ctx: &mut Ctx, outcomes: &mut Outcomes) {
         if !ctx.is_usable() {
-            return false;
+            return;
         }
-        let mut found = false;
         if !self.restored && self.credentials.is_some() {
-            found = ctx.transaction(|ctx| Ok(self.look_for_credentials(ctx))) == Some(true);
+            ctx.transaction(|ctx| {
+                self.look_for_credentials(ctx);
+                Ok(())
+            });
         }
         self.record_token_replies(ctx, outcomes);
-        found
     }
 
-    /// Reads the credentials in force, in the caller's transaction. New ones start afresh, with their own token and history. True
-    /// if what the predecessor saved was loaded.
-    pub(super) fn look_for_credentials(&mut self, ctx: &mut Ctx) -> bool {
+    /// Reads the credentials in force, in the caller's transaction. New ones start afresh, with their own token and history.
+    pub(super) fn look_for_credentials(&mut self, ctx: &mut Ctx) {
         let before = self.fingerprint(ctx);
         self.read_credentials(ctx);
         if before != self.fingerprint(ctx) {
             self.gate.tokens.reset();
             self.restored = false;
         }
-        self.restore(ctx).unwrap_or_else(|error| {
+        if let Err(error) = self.restore(ctx) {
             ctx.report(&format!("cannot load the saved access token: {error}"), "See SELECT * FROM guestly_doctor().");
-            false
-        })
+        }
     }
 
     /// Loads what the predecessor saved, once for each set of credentials. Errors: a table that cannot be read now; it is read
     /// again in the next cycle.
-    fn restore(&mut self, ctx: &Ctx) -> Result<bool> {
-        let Some(fingerprint) = self.fingerprint(ctx).filter(|_| !self.restored) else { return Ok(false) };
+    fn restore(&mut self, ctx: &Ctx) -> Result<()> {
+        let Some(fingerprint) = self.fingerprint(ctx).filter(|_| !self.restored) else { return Ok(()) };
         store::worker_state::load(&mut self.gate, Some(&fingerprint), ctx.now())?;
         self.restored = true;
-        Ok(true)
+        Ok(())
     }
 
     /// Records the intent to request a token, in the caller's transaction; [`Api::send_token_request`] sends it after the
