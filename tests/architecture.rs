@@ -1,7 +1,7 @@
-//! The laws of the three folders, held on the sources themselves; a breach is named by file and line. Run by cargo; no
-//! server, no library of ours: it reads text. What each law means: src/README.md, section Laws.
+//! Tests of the architecture: the sources keep the laws of the three folders, and each breach is reported by file and line.
+//! Run by cargo; it only reads files. The laws are explained in src/README.md, section Laws.
 //!
-//! Each law has a test on a few lines that break it, so that a law that has gone blind is noticed too.
+//! For each law there is also a test that a breach is found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use laws::{
     queries_are_used_once, sql_builds_no_statements, statements_are_files, unsafe_has_its_places,
 };
 
-/// The folder within which no file imports another one in a cycle.
+/// The folder without import cycles.
 const NO_CYCLES_IN: &str = "src";
 
 fn root() -> PathBuf {
@@ -61,7 +61,7 @@ fn source(name: &str, text: &str) -> Source {
     Source { name: name.to_owned(), text: text.to_owned() }
 }
 
-/// The lines of `text`, which stands for the file `name`, that the law objects to.
+/// The lines at which `text`, as the file `name`, breaks the law.
 fn lines(law: fn(&Source) -> Vec<String>, name: &str, text: &str) -> Vec<usize> {
     let line = |breach: String| {
         let rest = breach.strip_prefix(&format!("{name}:")).unwrap_or_else(|| panic!("no file in {breach}")).to_owned();
@@ -140,7 +140,7 @@ fn files_and_functions_are_short() {
 }
 
 #[test]
-fn the_law_of_purity_bites() {
+fn a_breach_of_purity_is_found() {
     let bad = "//! std::env in a comment is free\nuse std::{collections::HashMap, env, time::{Duration, Instant}};\n\
                fn f() -> u8 {\n let t = chrono::Utc::now();\n crate::pg::sys::exit(1);\n super::super::net::go();\n\
                pgrx::log!(\"x\");\n let r = RandomState::new();\n time::SystemTime::now();\n}\nuse std::thread as t;\nuse rand::Rng;\n\
@@ -161,7 +161,7 @@ fn the_law_of_purity_bites() {
 }
 
 #[test]
-fn the_laws_of_imports_bite() {
+fn breaches_of_imports_are_found() {
     let net = "//! pgrx\nuse crate::domain::retry;\nuse pgrx::log;\nuse crate::{pg::sys, domain};\nfn f() { ::pgrx::log!(\"\"); super::pg::go(); }\n";
     assert_eq!(lines(net_knows_no_postgres, "src/net/pool.rs", net), [3, 4, 5, 5]);
     let pg =
@@ -173,7 +173,7 @@ fn the_laws_of_imports_bite() {
 }
 
 #[test]
-fn the_law_of_unsafe_bites() {
+fn a_breach_of_unsafe_is_found() {
     let bad = "// unsafe\n#![forbid(unsafe_code)]\n#[unsafe(no_mangle)]\npub fn f() { unsafe { g() } }\nunsafe extern \"C-unwind\" fn h() {}\n";
     for place in ["src/pg/trigger.rs", "src/lib.rs", "src/domain/x_tests.rs", "src/pg/system.rs"] {
         assert_eq!(lines(unsafe_has_its_places, place, bad), [4, 5], "{place}");
@@ -184,7 +184,7 @@ fn the_law_of_unsafe_bites() {
 }
 
 #[test]
-fn the_laws_of_sql_bite() {
+fn breaches_of_sql_are_found() {
     let bad = "const A: &str = \"SELECT 1\";\nconst B: &str = r#\"\n  WITH a AS\"#;\n// \"DELETE FROM a\"\nconst C: &str = \"See SELECT\";\nlet d = c\"UPDATE a\";\n\
                const E: &str = \"delete from a\";\nconst F: &str = \"With care\";\nlet g = \"INSERT\\n INTO a\";\n";
     assert_eq!(lines(statements_are_files, "src/pg/store/queue.rs", bad), [1, 2, 6, 7, 9]);
@@ -201,7 +201,7 @@ fn the_laws_of_sql_bite() {
 }
 
 #[test]
-fn the_law_of_host_tables_bites() {
+fn a_breach_of_host_tables_is_found() {
     let bad = "let a = format!(\"ALTER TABLE {} ADD x text\", t);\nlet b = format!(\"see {t}\");\nlet c = format!(\"x FROM {table} b\");\n\
                let d = format!(\"UPDATE {} b SET x = 1\", t);\n";
     assert_eq!(lines(only_the_host_module_names_host_tables, "src/pg/claim.rs", bad), [1, 3, 4]);
@@ -214,7 +214,7 @@ fn the_law_of_host_tables_bites() {
 }
 
 #[test]
-fn the_law_of_cycles_bites() {
+fn an_import_cycle_is_found() {
     let cycles = |files: &[(&str, &str)]| {
         let sources: Vec<Source> = files.iter().map(|(name, text)| source(name, text)).collect();
         modules::cycles(&modules::graph(&sources), "src/")
@@ -270,7 +270,7 @@ fn the_law_of_cycles_bites() {
 }
 
 #[test]
-fn the_law_of_the_worker_bites() {
+fn a_use_of_the_worker_is_found() {
     let bad =
         "use super::Worker;\nimpl Worker {\n fn f(worker: &mut super::Worker) {}\n}\n// Worker\nfn g(w: Workers) {}\n";
     assert_eq!(lines(only_the_worker_names_worker, "src/pg/worker/send.rs", bad), [1, 2, 3]);
@@ -280,7 +280,7 @@ fn the_law_of_the_worker_bites() {
 }
 
 #[test]
-fn the_budgets_bite() {
+fn exceeded_lengths_are_found() {
     assert_eq!(lines(files_are_short, "src/pg/a.rs", &"//\n".repeat(laws::FILE_LINES + 1)), [laws::FILE_LINES + 1]);
     assert!(lines(files_are_short, "src/pg/a.rs", &"//\n".repeat(laws::FILE_LINES)).is_empty());
     assert!(lines(files_are_short, "src/pg/a_tests.rs", &"//\n".repeat(laws::FILE_LINES + 1)).is_empty());

@@ -1,5 +1,4 @@
-//! Properties of `classify`: whatever comes back, there is an outcome, and it never claims more
-//! than the reply proves.
+//! Property tests of `classify`: every reply has an outcome, and the outcome never claims more than the reply proves.
 
 use chrono::{DateTime, TimeZone, Utc};
 use guestly_sync::domain::error::ErrorClass;
@@ -18,12 +17,12 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop::sample::select([&updates[..], &reads[..], &payments[..], &[Operation::Token, Operation::Create]].concat())
 }
 
-/// Texts as an API may quote them: with control characters, addresses, telephone numbers.
+/// Texts that an API may quote: with control characters, addresses, telephone numbers.
 fn quoted() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), "[a-z]{1,8}( [a-z.]{1,8}@[a-z]{1,8}\\.(org|com))?[ \\u{0}\\n]?(\\+?[0-9 /()-]{0,20})?",]
 }
 
-/// Bodies: rubbish, and each shape around a text.
+/// Bodies: random text, and each shape of error body around a text.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let shaped = (quoted(), 0..12usize, any::<prop::sample::Index>()).prop_map(|(text, shape, cut)| {
         let text = serde_json::Value::from(text);
@@ -107,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn sentences_are_fit_to_store_and_to_mail(
+    fn sentences_can_be_stored(
         operation in operation(),
         status in 100u16..600,
         body in body(),

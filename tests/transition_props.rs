@@ -24,7 +24,7 @@ use values::{at, class, conditions, hit, jitter, our_hit, outcome, unanswered, w
 
 const SETTLE: Duration = Duration::from_secs(90);
 
-/// No file is left behind by a failure: its input is printed.
+/// A failure prints its input and writes no file.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -69,7 +69,7 @@ fn moment() -> impl Strategy<Value = Moment> {
     })
 }
 
-/// When the next call is, if the booking stays in the queue.
+/// The time of the next call, if the booking stays in the queue.
 fn due(next: &Transition) -> Option<chrono::DateTime<chrono::Utc>> {
     match next {
         Transition::Wait { due, .. }
@@ -108,7 +108,7 @@ proptest! {
         if let (Some(before), Transition::UncertainCreate { since, .. }) = (work.uncertain_since, &next) {
             let restarted = work.look_ups < 3 && has_propagated(before, moment.started, policy.propagation_delay);
             let expected = if before > moment.now || restarted { moment.now } else { before };
-            prop_assert!(since.is_some_and(|since| since == before || since == expected), "the window was cut short");
+            prop_assert!(since.is_some_and(|since| since == before || since == expected), "the delay was cut short");
         }
     }
 
@@ -117,7 +117,7 @@ proptest! {
         work in work(Operation::LookUp), outcome in unanswered(), policy in policy(), moment in moment(),
     ) {
         let Transition::UncertainCreate { look_ups, unconfirmed_creates, counted, pending_refusal, .. } = next(&Case { row: &work, outcome: &outcome, wanted: &wanted(), policy: &policy, moment: &moment })
-        else { panic!("it decided something") };
+        else { panic!("it ended the booking") };
         prop_assert_eq!((look_ups, unconfirmed_creates, counted), (work.look_ups, work.unconfirmed_creates, true));
         let token = matches!(outcome, Outcome::TokenRejected { .. })
             && work.problem.is_some_and(|problem| problem.class == ErrorClass::Credentials);
@@ -247,7 +247,7 @@ proptest! {
                 other => prop_assert!(false, "{other:?}"),
             }
         }
-        prop_assert!(false, "looked for without end");
+        prop_assert!(false, "looked up without end");
     }
 
     #[test]

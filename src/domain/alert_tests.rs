@@ -1,4 +1,4 @@
-//! Kinds, urgency, causes and pauses.
+//! Unit tests of `alert`: kinds, urgency, causes and pauses.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn nights_need_two_days_in_order() {
 }
 
 #[test]
-fn a_cause_is_class_and_words_without_the_numbers() {
+fn a_cause_ignores_the_numbers_of_its_sentence() {
     let unavailable = Some(ErrorClass::Unavailable);
     assert_eq!(cause(unavailable, "waits since 14:05, try 3"), cause(unavailable, "waits since 9:17, try 12"));
     assert_ne!(cause(unavailable, "waits"), cause(None, "waits"));
@@ -60,7 +60,7 @@ fn a_cause_is_class_and_words_without_the_numbers() {
 }
 
 #[test]
-fn pauses_grow_to_a_limit_and_a_refusal_waits_longer() {
+fn pauses_between_mail_attempts_are_bounded() {
     for jitter in [0.0, 0.5, 0.999, f64::NAN] {
         let pauses: Vec<Duration> = (1..40).map(|failures| mail_pause(failures, false, jitter)).collect();
         assert!(pauses.is_sorted() && pauses[0] >= Duration::from_secs(1), "{pauses:?}");

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The row of an ordinary booking with some fields changed; other modules' tests start from it too.
+/// The row of a valid booking with some fields changed. Also used by other modules' tests.
 pub(crate) fn row(changes: &[(Field, Option<&str>)]) -> Row {
     let mut values: Vec<Option<String>> = [
         "BK-0000123",

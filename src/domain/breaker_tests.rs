@@ -1,4 +1,4 @@
-//! Unit tests of `breaker`.
+//! Unit tests of `breaker`: its states, pauses and probes.
 
 use super::*;
 
@@ -43,7 +43,7 @@ fn five_failures_in_a_row_open_it() {
 }
 
 #[test]
-fn one_probe_after_the_pause_and_only_with_nothing_in_flight() {
+fn a_probe_leaves_only_while_nothing_is_in_flight() {
     let breaker = open();
     assert_eq!(breaker.permits(Duration::from_millis(999), 0), 0);
     assert_eq!(breaker.next_probe(Duration::from_millis(400)), Some(Duration::from_millis(600)));
@@ -86,7 +86,7 @@ fn slow_failures_of_earlier_calls_do_not_lengthen_the_pause() {
     for seconds in 0..30 {
         breaker.failure_of(at(0), at(seconds), 0.9);
     }
-    assert_eq!(breaker, before, "begun before the pause ended, whenever they fail");
+    assert_eq!(breaker, before, "they began before the pause ended");
     breaker.failure_of(at(30), at(31), 0.0);
     assert_eq!(breaker.next_probe(at(31)), Some(at(2)), "the probe");
 }
@@ -157,7 +157,7 @@ fn a_later_outage_begins_with_the_first_pause() {
 }
 
 #[test]
-fn extreme_times_do_not_panic_and_time_back_permits_nothing() {
+fn extreme_times_permit_nothing() {
     let mut breaker = open();
     assert_eq!(breaker.permits(Duration::ZERO, 0), 0);
     breaker.failure_of(at(5), at(60), 0.0);

@@ -1,4 +1,4 @@
-//! Unit tests of `reference`. The golden values must never change.
+//! Unit tests of `confirmation_code`. The golden values must never change.
 
 use std::collections::HashSet;
 

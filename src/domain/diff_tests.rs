@@ -1,4 +1,4 @@
-//! Unit tests of `domain::diff`: what differs, in which order it is changed.
+//! Unit tests of `domain::diff`: differences between booking and snapshot, and the order of the calls.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ fn wanted(status: &str) -> Reservation {
     Reservation::map(booking, &tables, "website").unwrap()
 }
 
-/// The same with its payment to be recorded.
+/// The same with a payment to record.
 fn wanted_paid(payment: &str) -> Reservation {
     let mut reservation = wanted("confirmed");
     let mut row = Row { booking_id: "7".to_owned(), values: vec![None; Field::ALL.len()], ..Row::default() };
@@ -61,7 +61,7 @@ fn each_difference_has_its_call() {
 }
 
 #[test]
-fn a_status_goes_up_and_never_down() {
+fn a_status_never_goes_down() {
     let confirmed = remote(|_| {});
     assert_eq!(next_change(&wanted("inquiry"), &confirmed), None);
     assert_eq!(next_change(&wanted("reserved"), &confirmed), None);
@@ -127,12 +127,12 @@ fn a_payment_is_listed_before_it_is_recorded() {
     }
     let due = remote(|a| a.payment = Some(PaymentState::ToRecord));
     assert_eq!(next_change(&wanted_paid("processing"), &due), None, "not paid yet");
-    assert_eq!(next_change(&wanted("confirmed"), &due), None, "payments are not recorded any more");
+    assert_eq!(next_change(&wanted("confirmed"), &due), None, "payments are no longer recorded");
     let over = remote(|a| (a.payment, a.status) = (Some(PaymentState::ToRecord), Some("canceled".to_owned())));
-    assert_eq!(next_change(&paid, &over), None, "nothing is recorded for what is over");
+    assert_eq!(next_change(&paid, &over), None, "nothing is recorded for an ended reservation");
 }
 
-/// The row of Guestly that is the confirmed booking.
+/// Guestly's reservation of the confirmed booking.
 fn hit() -> Hit {
     let ours = wanted("confirmed");
     Hit {

@@ -1,4 +1,4 @@
-//! What each kind of reply comes to. The bodies of refusals are in `outcome/refusal_tests.rs`,
+//! Unit tests of `outcome`: the outcome of each kind of reply. The bodies of refusals are in `outcome/refusal_tests.rs`,
 //! their shapes in `outcome/error_text_tests.rs`.
 
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn redirects_are_refused() {
 fn pauses_and_outages() {
     let mut reply = Answer { status: 429, retry_after: Some("17".into()), ..Answer::default() };
     for operation in [Operation::Token, Operation::Create, Operation::LookUp] {
-        // Also with a body that speaks of dates: nothing was done.
+        // Also if the body is about dates: a throttled call has no effect.
         for body in ["", TAKEN, "<html>", r#"{"message":"Too Many Requests"}"#] {
             reply.body = body.into();
             match classify(operation, &Reply::Answer(reply.clone()), now()) {

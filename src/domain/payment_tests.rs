@@ -1,4 +1,4 @@
-//! Unit tests of `domain::payment`: what is recorded, and what can never be.
+//! Unit tests of `domain::payment`: the request that records a payment, and its recognition in a list.
 
 use std::collections::HashMap;
 
@@ -25,17 +25,20 @@ fn payment(row: &Row) -> Option<Payment> {
 }
 
 #[test]
-fn the_note_names_payment_and_booking_and_is_found_again() {
+fn a_recorded_payment_is_found_by_its_note() {
     let ours = payment(&row("7", &[(Field::PaymentReference, "pi_example")])).unwrap();
     let body = ours.body();
     assert_eq!(body["note"], "Payment pi_example, booking FLAT-000001, (guestly_sync 7)");
     assert_eq!((&body["amount"], &body["paymentMethod"]["method"]), (&json!(420.5), &json!("OTHER")));
-    assert!(body.get("paidAt").is_none() && body.get("shouldBePaidAt").is_none(), "no time that could lie ahead");
+    assert!(
+        body.get("paidAt").is_none() && body.get("shouldBePaidAt").is_none(),
+        "it has a time, which could be in the future"
+    );
     assert_eq!(ours.path("a/b"), "/reservations/a%2Fb/payments");
-    let listed = |note: &str| vec!["by hand".to_owned(), note.to_owned()];
+    let listed = |note: &str| vec!["paid in cash".to_owned(), note.to_owned()];
     assert!(ours.is_among(&listed(body["note"].as_str().unwrap())));
     let seventy = payment(&row("77", &[])).unwrap();
-    assert!(!ours.is_among(&listed(seventy.body()["note"].as_str().unwrap())), "another booking's");
+    assert!(!ours.is_among(&listed(seventy.body()["note"].as_str().unwrap())), "it matches another booking's payment");
     assert!(!ours.is_among(&[]));
 }
 

@@ -28,7 +28,7 @@ fn row(status: &str, payment: &str) -> Row {
     booking::tests::row(&[(Field::Status, Some(status)), (Field::PaymentStatus, Some(payment))])
 }
 
-/// What Guestly holds is what `row("confirmed", …)` says.
+/// Guestly's reservation, equal to `row("confirmed", …)`.
 fn existing(id: &str) -> RemoteReservation {
     let snapshot = map(&row("confirmed", "paid"), &rules()).unwrap().snapshot();
     RemoteReservation { reservation_id: id.to_owned(), snapshot, verified: true, ..RemoteReservation::default() }
@@ -84,12 +84,12 @@ fn a_made_up_reservation_counts_only_in_test_mode() {
     assert_eq!(operation(&plan(&paid, &remote("test-1"), &rules())), Some(Operation::Create));
     let test_mode = Rules { test_mode: true, ..rules() };
     assert_eq!(plan(&paid, &remote("test-1"), &test_mode), Plan::Done);
-    // What is really there is followed when test mode ends.
+    // A real reservation is updated once test mode has ended.
     let until = DateTime::UNIX_EPOCH + TEST_MODE_PAUSE;
     assert_eq!(plan(&row("cancelled", "paid"), &remote("r1"), &test_mode), Plan::Wait(until));
 }
 
-/// A row of what Guestly holds, changed, and what is called for it.
+/// The plan for a booking whose existing reservation was modified by `change`.
 fn called(change: impl FnOnce(&mut QueueRow), row: &Row) -> Plan {
     let mut queued = remote("r1");
     change(&mut queued);
@@ -109,18 +109,18 @@ fn an_existing_reservation_is_changed_or_read_back() {
     let read_back_first = |queued: &mut QueueRow| (elsewhere(queued), queued.verify_first = true).1;
     assert_eq!(call(&called(read_back_first, &alive)), Some(Operation::ReadBack));
     let uncertain = |queued: &mut QueueRow| (queued.verify_first, queued.waited) = (true, true);
-    assert_eq!(call(&called(uncertain, &alive)), Some(Operation::ReadBack), "nothing left to change: is it so?");
+    assert_eq!(call(&called(uncertain, &alive)), Some(Operation::ReadBack), "read back after the last change");
     let both = |queued: &mut QueueRow| (elsewhere(queued), uncertain(queued)).1;
-    assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes first, one look at the end");
+    assert_eq!(call(&called(both, &alive)), Some(Operation::Dates), "changes come before the read-back");
     let foreign = |queued: &mut QueueRow| (elsewhere(queued), change(queued).verified = false).1;
-    assert_eq!(call(&called(foreign, &alive)), Some(Operation::ReadBack), "perhaps it is not ours");
+    assert_eq!(call(&called(foreign, &alive)), Some(Operation::ReadBack), "it may not be ours");
     let unknown = |queued: &mut QueueRow| change(queued).snapshot = Snapshot::default();
     assert_eq!(call(&called(unknown, &alive)), Some(Operation::ReadBack), "taken over from the table");
     for over in [row("cancelled", "paid"), row("pending", "refunded"), row("cancelled", "refunded")] {
         assert_eq!(call(&called(elsewhere, &over)), Some(Operation::Status));
     }
     assert_eq!(called(|_| {}, &row("confirmed", "refunded")), Plan::Done, "a refund alone does not cancel");
-    assert_eq!(called(|_| {}, &row("pending", "processing")), Plan::Done, "never down");
+    assert_eq!(called(|_| {}, &row("pending", "processing")), Plan::Done, "a status never goes down");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn nothing_is_changed_within_the_propagation_delay() {
     change(&mut queued).changed_at = Some(changed);
     let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(60);
     assert_eq!(plan(&row("cancelled", "paid"), &queued, &rules), Plan::Wait(until));
-    assert_eq!(plan(&row("confirmed", "paid"), &queued, &rules), Plan::Done, "nothing to do is done at once");
+    assert_eq!(plan(&row("confirmed", "paid"), &queued, &rules), Plan::Done, "done, since there is nothing to do");
     change(&mut queued).changed_at = Some(changed - chrono::TimeDelta::seconds(60));
     assert_eq!(operation(&plan(&row("cancelled", "paid"), &queued, &rules)), Some(Operation::Status));
 }
@@ -158,15 +158,19 @@ fn only_a_paid_booking_that_we_ended_is_rebooked() {
     let alive = row("confirmed", "paid");
     let Plan::Call(Operation::Create, again) = called(over(true), &alive) else { panic!("not created") };
     let own = map(&alive, &rules()).unwrap().code;
-    assert_eq!(again.code, format!("{own}-2"), "another code than the ended one's");
-    assert!(matches!(called(over(false), &alive), Plan::Fail(_)), "cancelled by a hand in Guestly");
+    assert_eq!(again.code, format!("{own}-2"), "a rebooking needs a new code");
+    assert!(matches!(called(over(false), &alive), Plan::Fail(_)), "it was cancelled manually in Guestly");
     assert_eq!(called(over(true), &row("confirmed", "failed")), Plan::Done);
     assert_eq!(called(over(true), &row("cancelled", "paid")), Plan::Done);
     let unsettled = |queued: &mut QueueRow| {
         over(true)(queued);
         (queued.verify_first, queued.waited) = (true, true);
     };
-    assert_eq!(operation(&called(unsettled, &alive)), Some(Operation::ReadBack), "is it over at all?");
+    assert_eq!(
+        operation(&called(unsettled, &alive)),
+        Some(Operation::ReadBack),
+        "the cancellation is not confirmed yet"
+    );
     let creating = |queued: &mut QueueRow| (unsettled(queued), queued.unconfirmed_creates = 1).1;
     assert_eq!(operation(&called(creating, &alive)), Some(Operation::LookUp), "its create is uncertain");
     assert_eq!(
@@ -202,7 +206,7 @@ fn past_stays_of_the_table_are_not_read() {
         let now = NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();
         super::plan(&row("confirmed", "paid"), queued, &rules(), now)
     };
-    // They leave on the 14th.
+    // The stay ends on the 14th.
     assert_eq!(operation(&at(15, &queued)), Some(Operation::ReadBack));
     assert_eq!(at(16, &queued), Plan::Done);
     assert_eq!(operation(&at(16, &QueueRow { force: true, ..queued })), Some(Operation::ReadBack));

@@ -1,10 +1,10 @@
-//! Unit tests of `limiter`. Arbitrary arrivals are in `tests/policy_props/`.
+//! Unit tests of `rate_limiter`. Arbitrary arrival patterns are in `tests/policy_props/`.
 
 use super::*;
 use crate::domain::outcome::Window;
 
 const START: Duration = Duration::from_secs(100);
-/// Of an answer that came at once: nothing was refilled meanwhile.
+/// For an answer that came at once, so that nothing was refilled.
 const NO_TIME: Duration = Duration::ZERO;
 
 fn after(millis: u64) -> Duration {
@@ -26,7 +26,7 @@ fn limit(limit: u32) -> RateLimitHeaders {
 }
 
 #[test]
-fn it_starts_full_for_the_share_and_refills_with_time() {
+fn a_full_bucket_has_the_share_of_the_limit() {
     let mut limiter = RateLimiter::new(limits(10, 0, 0, 50), START);
     assert_eq!(limiter.permits(START), 5);
     assert_eq!(limiter.next_permit(START), None);
@@ -47,7 +47,7 @@ fn the_tightest_window_decides() {
         limiter.take(n, after(second * 1_000));
         taken += n;
     }
-    // 120 at once as far as the second allows, and 2 a second afterwards; the hour would give 1.4 a second.
+    // A burst of 120 within the limit per second, then 2 per second; the hour would allow 1.4 per second.
     assert_eq!(taken, 120 + 59 * 2);
 }
 
@@ -88,7 +88,7 @@ fn the_largest_numbers_do_not_overflow() {
     limiter.restore(levels, Duration::MAX, Duration::MAX);
     assert_eq!(limiter.permits(Duration::MAX), 0);
     limiter.pause_until(Duration::MAX);
-    assert_eq!(limiter.paused_until(), None, "that time has come");
+    assert_eq!(limiter.paused_until(), None, "the pause is over");
     assert!(limiter.next_permit(Duration::MAX).is_some());
 }
 
@@ -106,7 +106,7 @@ fn time_that_goes_back_gives_nothing() {
     for _ in 0..5 {
         assert_eq!(limiter.permits(Duration::ZERO), 0);
         assert_eq!(limiter.next_permit(Duration::ZERO), Some(after(100)));
-        assert_eq!(limiter.permits(START), 0, "and coming back is no refill");
+        assert_eq!(limiter.permits(START), 0, "a clock that returns refills nothing");
     }
     assert_eq!(limiter.permits(after(100)), 1);
 }
@@ -117,26 +117,26 @@ fn headers_lower_the_level_to_our_share_of_what_remains() {
     limiter.observe(&remaining(5), 0, NO_TIME, START);
     assert_eq!(limiter.levels(START), [3.5; 3]);
     limiter.observe(&remaining(3), 1, NO_TIME, START);
-    assert_eq!(limiter.permits(START), 1, "2.1 of 3, one of them under way");
+    assert_eq!(limiter.permits(START), 1, "2.1 of 3, one of them in flight");
     limiter.observe(&remaining(1_000), 0, NO_TIME, START);
     assert_eq!(limiter.permits(START), 1, "never raised");
     limiter.observe(&remaining(0), u32::MAX, NO_TIME, START);
     assert_eq!(limiter.permits(START), 0);
     limiter.observe(&RateLimitHeaders::default(), 15, NO_TIME, START);
-    assert_eq!(limiter.permits(after(60_000)), 10, "no headers, nothing learnt");
+    assert_eq!(limiter.permits(after(60_000)), 10, "without headers nothing changes");
 }
 
 #[test]
 fn calls_in_flight_are_counted_once() {
     let mut limiter = RateLimiter::new(limits(0, 120, 0, 100), START);
     limiter.take(20, START);
-    // All 20 are counted by now, and 19 of their answers are still to come.
+    // The API has counted all 20; 19 answers are still to come.
     limiter.observe(&remaining(100), 19, NO_TIME, START);
     assert_eq!(limiter.permits(START), 100);
-    // It counted a second ago; 2 calls were refilled since, and it names whole calls: 100 is explained.
+    // It counted a second ago, 2 calls were refilled since, and it rounds to whole calls: our own calls explain 97.
     limiter.observe(&remaining(97), 19, Duration::from_secs(1), START);
     assert_eq!(limiter.permits(START), 97);
-    // 94 would explain the 97 that are left, 93 does not: somebody else has called.
+    // Our own calls would explain 94 but not 93: another client has made a call.
     limiter.observe(&remaining(93), 19, Duration::from_secs(1), START);
     assert_eq!(limiter.permits(START), 74);
 }
@@ -149,19 +149,19 @@ fn a_lower_limit_or_a_429_deducts_calls_in_flight() {
     };
     let mut limiter = RateLimiter::new(limits(0, 120, 0, 100), START);
     limiter.take(15, START);
-    // Half of what was configured: of the 105 left, 59 would be explained by anything.
+    // Half of the configured limit. Any of our counts would explain 59 of the 105 left.
     limiter.observe(&named(60, 59), 14, NO_TIME, START);
     assert_eq!(limiter.permits(START), 45);
     let mut limiter = RateLimiter::new(limits(0, 120, 0, 100), START);
     limiter.take(15, START);
     limiter.pause_until(after(1_000));
     limiter.observe(&named(120, 119), 14, NO_TIME, after(1_000));
-    assert_eq!(limiter.permits(after(1_000)), 105, "refused though it had counted none of the 14");
+    assert_eq!(limiter.permits(after(1_000)), 105, "refused although it had counted none of the 14");
     limiter.observe(&named(120, 100), 5, NO_TIME, after(1_000));
-    assert_eq!(limiter.permits(after(1_000)), 95, "and as long as some are in flight");
+    assert_eq!(limiter.permits(after(1_000)), 95, "still lowered while calls are in flight");
     limiter.all_answered();
     limiter.observe(&named(120, 95), 5, NO_TIME, after(1_000));
-    assert_eq!(limiter.permits(after(1_000)), 95, "once none is, our count is right again");
+    assert_eq!(limiter.permits(after(1_000)), 95, "without calls in flight our count is exact");
 }
 
 #[test]
@@ -170,11 +170,11 @@ fn a_lower_limit_counts_until_the_api_names_another() {
     limiter.observe(&limit(4), 0, NO_TIME, START);
     assert_eq!(limiter.permits(START), 4);
     limiter.observe(&remaining(9), 0, NO_TIME, START);
-    assert_eq!(limiter.permits(after(9_000)), 4, "not named again: still true");
+    assert_eq!(limiter.permits(after(9_000)), 4, "a limit that is not repeated still applies");
     limiter.observe(&limit(0), 0, NO_TIME, after(9_000));
-    assert_eq!(limiter.permits(after(9_000)), 4, "0 is no limit one could keep");
+    assert_eq!(limiter.permits(after(9_000)), 4, "a limit of 0 is ignored");
     limiter.observe(&limit(500), 0, NO_TIME, after(9_000));
-    assert_eq!(limiter.permits(after(9_000)), 4, "room to refill, no gift");
+    assert_eq!(limiter.permits(after(9_000)), 4, "a larger limit adds no permits at once");
     assert_eq!(limiter.permits(after(19_000)), 10, "never above the settings");
 }
 
@@ -192,7 +192,7 @@ fn a_pause_only_extends() {
 }
 
 #[test]
-fn a_pause_and_an_empty_bucket_wait_for_the_later() {
+fn the_later_of_pause_and_refill_decides() {
     let mut limiter = RateLimiter::new(limits(1, 0, 0, 100), START);
     limiter.take(1, START);
     limiter.pause_until(after(400));
@@ -227,7 +227,7 @@ fn a_restart_takes_up_where_it_was() {
 }
 
 #[test]
-fn nonsense_is_restored_as_empty_and_infinity_as_full() {
+fn invalid_saved_levels_are_clamped() {
     let fresh = || RateLimiter::new(limits(10, 60, 3_600, 100), START);
     let mut limiter = fresh();
     limiter.restore([f64::NAN, -3.0, f64::NEG_INFINITY], Duration::ZERO, START);

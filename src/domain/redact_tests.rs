@@ -1,4 +1,4 @@
-//! Unit tests of `redact`.
+//! Unit tests of `redact`: cleaning and masking of texts.
 
 use serde_json::json;
 

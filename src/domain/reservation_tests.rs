@@ -44,7 +44,7 @@ fn a_status_is_found_whatever_its_case() {
 }
 
 #[test]
-fn the_create_has_every_field_and_never_overrides_the_calendar() {
+fn the_create_has_every_field() {
     let request = reservation().create();
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/reservations-v3"));
     let expected = json!({

@@ -1,4 +1,4 @@
-//! Unit tests of `retry`.
+//! Unit tests of `retry`: backoff, floors and the schedule of look-ups.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn a_pause_is_never_less_than_a_tenth_of_the_base() {
 }
 
 #[test]
-fn extreme_attempts_reach_the_limit_and_nothing_overflows() {
+fn extreme_attempts_reach_the_limit() {
     for base in [Duration::from_nanos(1), SECOND, Duration::MAX] {
         for max in [Duration::ZERO, SECOND, Duration::MAX] {
             for attempt in [33, 64, 95, 128, 129, u32::MAX] {
@@ -56,7 +56,7 @@ fn no_base_means_no_pause_but_a_floor_still_holds() {
 }
 
 #[test]
-fn a_floor_is_kept_and_a_short_one_does_not_shorten() {
+fn a_floor_only_lengthens_a_pause() {
     let floor = Some(Duration::from_secs(60));
     assert_eq!(backoff().delay(1, 0.0, floor), Duration::from_secs(60));
     assert_eq!(backoff().delay(1, 0.5, floor), Duration::from_millis(60_500));

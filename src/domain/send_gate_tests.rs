@@ -1,4 +1,4 @@
-//! Unit tests of `send_gate`: what may go, and what an outcome does to quota and breaker. The token's are in
+//! Unit tests of `send_gate`: permits, and the effect of outcomes on rate limiter and breaker. Tokens are in
 //! `send_gate/token_gate_tests.rs`, which also uses the fixtures here.
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::domain::retry::TOKEN_REFUSED_PAUSE;
 
 pub(super) const CALLS: Limits = Limits { per_second: 10, per_minute: 0, per_hour: 0, share_percent: 100 };
 
-/// So many seconds since the worker began.
+/// Seconds since the start of the worker.
 pub(super) fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -58,7 +58,7 @@ pub(super) fn created() -> Outcome {
     Outcome::Created { reservation_id: "r1".to_owned(), confirmation_code: None, total: None }
 }
 
-/// What the worker does, in few words.
+/// Shortcuts for the worker's calls of the gate.
 pub(super) trait Play {
     fn ask(&mut self, seconds: u64, outcome: &Outcome);
     fn call(&mut self, seconds: u64, operation: Operation, outcome: &Outcome);
@@ -77,7 +77,7 @@ impl Play for SendGate {
         self.record_outcome(operation, self.tokens.generation, outcome, &completion(seconds, false));
     }
 
-    /// With nothing in flight and four at once.
+    /// The decision with nothing in flight and a concurrency of four.
     fn may(&mut self, seconds: u64) -> Permit {
         self.permit_calls(s(seconds), wall(seconds), 0, 4)
     }
@@ -87,7 +87,7 @@ pub(super) fn send_gate() -> SendGate {
     SendGate::new(CALLS, s(0))
 }
 
-/// With a token of a day, fetched at 0.
+/// A gate with a token that was fetched at 0 and is valid for a day.
 pub(super) fn ready() -> SendGate {
     let mut send_gate = send_gate();
     send_gate.ask(0, &token(86_400));
@@ -111,13 +111,13 @@ fn as_many_again_are_prefetched_while_nothing_is_wrong() {
     assert_eq!(
         short.permit_claims(s(0), wall(0), 2, 3, 4),
         Permit::Send(2),
-        "three of the five calls that are left are spoken for"
+        "three of the five remaining calls are reserved"
     );
     let mut doubtful = ready();
     (0..5).for_each(|_| doubtful.breaker.failure(s(0), 0.0));
     doubtful.breaker.success(s(1));
     assert_eq!(doubtful.permit_claims(s(1), wall(1), 0, 0, 4), Permit::Send(1), "half-open: one at a time");
-    assert_eq!(doubtful.permit_claims(s(1), wall(1), 1, 0, 4), Permit::Wait(None), "and nothing ahead");
+    assert_eq!(doubtful.permit_claims(s(1), wall(1), 1, 0, 4), Permit::Wait(None), "nothing is prefetched");
 }
 
 #[test]
@@ -155,12 +155,12 @@ fn an_outage_lets_one_probe_through_at_a_time() {
     assert_eq!(send_gate.breaker.state(), BreakerState::Open);
     assert_eq!(send_gate.may(10), Permit::Wait(Some(s(1))));
     assert_eq!(send_gate.may(11), Permit::Send(1));
-    assert_eq!(send_gate.permit_calls(s(11), wall(11), 1, 4), Permit::Wait(None), "the probe is under way");
+    assert_eq!(send_gate.permit_calls(s(11), wall(11), 1, 4), Permit::Wait(None), "the probe is in flight");
     send_gate.call(12, Operation::LookUp, &Outcome::Found(vec![]));
     assert_eq!(send_gate.breaker.state(), BreakerState::HalfOpen);
     let late = Completion { started: s(9), ..completion(12, false) };
     send_gate.record_outcome(Operation::Create, send_gate.tokens.generation, &lost(), &late);
-    assert_eq!(send_gate.breaker.state(), BreakerState::HalfOpen, "begun before the outage was noticed");
+    assert_eq!(send_gate.breaker.state(), BreakerState::HalfOpen, "it began before the outage was detected");
 }
 
 #[test]
@@ -169,12 +169,12 @@ fn the_longer_of_two_pauses_counts() {
     for _ in 0..5 {
         send_gate.call(10, Operation::Create, &unavailable(Some(7)));
     }
-    assert_eq!(send_gate.may(10), Permit::Wait(Some(s(7))), "Retry-After beyond the breaker's second");
+    assert_eq!(send_gate.may(10), Permit::Wait(Some(s(7))), "Retry-After is longer than the breaker's second");
     let mut send_gate = ready();
     (0..4).for_each(|_| send_gate.call(10, Operation::Create, &lost()));
     send_gate.call(10, Operation::LookUp, &lost());
     send_gate.limiter.take(10, s(10));
-    assert_eq!(send_gate.may(10), Permit::Wait(Some(s(1))), "the breaker's second beyond the quota's tenth");
+    assert_eq!(send_gate.may(10), Permit::Wait(Some(s(1))), "the breaker's second is longer than the limiter's tenth");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn only_unsent_calls_time_outs_and_5xx_indicate_an_outage() {
         assert_eq!(
             about(&mut send_gate, "9", Operation::Create, &outcome, status),
             sign,
-            "uses up an attempt: {outcome:?}"
+            "used an attempt: {outcome:?}"
         );
         assert_eq!(
             send_gate.breaker.state() == BreakerState::Open,
@@ -321,6 +321,6 @@ fn a_renewal_that_fails_stops_no_call_that_has_a_good_token() {
         assert_eq!(send_gate.may(10), Permit::Send(4), "{outcome:?}");
         let mut poor = super::tests::send_gate();
         (0..5).for_each(|_| poor.ask(10, &outcome));
-        assert!(poor.breaker.is_outage(), "without a token nothing can be called: {outcome:?}");
+        assert!(poor.breaker.is_outage(), "nothing can be called without a token: {outcome:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Unit tests of `domain::snapshot`: which reservation is used, and for how long a change is propagating.
+//! Unit tests of `domain::snapshot`: the choice of the known reservation, and the propagation delay of changes.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn a_change_propagates_for_the_delay_whatever_the_clock_does() {
     let delay = Duration::from_secs(90);
     assert_eq!(remote.propagates_until(delay, at(150)), Some(at(190)));
     assert_eq!(remote.propagates_until(delay, at(190)), None);
-    assert_eq!(remote.propagates_until(delay, at(99)), Some(at(190)), "written a moment after now was asked for");
+    assert_eq!(remote.propagates_until(delay, at(99)), Some(at(190)), "it was written after `now` was read");
     assert_eq!(remote.propagates_until(delay, at(9)), None);
     assert_eq!(RemoteReservation::default().propagates_until(delay, at(150)), None);
 }

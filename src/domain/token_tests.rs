@@ -1,4 +1,4 @@
-//! Unit tests of `token`.
+//! Unit tests of `token`: validity, renewal and the printed form.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! Unit tests of `transition`: what becomes of a create. Look-ups have theirs in `transition/look_up_tests.rs`, which also
-//! uses the fixtures here; whole lives of a booking are in `tests/transition_props.rs`.
+//! Unit tests of `transition`: outcomes of creates. Look-ups are in `transition/look_up_tests.rs`, which also uses the
+//! fixtures here; whole lives of a booking are in `tests/transition_props.rs`.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::domain::retry::Backoff;
 
 pub(super) const SETTLE: Duration = Duration::from_secs(90);
 
-/// So many seconds into the test.
+/// Seconds since the start of the test.
 pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(seconds)
 }
@@ -33,7 +33,7 @@ pub(super) fn wanted() -> Reservation {
     Reservation::map(Booking::parse(&row, &Labels::default()).unwrap(), &tables, "website").unwrap()
 }
 
-/// The first try of a create.
+/// The first attempt of a create.
 pub(super) fn create() -> QueueRow {
     QueueRow {
         operation: Operation::Create,
@@ -54,7 +54,7 @@ pub(super) fn policy() -> Policy {
     Policy { backoff, max_attempts: 3, propagation_delay: SETTLE }
 }
 
-/// A call that was answered at once, in fine weather.
+/// A call that was answered at once, while the breaker is closed.
 pub(super) fn moment(seconds: i64) -> Moment {
     Moment { started: at(seconds), now: at(seconds), jitter: 0.5, outage: false, token_is_new: false }
 }
@@ -99,12 +99,12 @@ pub(super) fn token() -> Outcome {
     Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) }
 }
 
-/// At second 100 a create comes back.
+/// The next step after a create whose answer came at second 100.
 fn decide(work: &QueueRow, outcome: &Outcome, moment: Moment) -> Transition {
     next(&Case { row: work, outcome, wanted: &wanted(), policy: &policy(), moment: &moment })
 }
 
-/// A create of unknown outcome; `unconfirmed_creates` counts it.
+/// A create of unknown outcome, counted in `unconfirmed_creates`.
 fn uncertain_create(class: ErrorClass, sentence: &str, unconfirmed_creates: u32, counted: bool) -> Transition {
     Transition::UncertainCreate {
         due: at(102),
@@ -118,7 +118,7 @@ fn uncertain_create(class: ErrorClass, sentence: &str, unconfirmed_creates: u32,
     }
 }
 
-/// A refusal that one look-up confirms, or several if an earlier create is uncertain.
+/// A refusal that waits for one look-up, or for several if an earlier create is uncertain.
 fn to_be_confirmed(pending_refusal: ErrorClass, class: ErrorClass, unconfirmed_creates: u32) -> Transition {
     Transition::UncertainCreate {
         due: if unconfirmed_creates > 0 { at(102) } else { at(100) },
@@ -157,7 +157,7 @@ fn every_outcome_of_a_create() {
     for (name, outcome, expected) in cases {
         assert_eq!(decide(&create(), &outcome, moment(100)), expected, "{name}");
         let as_token = QueueRow { operation: Operation::Token, ..create() };
-        assert_eq!(decide(&as_token, &outcome, moment(100)), expected, "{name}, were it a token request");
+        assert_eq!(decide(&as_token, &outcome, moment(100)), expected, "{name}, as a token request");
     }
 }
 
@@ -168,7 +168,7 @@ fn a_refusal_that_speaks_of_the_code_is_confirmed() {
         let Transition::UncertainCreate { due, since, pending_refusal, problem, .. } =
             decide(&create(), &outcome, moment(100))
         else {
-            panic!("{words}: final without a look");
+            panic!("{words}: final without a look-up");
         };
         assert_eq!((due, since, pending_refusal), (at(100), None, Some(ErrorClass::Refused)), "{words}");
         assert_eq!(problem.sentence, words);
@@ -181,15 +181,15 @@ fn an_outage_uses_no_attempt() {
     let outage = Moment { outage: true, ..moment(100) };
     assert_eq!(decide(&work, &not_sent(), outage), Transition::Ready(problem(ErrorClass::Unavailable)), "never left");
     let uncertain = uncertain_create(ErrorClass::Unavailable, "said", 1, false);
-    assert_eq!(decide(&work, &unavailable(), outage), uncertain, "5xx: still to be looked up");
+    assert_eq!(decide(&work, &unavailable(), outage), uncertain, "5xx: it is looked up first");
     let uncertain = uncertain_create(ErrorClass::UnknownOutcome, "said", 1, false);
-    assert_eq!(decide(&work, &lost(), outage), uncertain, "its answer was lost: likewise");
+    assert_eq!(decide(&work, &lost(), outage), uncertain, "a lost answer is looked up first");
     let pauses = [1, 4, 7, 20].map(|unconfirmed_creates| {
         let next = decide(&QueueRow { unconfirmed_creates, ..work.clone() }, &unavailable(), outage);
         let Transition::UncertainCreate { due, .. } = next else { panic!("{next:?}") };
         (due - at(100)).num_seconds()
     });
-    assert_eq!(pauses, [2, 8, 64, 150], "pauses grow with the unconfirmed_creates");
+    assert_eq!(pauses, [2, 8, 64, 150], "pauses grow with the unconfirmed creates");
 }
 
 #[test]
@@ -267,11 +267,7 @@ fn each_unconfirmed_create_restarts_the_delay() {
     assert_eq!(decide(&again, &lost(), moment(100)), uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true));
     let slow = Moment { started: at(70), ..moment(100) };
     let uncertain = uncertain_create(ErrorClass::UnknownOutcome, "said", 2, true);
-    assert_eq!(
-        decide(&again, &lost(), slow),
-        uncertain,
-        "it counts from the end of the call: that long it may take effect"
-    );
+    assert_eq!(decide(&again, &lost(), slow), uncertain, "the delay begins at the end of the call");
     let many = QueueRow { unconfirmed_creates: u32::MAX, ..create() };
     assert_eq!(
         decide(&many, &lost(), moment(100)),

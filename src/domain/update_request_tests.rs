@@ -1,4 +1,4 @@
-//! Unit tests of `domain::update`: the requests, word for word.
+//! Unit tests of `domain::update_request`: the exact requests.
 
 use super::*;
 use crate::domain::booking::Booking;

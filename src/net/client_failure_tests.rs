@@ -1,4 +1,4 @@
-//! Every way in which a request can end without an answer, and what it proves.
+//! Unit tests of `client`: every way in which a request can end without an answer, and its reply.
 
 use std::io::Write;
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! Requests and answers on the wire, including answers that break the rules of HTTP.
+//! Unit tests of `client`: requests and answers on the wire, including answers that violate HTTP.
 //! Requests without an answer are tested in `client_failure_tests.rs`.
 
 use std::io::Write;

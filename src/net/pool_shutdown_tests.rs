@@ -1,4 +1,4 @@
-//! Promises of the pool's end: every request is returned, and it takes no longer than allowed. Run by cargo test.
+//! Shutdown of the pool: every request is returned, within the allowed time. Run by cargo test.
 
 use std::sync::LazyLock;
 

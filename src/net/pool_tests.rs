@@ -1,4 +1,4 @@
-//! Promises of the pool: signals are blocked, no request is lost, wakes are coalesced, waits end. Run by cargo test.
+//! Unit tests of the pool: signals are blocked, no request is lost, wakes are coalesced, waits end. Run by cargo test.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -253,7 +253,7 @@ fn wait_for_reply_returns_after_the_first_reply() {
 #[test]
 fn wait_for_reply_includes_queued_requests() {
     let pool = pool(1);
-    // May not have been taken by a thread yet.
+    // It may not have been taken by a thread yet.
     drop(hold(&pool, 1));
     pool.wait_for_reply(Instant::now() + Duration::from_secs(600));
     assert_eq!(pool.take_finished().len(), 1);

@@ -1,17 +1,17 @@
-//! The laws, each a function from one source file (or all of them) to what offends it, as `file:line: what`.
-//! Called by tests/architecture.rs only; reads nothing but its arguments, so that each law can be shown to bite.
+//! The laws, each a function from one source file (or all of them) to its breaches, as `file:line: breach`.
+//! Called by tests/architecture.rs only. They read nothing but their arguments, so that each law can be tested.
 
 use std::collections::BTreeMap;
 
 use super::paths::{Path, paths};
 use super::tokens::{Placed, Token, block_end, tokens, without_tests};
 
-/// Lines of a file; the aim is 250.
+/// The most lines of a file; the aim is 250.
 pub const FILE_LINES: usize = 300;
-/// Lines of a function; the aim is 40.
+/// The most lines of a function; the aim is 40.
 pub const FUNCTION_LINES: usize = 60;
 
-/// Clock, threads, randomness and the world outside: not for `domain`.
+/// Paths that `domain` must not use: clock, threads, randomness, files, network.
 const IMPURE: [&[&str]; 13] = [
     &["pgrx"],
     &["ureq"],
@@ -27,7 +27,7 @@ const IMPURE: [&[&str]; 13] = [
     &["std", "time", "*"],
     &["std", "*"],
 ];
-/// The same by the end of the path, however its beginning was imported.
+/// Ends of paths that `domain` must not use, however the beginning was imported.
 const IMPURE_ENDS: [&[&str]; 6] = [
     &["Utc", "now"],
     &["Local", "now"],
@@ -53,7 +53,7 @@ impl Source {
         self.name == format!("src/{folder}.rs") || self.name.starts_with(&format!("src/{folder}/"))
     }
 
-    /// The tokens of the product; none of a test.
+    /// The tokens without those of tests.
     pub fn product(&self) -> Vec<Placed> {
         if self.is_test() { Vec::new() } else { without_tests(&tokens(&self.text)) }
     }
@@ -69,7 +69,7 @@ impl Source {
     }
 }
 
-/// The path leads into that module of this crate.
+/// True if the path leads into this module of the crate.
 fn is_ours(path: &Path, module: &str) -> bool {
     let inner = path.segments.iter().position(|segment| !matches!(segment.as_str(), "crate" | "super" | "self"));
     inner.is_some_and(|place| place > 0 && path.segments[place] == module)
@@ -116,7 +116,7 @@ pub fn only_the_worker_knows_net(source: &Source) -> Vec<String> {
     source.paths_that(net, "in pg: only pg/worker knows the network")
 }
 
-/// The worker is a composition of parts: a part gets the parts that it needs as arguments, never the whole worker.
+/// The parts of the worker get the parts that they need as arguments, never the whole worker.
 pub fn only_the_worker_names_worker(source: &Source) -> Vec<String> {
     if ["src/pg/worker.rs", "src/pg/worker/shutdown.rs"].contains(&source.name.as_str()) {
         return Vec::new();
@@ -126,7 +126,7 @@ pub fn only_the_worker_names_worker(source: &Source) -> Vec<String> {
         .paths_that(worker, "outside of src/pg/worker.rs and src/pg/worker/shutdown.rs: pass the parts that are needed")
 }
 
-/// `unsafe` stands in a few files; `#[unsafe(no_mangle)]` is the new spelling of an attribute and no block.
+/// `unsafe` is allowed in a few files. `#[unsafe(no_mangle)]` is an attribute and does not count.
 pub fn unsafe_has_its_places(source: &Source) -> Vec<String> {
     if source.name == "src/sys.rs" || source.is_in("pg/sys") || source.is_in("pg/shm") {
         return Vec::new();
@@ -137,7 +137,7 @@ pub fn unsafe_has_its_places(source: &Source) -> Vec<String> {
     bad.map(|at| source.offence(tokens[at].line, "unsafe belongs into src/sys.rs, src/pg/sys or src/pg/shm")).collect()
 }
 
-/// Statements are files under `sql/`; only `pg/host` puts some together, from the host's names.
+/// Statements are files under `sql/`; only `pg/host` builds some, from the host's names.
 pub fn statements_are_files(source: &Source) -> Vec<String> {
     if source.is_in("pg/host") {
         return Vec::new();
@@ -157,10 +157,10 @@ pub fn statements_are_files(source: &Source) -> Vec<String> {
     texts.collect()
 }
 
-/// Words before the name of a table in a statement.
+/// Keywords that precede the name of a table.
 const BEFORE_A_TABLE: [&str; 9] = ["FROM", "JOIN", "UPDATE", "INTO", "TABLE", "ONLY", "ON", "COLUMN", "TRUNCATE"];
 
-/// A statement whose table is filled in is put together in `pg/host`, which runs it as the table's owner.
+/// Only `pg/host` builds statements with the name of a table; it runs them as the table's owner.
 pub fn only_the_host_module_names_host_tables(source: &Source) -> Vec<String> {
     if source.is_in("pg/host") {
         return Vec::new();
@@ -178,7 +178,7 @@ pub fn only_the_host_module_names_host_tables(source: &Source) -> Vec<String> {
     texts.collect()
 }
 
-/// SQL files put no statement together but about rights and owners: `name` is the file, as in `sql/schema/2_attach.sql`.
+/// SQL files build no statements except about privileges and owners. `name` is the file, as in `sql/schema/2_attach.sql`.
 pub fn sql_builds_no_statements(name: &str, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -214,7 +214,7 @@ pub fn queries_are_used_once(sources: &[Source], queries: &[String]) -> Vec<Stri
         .collect()
 }
 
-/// Files that one can read at a sitting.
+/// Files have at most `FILE_LINES` lines.
 pub fn files_are_short(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
     if source.is_test() || lines <= FILE_LINES {
@@ -223,7 +223,7 @@ pub fn files_are_short(source: &Source) -> Vec<String> {
     vec![source.offence(lines, &format!("{lines} lines, the limit is {FILE_LINES}"))]
 }
 
-/// Functions that one can see at a glance.
+/// Functions have at most `FUNCTION_LINES` lines.
 pub fn functions_are_short(source: &Source) -> Vec<String> {
     let tokens = source.product();
     let named = |at: usize| tokens[at].word() == Some("fn") && tokens.get(at + 1).is_some_and(|t| t.word().is_some());

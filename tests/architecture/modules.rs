@@ -1,4 +1,4 @@
-//! The import graph of the files of `src`: which file names which other file in its paths. Called by tests/architecture.rs
+//! The import graph of the files in `src`, built from the paths in each file. Called by tests/architecture.rs
 //! only; reads nothing but its arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +17,10 @@ fn module_of(name: &str) -> Vec<String> {
 /// The files that a `pub use` of a module file re-exports, by name.
 type Exports = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// Edges from file to file, each with the line of one path that makes it.
+/// Edges from file to file, each with the line of one path that causes it.
 pub type Graph = BTreeMap<String, BTreeMap<String, usize>>;
 
-/// The graph of the sources; tests and the declarations of modules make no edge.
+/// The graph of the sources, without the paths in tests and in module declarations.
 pub fn graph(sources: &[Source]) -> Graph {
     let files: BTreeMap<Vec<String>, String> = sources
         .iter()

@@ -1,9 +1,9 @@
-//! The paths that a source names, groups of `use` taken apart.
+//! The paths in a source, with groups of `use` expanded.
 //! Called by tests/architecture.rs only.
 
 use super::tokens::{Placed, Token, block_end};
 
-/// A path like `std::time::Duration`; those of a group (`use std::{env, fs}`) are given one by one.
+/// A path like `std::time::Duration`; a group (`use std::{env, fs}`) gives one for each member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     pub line: usize,

@@ -1,4 +1,4 @@
-//! Rust source as words, texts and marks, with their lines: as much of the language as the laws of the architecture need.
+//! Splits Rust source into words, strings and other characters, with their lines: all that the laws need.
 //! Called by tests/architecture.rs only. Comments, white space and characters in quotes leave no token.
 
 /// A token.
@@ -6,7 +6,7 @@
 pub enum Token {
     /// A name, a keyword or a number.
     Word(String),
-    /// The inside of a string, escapes as they were written.
+    /// The content of a string, with its escapes as written.
     Text(String),
     /// Any other character.
     Mark(char),
@@ -108,7 +108,7 @@ impl Lexer {
         }
     }
 
-    /// A character in quotes, or the begin of a lifetime, whose name is left for the next step.
+    /// Skips a character in quotes, or the quote of a lifetime.
     fn quote(&mut self, second: Option<char>) {
         self.next();
         if second == Some('\\') {
@@ -164,7 +164,7 @@ fn is_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
-/// The tokens without the items that only tests have: `#[cfg(test)]` and what it stands before.
+/// The tokens without `#[cfg(test)]` and the items that it applies to.
 pub fn without_tests(tokens: &[Placed]) -> Vec<Placed> {
     let shape = ["#", "[", "cfg", "(", "test", ")", "]"];
     let matches = |at: usize| {
@@ -187,7 +187,7 @@ pub fn without_tests(tokens: &[Placed]) -> Vec<Placed> {
     kept
 }
 
-/// Behind the item that begins at `at`: its `;`, or the `}` of its block.
+/// The index after the item that begins at `at`, which ends with `;` or the `}` of its block.
 fn item_end(tokens: &[Placed], mut at: usize) -> usize {
     while at < tokens.len() && !tokens[at].is('{') && !tokens[at].is(';') {
         at = if tokens[at].is('(') || tokens[at].is('[') { block_end(tokens, at) } else { at + 1 };
@@ -195,7 +195,7 @@ fn item_end(tokens: &[Placed], mut at: usize) -> usize {
     if tokens.get(at).is_some_and(|token| token.is('{')) { block_end(tokens, at) } else { at + 1 }
 }
 
-/// Behind the bracket that closes the one at `at`.
+/// The index after the bracket that closes the one at `at`.
 pub fn block_end(tokens: &[Placed], at: usize) -> usize {
     let mut depth = 0;
     for (index, placed) in tokens.iter().enumerate().skip(at) {

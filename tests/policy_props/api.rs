@@ -1,12 +1,12 @@
-//! The API's side of the limits.
+//! A model of the API's rate limits, for the tests of the limiter.
 
 use guestly_sync::domain::outcome::{RateLimitHeaders, Window};
 
 /// Nanoseconds of the second, the minute and the hour.
 pub const WINDOWS: [u128; 3] = [1_000_000_000, 60_000_000_000, 3_600_000_000_000];
 
-/// The API's own buckets in whole numbers, written independently of ours: a call costs `window`
-/// (nanoseconds), each nanosecond gives back `limit`, and the bucket holds `limit` calls.
+/// The API's buckets in whole numbers, independent of the product's: a call costs `window` (nanoseconds), each
+/// nanosecond refills `limit`, and the bucket's capacity is `limit` calls.
 #[derive(Clone, Debug)]
 pub struct Api {
     limits: [u32; 3],
@@ -29,7 +29,7 @@ impl Api {
         self.at = at;
     }
 
-    /// Whether `n` calls at once are answered without a 429.
+    /// True if `n` calls at once get no 429.
     pub fn serve(&mut self, n: u32, at: u128) -> bool {
         self.advance(at);
         (0..3).all(|i| {

@@ -1,4 +1,4 @@
-//! The breaker: never more than one probe while open, never open for ever.
+//! Property tests of the breaker: at most one probe while open, and never open for ever.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::{config, pause};
 enum Event {
     Pass(u64),
     Start(u32),
-    /// One of the calls in flight comes back.
+    /// One of the calls in flight ends.
     Answer {
         which: usize,
         good: bool,
     },
-    /// The probe's time is waited for.
+    /// Waits until the next probe is due.
     Wait,
 }
 
@@ -67,7 +67,7 @@ fn check_breaker(before: &Breaker, after: &Breaker, now: Duration) -> Result<(),
     prop_assert_eq!(after.is_outage(), after.opened_at().is_some());
     prop_assert_eq!(after.is_outage(), after.state() != BreakerState::Closed);
     if before.is_outage() && after.is_outage() {
-        prop_assert_eq!(before.opened_at(), after.opened_at(), "one outage, one beginning");
+        prop_assert_eq!(before.opened_at(), after.opened_at(), "an outage has one beginning");
     }
     if let Some(wait) = after.next_probe(now) {
         prop_assert!(wait <= Duration::from_secs(75), "a pause is at most a minute and a quarter");

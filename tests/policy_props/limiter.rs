@@ -1,4 +1,4 @@
-//! The limiter: never over any window, for any arrival pattern, and no slower than it must be.
+//! Property tests of the rate limiter: no window is ever exceeded, and no call waits longer than necessary.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -106,7 +106,7 @@ proptest! {
         limiter.take(taken, Duration::ZERO);
         api.serve(taken - uncounted + others, 0);
         limiter.observe(&api.headers(0), uncounted, Duration::ZERO, Duration::ZERO);
-        // So few of theirs look like ours in flight, and one more like rounding: a later answer tells.
+        // So few calls of others look like ours in flight or like rounding, until a later answer.
         let unseen = if others <= uncounted + 1 { others } else { 0 };
         let permits = limiter.permits(Duration::ZERO);
         prop_assert!(
@@ -131,13 +131,13 @@ proptest! {
                     sent.push_back(now);
                 }
                 1 => if let Some(started) = sent.pop_front() {
-                    prop_assert!(api.serve(1, u128::from(time)), "429 with {} behind it", sent.len());
+                    prop_assert!(api.serve(1, u128::from(time)), "a 429 after {} calls", sent.len());
                     counted.push_back((started, api.headers(u128::from(time))));
                 },
                 2 => if let Some((started, headers)) = counted.pop_front() {
                     limiter.observe(&headers, (sent.len() + counted.len()) as u32, now - started, now);
                 },
-                // The way there takes no time: what is counted late may come when our bucket is full again and theirs is not.
+                // Calls arrive without delay: a late count could come when our bucket is full again and the API's is not.
                 _ if sent.is_empty() => time += pause,
                 _ => {}
             }

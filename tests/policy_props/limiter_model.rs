@@ -1,4 +1,4 @@
-//! What the limiter is tested with: a worker that does anything that is allowed, and dies at times.
+//! A model of the worker for the tests of the limiter: it makes any allowed calls, and is sometimes killed and replaced.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::pause;
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Time passes; then as many calls as wanted and allowed.
+    /// Time passes, then the worker makes as many calls as wanted and allowed.
     Call {
         pause: u64,
         wanted: u32,
     },
-    /// Time passes as far as the limiter says; then all that is allowed.
+    /// Time passes until the limiter's next permit, then the worker makes all allowed calls.
     Greedy,
     /// An answer with the API's true headers.
     Observe {
@@ -31,16 +31,16 @@ pub enum Step {
     Hold {
         length: u64,
     },
-    /// The worker dies, and another starts after a while.
+    /// The worker is killed, and another starts after a while.
     Restart {
         away: u64,
     },
-    /// `now` is asked for as if time had gone back, and calls are made if that is allowed.
+    /// The clock goes back, and calls are made if allowed.
     Back {
         by: u64,
         wanted: u32,
     },
-    /// Settings change and change back.
+    /// The settings are changed and changed back.
     Settings {
         smaller: u32,
     },
@@ -69,13 +69,13 @@ pub fn settings(limits: [u32; 3], share_percent: u32) -> Limits {
     Limits { per_second, per_minute, per_hour, share_percent }
 }
 
-/// One worker (and its successors) on true time, which the API sees; `origin` is when it started.
+/// One worker and its successors in true time, which the API uses; `origin` is the start of the current one.
 pub struct Run {
     limiter: RateLimiter,
     limits: Limits,
     origin: u64,
     pub time: u64,
-    /// When calls were made, and how many.
+    /// The time and number of calls.
     pub calls: Vec<(u64, u32)>,
     pub paused_until: u64,
 }
@@ -150,12 +150,12 @@ impl Run {
         let before = self.limiter.permits(self.now());
         let now = self.now().saturating_sub(Duration::from_nanos(by));
         let after = self.limiter.permits(now);
-        prop_assert!(after <= before, "time that went back gave permits");
+        prop_assert!(after <= before, "a clock that went back gave permits");
         self.call(wanted, now);
         Ok(())
     }
 
-    /// Smaller limits and back. A window that becomes unlimited forgets, so limited ones stay limited here.
+    /// Reduces the limits and restores them. Limited windows stay limited, because an unlimited one forgets its usage.
     fn change_settings(&mut self, smaller: u32) {
         let Limits { per_second, per_minute, per_hour, share_percent } = self.limits;
         let cut = [per_second, per_minute, per_hour].map(|l| l.saturating_sub(smaller).max(l.min(1)));
@@ -169,7 +169,7 @@ impl Run {
         let before = self.limiter.levels(now);
         self.limiter.observe(headers, in_flight, Duration::from_nanos(elapsed), now);
         let after = self.limiter.levels(now);
-        prop_assert!((0..3).all(|i| after[i] <= before[i]), "an answer raised a level");
+        prop_assert!((0..3).all(|i| after[i] <= before[i]), "an answer raised a bucket's level");
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Property tests of the pure policies: limiter, backoff, look-up schedule, breaker, masking, token, code.
 //! Run by cargo; no server, no clock, no threads. Imports `domain` only.
 //!
-//! Classification has its properties in `classify_props.rs`, the state machine in `transition_props.rs`.
+//! Classification is tested in `classify_props.rs`, the state machine in `transition_props.rs`.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ mod retry;
 mod text;
 mod token;
 
-/// No file is left behind by a failure: its input is printed.
+/// A failure prints its input and writes no file.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Nanoseconds from nothing to hours, each magnitude as likely.
+/// Nanoseconds from zero to hours, each magnitude equally likely.
 fn pause() -> impl Strategy<Value = u64> {
     (0_u32..44, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1))
 }
 
-/// Any duration, the extremes too.
+/// Any duration, including the extremes.
 fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![
         pause().prop_map(Duration::from_nanos),

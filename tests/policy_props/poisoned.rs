@@ -1,5 +1,5 @@
-//! One booking, or one kind of call, that always fails in a way of its own: all other bookings are sent within a bounded time,
-//! and nobody calls it an outage. Against a model of the worker's turns: what is due, what is in flight, what the breaker lets through.
+//! Property tests of isolated faults: while one booking or one kind of call always fails, all other bookings are sent within a
+//! bounded time, and it does not count as an outage. Uses a model of the worker's cycles, the calls in flight and the breaker.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use proptest::sample::select;
 
 use crate::config;
 
-/// The longest that a call takes.
+/// The longest duration of a call.
 const TIME_OUT: Duration = Duration::from_secs(30);
-/// The longest that a booking waits which is served when it is its turn: four times the calls in flight may all have to time
-/// out before it is known whose fault it is, each time with one of the breaker's first pauses.
+/// The longest wait of a booking without a fault: up to four batches of calls may time out before the fault is isolated,
+/// each followed by one of the breaker's first pauses.
 const BOUND: Duration = Duration::from_secs(4 * 30 + 30);
 const PLACES: usize = 4;
 const QUICK: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ enum Way {
     TimeOut,
     Unreadable,
     Refused,
-    /// Its request cannot be sent at all.
+    /// The request cannot be sent.
     Unsendable,
 }
 
@@ -54,7 +54,7 @@ struct Job {
     sent: Option<Duration>,
 }
 
-/// A call on its way: its job, none for the harmless look-up; when it began and when it comes back.
+/// A call in flight: its job (none for the probe look-up), its start and its end.
 struct Call {
     job: Option<usize>,
     began: Duration,
@@ -68,7 +68,7 @@ struct World {
     way: Way,
     calls: Vec<Call>,
     now: Duration,
-    /// As it was before bookings and kinds were told apart.
+    /// As before bookings and kinds were distinguished.
     blind: bool,
     outage: bool,
 }
@@ -134,7 +134,7 @@ impl World {
         self.calls.push(Call { job, began: self.now, back });
     }
 
-    /// What the worker does in one turn; true if a call left.
+    /// Runs one cycle of the worker; true if a call was sent.
     fn turn(&mut self) -> bool {
         let in_flight = self.calls.len() as u32;
         if !matches!(self.send_gate.permit_calls(self.now, wall(self.now), in_flight, PLACES as u32), Permit::Send(_)) {
@@ -144,7 +144,7 @@ impl World {
         let steps = if self.blind { anyone } else { self.send_gate.breaker.next_calls(self.now) };
         for step in steps {
             let job = match step {
-                // The worker asks only where something waits for it.
+                // The worker asks only if something is due.
                 NextCall::Probe if self.due(&[], None).is_none() => return false,
                 NextCall::Probe => None,
                 NextCall::Claim { skip_bookings, skip_kind } => match self.due(&skip_bookings, skip_kind) {
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// Half an hour, or until all that is served is sent.
+    /// Runs for half an hour, or until every booking without a fault is sent.
     fn run(&mut self) {
         self.run_until(Duration::from_secs(1_800));
     }
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    /// The longest that a booking waited which is served.
+    /// The longest wait of a booking without a fault.
     fn longest_wait(&self) -> Duration {
         let waited = |job: usize| self.jobs[job].sent.unwrap_or(Duration::MAX) - self.jobs[job].arrived;
         self.healthy().into_iter().map(waited).max().unwrap_or_default()
@@ -255,22 +255,22 @@ proptest! {
         let mut world = World::new(&jobs, Poison::Booking(0), way);
         world.run();
         prop_assert!(world.longest_wait() <= BOUND, "{:?}: {:?}", world.longest_wait(), world.jobs);
-        prop_assert!(!world.outage, "called an outage: {:?}", world.jobs);
+        prop_assert!(!world.outage, "it counted as an outage: {:?}", world.jobs);
     }
 
     #[test]
     fn one_kind_of_call_that_always_fails_stops_no_other(jobs in jobs(), kind in kind(), way in way()) {
         let mut world = World::new(&jobs, Poison::Kind(kind), way);
         world.run();
-        // Several bookings have to fail before it is known which kind fails, and where all searches do, so does the harmless one:
-        // the others wait through some of the breaker's pauses.
+        // Several bookings fail before the faulty kind is known. If all searches fail, the probe look-up fails too, and the
+        // others wait through some of the breaker's pauses.
         prop_assert!(world.longest_wait() <= BOUND * 4, "{:?}: {:?}", world.longest_wait(), world.jobs);
-        // Where all searches fail, the harmless one does as well, and nothing else may be due.
-        prop_assert!(!world.outage || kind == CallKind::LookUp, "called an outage: {:?}", world.jobs);
+        // If all searches fail, the probe look-up fails as well, and nothing else may be due.
+        prop_assert!(!world.outage || kind == CallKind::LookUp, "it counted as an outage: {:?}", world.jobs);
     }
 }
 
-/// The sale comes when the pauses of the breaker are long.
+/// The sale arrives when the breaker's pauses are long.
 #[test]
 fn without_telling_sources_apart_one_booking_stops_the_others() {
     let waited = |blind| {
@@ -281,12 +281,12 @@ fn without_telling_sources_apart_one_booking_stops_the_others() {
         (world.longest_wait(), world.outage)
     };
     let (before, outage) = waited(true);
-    assert!(before > BOUND || outage, "the model does not bite: {before:?}");
+    assert!(before > BOUND || outage, "the model finds no delay: {before:?}");
     let (now, outage) = waited(false);
     assert!(now <= BOUND && !outage, "{now:?}");
 }
 
-/// Creates fail for a quarter of an hour, all else works.
+/// Creates fail for a quarter of an hour; all other calls succeed.
 #[test]
 fn an_outage_of_creates_uses_up_no_attempt() {
     for way in [Way::ServerError, Way::TimeOut] {
@@ -294,14 +294,14 @@ fn an_outage_of_creates_uses_up_no_attempt() {
         let jobs: Vec<(CallKind, u64)> = (0..6).map(|_| (CallKind::Create, 0)).chain(follow_ups).collect();
         let mut world = World::new(&jobs, Poison::Kind(CallKind::Create), way);
         world.run_until(Duration::from_secs(880));
-        assert!(world.send_gate.breaker.refuses_creates(world.now), "{way:?}: not told");
+        assert!(world.send_gate.breaker.refuses_creates(world.now), "{way:?}: the outage was not reported");
         let (attempts, tries): (Vec<u32>, Vec<u32>) =
             world.jobs[..6].iter().map(|job| (job.attempts, job.tries)).unzip();
         assert!(attempts.iter().all(|attempts| *attempts < 5), "{way:?}: {attempts:?}");
-        assert!(tries.iter().any(|tries| *tries > 8), "the model does not bite: {tries:?}");
+        assert!(tries.iter().any(|tries| *tries > 8), "the creates were not retried: {tries:?}");
         world.poison = Poison::Booking(usize::MAX);
         world.run();
         assert!(world.jobs.iter().all(|job| job.sent.is_some()), "{way:?}");
-        assert!(!world.send_gate.breaker.awaits_create(), "{way:?}: its end is not told");
+        assert!(!world.send_gate.breaker.awaits_create(), "{way:?}: the end of the outage was not reported");
     }
 }

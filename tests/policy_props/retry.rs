@@ -1,4 +1,4 @@
-//! Backoff and the schedule of look-ups.
+//! Property tests of backoff and of the schedule of look-ups.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ proptest! {
     }
 
     #[test]
-    fn backoff_never_undercuts_a_floor_and_follows_it(
+    fn backoff_is_never_below_its_floor(
         base in duration(), max in duration(), attempt in attempt(), jitter in any::<f64>(), a in duration(), b in duration(),
     ) {
         let backoff = Backoff { base, max };
@@ -59,7 +59,7 @@ proptest! {
         prop_assert_eq!(has_propagated(since, at, delay), done >= 6 || delay.is_zero());
         if done >= 6 && !delay.is_zero() {
             let step = look_up_at(since, done.saturating_add(1), delay) - at;
-            prop_assert!(at == DateTime::<Utc>::MAX_UTC || done == u32::MAX || step > TimeDelta::zero(), "it would spin");
+            prop_assert!(at == DateTime::<Utc>::MAX_UTC || done == u32::MAX || step > TimeDelta::zero(), "a pause of zero");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Masking, cleaning and the confirmation code.
+//! Property tests of masking, cleaning and the confirmation code.
 
 use guestly_sync::domain::confirmation_code::confirmation_code;
 use guestly_sync::domain::redact::{Secret, clean, mask};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::config;
 
-/// Texts made of few letters, so that secrets occur, overlap and contain each other.
+/// Texts of few different letters, so that secrets occur, overlap and contain each other.
 fn crowded(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     let letter = prop_oneof![Just('a'), Just('b'), Just('*'), Just('ü')];
     vec(letter, length).prop_map(|letters| letters.into_iter().collect())
@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn a_code_has_its_shape_and_depends_on_nothing_else(id in any::<String>(), other in any::<String>(), reference in prop_oneof!["[A-Za-z0-9-]{0,40}", any::<String>()]) {
+    fn a_code_depends_only_on_the_booking(id in any::<String>(), other in any::<String>(), reference in prop_oneof!["[A-Za-z0-9-]{0,40}", any::<String>()]) {
         let own = confirmation_code(&id, None);
         prop_assert_eq!(own.len(), 23);
         prop_assert!(own.starts_with("GS-"));

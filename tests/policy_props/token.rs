@@ -1,4 +1,4 @@
-//! The token: five a day, and none that expires in our hands.
+//! Property tests of the token: at most five requests a day, and no use of a token that expires during a call.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use guestly_sync::domain::redact::Secret;

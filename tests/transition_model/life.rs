@@ -1,5 +1,5 @@
-//! One booking's life: a queue row as the worker keeps it, and a Guestly that may commit what it did not confirm, shows it
-//! later than it commits, and refuses what the calendar forbids. Used by `transition_props.rs`.
+//! A model of one booking: its queue row, and a Guestly that may commit unconfirmed calls, shows them late, and refuses taken
+//! dates. Used by `transition_props.rs`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use guestly_sync::domain::error::{ErrorClass, Problem};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::values::{at, our_hit, wanted};
 
-/// What goes wrong with one call. `appears`: milliseconds after the call when look-ups begin to show its reservation.
+/// The fault of one call. `appears`: milliseconds from the call until look-ups show its reservation.
 #[derive(Clone, Debug)]
 pub enum Fault {
     None,
@@ -29,8 +29,8 @@ pub enum Fault {
 pub struct Conditions {
     pub fault: Fault,
     pub took: TimeDelta,
-    /// The clock jumps before the call: back at any time; ahead while nobody has looked yet, and by more than the window.
-    /// What less than that would do, the worker mends: it moves along what waits.
+    /// The clock changes before the call: back at any time, ahead only before the first look-up and by more than the delay.
+    /// The worker itself compensates for smaller changes.
     pub jump: TimeDelta,
     pub jitter: f64,
     pub outage: bool,
@@ -50,12 +50,12 @@ pub struct Life {
     row: QueueRow,
     verify_first: bool,
     due: DateTime<Utc>,
-    /// True time, and what the clock adds to it.
+    /// True time, and the error of the clock.
     now: DateTime<Utc>,
     clock: TimeDelta,
-    /// Reservations under our code: since when they show, in true time.
+    /// The reservations with our code, each with the true time since which look-ups show it.
     remote: Vec<DateTime<Utc>>,
-    /// Refused for good: no create may follow.
+    /// Finally refused: no create may follow.
     refused: bool,
     pub end: Option<Transition>,
 }
@@ -168,7 +168,7 @@ impl Life {
         }
     }
 
-    /// As `pg::job` keeps a decision.
+    /// Stores a transition as the worker does.
     fn keep(&mut self, decided: Transition, uncounted: u32) {
         let row = &mut self.row;
         match decided {
@@ -221,7 +221,7 @@ impl Life {
     }
 }
 
-/// Outcomes that certainly changed nothing.
+/// Outcomes without an effect at Guestly.
 fn harmless(fault: &Fault) -> Outcome {
     let sentence = "said".to_owned();
     match fault {

@@ -1,4 +1,4 @@
-//! Any outcome, any hit, any conditions. Used by `transition_props.rs`.
+//! Generators of outcomes, hits and conditions. Used by `transition_props.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use proptest::sample::select;
 
 use crate::life::{Conditions, Fault};
 
-/// So many seconds from the beginning.
+/// Seconds since the beginning.
 pub fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(seconds)
 }
@@ -33,7 +33,7 @@ pub fn wanted() -> Reservation {
     reservation.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// What Guestly shows of our reservation.
+/// Our reservation as Guestly shows it.
 pub fn our_hit(reservation_id: String) -> Hit {
     Hit {
         reservation_id,
@@ -57,7 +57,7 @@ pub fn jitter() -> impl Strategy<Value = f64> {
     0.0..1.0
 }
 
-/// Ours or not, the same booking or not.
+/// A hit of our code or another one, of the same booking or another one.
 pub fn hit() -> impl Strategy<Value = Hit> {
     let code = select(vec![None, Some("BK-0000123"), Some("BK-0000124")]);
     let listing = select(vec!["L1", "L2"]);
@@ -73,7 +73,7 @@ fn retry_after() -> impl Strategy<Value = Option<Duration>> {
     option::of((0_u64..3_600).prop_map(Duration::from_secs))
 }
 
-/// Whatever is no answer to a look-up.
+/// Any outcome that does not answer a look-up.
 pub fn unanswered() -> impl Strategy<Value = Outcome> {
     let sentence = || "said".to_owned();
     let token = Outcome::Token { access_token: Secret::new("t".to_owned()), expires_in: Duration::from_secs(86_400) };

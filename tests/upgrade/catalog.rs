@@ -1,4 +1,4 @@
-//! All objects of one version, as its statements make them: a catalog without a server.
+//! A model of the catalog: all objects that the statements of one version create, without a server.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Catalog {
     pub functions: BTreeMap<String, Function>,
     /// Views (`view guestly.status`) and triggers (`trigger watch on guestly.field_map`).
     pub dependents: BTreeMap<String, Statement>,
-    /// Schemas, sequences, types and policies: an upgrade script makes and drops them as the author says.
+    /// Schemas, sequences, types and policies: the hand-written part of an upgrade script creates and drops them.
     pub objects: BTreeMap<String, Statement>,
     /// By target, as in `column guestly.queue.state`.
     pub comments: BTreeMap<String, String>,
@@ -43,7 +43,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The catalog of a script that begins with nothing.
+    /// The catalog of a script that begins with an empty one.
     pub fn of(script: &str) -> Result<Self, String> {
         let mut catalog = Self::default();
         catalog.run(script)?;
@@ -183,7 +183,7 @@ impl Catalog {
         }
     }
 
-    /// True if there was one.
+    /// True if there was such an object.
     fn drop_one(&mut self, kind: &str, name: &str) -> Result<bool, String> {
         let key = format!("{kind} {name}");
         let known = match kind {
@@ -275,7 +275,7 @@ impl Catalog {
         self.tables.has_column(relation, column) || self.dependents.contains_key(&format!("view {relation}"))
     }
 
-    /// Comments follow what they are about; `then` stands behind the name in the targets that are meant.
+    /// Renames the targets of comments with their objects; `then` follows the name in the affected targets.
     fn move_comments(&mut self, old: &str, new: &str, then: &str) {
         let moved = std::mem::take(&mut self.comments).into_iter().map(|(target, words)| {
             match target

@@ -1,4 +1,4 @@
-//! The model of the catalog, the generator and the checks, each on a few lines of SQL.
+//! Tests of the catalog model, the script generator and the checks, each with a few lines of SQL.
 
 use super::catalog::Catalog;
 use super::library;
@@ -65,7 +65,7 @@ fn a_changed_body_replaces_the_function() {
 }
 
 #[test]
-fn a_changed_result_makes_function_and_view_anew() {
+fn a_changed_result_recreates_the_dependent_view() {
     let script = upgrade(&OLD.replace("(a int)", "(a int, b int)"), "").unwrap();
     let lines: Vec<&str> = script.lines().map(|line| line.split(" AS ").next().unwrap()).collect();
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_changed_result_makes_function_and_view_anew() {
 }
 
 #[test]
-fn a_lost_default_makes_the_function_anew() {
+fn a_removed_default_recreates_the_function() {
     let with = "CREATE FUNCTION f(a text DEFAULT '') RETURNS text LANGUAGE sql AS $$ SELECT a $$;";
     let (old, new) = (catalog(with), catalog(&with.replace(" DEFAULT ''", "")));
     assert!(generate(&old, &new, &parts("")).unwrap().contains("DROP FUNCTION @extschema@.f(text);"));

@@ -27,8 +27,8 @@ pub fn add(tables: &mut Tables, table: &str, element: &[Token]) -> Result<(), St
     nothing_more(&cursor)
 }
 
-/// Adds a column: its type, NOT NULL, default and identity in this order, whatever order they were written in. Its
-/// constraints become things of their own, under the names that Postgres gives.
+/// Adds a column: its type, NOT NULL, default and identity, always in this order. Its constraints become separate
+/// objects with the names that Postgres gives them.
 pub fn add_column(tables: &mut Tables, table: &str, cursor: &mut Cursor) -> Result<(), String> {
     let name = cursor.word()?;
     let kind = cursor.until(|token| is_one_of(token, &CLAUSES) || token.is("null"));
@@ -133,7 +133,7 @@ pub fn set_options(tables: &mut Tables, table: &str, options: &[Token]) -> Resul
     Ok(())
 }
 
-/// One action of ALTER TABLE or ALTER DOMAIN but RENAME.
+/// One action of ALTER TABLE or ALTER DOMAIN, except RENAME.
 pub fn alter(tables: &mut Tables, table: &str, action: &[Token]) -> Result<(), String> {
     let mut cursor = Cursor::new(action);
     if cursor.eat("add column") {

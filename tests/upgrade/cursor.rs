@@ -12,7 +12,7 @@ impl<'a> Cursor<'a> {
         Self { tokens }
     }
 
-    /// Takes these words if they come next; a word may be a single character too.
+    /// Takes these words if they come next. A word may be a single character.
     pub fn eat(&mut self, words: &str) -> bool {
         let wanted: Vec<&str> = words.split(' ').collect();
         let comes = self.tokens.len() >= wanted.len()
@@ -50,7 +50,7 @@ impl<'a> Cursor<'a> {
         Ok(parts.join("."))
     }
 
-    /// Takes what stands between the parentheses that come next. Errors: none come.
+    /// Takes the tokens between the parentheses that come next. Errors: none come.
     pub fn group(&mut self) -> Result<&'a [Token], String> {
         if !self.eat("(") {
             return Err(format!("a parenthesis was expected before {}", join(self.tokens)));
@@ -66,7 +66,7 @@ impl<'a> Cursor<'a> {
         Ok(inner)
     }
 
-    /// Takes all up to a token outside parentheses that `stops`, but at least one token.
+    /// Takes all tokens, but at least one, up to a token outside parentheses for which `stops` is true.
     pub fn until(&mut self, stops: impl Fn(&Token) -> bool) -> &'a [Token] {
         let mut depth = 0;
         let mut length = 0;

@@ -1,4 +1,4 @@
-//! CREATE FUNCTION, as far as an upgrade has to know it.
+//! Reads CREATE FUNCTION, as far as an upgrade script needs it.
 
 use super::cursor::{Cursor, canonical, split};
 use super::tokens::{Statement, Token};
@@ -19,7 +19,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// True if CREATE OR REPLACE can make this one of `old`.
+    /// True if CREATE OR REPLACE can turn `old` into this one.
     pub fn can_replace(&self, old: &Function) -> bool {
         self.shape == old.shape && self.defaults >= old.defaults
     }
@@ -45,7 +45,7 @@ const ATTRIBUTES: [&str; 17] = [
     "return",
 ];
 
-/// The function that a CREATE FUNCTION makes, and true if it may replace one. Errors: it is not understood.
+/// The function of a CREATE FUNCTION statement, and true for OR REPLACE. Errors: it is not understood.
 pub fn create(statement: &Statement) -> Result<(Function, bool), String> {
     let mut cursor = Cursor::new(&statement.tokens);
     let replaces = cursor.eat("create or replace function");

@@ -1,5 +1,5 @@
-//! The functions that the library exports, as the sources of Rust declare them: `sql/schema` has to declare them likewise,
-//! because nothing else checks the types of arguments and results.
+//! The functions that the library exports, as declared in the Rust sources. `sql/schema` must declare them equally, because
+//! nothing else checks the types of arguments and results.
 
 use super::cursor::{Cursor, canonical};
 use super::functions::Function;
@@ -77,7 +77,7 @@ fn split_types(tokens: &[Token]) -> Vec<&[Token]> {
     tokens.split(comma).filter(|part| !part.is_empty()).collect()
 }
 
-/// The type that pgrx makes of a type of Rust.
+/// The SQL type to which pgrx maps a Rust type.
 fn sql_type(tokens: &[Token]) -> Result<String, String> {
     let inner = tokens.get(2..tokens.len() - 1).unwrap_or_default();
     let text: String = tokens.iter().map(Token::text).collect();

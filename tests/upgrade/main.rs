@@ -1,6 +1,6 @@
-//! The upgrade script from the former version to this one is made here, and checked without a server. Run by cargo, as
-//! `cargo test --package guestly_sync --test upgrade`; with BLESS=1 in the environment it writes the script. How to
-//! change the schema of a released version stands in sql/upgrade/README.md.
+//! Generates the upgrade script from the former version to this one, and checks it without a server. Run it with
+//! `cargo test --package guestly_sync --test upgrade`; with BLESS=1 in the environment it writes the script.
+//! sql/upgrade/README.md explains how to change the schema of a released version.
 
 use std::fs;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ fn the_script_makes_the_current_version() {
     assert_none(&differences(&reached, &current()), &advice);
 }
 
-/// So that no name in the script means an object of another role.
+/// Otherwise a name in the script could refer to an object of another role.
 #[test]
 fn the_script_pins_the_search_path_first() {
     let script = tokens::statements(&generated()).unwrap_or_else(|error| panic!("{error}"));

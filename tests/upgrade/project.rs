@@ -1,4 +1,4 @@
-//! The files of the project that an upgrade is made of.
+//! The project's files from which an upgrade script is generated.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::catalog::Catalog;
 use super::script::{Parts, generate, halves};
 
-/// The version that sql/schema is of.
+/// The version of sql/schema.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Where Cargo.toml is.
+/// The folder of Cargo.toml.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -19,7 +19,7 @@ pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of a folder that end so, sorted by name.
+/// The files of a folder whose names have this ending, sorted by name.
 pub fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -29,7 +29,7 @@ pub fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The file of `sql/schema` whose name ends so.
+/// The file of `sql/schema` whose name has this ending.
 pub fn schema_file(end: &str) -> String {
     let found = files("sql/schema", end);
     assert_eq!(found.len(), 1, "sql/schema/*{end}: {found:?}");

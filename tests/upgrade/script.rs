@@ -92,7 +92,7 @@ fn drops(old: &Catalog, new: &Catalog) -> String {
     dependents.chain(functions).collect::<Vec<_>>().join("\n")
 }
 
-/// Creates what the catalog lacks of functions, views and triggers, and replaces what differs, in the order of `new`.
+/// Creates missing functions, views and triggers, and replaces those that differ, in the order of `new`.
 fn creates(reached: &Catalog, new: &Catalog) -> String {
     let mut found = Vec::new();
     for name in &new.order {
@@ -128,7 +128,7 @@ fn comments(reached: &Catalog, new: &Catalog) -> String {
     gone.chain(changed).collect::<Vec<_>>().join("\n")
 }
 
-/// In which objects the catalog that a script `reached` differs from `wanted`; one sentence each.
+/// The differences between the catalog that a script `reached` and the `wanted` one; one sentence each.
 pub fn differences(reached: &Catalog, wanted: &Catalog) -> Vec<String> {
     let functions = |catalog: &Catalog| -> BTreeMap<String, String> {
         let pairs =
@@ -158,8 +158,8 @@ fn unlike<K: Ord + Display>(reached: &BTreeMap<K, String>, wanted: &BTreeMap<K, 
     missing.chain(extra).collect()
 }
 
-/// The statements of `new` that define nothing, stand neither in `old` nor in the hand-written part, and are not excused by
-/// a line `-- not in an upgrade: <how the statement begins>` of that part.
+/// The statements of `new` that define nothing, are neither in `old` nor in the hand-written part, and are not excused by a
+/// line `-- not in an upgrade: <beginning of the statement>` in that part.
 pub fn left_out(old: &Catalog, new: &Catalog, hand: &str) -> Result<Vec<String>, String> {
     let mut part = Vec::new();
     for statement in super::tokens::statements(hand)? {

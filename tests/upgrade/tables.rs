@@ -1,5 +1,5 @@
-//! Tables and what belongs to them, as the statements that make and change them say. It is Postgres in small: a statement
-//! about something that is not there is an error.
+//! A model of tables and their columns, constraints and indexes, built from the statements that create and change them. As in
+//! Postgres, a statement about a missing object is an error.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::columns;
 use super::cursor::{Cursor, canonical, split};
 use super::tokens::{Token, join};
 
-/// The sort of a thing that belongs to a table or domain.
+/// The kind of an object that belongs to a table or domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sort {
     Table,
@@ -18,7 +18,7 @@ pub enum Sort {
     Option,
 }
 
-/// A thing: its sort, its table or domain, and its name, which is empty for the table or domain itself.
+/// An object: its kind, its table or domain, and its name, which is empty for the table or domain itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Thing {
     pub sort: Sort,
@@ -39,19 +39,19 @@ impl std::fmt::Display for Thing {
     }
 }
 
-/// All tables and domains: each thing with its definition.
+/// All tables and domains: each object with its definition.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     things: BTreeMap<Thing, Vec<Token>>,
 }
 
-/// The thing of this sort and name.
+/// The object of this kind and name.
 pub fn thing(sort: Sort, table: &str, name: &str) -> Thing {
     Thing { sort, table: table.to_owned(), name: name.to_owned() }
 }
 
 impl Tables {
-    /// Each thing with its definition, in which layout and aliases of types do not count.
+    /// Each object with its definition, normalised in layout and type names.
     pub fn definitions(&self) -> BTreeMap<Thing, String> {
         self.things.iter().map(|(thing, tokens)| (thing.clone(), canonical(tokens))).collect()
     }
@@ -101,7 +101,7 @@ impl Tables {
         self.add(Thing { name: name.to_owned(), ..old.clone() }, definition)
     }
 
-    /// A name that nothing of the table has: Postgres appends a number.
+    /// A name that is unused in the table: Postgres appends a number.
     pub fn free_name(&self, table: &str, wanted: &str) -> String {
         let is_free = |name: &String| {
             !self.things.contains_key(&thing(Sort::Constraint, table, name))
@@ -181,7 +181,7 @@ impl Tables {
         self.things.keys().find(matches).cloned().ok_or_else(|| format!("there is no index {index}"))
     }
 
-    /// Gives a table or domain another name; what belongs to it keeps its own, as in Postgres.
+    /// Renames a table or domain; its constraints and indexes keep their names, as in Postgres.
     pub fn rename_table(&mut self, sort: Sort, table: &str, name: &str) -> Result<String, String> {
         self.get(&thing(sort, table, ""))?;
         let schema = table.rsplit_once('.').map_or("", |(schema, _)| schema);
@@ -199,7 +199,7 @@ impl Tables {
         Ok(renamed)
     }
 
-    /// Gives a column another name, in constraints and indexes too.
+    /// Renames a column, also in constraints and indexes.
     pub fn rename_column(&mut self, table: &str, old: &str, new: &str) -> Result<(), String> {
         self.rename(&thing(Sort::Column, table, old), new)?;
         for (thing, definition) in &mut self.things {

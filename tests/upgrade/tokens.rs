@@ -1,4 +1,4 @@
-//! SQL text as tokens, and as statements. Used by every other file of this test; needs no server.
+//! Splits SQL into tokens and statements. Used by every other file of this test.
 
 /// One token; whitespace and comments are not tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Token {
     }
 }
 
-/// A statement, its semicolon left out.
+/// A statement without its semicolon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// The text from the first token to the last one, with the comments in between.
@@ -45,7 +45,7 @@ pub struct Statement {
     pub line: usize,
 }
 
-/// Tokens joined by blanks: equal for texts that differ in whitespace, comments and the case of words only.
+/// Tokens joined by spaces: equal for texts that differ only in whitespace, comments and the case of words.
 pub fn join(tokens: &[Token]) -> String {
     tokens.iter().map(Token::text).collect::<Vec<_>>().join(" ")
 }
@@ -81,7 +81,7 @@ fn line_of(sql: &str, at: usize) -> usize {
     sql[..at].matches('\n').count() + 1
 }
 
-/// Parentheses, and the blocks of a body that is written as `BEGIN ATOMIC … END`: a semicolon inside ends nothing.
+/// Nesting in parentheses and in `BEGIN ATOMIC … END`, inside which a semicolon does not end the statement.
 #[derive(Default)]
 struct Depth {
     parentheses: usize,
@@ -142,15 +142,15 @@ fn is_word(c: char) -> bool {
     c == '_' || c.is_alphabetic()
 }
 
-/// A quoted name; one that means the same without quotes loses them.
+/// A quoted name, without its quotes if it means the same without them.
 fn name(quoted: &str) -> Token {
     let plain = &quoted[1..quoted.len() - 1];
     let is_plain = plain.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit());
-    // "char" is another type than char.
+    // "char" and char are different types.
     if is_plain && plain != "char" { Token::Word(plain.to_owned()) } else { Token::Quoted(quoted.to_owned()) }
 }
 
-/// Past whitespace, comments (which nest) and lines for psql.
+/// The position after whitespace, comments (which nest) and lines for psql.
 fn skip(sql: &str, mut at: usize) -> Result<usize, String> {
     loop {
         let rest = &sql[at..];

@@ -1,4 +1,4 @@
-//! The splitter, on the places where a semicolon ends nothing.
+//! Tests of the SQL splitter, mainly of semicolons that do not end a statement.
 
 use super::tokens::{Token, join, statements};
 
@@ -30,7 +30,7 @@ fn a_parameter_begins_no_body() {
 }
 
 #[test]
-fn comments_hide_semicolons_and_nest() {
+fn nested_comments_hide_semicolons() {
     assert_eq!(texts("-- a;\nSELECT /* b; /* c; */ d; */ 1;"), ["SELECT /* b; /* c; */ d; */ 1"]);
 }
 

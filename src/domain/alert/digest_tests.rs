@@ -1,4 +1,4 @@
-//! What mails say, field by field in both parts, and that a guest's text stays text.
+//! Unit tests of `alert::digest`: every field of a mail in both parts, and escaping of a guest's text.
 
 use chrono::NaiveDate;
 use proptest::prelude::*;
@@ -47,7 +47,7 @@ fn mail(alerts: &[Alert]) -> Mail {
     digest(alerts, now(), None).unwrap()
 }
 
-/// The HTML as a reader sees it. Fails where it is not well-formed: tags that do not close, a bare `<` or `&`.
+/// The text of the HTML. Fails if it is not well-formed: an unclosed tag, a bare `<` or `&`.
 fn shown(html: &str) -> String {
     let mut open: Vec<&str> = Vec::new();
     let mut text = String::new();
@@ -107,7 +107,7 @@ fn one_failed_booking_with_everything_in_both_parts() {
 }
 
 #[test]
-fn subjects_say_how_many_who_and_when() {
+fn a_subject_summarises_the_bookings() {
     let named = |id: i64, name: &str, first: &str| {
         let booking = AlertBooking { reference: Some(name.to_owned()), check_in: day(first), ..known() };
         alert(id, AlertKind::BookingFailed, Some(booking))
@@ -251,7 +251,7 @@ fn a_key_that_cannot_be_typed_is_not_offered_for_typing() {
 }
 
 #[test]
-fn the_test_mail_and_no_mail() {
+fn a_digest_needs_an_alert() {
     let test = test_mail(now(), Some("prod"));
     assert_eq!(test.subject, "[Guestly] Test: alerts of prod arrive");
     assert!(shown(&test.html).contains("Nothing is wrong"));
@@ -260,7 +260,7 @@ fn the_test_mail_and_no_mail() {
 
 proptest! {
     #[test]
-    fn any_text_gives_one_line_and_a_well_formed_page(
+    fn any_text_gives_a_well_formed_mail(
         texts in proptest::collection::vec("\\PC*|[<>&\"'\\r\\n\\x00;a]*", 6),
         kind in 0..AlertKind::ALL.len(),
         site in proptest::option::of("\\PC*"),

@@ -1,4 +1,4 @@
-//! When mails leave: single rules by example, the limits for any pattern of failures.
+//! Unit tests of `alert::select`: the time of each mail, and the rate limit for any pattern of failures.
 
 use proptest::prelude::*;
 
@@ -37,7 +37,7 @@ fn ids(next: &MailStep) -> Vec<i64> {
 }
 
 #[test]
-fn alerts_are_collected_and_urgent_ones_take_the_others_along() {
+fn an_urgent_alert_sends_the_collected_ones() {
     let rows = [failed(1, "a", 0), failed(2, "b", 40)];
     assert_eq!(select_for_mail(&[], &[], &PACE, at(0)).next, MailStep::Nothing);
     assert_eq!(select_for_mail(&rows, &[], &PACE, at(41)).next, MailStep::At(at(60)));
@@ -76,7 +76,7 @@ fn an_unchanged_alert_is_not_repeated_within_a_day() {
     assert_eq!(
         select_for_mail(&back, &[mailed(&old, 60)], &PACE, at(4_000)).repeated,
         [2, 3],
-        "changed back before anybody heard"
+        "changed back before a mail left"
     );
 }
 
@@ -118,7 +118,7 @@ fn a_mail_of_unknown_outcome_is_resent_alone_with_its_key() {
 }
 
 #[test]
-fn a_broken_mail_server_and_a_clock_that_jumps() {
+fn a_mail_waits_no_longer_than_pause_or_digest() {
     let rows = [soon(failed(1, "a", 0))];
     let limits = MailLimits { not_before: Some(at(100)), ..PACE };
     assert_eq!(select_for_mail(&rows, &[], &limits, at(10)).next, MailStep::At(at(100)));
@@ -128,11 +128,11 @@ fn a_broken_mail_server_and_a_clock_that_jumps() {
     assert_eq!(
         select_for_mail(&future, &history, &PACE, at(0)).next,
         MailStep::At(at(60)),
-        "no longer than the digest"
+        "waits no longer than the digest"
     );
 }
 
-/// Every second of four minutes: rows come, mails leave and are taken at once. The mails' times and ids.
+/// Simulates four minutes by the second; every mail is accepted at once. Returns the times and ids of the mails.
 fn simulate(rows: &[PendingAlert], digest: u64) -> Vec<(i64, Vec<i64>)> {
     let limits = MailLimits { digest: Duration::from_secs(digest), not_before: None };
     let (mut history, mut mails) = (Vec::new(), Vec::new());
@@ -179,7 +179,7 @@ fn five_hundred_failures_in_a_minute_make_at_most_three_mails() {
 }
 
 proptest! {
-    // Each case plays four minutes.
+    // Each case simulates four minutes.
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
@@ -225,7 +225,7 @@ proptest! {
                 let count = all.len();
                 all.sort_unstable();
                 all.dedup();
-                prop_assert_eq!(all.len(), count, "a row twice");
+                prop_assert_eq!(all.len(), count, "a row was mailed twice");
             }
         }
     }

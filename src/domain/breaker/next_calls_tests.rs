@@ -1,4 +1,4 @@
-//! Unit tests of `breaker`: whose failures they are. The rest is in `breaker_tests.rs`.
+//! Unit tests of `breaker`: failures by booking and kind of call, and the next probe. Its states are in `breaker_tests.rs`.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ fn source(booking: &str, kind: CallKind) -> CallSource {
     CallSource { booking: Some(booking.to_owned()), kind }
 }
 
-/// A harmless look-up.
-fn nobody() -> CallSource {
+/// The look-up of a booking that does not exist.
+fn probe() -> CallSource {
     CallSource { booking: None, kind: CallKind::LookUp }
 }
 
@@ -22,7 +22,7 @@ fn fail(breaker: &mut Breaker, source: &CallSource, seconds: u64) {
     breaker.failed(Some(source), at(seconds), at(seconds), 0.0);
 }
 
-/// Opened at 0 by these, one after the other, until it is open.
+/// A breaker that was opened at 0 by failures of these sources in turn.
 fn opened_by(sources: &[CallSource]) -> Breaker {
     let mut breaker = Breaker::new();
     sources.iter().cycle().take(5).for_each(|source| fail(&mut breaker, source, 0));
@@ -40,16 +40,16 @@ fn after_one_bookings_failures_something_else_goes_at_once() {
     let mut breaker = opened_by(std::slice::from_ref(&follow_up));
     assert_eq!((breaker.permits(at(0), 0), breaker.permits(at(0), 1)), (1, 0), "one at a time");
     assert_eq!(breaker.next_probe(at(0)), None);
-    assert!(!breaker.is_confirmed(), "nobody knows yet");
+    assert!(!breaker.is_confirmed(), "the cause is not known yet");
     let other_kind = claim(Some("7"), Some(CallKind::FollowUp));
     assert_eq!(breaker.next_calls(at(0)), [other_kind, claim(Some("7"), None), NextCall::Probe]);
     breaker.succeeded(Some(&source("8", CallKind::Create)), at(0));
     assert_eq!(breaker.state(), BreakerState::Closed);
     (0..20).for_each(|second| fail(&mut breaker, &follow_up, second));
-    assert_eq!(breaker.state(), BreakerState::Closed, "its failures do not count any more");
+    assert_eq!(breaker.state(), BreakerState::Closed, "its failures no longer count");
     breaker.succeeded(Some(&follow_up), at(20));
     (0..5).for_each(|_| fail(&mut breaker, &follow_up, 21));
-    assert_eq!(breaker.state(), BreakerState::Open, "until it succeeds once");
+    assert_eq!(breaker.state(), BreakerState::Open, "its failures count again after a success");
 }
 
 #[test]
@@ -61,7 +61,11 @@ fn after_one_kinds_failures_another_kind_goes_at_once() {
         (1, vec![claim(None, Some(CallKind::FollowUp))])
     );
     breaker.mark_exhausted();
-    assert_eq!((breaker.permits(at(0), 0), breaker.next_probe(at(0))), (0, Some(at(1))), "nothing else: a pause");
+    assert_eq!(
+        (breaker.permits(at(0), 0), breaker.next_probe(at(0))),
+        (0, Some(at(1))),
+        "a pause, since no other kind can be tried"
+    );
     breaker.work_arrived();
     assert_eq!(breaker.permits(at(0), 0), 1);
     breaker.succeeded(Some(&source("9", CallKind::Create)), at(0));
@@ -85,14 +89,14 @@ fn a_suspicion_of_a_kind_ends_by_itself() {
 fn if_the_others_fail_too_it_is_an_outage_with_its_pauses() {
     for (name, other, first_paused) in [
         ("another booking", source("8", CallKind::Create), claim(Some("8"), None)),
-        ("a harmless look-up", nobody(), claim(None, None)),
+        ("a harmless look-up", probe(), claim(None, None)),
     ] {
         let mut breaker = opened_by(&[source("7", CallKind::FollowUp)]);
         fail(&mut breaker, &other, 0);
         assert!(breaker.is_confirmed(), "{name}");
         assert_eq!((breaker.permits(at(0), 0), breaker.next_probe(at(0))), (0, Some(at(1))), "{name}");
-        assert_eq!(breaker.next_calls(at(1))[0], first_paused, "{name}: not the one that failed last");
-        assert!(breaker.is_outage_for(&source("7", CallKind::FollowUp), at(1)), "{name}: no attempt is used up");
+        assert_eq!(breaker.next_calls(at(1))[0], first_paused, "{name}: the last failed source goes next");
+        assert!(breaker.is_outage_for(&source("7", CallKind::FollowUp), at(1)), "{name}: an attempt was used");
     }
     let mut kind_left = opened_by(&[source("7", CallKind::FollowUp)]);
     fail(&mut kind_left, &source("8", CallKind::FollowUp), 0);
@@ -105,9 +109,9 @@ fn probes_alternate_between_bookings() {
     let last = "7";
     assert!(breaker.is_confirmed());
     assert_eq!(breaker.next_calls(at(1)), [claim(Some(last), None), NextCall::Probe, claim(None, None)]);
-    fail(&mut breaker, &nobody(), 1);
+    fail(&mut breaker, &probe(), 1);
     assert_eq!(breaker.next_probe(at(1)), Some(at(2)));
-    assert_eq!(breaker.next_calls(at(3)), [claim(None, None)], "whoever is due");
+    assert_eq!(breaker.next_calls(at(3)), [claim(None, None)], "any due booking");
     fail(&mut breaker, &source("8", CallKind::FollowUp), 3);
     assert_eq!(breaker.next_calls(at(7))[0], claim(Some("8"), None));
     assert_eq!(breaker.next_probe(at(3)), Some(at(4)));
@@ -124,7 +128,7 @@ fn an_unsent_call_accuses_no_source() {
 #[test]
 fn a_success_after_the_pause_starts_the_ramp() {
     let mut breaker = opened_by(&[source("7", CallKind::Create)]);
-    breaker.succeeded(Some(&nobody()), at(1));
+    breaker.succeeded(Some(&probe()), at(1));
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     assert!(breaker.is_outage_for(&source("7", CallKind::Create), at(1)));
 }
@@ -140,8 +144,8 @@ fn three_failures_while_others_succeed_make_a_suspect() {
         fail(&mut breaker, &culprit, now + 1);
         now += 100;
     }
-    assert_eq!(breaker.state(), BreakerState::HalfOpen, "the third time does not count any more");
-    assert!(!breaker.is_outage_for(&culprit, at(now)), "and it uses up its attempts");
+    assert_eq!(breaker.state(), BreakerState::HalfOpen, "the third failure no longer counts");
+    assert!(!breaker.is_outage_for(&culprit, at(now)), "it uses its attempts");
     assert_eq!(breaker.next_calls(at(now)), [claim(Some("7"), None), claim(None, None)], "the others go first");
     assert!(breaker.is_outage_for(&source("9", CallKind::Create), at(now)));
 }
@@ -194,9 +198,9 @@ fn refused_creates_yield_to_other_calls() {
         assert_eq!(breaker.state(), BreakerState::Closed);
         assert_eq!(behind(&breaker, 0), breaker.refuses_creates(at(0)), "{number}");
     }
-    assert!(behind(&breaker, 9) && !behind(&breaker, 10), "a create has its turn once in a while");
+    assert!(behind(&breaker, 9) && !behind(&breaker, 10), "a create is tried from time to time");
     breaker.succeeded(Some(&source("78", CallKind::Create)), at(10));
-    assert!(!behind(&breaker, 10), "none is refused any more");
+    assert!(!behind(&breaker, 10), "no kind is skipped any more");
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn failing_creates_are_an_outage_until_one_succeeds() {
     }
     assert!(breaker.refuses_creates(at(3)) && breaker.is_outage_for(&create(9), at(3)));
     assert!(!breaker.is_outage_for(&source("9", CallKind::FollowUp), at(3)), "only unconfirmed_creates");
-    assert!(!breaker.refuses_creates(at(2_000)) && breaker.awaits_create(), "its end is a success, not time");
+    assert!(!breaker.refuses_creates(at(2_000)) && breaker.awaits_create(), "ended by a success, not by time");
     breaker.succeeded(Some(&create(9)), at(2_001));
     assert!(!breaker.awaits_create());
 }

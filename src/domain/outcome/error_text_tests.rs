@@ -1,4 +1,4 @@
-//! Every body shape that Guesty's services were seen to use.
+//! Unit tests of `outcome::error_text`: every shape of error body observed at Guesty.
 
 use super::super::tests::{GATEWAY, TAKEN};
 use super::error_text;

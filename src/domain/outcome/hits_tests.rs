@@ -1,4 +1,4 @@
-//! Rows of a look-up, as documented and as seen.
+//! Unit tests of `outcome::hits`: rows of a look-up, as documented and as observed.
 
 use chrono::TimeZone;
 

@@ -1,4 +1,4 @@
-//! Refusals: the subject of the body against every status it comes with.
+//! Unit tests of `outcome::refusal`: each kind of body with every status that it may have.
 
 use super::super::tests::{GATEWAY, TAKEN, answer, create, now, refused};
 use super::super::{Outcome, classify};
@@ -29,7 +29,7 @@ fn taken_dates_in_other_words() {
             assert_eq!(refused(create(status, body)).0, ErrorClass::DatesTaken, "{status} {body}");
         }
     }
-    // No words at all: for a create the status says it.
+    // Without a text the status decides for a create.
     assert_eq!(refused(create(409, "")).0, ErrorClass::DatesTaken);
 }
 
@@ -39,13 +39,13 @@ fn something_else_that_is_away_is_no_conflict() {
     assert!(matches!(create(403, feature), Outcome::TokenRejected { status: 403, .. }));
     let service = r#"{"message":"Service temporarily unavailable"}"#;
     assert_eq!(refused(create(400, service)).0, ErrorClass::Refused);
-    // Only an operation on a booking can collide.
+    // Only an operation on a booking can conflict.
     let search = classify(Operation::LookUp, &answer(401, TAKEN), now());
     assert!(matches!(search, Outcome::TokenRejected { status: 401, .. }));
 }
 
 #[test]
-fn terms_and_unknown_listings() {
+fn the_body_selects_the_class_of_a_refusal() {
     for (body, class) in [
         (r#"{"message":"VALIDATION_ERROR - terms"}"#, ErrorClass::Refused),
         (r#"{"message":"MIN_NIGHT_MISMATCH"}"#, ErrorClass::Refused),
@@ -103,7 +103,7 @@ fn token_refusals() {
         (400, r#"{"error":"invalid_client"}"#),
         (401, r#"{"error":"invalid_client","error_description":"Client authentication failed"}"#),
         (403, GATEWAY),
-        // Words about dates mean nothing here.
+        // A text about dates means nothing for these operations.
         (401, TAKEN),
     ] {
         let outcome = classify(Operation::Token, &answer(status, body), now());

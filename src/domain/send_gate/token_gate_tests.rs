@@ -1,4 +1,4 @@
-//! Unit tests of `send_gate::token_gate`: fetching, renewing, rejections, the cap.
+//! Unit tests of `send_gate::token_gate`: requests, renewal, rejections and the daily cap.
 
 use super::super::tests::*;
 use super::super::{Permit, SendGate};
@@ -7,7 +7,7 @@ use crate::domain::operation::Operation::{Create, LookUp, ReadBack};
 
 const PAUSE: u64 = 24 * 3600 / 5;
 
-/// The good token of `ready` was rejected, and another one came.
+/// The good token of `ready` was rejected and replaced.
 fn refreshed() -> SendGate {
     let mut send_gate = ready();
     send_gate.call(100, Create, &created());
@@ -21,7 +21,7 @@ fn one_request_at_a_time_brings_the_first_token() {
     let mut send_gate = send_gate();
     assert_eq!(send_gate.may(0), Permit::FetchToken);
     send_gate.tokens.record_request(wall(0));
-    assert_eq!(send_gate.may(0), Permit::Wait(None), "one is under way");
+    assert_eq!(send_gate.may(0), Permit::Wait(None), "a request is in flight");
     assert!(!send_gate.tokens.should_renew(wall(0)));
     send_gate.ask(0, &token(86_400));
     assert_eq!(send_gate.may(0), Permit::Send(4));
@@ -31,15 +31,15 @@ fn one_request_at_a_time_brings_the_first_token() {
 }
 
 #[test]
-fn it_is_renewed_early_and_not_used_at_the_last_moment() {
+fn a_token_is_renewed_before_it_expires() {
     let mut send_gate = ready();
     let renewal = 86_400 - 45 * 60;
     assert!(!send_gate.tokens.should_renew(wall(renewal)));
     assert!(send_gate.tokens.should_renew(wall(renewal + 1)));
-    assert_eq!(send_gate.may(renewal + 1), Permit::Send(4), "while calls go on");
-    assert_eq!(send_gate.may(86_400 - 60), Permit::FetchToken, "too near its end");
+    assert_eq!(send_gate.may(renewal + 1), Permit::Send(4), "calls continue meanwhile");
+    assert_eq!(send_gate.may(86_400 - 60), Permit::FetchToken, "too close to its expiry");
     send_gate.tokens.record_request(wall(renewal + 1));
-    assert!(!send_gate.tokens.should_renew(wall(renewal + 1)), "under way");
+    assert!(!send_gate.tokens.should_renew(wall(renewal + 1)), "a request is in flight");
     send_gate.ask(renewal + 1, &token(86_400));
     assert!(!send_gate.tokens.should_renew(wall(renewal + 1)) && !send_gate.tokens.is_new());
 }
@@ -64,7 +64,7 @@ fn a_look_up_decides_about_a_new_token_rejected_by_creates() {
     assert!(send_gate.tokens.was_new_for(Create, generation), "so the rejection may be about the booking");
     assert!(!send_gate.tokens.was_new_for(LookUp, generation), "no create was rejected with it yet");
     (0..9).for_each(|_| send_gate.call(100, Create, &rejected()));
-    assert_eq!((send_gate.may(100), send_gate.tokens.generation), (Permit::Send(4), generation), "no token was burnt");
+    assert_eq!((send_gate.may(100), send_gate.tokens.generation), (Permit::Send(4), generation), "a token was wasted");
     assert!(send_gate.tokens.was_new_for(LookUp, generation), "so an answer means that it was about the booking");
     send_gate.call(100, LookUp, &Outcome::Found(vec![]));
     send_gate.call(100, Create, &created());
@@ -88,7 +88,7 @@ fn a_new_token_rejected_by_look_ups_blocks() {
     assert_eq!(
         (send_gate.may(200 + PAUSE), send_gate.tokens.blocked.clone()),
         (Permit::Send(4), None),
-        "the next one is given its chance"
+        "the next booking is tried"
     );
     let mut send_gate = refreshed();
     send_gate.call(200, LookUp, &Outcome::Found(vec![]));
@@ -97,7 +97,7 @@ fn a_new_token_rejected_by_look_ups_blocks() {
     assert_eq!(
         (send_gate.may(300), send_gate.tokens.blocked.clone()),
         (Permit::FetchToken, None),
-        "it was good for a while"
+        "the token had been accepted before"
     );
     send_gate.ask(300, &token(86_400));
     assert!(
@@ -118,7 +118,7 @@ fn a_look_up_decides_about_a_new_token_rejected_by_reads() {
         assert_eq!(
             (send_gate.may(200), send_gate.tokens.blocked.clone()),
             (Permit::Send(4), None),
-            "others are called meanwhile"
+            "other calls continue meanwhile"
         );
         assert!(send_gate.tokens.take_check_request() && !send_gate.tokens.take_check_request(), "once");
         send_gate.call(200, LookUp, &found);
@@ -129,7 +129,7 @@ fn a_look_up_decides_about_a_new_token_rejected_by_reads() {
             assert_eq!(
                 (send_gate.may(201), send_gate.tokens.history.len()),
                 (Permit::Send(4), 2),
-                "no token was burnt"
+                "a token was wasted"
             );
         }
     }
@@ -166,7 +166,7 @@ fn new_credentials_reset_the_gate() {
     send_gate.ask(101, &unavailable(None));
     assert_eq!(send_gate.tokens.wait(wall(101)), Some(s(1)), "the first pause again");
     send_gate.ask(102, &token(86_400));
-    assert!(!send_gate.tokens.is_new() && send_gate.tokens.generation > old + 1, "calls with the old ones say nothing");
+    assert!(!send_gate.tokens.is_new() && send_gate.tokens.generation > old + 1, "calls with old tokens prove nothing");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_refused_renewal_stops_no_calls() {
 }
 
 #[test]
-fn five_tokens_in_a_day_and_no_more() {
+fn a_sixth_token_of_a_day_is_not_requested() {
     let mut send_gate = send_gate();
     for hour in 0..5 {
         assert_eq!(send_gate.may(hour * 3_600), Permit::FetchToken);
@@ -190,7 +190,7 @@ fn five_tokens_in_a_day_and_no_more() {
     assert!(!send_gate.tokens.should_renew(wall(5 * 3_600)));
     assert_eq!(send_gate.may(24 * 3_600), Permit::FetchToken);
     send_gate.ask(24 * 3_600, &token(3_600));
-    assert_eq!(send_gate.tokens.history.len(), 5, "what is a day old is forgotten");
+    assert_eq!(send_gate.tokens.history.len(), 5, "requests older than a day do not count");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn failed_token_requests_do_not_count_against_the_cap() {
         let (mut send_gate, mut now) = (send_gate(), 0);
         for pause in [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60] {
             send_gate.ask(now, &outcome);
-            // Another API's calls keep the breaker out of this.
+            // Closed, so that only the token's own pause counts.
             send_gate.breaker = Default::default();
             assert_eq!(send_gate.may(now), Permit::Wait(Some(s(pause))), "{outcome:?}");
             now += pause;
@@ -220,7 +220,7 @@ fn failed_token_requests_do_not_count_against_the_cap() {
         assert_eq!((send_gate.may(now), send_gate.tokens.history.len()), (Permit::FetchToken, 0));
         send_gate.ask(now, &token(86_400));
         send_gate.ask(now, &outcome);
-        assert_eq!(send_gate.tokens.wait(wall(now)), Some(s(1)), "a token ends the row");
+        assert_eq!(send_gate.tokens.wait(wall(now)), Some(s(1)), "a token resets the failures");
     }
 }
 
@@ -251,7 +251,7 @@ fn a_late_rejection_says_nothing_about_the_next_token() {
             ..Completion::default()
         };
         send_gate.call(0, operation, &rejected());
-        // The other three of four calls in flight; then one more when the next token is there.
+        // The other three of four calls in flight, then one more with the next token.
         for _ in 0..3 {
             assert!(!send_gate.tokens.was_new_for(operation, old));
             send_gate.record_outcome(operation, old, &rejected(), &completion);
@@ -279,7 +279,7 @@ fn a_renewed_token_is_no_new_one() {
     assert_eq!(
         (send_gate.may(80_000), send_gate.tokens.blocked.clone()),
         (Permit::FetchToken, None),
-        "one refresh, as for any other"
+        "it is replaced once, as any other"
     );
 }
 
@@ -313,7 +313,7 @@ fn the_reason_is_shown_until_a_token_works() {
     assert_eq!(reason(&send_gate, 0), None);
     send_gate.ask(0, &rejected());
     assert_eq!((reason(&send_gate, 1), send_gate.tokens.works(wall(1))), (Some(ErrorClass::Credentials), false));
-    assert_eq!(reason(&send_gate, PAUSE), None, "the next try decides");
+    assert_eq!(reason(&send_gate, PAUSE), None, "the next attempt decides");
     send_gate.ask(PAUSE, &throttled(Some(600)));
     assert_eq!(reason(&send_gate, PAUSE + 599), Some(ErrorClass::Throttled));
     send_gate.ask(PAUSE + 600, &token(3_600));
@@ -325,5 +325,5 @@ fn the_reason_is_shown_until_a_token_works() {
     let capped = send_gate.tokens.reason_not_usable(wall(2 * PAUSE)).unwrap();
     assert_eq!((capped.class, capped.until), (ErrorClass::Throttled, wall(86_400)));
     send_gate.tokens.record_request(wall(86_400));
-    assert_eq!(reason(&send_gate, 86_401), None, "one is under way");
+    assert_eq!(reason(&send_gate, 86_401), None, "a request is in flight");
 }

@@ -1,4 +1,4 @@
-//! Unit tests of `transition::change`: what becomes of changes and of reading back.
+//! Unit tests of `transition::change`: outcomes of changes and of read-backs.
 
 use super::super::case::*;
 use super::super::tests::*;
@@ -21,7 +21,7 @@ pub(in crate::domain::transition) fn remote() -> RemoteReservation {
     }
 }
 
-/// What Guestly shows of it.
+/// The reservation as Guestly shows it.
 pub(in crate::domain::transition) fn hit() -> Hit {
     let snapshot = wanted().snapshot();
     Hit {
@@ -81,7 +81,7 @@ fn an_accepted_change_is_read_back_after_the_delay() {
         assert_eq!(
             call(operation, 1, &Outcome::Unknown { sentence: said() }),
             read_back_first,
-            "never created, never blind"
+            "not created without a look-up"
         );
         assert_eq!(call(operation, 1, &refused(DatesTaken)), Transition::Failed(problem(DatesTaken)));
     }
@@ -94,14 +94,14 @@ fn notes_are_not_read_back() {
 }
 
 #[test]
-fn tries_are_counted_for_changes_only_and_end() {
+fn only_changes_use_attempts() {
     let lost = Outcome::NotSent { sentence: said() };
     assert!(matches!(call(Operation::Dates, 1, &lost), Transition::Wait { counted: true, .. }));
     assert_eq!(call(Operation::Dates, 3, &lost), Transition::Failed(problem(Unavailable)));
     assert!(matches!(call(Operation::ReadBack, 9, &lost), Transition::Wait { counted: false, .. }));
     let throttled = Outcome::Throttled { retry_after: None, sentence: said() };
     let again = Transition::Wait { due: at(0), counted: false, problem: problem(Throttled) };
-    assert_eq!(call(Operation::Dates, 9, &throttled), again, "the send_gate holds it, not the row");
+    assert_eq!(call(Operation::Dates, 9, &throttled), again, "the send gate waits, not the row");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_matching_read_back_confirms() {
     let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
     assert_eq!(back(&ended(), 0, vec![gone.clone()], &cancelled()), Transition::Confirmed);
     let silent = Hit { guests: None, check_in: None, listing_ids: vec![], ..hit() };
-    assert_eq!(back(&remote(), 0, vec![silent], &wanted()), Transition::Confirmed, "what is left out is no difference");
+    assert_eq!(back(&remote(), 0, vec![silent], &wanted()), Transition::Confirmed, "an omitted field is no difference");
     assert_eq!(back(&remote(), 0, vec![gone.clone()], &cancelled()), Transition::Confirmed, "cancelled on both sides");
     let told = snapshot_update(Operation::ReadBack, &remote(), &Outcome::Found(vec![gone]), &cancelled());
     assert_eq!((told.ended, told.verified, told.changed), (Some(true), true, false));
@@ -157,12 +157,12 @@ fn foreign_or_ended_reservations_are_left_alone() {
 fn a_cancellation_that_was_ignored_is_no_end() {
     let remote = ended();
     assert!(matches!(back(&remote, 0, vec![hit()], &cancelled()), Transition::Differs { look_ups: 1, .. }));
-    assert_eq!(back(&remote, 0, vec![hit()], &wanted()), Transition::Confirmed, "and the booking came back to life");
+    assert_eq!(back(&remote, 0, vec![hit()], &wanted()), Transition::Confirmed, "the booking was rebooked");
     let told = snapshot_update(Operation::ReadBack, &remote, &Outcome::Found(vec![hit()]), &cancelled());
     assert_eq!((told.ended, told.snapshot.status.as_deref()), (Some(false), Some("confirmed")));
     let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
     let revived = Transition::Differs { due: at(0), look_ups: 0, problem: None };
-    assert_eq!(back(&remote, 0, vec![gone.clone()], &wanted()), revived, "a new one takes its place");
+    assert_eq!(back(&remote, 0, vec![gone.clone()], &wanted()), revived, "it is replaced by a new one");
     let told = snapshot_update(Operation::ReadBack, &remote, &Outcome::Found(vec![gone]), &wanted());
     assert_eq!(told.ended, None, "as it was");
 }
@@ -176,12 +176,12 @@ fn a_cancellation_with_a_lost_answer_counts_as_ours() {
         let gone = Hit { status: Some("canceled".to_owned()), ..hit() };
         let asked = RemoteReservation { ended: true, ..remote() };
         let revived = Transition::Differs { due: at(0), look_ups: 0, problem: None };
-        assert_eq!(back(&asked, 0, vec![gone], &wanted()), revived, "the booking came back to life meanwhile");
+        assert_eq!(back(&asked, 0, vec![gone], &wanted()), revived, "the booking was rebooked meanwhile");
         assert_eq!(back(&asked, 0, vec![hit()], &wanted()), Transition::Confirmed, "it had no effect");
     }
     for operation in [Operation::Status, Operation::Dates] {
         let told = snapshot_update(operation, &remote(), &Outcome::Unknown { sentence: said() }, &wanted());
-        assert_eq!(told.ended, None, "that would have ended nothing");
+        assert_eq!(told.ended, None, "it would not have ended the reservation");
     }
 }
 
@@ -226,10 +226,10 @@ fn pay(operation: Operation, attempts: u32, outcome: &Outcome) -> (Transition, S
 fn a_payment_is_recorded_only_after_a_list_without_it() {
     use Operation::{ListPayments, RecordPayment};
     let ours = Outcome::Payments(vec![
-        "by hand".to_owned(),
+        "paid in cash".to_owned(),
         paying().payment.unwrap().body()["note"].as_str().unwrap().to_owned(),
     ]);
-    let others = Outcome::Payments(vec!["by hand".to_owned()]);
+    let others = Outcome::Payments(vec!["paid in cash".to_owned()]);
     let told = |recording, changed| SnapshotUpdate {
         snapshot: Snapshot { payment: Some(recording), ..Snapshot::default() },
         changed,
@@ -243,7 +243,7 @@ fn a_payment_is_recorded_only_after_a_list_without_it() {
     let dropped = pay(RecordPayment, 1, &others);
     assert!(
         matches!(&dropped.0, Transition::UncertainChange { due, .. } if *due == at(90)),
-        "a yes without it is no proof: {dropped:?}"
+        "an answer without the change proves nothing: {dropped:?}"
     );
     assert_eq!(dropped.1, SnapshotUpdate { changed: true, ..SnapshotUpdate::default() });
 }
@@ -252,7 +252,7 @@ fn a_payment_is_recorded_only_after_a_list_without_it() {
 fn a_lost_payment_record_is_listed_before_it_is_repeated() {
     let lost = pay(Operation::RecordPayment, 1, &Outcome::Unknown { sentence: said() });
     assert!(matches!(lost.0, Transition::UncertainChange { .. }), "{lost:?}");
-    assert_eq!(lost.1.snapshot.payment, None, "it stays sent, as it was written before the call left");
+    assert_eq!(lost.1.snapshot.payment, None, "it still counts as sent, as recorded before the call");
     for outcome in [Outcome::NotSent { sentence: said() }, Outcome::Throttled { retry_after: None, sentence: said() }] {
         assert_eq!(
             pay(Operation::RecordPayment, 1, &outcome).1.snapshot.payment,

@@ -1,4 +1,4 @@
-//! Unit tests of `transition::look_up`: what becomes of a look-up.
+//! Unit tests of `transition::look_up`: outcomes of look-ups.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::domain::error::ErrorClass::*;
 use crate::domain::operation::Operation;
 use crate::domain::transition::next;
 
-/// A look-up without an uncertain create: the first look at a copy, or at what takes the dates.
+/// A look-up without an uncertain create: of a copied booking, or of the reservation that has the dates.
 fn look_up() -> QueueRow {
     QueueRow { operation: Operation::LookUp, problem: Some(problem(UnknownOutcome)), ..create() }
 }
 
-/// Uncertain since second 0; the look-up that is due at the end of the delay.
+/// A create that is uncertain since second 0, at the look-up due at the end of the propagation delay.
 fn last_look() -> QueueRow {
     QueueRow { uncertain_since: Some(at(0)), look_ups: 6, unconfirmed_creates: 1, ..look_up() }
 }
 
-/// A create was rejected as if for its token.
+/// A create that was rejected with 401 or 403.
 fn token_refusal() -> QueueRow {
     QueueRow { pending_refusal: Some(Refused), problem: Some(problem(Credentials)), ..look_up() }
 }
@@ -45,7 +45,7 @@ fn hit(id: &str, created_at: Option<i64>) -> Hit {
     Hit { reservation_id: id.to_owned(), created_at: created_at.map(at), ..ours() }
 }
 
-/// Other dates, and nothing that says it was made for this booking.
+/// Other dates, and no sign that it was made for this booking.
 fn moved(id: &str) -> Hit {
     Hit { check_in: NaiveDate::from_ymd_opt(2027, 5, 9), origin_id: None, ..hit(id, None) }
 }
@@ -68,7 +68,7 @@ fn adopted(hit: &Hit, warning: Option<&str>) -> Transition {
     }
 }
 
-/// `work` goes on being looked up, changed by nothing but this.
+/// The transition after an inconclusive look-up of `work`: nothing else changes.
 fn uncertain(work: &QueueRow, due: DateTime<Utc>, look_ups: u32) -> Transition {
     doubt_after(work, due, look_ups, 0)
 }
@@ -101,7 +101,7 @@ fn what_is_found_is_adopted_whatever_the_row_says() {
     let bare = Hit { confirmation_code: None, status: None, origin_id: None, listing_ids: vec![], ..ours() };
     let bare = Hit { check_in: None, check_out: None, ..bare };
     let next = decide(&look_up(), &Outcome::Found(vec![bare.clone()]), &moment(0));
-    assert_eq!(next, adopted(&bare, None), "the filter's word");
+    assert_eq!(next, adopted(&bare, None), "the filter's text");
     let foreign = Hit { confirmation_code: Some("BK-0000124".to_owned()), ..ours() };
     assert_eq!(decide(&look_up(), &Outcome::Found(vec![foreign]), &moment(0)), Transition::CreateAgain, "another code");
 }
@@ -161,12 +161,8 @@ fn empty_look_ups_end_in_another_create() {
     }
     assert_eq!(nothing(&work, 90), Transition::CreateAgain);
     let late = QueueRow { look_ups: 1, ..work };
-    assert_eq!(
-        nothing(&late, 50),
-        uncertain(&late, at(50), 2),
-        "missed looks are made up for, none is due in the past"
-    );
-    assert_eq!(nothing(&look_up(), 0), Transition::CreateAgain, "where no create is uncertain, one look is enough");
+    assert_eq!(nothing(&late, 50), uncertain(&late, at(50), 2), "no look-up is due in the past");
+    assert_eq!(nothing(&look_up(), 0), Transition::CreateAgain, "without an uncertain create one look-up is enough");
 }
 
 #[test]
@@ -184,7 +180,7 @@ fn the_delay_restarts_after_fewer_than_three_look_ups() {
         let pending_refusal = QueueRow { look_ups, pending_refusal: Some(DatesTaken), ..last_look() };
         assert!(
             matches!(nothing(&pending_refusal, 4_000), Transition::UncertainCreate { .. }),
-            "a pending_refusal waits likewise"
+            "a pending refusal waits too"
         );
     }
     assert_eq!(nothing(&QueueRow { look_ups: 3, ..last_look() }, 4_000), Transition::CreateAgain);
@@ -214,11 +210,15 @@ fn a_token_refusal_holds_only_for_the_rejected_token() {
     let new = Moment { token_is_new: true, ..moment(0) };
     let failed = Transition::Failed(Problem::new(Refused, "said"));
     let empty = Outcome::Found(vec![]);
-    assert_eq!(decide(&token_refusal(), &empty, &new), failed, "the token is good, so it is the booking");
+    assert_eq!(
+        decide(&token_refusal(), &empty, &new),
+        failed,
+        "the token is good, so the rejection is about the booking"
+    );
     assert_eq!(
         decide(&token_refusal(), &empty, &moment(0)),
         Transition::CreateAgain,
-        "another token: it may have been that"
+        "another token: the old one may have been the reason"
     );
     let again = Transition::UncertainCreate {
         due: at(0) + TimeDelta::seconds(4),
@@ -233,7 +233,7 @@ fn a_token_refusal_holds_only_for_the_rejected_token() {
     assert_eq!(
         decide(&token_refusal(), &rejected(), &new),
         again,
-        "rejected too: no pending_refusal, and looked up again"
+        "rejected too: no pending refusal, and looked up again"
     );
 }
 
@@ -252,7 +252,7 @@ fn failed_look_ups_leave_the_uncertainty_unchanged() {
     ];
     let taken = Some(problem(DatesTaken));
     for (name, outcome, said) in cases {
-        // Uncertain for 64 s, which is base * 2^6; a refusal is repeated as late as may be.
+        // Uncertain for 64 s, that is base * 2^6.
         let due = at(64) + TimeDelta::seconds(if name == "refused" { 150 } else { 32 });
         let work = QueueRow { attempts: 9, ..last_look() };
         let failed = u32::from(["5xx", "refused", "answer lost"].contains(&name));
@@ -263,7 +263,7 @@ fn failed_look_ups_leave_the_uncertainty_unchanged() {
         assert_eq!(
             decide(&pending_refusal, &outcome, &moment(64)),
             expected,
-            "{name}: a pending_refusal keeps its words"
+            "{name}: a pending refusal keeps its sentence"
         );
     }
 }

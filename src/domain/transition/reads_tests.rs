@@ -1,4 +1,4 @@
-//! Unit tests of `transition::reads`: reads that fail, and a reservation that is not found. The fixtures are those of
+//! Unit tests of `transition::reads`: failed reads, and reservations that are not found. The fixtures are those of
 //! `change_tests.rs`.
 
 use super::super::case::Moment;
@@ -15,7 +15,7 @@ fn read(operation: Operation, work: &QueueRow, outcome: &Outcome, moment: &Momen
     next_for_remote(&Case { row: &work, outcome, wanted: &paying(), policy: &policy(), moment }, &remote())
 }
 
-/// A row whose reads failed so often.
+/// A row with this number of failed reads.
 fn failed(times: u32) -> QueueRow {
     QueueRow { attempts: 1, look_ups: 2, failed_reads: times, ..create() }
 }
@@ -78,7 +78,7 @@ fn a_successful_read_resets_the_failed_reads() {
     assert!(matches!(next, Transition::Differs { look_ups: 1, .. }), "{next:?}");
 }
 
-/// Looked for at second 200 by a read that began then; a write is known to have been made at `changed`.
+/// A read at second 200 does not find the reservation, whose last known write was at `changed`.
 fn absent(uncertain_since: Option<i64>, changed: Option<i64>, began: i64) -> Transition {
     let work = QueueRow { operation: Operation::ReadBack, uncertain_since: uncertain_since.map(at), ..create() };
     let remote = RemoteReservation { changed_at: changed.map(at), ..remote() };

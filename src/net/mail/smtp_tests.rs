@@ -1,5 +1,5 @@
-//! Mails over SMTP: every way in which a session can end. A successful STARTTLS needs a real server: that is a
-//! scenario test. Run by cargo test.
+//! Mails over SMTP: every way in which a session can end. A successful STARTTLS needs a real server and is tested by a
+//! scenario. Run by cargo test.
 
 use std::time::{Duration, Instant};
 

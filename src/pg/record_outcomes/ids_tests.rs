@@ -1,4 +1,4 @@
-//! Unit tests of `record::ids`: reservations that are named for two bookings.
+//! Unit tests of `record_outcomes::ids`: reservation ids that two bookings claim.
 
 use super::*;
 use crate::pg::store::reservations::ReservationUpdate;
@@ -52,7 +52,7 @@ fn a_create_with_the_reservation_of_another_is_in_doubt() {
     assert_eq!(
         (refused.reservation_update, refused.price, refused.mismatch),
         (None, None, true),
-        "nothing of it is stored"
+        "the reservation was stored"
     );
     assert_eq!(refused.write_back.unwrap().status, "pending");
     let attempt = refused.attempt.unwrap();
@@ -63,7 +63,7 @@ fn a_create_with_the_reservation_of_another_is_in_doubt() {
 }
 
 #[test]
-fn a_look_up_that_names_it_again_fails_and_names_both() {
+fn a_look_up_of_another_bookings_reservation_fails() {
     let refused = refuse(vec![change("7", "look_up", "r1")], &taken("7", "3")).remove(0);
     let queue_update = refused.queue_update.unwrap();
     let said = queue_update.problem.unwrap();
@@ -71,7 +71,7 @@ fn a_look_up_that_names_it_again_fails_and_names_both() {
         (queue_update.state, said.class, refused.reservation_update),
         (QueueState::Failed, ErrorClass::Refused, None)
     );
-    assert!(queue_update.verify_first, "a retry asks before it unconfirmed_creates");
+    assert!(queue_update.verify_first, "a retry looks up before it creates");
     let words =
         "Guestly returned reservation r1, which belongs to booking 3; search Guestly for the confirmation code C-7";
     assert_eq!(said.sentence, words);
@@ -89,7 +89,7 @@ fn of_two_in_one_transaction_the_first_keeps_it() {
 }
 
 #[test]
-fn what_is_its_own_or_made_up_or_read_back_is_left_alone() {
+fn ids_that_conflict_with_no_booking_are_kept() {
     let cases = [
         (change("7", "create", "r1"), taken("8", "3")),
         (change("7", "create", "test-1"), taken("7", "3")),

@@ -25,7 +25,7 @@ fn words<'a>(values: impl IntoIterator<Item = &'a str>) -> Words {
     values.into_iter().map(str::to_owned).collect()
 }
 
-/// The texts in single quotes of a piece of SQL.
+/// The texts in single quotes in `sql`.
 fn quoted(sql: &str) -> Words {
     words(sql.split('\'').skip(1).step_by(2))
 }
@@ -40,7 +40,7 @@ fn list_after(sql: &str, before: &str) -> Words {
 /// The values that `sql` compares `column` with: `column = 'a'`, `column IN ('a', 'b')`, `CASE column WHEN 'a' THEN`.
 fn compared(sql: &str, column: &str) -> Words {
     let code: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
-    // Statements in a text double their quotes.
+    // Statements inside a string have doubled quotes.
     let code = code.join("\n").replace("''", "'");
     let mut found = Words::new();
     for (at, _) in code.match_indices(column) {
@@ -50,7 +50,7 @@ fn compared(sql: &str, column: &str) -> Words {
         } else if let Some(value) = rest.strip_prefix("= '").or_else(|| rest.strip_prefix("<> '")) {
             found.extend(value.split('\'').next().map(str::to_owned));
         } else if code[..at].ends_with("CASE ") {
-            // Up to END or ELSE each WHEN names a value.
+            // Each WHEN up to END or ELSE names a value.
             let body = rest.split(" ELSE ").next().unwrap_or_default().split(" END").next().unwrap_or_default();
             let named = body.split("WHEN '").skip(1).filter_map(|part| part.split('\'').next());
             found.extend(named.map(str::to_owned));
@@ -59,7 +59,7 @@ fn compared(sql: &str, column: &str) -> Words {
     found
 }
 
-/// The values that are only on one side.
+/// The values that only one side has.
 fn difference(rust: &Words, sql: &Words) -> Vec<String> {
     rust.symmetric_difference(sql).cloned().collect()
 }
@@ -105,7 +105,7 @@ fn payment_states_are_those_of_the_check() {
 }
 
 #[test]
-fn every_field_can_be_mapped_and_no_other() {
+fn the_mapped_fields_are_those_of_the_code() {
     let (_, rows) = ATTACH.split_once("FROM (VALUES").expect("the fields that attach fills in");
     let (rows, _) = rows.split_once(") AS f (field, expression)").expect("the end of the fields");
     let first = rows.lines().filter_map(|line| line.trim_start().strip_prefix("('"));

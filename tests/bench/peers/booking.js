@@ -1,6 +1,6 @@
 // One booking's work, the same for every queue: read the row, create the reservation, write the five columns. Used by
 // graphile-worker.js and pg-boss.js, which tests/bench/src/peers.rs starts with the names of the server and of
-// the API in the environment. Whatever goes wrong ends the process: work that is lost or repeated must not look like speed.
+// the API in the environment. Any error ends the process: lost or repeated work must not look like speed.
 
 import pg from 'pg'
 import { Pool } from 'undici'
@@ -56,7 +56,7 @@ export async function sync (id) {
   }
 }
 
-// Field for field what the product sends.
+// The same fields as the product sends.
 function reservation (b) {
   return {
     listingId: b.listing_id,
@@ -101,7 +101,7 @@ export function giveUp (error) {
   process.exit(1)
 }
 
-// Says that work may come, and stays until the benchmark closes our input.
+// Reports that it is ready, and runs until the benchmark closes its input.
 export function ready () {
   process.stdin.on('end', () => process.exit(0)).resume()
   console.log('ready')

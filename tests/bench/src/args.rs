@@ -7,10 +7,10 @@ use std::path::PathBuf;
 const USAGE: &str = "guestly-bench [--smoke] [--rounds N] [--only BENCHMARK]… [--peers FOLDER] [--write FOLDER] \
                      [--compare BIN_A BIN_B]";
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Debug, Default)]
 pub struct Args {
-    /// How much is measured.
+    /// Sizes and rounds.
     pub config: Config,
     /// Parts of benchmark names; empty selects all.
     only: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether the benchmark was selected.
+    /// True if the benchmark is selected.
     pub fn selects(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }

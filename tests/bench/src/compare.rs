@@ -31,7 +31,7 @@ struct Build {
 /// The two builds of a comparison: A and B.
 type Pair = [Build; 2];
 
-/// How a site is started, given its settings.
+/// Starts a site with the given settings.
 type StartSite = fn(Box<dyn FnOnce(Options) -> Options>) -> Site;
 
 /// A case, its unit, its update, and the figure that is compared.
@@ -45,7 +45,7 @@ struct Half<'a> {
     first: usize,
 }
 
-/// How a benchmark compares two builds.
+/// A benchmark that compares two builds.
 type Compare = fn(&Half<'_>) -> Vec<Paired>;
 
 const COMPARISONS: [(&str, Compare); 4] = [

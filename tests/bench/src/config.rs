@@ -1,4 +1,4 @@
-//! How much is measured: the sizes of the full run and of the smoke run. Read by every benchmark. Must not measure.
+//! The sizes of the full run and of the smoke run. Read by every benchmark. Must not measure.
 
 use std::path::PathBuf;
 

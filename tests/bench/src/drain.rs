@@ -1,4 +1,4 @@
-//! How fast a burst drains, by the API's latency and the calls in flight. Called by `main` and `compare`.
+//! Measures the duration of a burst, by the API's latency and the calls in flight. Called by `main` and `compare`.
 
 use crate::config::Config;
 use crate::fixture;

@@ -1,4 +1,4 @@
-//! What a benchmark runs on: the simulator's program, a durable server with the extension, and some hundred flats. Called by
+//! The set-up of a benchmark: the simulator's program, a durable server with the extension, and some hundred flats. Called by
 //! the benchmarks. Must not know how the worker works.
 
 use crate::workload::TIMEOUT;
@@ -74,7 +74,7 @@ pub fn pause(site: &Site) {
     site.wait_for("no call in flight", TIMEOUT, idle);
 }
 
-/// Checks the results of a run: every paid booking is synced, Guestly holds as many reservations, and no rule of the API was
+/// Checks the results of a run: every paid booking is synced, Guestly has as many reservations, and no rule of the API was
 /// broken.
 ///
 /// # Panics
@@ -89,7 +89,7 @@ pub fn verify(site: &Site) {
     let metrics = site.sim.metrics();
     assert!(
         metrics["codes"]["active_once"].as_i64() >= Some(paid),
-        "{paid} were paid, Guestly holds {}",
+        "{paid} were paid, Guestly has {}",
         metrics["codes"]
     );
     assert!(metrics["answered_429"] == 0, "{} calls were answered with 429", metrics["answered_429"]);

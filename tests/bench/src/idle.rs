@@ -1,4 +1,4 @@
-//! What an idle site costs: the worker's statements, wake-ups and CPU time. Called by `main`.
+//! The cost of an idle site: the worker's statements, wake-ups and CPU time. Called by `main`.
 
 use crate::config::Config;
 use crate::fixture;

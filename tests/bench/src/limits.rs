@@ -30,7 +30,7 @@ const CASES: [Case; 3] = [
     Case { name: "15/s, 120/min, 180/h", limits: [15, 120, 180], seconds: 120 },
 ];
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Clone, Copy)]
 struct Run {
     /// Calls as a percentage of those allowed.

@@ -16,7 +16,7 @@ pub enum Target {
     RatioAtLeast(f64),
 }
 
-/// What the same machine did in the same run without the product, or in a smaller case.
+/// The figure of the same machine in the same run without the product, or in a smaller case.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     /// A few words.
@@ -30,13 +30,13 @@ pub struct Baseline {
 pub struct Measurement {
     /// The benchmark's name.
     pub benchmark: &'static str,
-    /// What was measured.
+    /// A short description of the case.
     pub case: String,
     /// E.g. `ms` or `/s`.
     pub unit: &'static str,
     /// One value for each round.
     pub samples: Vec<f64>,
-    /// What the median is divided by.
+    /// The divisor of the median.
     pub baseline: Option<Baseline>,
     /// Values to reach.
     pub targets: Vec<Target>,
@@ -74,7 +74,7 @@ impl Measurement {
         self.baseline.as_ref().filter(|baseline| baseline.value > 0.0).map(|baseline| self.median() / baseline.value)
     }
 
-    /// Whether the target is met; a ratio without a baseline is not.
+    /// True if the target is met; a ratio without a baseline never is.
     pub fn meets(&self, target: Target) -> bool {
         match target {
             Target::AtMost(most) => self.median() <= most,

@@ -22,7 +22,7 @@ pub const NAME: &str = "peers";
 /// Each with the schema of its tables.
 const QUEUES: [(&str, &str); 2] = [("graphile-worker", "graphile_worker"), ("pg-boss", "pgboss")];
 const IN_FLIGHT: u32 = 15;
-/// What the consumers need of the tables that the extension would have made.
+/// The tables that the extension would create, as far as the consumers need them.
 const TABLES: &str =
     "CREATE SCHEMA guestly; CREATE TABLE guestly.listings (property text PRIMARY KEY, listing_id text NOT NULL)";
 
@@ -116,7 +116,7 @@ impl Peer {
         let paid: i64 = self.site.query_one("SELECT count(*) FROM bookings WHERE payment_status = 'completed'");
         let metrics = self.site.sim.metrics();
         let once = &metrics["codes"]["active_once"];
-        assert!(once.as_i64() == Some(paid), "{paid} were paid, Guestly holds {}", metrics["codes"]);
+        assert!(once.as_i64() == Some(paid), "{paid} were paid, Guestly has {}", metrics["codes"]);
         let creates = self.site.sim.calls("create");
         assert!(creates == paid.unsigned_abs(), "{creates} creates for {paid} paid bookings");
     }

@@ -1,4 +1,4 @@
-//! What the kernel reports of a process: private memory, threads, CPU time, wake-ups. Called by the benchmarks of memory,
+//! Reads the kernel's figures about a process: private memory, threads, CPU time, wake-ups. Called by the benchmarks of memory,
 //! idleness and drains. Must not know which process it is.
 
 use std::fs;
@@ -39,7 +39,7 @@ pub fn cpu_millis(pid: i32) -> f64 {
     tasks(pid).into_iter().map(|task| nanos(read(task)) / 1e6).sum()
 }
 
-/// How many times its threads went to sleep voluntarily: once for each wake-up.
+/// The number of voluntary sleeps of its threads: one for each wake-up.
 pub fn wake_ups(pid: i32) -> f64 {
     let read = |path: PathBuf| fs::read_to_string(path.join("status")).unwrap_or_default();
     let count = |text: String| {

@@ -77,7 +77,7 @@ pub fn write(folder: &Path, measurements: &[Measurement], measured: &[&str], ord
     fs::write(file, text)
 }
 
-/// How many targets are met.
+/// The number of targets that are met.
 fn summary(rows: &[Vec<String>]) -> String {
     let answers: Vec<&str> =
         rows.iter().filter_map(|row| row.get(TARGET + 1)).flat_map(|met| met.split(", ")).collect();

@@ -1,4 +1,4 @@
-//! Whether a large table or a long queue slows anything down. Called by `main` and `compare`.
+//! Measures claims and drains with a large table and a long queue, against small ones. Called by `main` and `compare`.
 
 use crate::config::Config;
 use crate::fixture;

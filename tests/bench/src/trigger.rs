@@ -1,4 +1,4 @@
-//! What a sale pays for the queue: the time of the triggers for each booking, as EXPLAIN ANALYZE reports it, and the time of
+//! The cost of the queue for a sale: the time of the triggers for each booking, as EXPLAIN ANALYZE reports it, and the time of
 //! the same statement without triggers. Called by `main`, `peers` and `compare`.
 
 use crate::config::Config;
@@ -74,7 +74,7 @@ pub fn payment_unchanged(config: &Config) -> Update {
     Update { set: LEAVE_PAYMENT, rows: config.size(2_000, 500), repeats: 10 }
 }
 
-/// What EXPLAIN ANALYZE reports of one statement, per row.
+/// The report of EXPLAIN ANALYZE about one statement, per row.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Microseconds in triggers.
@@ -129,7 +129,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Opens both; `schema` holds the tables of the queue.
+    /// Opens both; `schema` has the tables of the queue.
     pub fn open(site: &Site, schema: &str) -> Self {
         let mut without = site.client();
         if let Err(error) = without.batch_execute("SET session_replication_role = replica") {

@@ -19,7 +19,7 @@ pub struct Booking {
     pub reservation: Option<String>,
     /// `<class>: <sentence>`.
     pub error: Option<String>,
-    /// Attempts since it was last queued afresh.
+    /// Attempts since it was last queued.
     pub attempts: i32,
 }
 
@@ -113,7 +113,7 @@ pub fn wait_all_synced(database: &Database, timeout: Duration) -> Duration {
     )
 }
 
-/// On both sides: each booking is synced and Guestly holds exactly one reservation with its code, whose id the booking
+/// On both sides: each booking is synced and Guestly has exactly one reservation with its code, whose id the booking
 /// and `guestly.reservations` name.
 ///
 /// # Panics

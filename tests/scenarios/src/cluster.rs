@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The last lines of the server's log that a failed test shows.
 const LOG_TAIL: usize = 60;
 
-/// How a server is stopped: `pg_ctl stop -m …`.
+/// The mode of a stop: `pg_ctl stop -m …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
     /// Waits until every session has ended.
@@ -196,7 +196,7 @@ impl Cluster {
         must_run(self.pg_ctl().args(["promote", "-w", "-t", "60"]));
     }
 
-    /// Whether the server runs.
+    /// True if the server runs.
     pub fn is_running(&self) -> bool {
         run(self.pg_ctl().arg("status")).is_ok()
     }

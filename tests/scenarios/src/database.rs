@@ -7,7 +7,7 @@ use postgres::{Client, Config, NoTls, Row};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How to reach one database as one user. Each call opens a connection of its own, so it also works after a restart.
+/// One database as one user. Each call opens a connection of its own, so it also works after a restart.
 #[derive(Clone, Debug)]
 pub struct Database {
     socket_folder: PathBuf,
@@ -55,7 +55,7 @@ impl Database {
             .map_err(|error| describe(&error))
     }
 
-    /// Opens a connection, for what needs a session: transactions, locks, `SET ROLE`, notices.
+    /// Opens a connection, for anything that needs a session: transactions, locks, `SET ROLE`, notices.
     ///
     /// # Panics
     /// If the server refuses the connection.
@@ -67,7 +67,7 @@ impl Database {
         }
     }
 
-    /// Runs statements without parameters, in one transaction unless they hold their own, or gives the server's
+    /// Runs statements without parameters, in one transaction unless they have their own, or gives the server's
     /// error: SQLSTATE, message, detail and hint in one line.
     pub fn try_sql(&self, statements: &str) -> Result<(), String> {
         self.try_client()?.batch_execute(statements).map_err(|error| describe(&error))

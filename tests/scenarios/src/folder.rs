@@ -1,4 +1,4 @@
-//! Where test servers live: one folder per test binary under the system's temporary folder, owned by the account
+//! The folder of test servers: one per test binary under the system's temporary folder, owned by the account
 //! that runs the servers, with the template that new servers are copied from. Called by `cluster` only, on test
 //! threads. Must not know what the servers are used for.
 //!
@@ -30,7 +30,7 @@ pub fn programs() -> PathBuf {
     std::env::var_os("GUESTLY_PG_BIN").map_or_else(|| "/usr/lib/postgresql/15/bin".into(), PathBuf::from)
 }
 
-/// A command run by the account that owns the servers, without the caller's environment, which might hold settings
+/// A command run by the account that owns the servers, without the caller's environment, which might have settings
 /// of the extension.
 pub fn server_command(program: &Path) -> Command {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);

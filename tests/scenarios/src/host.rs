@@ -19,7 +19,7 @@ pub fn load(database: &Database) {
     database.sql(SCHEMA);
 }
 
-/// Runs the host's own migration that adds the five sync columns, as sites that had them before the extension.
+/// Runs the host's own migration that adds the five sync columns, as on sites that had them before the extension.
 pub fn add_sync_columns(database: &Database) {
     database.sql(SYNC_COLUMNS);
 }

@@ -1,12 +1,12 @@
-//! A mail as its reader sees it: taken apart by a MIME library, its page by an XML parser. Called by the tests and by
-//! `mailbox`, on test threads. Must not know how the mail came here.
+//! Parses mails: the parts with a MIME library, the page with an XML parser. Called by the tests and by
+//! `mailbox`, on test threads. Must not know how the mail was received.
 
 use crate::tools::feed;
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use serde_json::Value;
 use std::process::Command;
 
-/// Where Debian's Python is, with the packages that Debian has for it.
+/// Debian's Python, which finds Debian's packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// One mail.
@@ -16,7 +16,7 @@ pub struct Mail {
     pub sender: String,
     /// The envelope recipients.
     pub recipients: Vec<String>,
-    /// Whether the connection was encrypted.
+    /// True if the connection was encrypted.
     pub encrypted: bool,
     /// The login, if there was one.
     pub login: Option<String>,
@@ -124,7 +124,7 @@ pub fn fields(text: &str) -> Vec<(String, String)> {
     let field = |line: &str| {
         let line = line.strip_prefix("  ").filter(|line| !line.starts_with([' ', '-']))?;
         let (label, value) = line.split_once(':')?;
-        // A sentence before a line to type ends with its colon.
+        // A sentence before a command ends with a colon.
         (!value.trim().is_empty()).then(|| (label.to_owned(), value.trim().to_owned()))
     };
     text.lines().filter_map(field).collect()

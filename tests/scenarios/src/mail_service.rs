@@ -76,10 +76,10 @@ impl MailService {
         lock(&self.shared).answer = (status, body.to_owned());
     }
 
-    /// Waits until so many requests were made, and gives them.
+    /// Waits until this number of requests was made, and gives them.
     ///
     /// # Panics
-    /// If they are fewer in the end.
+    /// If there are fewer after the timeout.
     #[must_use]
     #[track_caller]
     pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Posted> {

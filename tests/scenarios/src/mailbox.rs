@@ -88,10 +88,10 @@ impl Mailbox {
         mails.iter().map(|path| Mail::read(&content(path), &facts(path))).collect()
     }
 
-    /// Waits until so many mails are there, and gives them.
+    /// Waits until there are this many mails, and gives them.
     ///
     /// # Panics
-    /// If the time is over, or there are more.
+    /// After the timeout, or if there are more.
     #[must_use]
     #[track_caller]
     pub fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Mail> {

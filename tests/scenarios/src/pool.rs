@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// How long a reload may take.
+/// The longest duration of a reload.
 const RELOAD: Duration = Duration::from_secs(20);
 
 /// The setting whose value shows that the server has read the settings of its test.
@@ -59,7 +59,7 @@ impl Pool {
         &POOL
     }
 
-    /// How many servers wait.
+    /// The number of waiting servers.
     #[must_use]
     pub fn idle_servers(&self) -> usize {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()

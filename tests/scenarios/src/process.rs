@@ -44,7 +44,7 @@ pub fn ticks_of(pid: i32) -> u64 {
     after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
-/// How many threads it has.
+/// The number of its threads.
 ///
 /// # Panics
 /// If there is no such process.

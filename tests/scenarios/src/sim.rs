@@ -1,4 +1,4 @@
-//! The Guestly simulator in a test: started in the test's own process, steered and questioned over its admin calls,
+//! The Guestly simulator in a test: started in the test's own process, controlled and queried over its admin calls,
 //! which are listed in the simulator's lib.rs. Called by the tests, on their threads. Must not know the extension's
 //! database.
 
@@ -22,7 +22,7 @@ pub struct Sim {
     admin: Agent,
 }
 
-/// Where it runs.
+/// The place where it runs.
 enum Home {
     /// In the test's own process.
     Here(Simulator),
@@ -79,7 +79,7 @@ impl Sim {
         }
     }
 
-    /// Stops listening and cuts all connections: from now on calls are refused. Nothing can be asked any more.
+    /// Stops listening and cuts all connections: from now on calls are refused, admin calls included.
     pub fn stop(&self) {
         match &self.home {
             Home::Here(simulator) => simulator.stop(),
@@ -87,7 +87,7 @@ impl Sim {
         }
     }
 
-    /// What a server needs to send to this simulator at once, with retries as quick as the simulator's lags are.
+    /// The options of a server that sends to this simulator, with retries as fast as the simulator's lags.
     #[must_use]
     pub fn options(&self) -> Options {
         let knobs = self.get("knobs");
@@ -143,7 +143,7 @@ impl Sim {
         self.fault(json!({"match": {"operation": operation}, "effect": {"kind": "hold", "when": when}}));
     }
 
-    /// Lets held calls go on, and holds no more.
+    /// Releases held calls, and holds no more.
     #[track_caller]
     pub fn release(&self) {
         self.post("release", &json!({}));
@@ -207,7 +207,7 @@ impl Sim {
         rows(self.get(&format!("calls{filter}")), "rows")
     }
 
-    /// How many calls of an operation have arrived.
+    /// The number of calls of an operation that have arrived.
     #[track_caller]
     #[must_use]
     pub fn calls(&self, operation: &str) -> u64 {
@@ -215,7 +215,7 @@ impl Sim {
         metrics["operations"][operation]["requests"].as_u64().unwrap_or_default()
     }
 
-    /// Waits until at least so many calls of an operation have arrived.
+    /// Waits until at least this number of calls of an operation has arrived.
     #[track_caller]
     pub fn wait_for_calls(&self, operation: &str, count: u64, timeout: Duration) {
         wait_until(&format!("{count} calls of {operation}"), timeout, || {

@@ -1,5 +1,5 @@
 //! The server's own programs in a test: `pg_dump`, `pg_restore`, `psql`, `pg_upgrade`. Called by the tests, on their threads.
-//! Must not know what is dumped or run.
+//! Must not know the dumped data.
 
 use crate::cluster::Cluster;
 use crate::database::Database;

@@ -22,8 +22,7 @@ pub fn wait_until(what: &str, timeout: Duration, mut look: impl FnMut() -> (bool
     }
 }
 
-/// Lets a span of time pass: only for measurements of idleness, and for events that must not happen and have no condition to
-/// wait for.
+/// Lets time pass: only for measurements of idleness, and for events that must not happen and have no condition to wait for.
 pub fn pass(span: Duration) {
     let began = Instant::now();
     wait_until("time to pass", span * 10, || (began.elapsed() >= span, String::new()));

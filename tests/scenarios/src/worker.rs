@@ -10,7 +10,7 @@ use crate::wait::wait_until;
 use std::collections::HashSet;
 use std::process::Command;
 
-/// How the server lists the worker of a database.
+/// The worker of a database, as the server lists it.
 const MINE: &str = "FROM pg_stat_activity WHERE backend_type = 'guestly_sync worker' AND datname = current_database()";
 
 impl Database {
@@ -84,7 +84,7 @@ impl Cluster {
     }
 
     /// Sends a signal ("TERM", "KILL", "STOP", …) to the worker of a database, and gives the process id it had. It is stopped
-    /// between two transactions only: within one it may hold a latch of the server that other sessions need.
+    /// between two transactions only: within one it may have a latch of the server that other sessions need.
     ///
     /// # Panics
     /// If there is no worker.

@@ -113,7 +113,7 @@ impl Call {
         }
     }
 
-    /// Whether this changes a reservation that exists.
+    /// True if this changes an existing reservation.
     pub(crate) fn is_write(&self) -> bool {
         self.operation == Operation::Update || (self.operation == Operation::Payment && self.request.method == "POST")
     }

@@ -41,7 +41,7 @@ pub struct Knobs {
     pub seed: u64,
     /// Factor of every lag and of the propagation delay; 0.02 makes tests fast.
     pub lag_scale: f64,
-    /// Whether rate limits and the limit of calls in flight are enforced.
+    /// Enforces rate limits and the limit of calls in flight.
     pub limits: bool,
     /// Calls per first window; 0 is no limit.
     pub per_second: u32,
@@ -57,11 +57,11 @@ pub struct Knobs {
     pub hour_ms: u64,
     /// Calls allowed at the same time.
     pub max_in_flight: u32,
-    /// Whether refused calls use up quota.
+    /// Counts refused calls against the limits.
     pub refused_calls_count: bool,
     /// Smallest Retry-After of a refused call in seconds.
     pub retry_after_min_s: u64,
-    /// Whether the header `X-RateLimit-Remaining-Hour` is sent.
+    /// Sends the header `X-RateLimit-Remaining-Hour`.
     pub remaining_hour_header: bool,
     /// Body of a 429: `json`, `empty` or `html`.
     pub rate_limit_body: String,
@@ -71,9 +71,9 @@ pub struct Knobs {
     pub token_cap: u32,
     /// Length of the token window in seconds.
     pub token_window_s: u64,
-    /// Whether the window is fixed and starts with the first token, instead of rolling.
+    /// The window is fixed and starts with the first token, instead of rolling.
     pub token_fixed_window: bool,
-    /// Whether each refused token request extends the wait by ten minutes.
+    /// Each refused token request extends the wait by ten minutes.
     pub punish_hammering: bool,
     /// `expires_in` of new tokens in seconds.
     pub token_lifetime_s: u64,
@@ -89,17 +89,17 @@ pub struct Knobs {
     pub conflict_status: u16,
     /// Status for a stay that violates the terms.
     pub terms_status: u16,
-    /// Whether `guest.phones` is required.
+    /// Requires `guest.phones`.
     pub require_phones: bool,
-    /// Whether a second reservation with the same confirmation code is refused with 422.
+    /// Refuses a second reservation with the same confirmation code with 422.
     pub unique_confirmation_code: bool,
-    /// Whether `cancellationReason` must be one of `cancel_reasons`.
+    /// Requires `cancellationReason` to be one of `cancel_reasons`.
     pub strict_cancel_reason: bool,
     /// The accepted reasons.
     pub cancel_reasons: Vec<String>,
     /// Two writes to one reservation within this time race each other (ms, scaled).
     pub settle_gap_ms: u64,
-    /// Whether the first of two racing writes is lost although both were answered with 200.
+    /// Loses the first of two racing writes although both were answered with 200.
     pub lost_writes: bool,
     /// Propagation delay of a create whose outcome is unknown, for invariant I8 (ms, scaled).
     pub settle_ms: u64,
@@ -115,15 +115,15 @@ pub struct Knobs {
     pub keep_alive_ms: u64,
     /// Rows kept in the call log; older ones are dropped.
     pub call_log_rows: usize,
-    /// Whether the client may send `ignoreCalendar`, `ignoreTerms`, `ignoreBlocks`.
+    /// Allows the client to send `ignoreCalendar`, `ignoreTerms`, `ignoreBlocks`.
     pub allow_ignore: bool,
-    /// Whether calls of legacy endpoints (other than payments) are allowed.
+    /// Allows calls of legacy endpoints (other than payments).
     pub legacy_enabled: bool,
-    /// Whether reads contain the `money` object.
+    /// Includes the `money` object in reads.
     pub money_in_reads: bool,
-    /// Whether search results contain `origin` and `originId`.
+    /// Includes `origin` and `originId` in search results.
     pub origin_in_search: bool,
-    /// Whether amounts are sent as text.
+    /// Sends amounts as text.
     pub money_as_text: bool,
     /// Name of the id in search results: `reservationId`, `_id` or `id`.
     pub search_id_key: String,

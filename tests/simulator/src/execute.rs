@@ -150,7 +150,7 @@ fn dropped_before(effect: &Effect) -> Option<Delivery> {
     }
 }
 
-/// Whether the client takes a rule's 401 or 403 for a refusal of its token.
+/// True if the client takes a rule's 401 or 403 for a refusal of its token.
 fn refuses_token(effect: &Effect) -> bool {
     let Effect::Status { code: 401 | 403, body, .. } = effect else { return false };
     let text = body.as_deref().unwrap_or("").to_lowercase();

@@ -52,7 +52,7 @@ impl Connection {
         Self { stream, buffer: Vec::with_capacity(4096) }
     }
 
-    /// Whether bytes of the next request have been read.
+    /// True if bytes of the next request have been read.
     pub(crate) fn has_more(&self) -> bool {
         !self.buffer.is_empty()
     }

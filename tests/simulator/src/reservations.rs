@@ -148,7 +148,7 @@ impl Reservations {
         self.by_code.entry(code.to_owned()).or_default().push(index);
     }
 
-    /// Whether a listing has no unit left on some night of the stay, by committed state.
+    /// True if a listing has no unit left on some night of the stay, by committed state.
     pub(crate) fn taken(&self, listing: &Listing, check_in: &str, check_out: &str, except: Option<usize>) -> bool {
         let Some(units) = listing.units else {
             return false;

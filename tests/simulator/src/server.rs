@@ -232,7 +232,7 @@ fn wait(connection: &Connection, ms: u64, shared: &Shared) -> Option<Duration> {
     }
 }
 
-/// Whether the client has closed or reset its connection.
+/// True if the client has closed or reset its connection.
 fn is_gone(connection: &Connection) -> bool {
     let stream = &connection.stream;
     if connection.has_more() || stream.set_nonblocking(true).is_err() {

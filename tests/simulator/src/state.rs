@@ -28,7 +28,7 @@ pub(crate) struct PendingCommit {
 pub(crate) struct State {
     pub clock: Arc<Clock>,
     pub knobs: Knobs,
-    /// How far tests have advanced the clock, in µs.
+    /// The time by which tests have advanced the clock, in µs.
     pub offset: i64,
     pub epoch: u64,
     pub seq: u64,

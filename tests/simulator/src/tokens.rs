@@ -113,7 +113,7 @@ impl Tokens {
         }
     }
 
-    /// Whether the client has a token that it has no reason to replace: not refused and not about to expire.
+    /// True if the client has a token that it has no reason to replace: not refused and not about to expire.
     pub(crate) fn client_has_usable_token(&self, now: Now) -> bool {
         self.by_value.values().any(|token| {
             let left = (token.issued + token.lifetime_us).saturating_sub(now.mono);
@@ -160,7 +160,7 @@ impl Tokens {
         }
     }
 
-    /// Whether the text contains an issued token.
+    /// True if the text contains an issued token.
     pub(crate) fn appears_in(&self, text: &str) -> bool {
         self.by_value.keys().any(|value| text.contains(value.as_str()))
     }

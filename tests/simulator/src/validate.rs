@@ -57,7 +57,7 @@ pub(crate) fn invalid(knobs: &Knobs, messages: &[String]) -> Answer {
     Answer::json(400, &json!({"statusCode": 400, "message": messages, "error": "Bad Request"}))
 }
 
-/// Whether a text is an id.
+/// True if a text is an id.
 pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -72,7 +72,7 @@ fn dripping_server_is_given_up_at_the_deadline() {
 
 #[test]
 fn silent_tls_server_is_given_up_at_the_deadline() {
-    // Neither accepts a connection nor closes it.
+    // It neither accepts nor closes a connection.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let starttls = FakeSmtp::start(|line| match line {
         "STARTTLS" => Some(Say::Repeat("220 Go\r\n", AT_ONCE * 360)),

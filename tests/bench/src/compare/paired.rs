@@ -55,7 +55,7 @@ impl Paired {
         a.iter().zip(b).map(|(a, b)| b / a).collect()
     }
 
-    /// Whether B is no more than 5 % slower than A: `yes`, `no`, or `unclear`, when the median says no but more than a quarter
+    /// The answer to "is B at most 5 % slower than A": `yes`, `no`, or `unclear`, if the median says no but more than a quarter
     /// of the pairs say that B is the faster one. A faster B is always within.
     fn verdict(&self) -> &'static str {
         let slowdown = |ratio: &f64| if self.better == Better::Lower { *ratio - 1.0 } else { 1.0 - *ratio };

@@ -1,4 +1,4 @@
-//! The remote API as a client meets it: tokens, TLS, rate limits, outages, `Retry-After`, undocumented behaviour.
+//! The remote API from the client's side: tokens, TLS, rate limits, outages, `Retry-After`, undocumented behaviour.
 
 mod api_variants;
 mod breaker;

@@ -106,7 +106,7 @@ fn a_raising_trigger_does_not_stop_lookups() {
     site.wait_for_state(&ids[0], "failed", SOON);
     let held = site.sim.reservations_of(&site.code(&ids[0]));
     let kept: String = site.query_one("SELECT reservation_id FROM guestly.reservations");
-    assert_eq!((held.len(), &held[0]["reservationId"]), (1, &json!(kept)), "found, though no row could say so");
+    assert_eq!((held.len(), &held[0]["reservationId"]), (1, &json!(kept)), "found, though no row could record it");
     site.sql("DROP TRIGGER closed ON bookings");
     site.query_one::<i64>("SELECT guestly_retry_failed()");
     site.wait_all_synced(SOON);

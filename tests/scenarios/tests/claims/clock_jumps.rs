@@ -91,7 +91,7 @@ fn jump_during_everything(name: &str, by: i64) {
     let metrics = site.sim.metrics();
     let calls = metrics["requests"].as_u64().unwrap_or_default() - before;
     // Two new bookings, and seven lookups and a create for each unknown outcome.
-    assert!(calls <= 2 + 2 * 10, "a storm of {calls} calls");
+    assert!(calls <= 2 + 2 * 10, "a burst of {calls} calls");
     assert_eq!((site.sim.calls("token"), &metrics["creates_without_look_up"]), (1, &json!(0)));
     for id in &doubted {
         let calls = site.calls_of(&site.code(id));
@@ -136,7 +136,7 @@ fn a_clock_set_back_while_stopped_causes_no_stall() {
     write(&watch.folder.join("offset"), -3600);
     site.start_again();
     site.wait_all_synced(SOON);
-    assert!(!site.log().contains("system clock changed"), "no worker saw it");
+    assert!(!site.log().contains("system clock changed"), "no worker noticed it");
     site.assert_once_each(&ids);
 }
 
@@ -153,7 +153,7 @@ fn a_clock_change_is_applied_after_a_lock_is_released() {
     // On, not back: Postgres's own lock_timeout, measured against the wall, does not end a wait that began before.
     watch.jump(3600);
     site.worker_waited_in_vain();
-    assert!(!site.log().contains("system clock changed"), "said before it was done");
+    assert!(!site.log().contains("system clock changed"), "logged before it was done");
     session.batch_execute("COMMIT").unwrap();
     watch.wait_until_noticed();
     site.wait_all_synced(SOON);

@@ -43,7 +43,7 @@ fn assert_rescued(site: &Site, ids: &[String]) {
     assert_eq!(metrics["tokens_issued"], 1, "a new worker uses the token of the last one");
 }
 
-/// What took effect before the answer was written is never created again.
+/// A create that took effect before its answer was written is never repeated.
 fn assert_nothing_created_twice(site: &Site) {
     let metrics = site.sim.metrics();
     let creates = metrics["creates_per_code"].as_object().cloned().unwrap_or_default();

@@ -104,7 +104,7 @@ fn an_outcome_is_written_after_tables_are_repaired() {
     site.assert_once_each(&ids);
 }
 
-/// `guestly.reservations` was emptied, by a person or by a restore that lacks it: the bookings' own rows name what Guestly holds.
+/// `guestly.reservations` was emptied, by a person or by a restore that lacks it: the bookings' rows name their reservations.
 #[test]
 fn an_emptied_reservations_table_creates_nothing_twice() {
     let site = Site::open();
@@ -116,7 +116,7 @@ fn an_emptied_reservations_table_creates_nothing_twice() {
     site.sql("DELETE FROM guestly.reservations");
     for id in &ids {
         let answer: String = site.query_one(&format!("SELECT guestly_sync('{id}', force => true)"));
-        assert_eq!(answer, "queued", "nothing is known of it");
+        assert_eq!(answer, "queued", "the emptied table knows nothing of it");
     }
     site.wait_for_status(&ids, "synced");
     site.wait_drained();

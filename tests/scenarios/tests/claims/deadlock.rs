@@ -5,7 +5,8 @@ use guestly_scenarios::{SOON, Site};
 
 const DEADLOCK: &str = "detected deadlock while waiting";
 
-/// The host's trigger on what the worker writes wants a row that a session holds, which then wants the worker's.
+/// The host's trigger, fired by the worker's write, waits for a row that a session has locked; that session then waits for
+/// the worker's row.
 fn cross(site: &Site) -> String {
     site.sim.hold("create", "after");
     let before = site.sim.calls("create");

@@ -27,7 +27,7 @@ fn a_locked_orphaned_claim_stops_no_other_booking() {
     site.sim.release();
     let other = site.paid_booking();
     site.wait_synced(&other);
-    assert_eq!(site.query_one::<String>("SELECT state FROM guestly.queue"), "sending", "it is held");
+    assert_eq!(site.query_one::<String>("SELECT state FROM guestly.queue"), "sending", "its call is in flight");
     holder.batch_execute("COMMIT").unwrap();
     site.wait_all_synced(SOON);
     assert_eq!(site.sim.calls("create"), 2);

@@ -4,7 +4,7 @@
 use guestly_scenarios::{Options, SOON, Site};
 use serde_json::json;
 
-/// A site with `flight` calls in flight, held by Guestly, as many bookings claimed behind them, and some more.
+/// A site with `flight` calls in flight, held by the simulator, as many bookings claimed behind them, and some more.
 fn prefetched(flight: u32) -> (Site, Vec<String>) {
     let settings = |options: Options| options.setting("guestly_sync.concurrency", &flight.to_string());
     let site = Site::open_with(settings);
@@ -14,7 +14,7 @@ fn prefetched(flight: u32) -> (Site, Vec<String>) {
     let claimed =
         format!("SELECT count(*) = {}, count(*)::text FROM guestly.queue WHERE state = 'sending'", flight * 2);
     site.wait_for("as many prefetched", SOON, &claimed);
-    assert_eq!(site.sim.calls("create"), u64::from(flight), "more in flight than may be");
+    assert_eq!(site.sim.calls("create"), u64::from(flight), "more in flight than allowed");
     (site, ids)
 }
 

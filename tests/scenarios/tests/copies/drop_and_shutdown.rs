@@ -11,7 +11,7 @@ fn hang(sim: &Sim, when: &str) {
     sim.fault(json!({"match": {"operation": "create"}, "effect": {"kind": "hang", "ms": 60_000, "when": when}}));
 }
 
-/// A site with four calls in flight, and six more bookings that wait; another database on which nothing is.
+/// A site with four calls in flight, and six more bookings that wait; also a database without the extension.
 fn hanging_site() -> (Site, Vec<String>) {
     let site = Site::open_with(|options| options.setting("guestly_sync.request_timeout", "60s"));
     site.sql("CREATE DATABASE neighbour");

@@ -63,7 +63,7 @@ fn goes_into_a_fresh_server(format: &str) {
         "SELECT guestly_pause('before the dump'); SELECT guestly_resume(); SET session_replication_role = replica; \
          UPDATE bookings SET payment_status = 'completed', status = 'confirmed' WHERE id = '{missed}'"
     ));
-    // The worker's first look around may find it now; the dump and what it is compared with must be of one moment.
+    // The worker's first sweep may find it now; the dump and the state that it is compared with must be of one moment.
     let (mut before, mut dump): (String, Vec<u8>) = (String::new(), Vec::new());
     wait_until("no activity", SOON, || {
         before = site.query_one(CONFIGURATION);
@@ -82,7 +82,7 @@ fn goes_into_a_fresh_server(format: &str) {
     assert_eq!(copy.query_one::<i64>("SELECT count(*) FROM guestly.token"), 0, "the token is not dumped");
     assert!(!String::from_utf8_lossy(&dump).contains(&token));
 
-    // Nothing is sent, whatever is done apart from arming.
+    // Until it is armed nothing is sent.
     copy.wait_for_worker(&copy);
     copy.wait_for(
         "the sweep",
@@ -259,7 +259,7 @@ fn an_armed_clone_looks_up_calls_in_flight() {
 #[test]
 fn bookings_that_had_failed_in_a_copy_are_looked_up() {
     let site = Site::open();
-    // It fails before it is ever sent: nothing in the copy's own log says that Guestly may hold it.
+    // It fails before it is ever sent: nothing in the copy's own log says that Guestly may have it.
     site.sql("DELETE FROM guestly.listings");
     let id = site.paid_booking();
     site.wait_failed(&id);

@@ -166,8 +166,8 @@ fn statuses_newly_counted_as_paid_stay_old_after_update() {
     assert!(site.query_one::<String>(index).contains("btrim(payment_status"), "the index of 0.1.0");
 }
 
-/// What a worker of the former version left behind: a booking that Guestly holds, one that failed, one in doubt, a log, a
-/// pause, an alert, and today's token with its history. Gives the ids in that order.
+/// The state that a worker of the former version left: a synced booking, a failed one, an uncertain one, a log, a pause, an
+/// alert, and today's token with its history. Gives the ids in that order.
 fn left_by_the_former_version(site: &Site) -> Vec<String> {
     host::create_extension(site);
     host::map_listings(site);
@@ -213,7 +213,7 @@ fn former_state_survives_the_update() {
         SOON,
         "SELECT pg_read_file('../log') ~ 'SQL objects are version 0.1.0: nothing is sent.*\\n.*Run ALTER EXTENSION guestly_sync UPDATE', ''",
     );
-    // What the former version's own doctor and status have to say is the same.
+    // The former version's own doctor and status report the same.
     let said: Vec<String> = site.query_all(
         "SELECT concat_ws('|', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name IN ('version', 'online') ORDER BY check_name DESC",
     );
@@ -236,7 +236,7 @@ fn former_state_survives_the_update() {
     site.wait_for_status(&ids, "synced");
     site.assert_once_each(&ids);
     assert_eq!(site.sim.metrics()["creates_without_look_up"], 0);
-    // A booking that Guestly held before the update is changed there, not created again.
+    // A booking that was synced before the update is changed, not created again.
     let creates = site.sim.calls("create");
     site.sql(&format!("UPDATE bookings SET adults = 3, children = 0, infants = 0 WHERE id = '{}'", ids[0]));
     site.wait_for(
@@ -246,7 +246,7 @@ fn former_state_survives_the_update() {
     );
     assert_eq!(site.sim.calls("create"), creates);
     assert_eq!(site.only_reservation(&ids[0])["numberOfGuests"]["numberOfAdults"], 3);
-    assert_eq!(site.sim.calls("token"), 1, "the kept token was not used");
+    assert_eq!(site.sim.calls("token"), 1, "the saved token was not used");
     assert!(!site.log().contains("cannot work"), "{}", site.log());
 }
 
@@ -292,7 +292,7 @@ fn each_state_of_the_queue_survives_every_update() {
         site.sql("ALTER EXTENSION guestly_sync UPDATE");
         site.worker_looked_again();
         assert_eq!(before, rows("confirmation_code, uncertain_since, unconfirmed_creates"), "updated from {version}");
-        // The unknown one is not created before Guestly was asked for it.
+        // The unknown one is looked up before it is created.
         site.sql("SELECT guestly_retry_failed(); UPDATE guestly.queue SET due_at = now(); SELECT guestly_resume()");
         site.wait_for_status(&ids, "synced");
         site.assert_once_each(&ids);

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// Stands for supabase-js: records what is asked of it, and answers that it worked.
+/// Replaces supabase-js: records each call and answers with success.
 const RECORDER: &str = "const calls = [], answer = { data: null, error: null };
 const supabase = {
   from(table) {
@@ -64,9 +64,9 @@ fn javascript_has_valid_syntax() {
 }
 
 #[test]
-fn the_syntax_check_of_javascript_bites() {
+fn the_syntax_check_finds_invalid_javascript() {
     let output = Module::new("broken", "const { data = await supabase;\n").node(&["--check"]);
-    assert!(!output.status.success(), "node takes anything for JavaScript");
+    assert!(!output.status.success(), "node accepts invalid JavaScript");
 }
 
 #[test]

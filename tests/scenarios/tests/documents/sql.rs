@@ -1,10 +1,9 @@
-//! Every SQL block of every document is executed, as a reader would type it, and what it prints is compared with what the
-//! document shows.
+//! Executes every SQL block of every document as a reader would, and compares its output with the one in the document.
 //!
-//! Each block is a session of `psql` of its own in the database `site`, with variables for what a reader has to fill in
-//! (`:'client_id'`). README.md comes first and sql/OPERATING.md, which ends with the removal, last. The example at the top of README.md runs
-//! after its section on the installation. Blocks of `sh` run only in the section on copies: the others build and install, which has been
-//! done.
+//! Each block is a separate session of `psql` in the database `site`, with variables for the values that a reader fills in
+//! (`:'client_id'`). README.md comes first; sql/OPERATING.md, which ends with the removal, comes last. The example at the top
+//! of README.md runs after its section on the installation. Of the `sh` blocks only those in the section on copies run,
+//! because the others build and install the extension.
 
 use super::markdown::{Block, documents};
 use guestly_scenarios::{Cluster, Database, Mailbox, Sim, host};
@@ -175,7 +174,7 @@ const CHECKED: [&str; 10] = [
     "sql/OPERATING.md ## Removing",
 ];
 
-/// What a section needs.
+/// Sets up what a section needs.
 fn before(heading: &str, cluster: &Cluster) {
     match heading {
         "## Upgrading" => {

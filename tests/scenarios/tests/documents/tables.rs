@@ -48,7 +48,7 @@ fn the_settings_match_the_server() {
         assert_eq!(row.len(), 5, "{name}");
         documented.insert(name.clone());
         if range == "hidden" {
-            // Left out of pg_settings, since they hold secrets; an unknown name would raise.
+            // Not in pg_settings, since they are secrets; an unknown name would raise.
             assert!(!real.contains_key(&name), "{name} is not hidden");
             let value = cluster.query_one::<String>(&format!("SELECT coalesce(current_setting('{name}'), '')"));
             assert_eq!((value.as_str(), default), ("", ""), "{name}");

@@ -1,4 +1,4 @@
-//! Privileges to attach and detach: who may, what is refused, and that a refused call changes nothing.
+//! Privileges to attach and detach: permitted and refused callers, and that a refused call changes nothing.
 
 use guestly_scenarios::{Database, SOON, Site};
 

@@ -68,7 +68,7 @@ fn assert_prompt(site: &Site, id: &str) {
     site.wait_for_status_within(&[id.to_owned()], "synced", WRITTEN);
 }
 
-/// The doctor's fix works as written, apart from what its comment says.
+/// The doctor's fix works as written, without its comment.
 #[track_caller]
 fn assert_runs(site: &Site, fix: &str) {
     assert!(fix.contains("; -- "), "{fix}");
@@ -262,7 +262,7 @@ fn a_sleeping_mapping_delays_no_other_sale() {
     assert_prompt(&site, &ids[2]);
     assert_prompt(&site, &ids[3]);
     site.wait_for_status(&ids[1..], "synced");
-    assert_ne!(site.row(&ids[0])["guestly_sync_status"], "failed", "it passes, perhaps");
+    assert_ne!(site.row(&ids[0])["guestly_sync_status"], "failed", "it may be temporary");
     let error = site.wait_failed(&ids[0]);
     let sentence =
         "internal: the booking cannot be read: code of the table did not end within 5 s; see guestly.field_map";
@@ -316,7 +316,7 @@ fn a_trigger_that_raises_for_one_booking_stops_no_other() {
     site.wait_for_status(&ids[1..], "synced");
     let error = site.wait_failed(&ids[0]);
     assert_eq!(error, "internal: the booking's row cannot be written: not this one");
-    assert_eq!(site.sim.reservations_of(&site.code(&ids[0])).len(), 1, "its reservation is kept");
+    assert_eq!(site.sim.reservations_of(&site.code(&ids[0])).len(), 1, "its reservation is stored");
     assert_small(&site);
 }
 
@@ -334,7 +334,7 @@ fn a_locked_table_is_waited_for_once_per_batch() {
     let began = Instant::now();
     // Each wait is half a second; reloads and requests are handled in between.
     site.worker_waited_in_vain();
-    assert!(began.elapsed() < Duration::from_secs(3), "one turn took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(3), "one cycle took {:?}", began.elapsed());
     holder.batch_execute("COMMIT").unwrap();
     site.wait_for_status(&ids, "synced");
     site.assert_once_each(&ids);

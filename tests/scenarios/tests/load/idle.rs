@@ -75,7 +75,7 @@ fn fifty_thousand_bookings_leave_memory_flat() {
     assert_eq!(site.wait_for_worker(&site), worker, "the worker did not survive");
     let grown = memory_of(worker).saturating_sub(memory);
     assert!(grown <= 5 * 1024, "the worker's memory grew by {grown} kB, from {memory} kB");
-    assert_eq!(descriptors_of(worker), descriptors, "files stay open");
+    assert_eq!(descriptors_of(worker), descriptors, "the number of open files grew");
     assert_eq!(threads_of(worker), threads);
     assert_eq!(site.sim.call_log(None).len(), 0, "test mode called Guestly");
     let test: i64 = site.query_one("SELECT count(*) FROM bookings WHERE guestly_reservation_id LIKE 'test-%'");

@@ -1,5 +1,5 @@
 //! All faults at once over 500 bookings: lost answers, late commits, server errors, 429, a revoked token, killed workers,
-//! crashed servers. In the end Guestly holds 500 reservations with 500 codes. Choices come from a seed, 1 and 2 unless
+//! crashed servers. In the end Guestly has 500 reservations with 500 codes. Choices come from a seed, 1 and 2 unless
 //! `GUESTLY_TORTURE_SEEDS=100-119` asks for others. A failing seed repeats the choices, not the timing.
 
 use guestly_scenarios::assertions::assert_once_each;
@@ -154,7 +154,7 @@ fn verify(site: &Site, ids: &[String]) {
         panic!("{}\nGuestly saw: {}\nour log: {}", json!(fatal), json!(site.calls_of(code)), log_of_code(site, code));
     }
     assert!(metrics["tokens_issued"].as_u64().is_some_and(|tokens| tokens <= 5), "{}", metrics["tokens_issued"]);
-    // A worker that was ended may have kept the answer without the host's row, which its successor wrote without a call.
+    // A killed worker may have stored the answer without the host's row, which its successor wrote without a call.
     let odd = "SELECT b.booking_reference FROM bookings b JOIN guestly.reservations r ON r.booking_id = b.id::text \
                CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE outcome IN ('created', 'adopted')) AS ends, \
                    count(*) FILTER (WHERE operation = 'create') AS creates, \
@@ -164,7 +164,7 @@ fn verify(site: &Site, ids: &[String]) {
                WHERE a.ends <> 1 OR a.creates < 1 OR b.guestly_sync_attempts > a.creates OR a.adopted <> r.adopted \
                   OR a.last NOT IN ('created', 'adopted')";
     if let Some(code) = site.query_all::<String>(odd).first() {
-        panic!("the log of {code} tells another story: {}", log_of_code(site, code));
+        panic!("the log of {code} differs: {}", log_of_code(site, code));
     }
     assert_each_call_is_logged(site);
 }
@@ -192,7 +192,7 @@ fn assert_each_call_is_logged(site: &Site) {
         let calls = seen.get(&code).copied().unwrap_or_default();
         assert!(
             (logged - unsure..=logged).contains(&calls),
-            "{code}: {calls} creates, {logged} in the log, {unsure} unsure"
+            "{code}: {calls} creates, {logged} in the log, {unsure} uncertain"
         );
     }
 }

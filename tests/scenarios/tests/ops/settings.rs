@@ -103,7 +103,7 @@ fn a_changed_base_url_takes_effect() {
     assert_eq!(site.row(&stuck)["guestly_sync_attempts"], 0);
     set(&site, "base_url", &format!("{}/v1", other.url()));
     site.wait_synced(&stuck);
-    assert_eq!(site.sim.call_log(None).len(), moved, "the former address is called no more");
+    assert_eq!(site.sim.call_log(None).len(), moved, "the former address was called again");
     site.sim.assert_no_violation();
     other.assert_no_violation();
 }
@@ -280,6 +280,6 @@ fn a_setting_overrides_the_environment() {
     cluster.reset_system("guestly_sync.enabled");
     cluster.reset_system("guestly_sync.test_mode");
     cluster.wait_for("both on again", SOON, "SELECT enabled AND test_mode, 'off' FROM guestly.status");
-    assert!(!cluster.log().contains("sim-secret"), "the log holds the secret");
+    assert!(!cluster.log().contains("sim-secret"), "the secret is in the log");
     sim.assert_no_violation();
 }

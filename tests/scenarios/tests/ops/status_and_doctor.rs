@@ -214,8 +214,8 @@ fn the_doctor_online_tries_the_credentials() {
     // A missing token is not a backlog: a warning would mean that it ends by itself.
     site.alter_system("guestly_sync.token_url", "http://127.0.0.1:1/oauth2/token");
     becomes("the wrong address of tokens to be noticed", "fail: ", "Nothing was sent");
-    assert!(ask().starts_with("fail: "), "and while it rests");
-    assert_eq!(site.sim.calls("create"), 0, "a question has created something");
+    assert!(ask().starts_with("fail: "), "still a failure while token requests are paused");
+    assert_eq!(site.sim.calls("create"), 0, "the doctor has created something");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Results of a lookup by confirmation code: none, ours, two of ours, another stay. Also taken dates, which may belong to
+//! Results of a lookup by confirmation code: none, our reservation, two of them, another stay. Also taken dates, which may be of
 //! an earlier create of the same booking.
 
 use guestly_scenarios::{Site, host};

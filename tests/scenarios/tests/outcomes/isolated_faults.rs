@@ -1,5 +1,5 @@
-//! Faults of one booking, one kind of call or one answer: the others continue, it does not count as an outage, and only
-//! what is impossible fails.
+//! Faults of one booking, one kind of call or one answer: the others continue, it does not count as an outage, and only the
+//! affected booking may fail.
 
 use guestly_scenarios::{AT_ONCE, SOON, Site, host};
 use serde_json::json;
@@ -46,7 +46,7 @@ fn a_failed_read_back_fails_only_its_booking() {
         }
         let reads = site.log_of(&id).iter().filter(|line| line.starts_with("read_back")).count();
         assert_eq!(reads, 8, "{name}: {:?}", site.log_of(&id));
-        assert_eq!(site.row(&id)["guestly_reservation_id"], json!(reservation), "{name}: what is held stays");
+        assert_eq!(site.row(&id)["guestly_reservation_id"], json!(reservation), "{name}: the known reservation stays");
         assert_no_outage(&site);
         site.sim.clear_faults();
         site.sql(&format!("SELECT guestly_sync('{id}'::uuid)"));

@@ -100,8 +100,7 @@ fn a_locked_queue_row_delays_no_sale() {
     sale.batch_execute("SET lock_timeout = '250ms'").unwrap();
     wait_until("the other booking to be synced", SOON, || {
         // Longer than a transaction of the worker takes, shorter than it waits for a lock.
-        sale.batch_execute("UPDATE bookings SET updated_at = now()")
-            .expect("a sale waits for the holder of a queue row");
+        sale.batch_execute("UPDATE bookings SET updated_at = now()").expect("a sale waits for the lock on a queue row");
         (site.booking(&ids[1]).status == "synced", "waiting".to_owned())
     });
     assert_eq!(site.booking(&ids[0]).status, "pending");

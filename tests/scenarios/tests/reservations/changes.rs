@@ -4,7 +4,7 @@
 use guestly_scenarios::{SOON, Site, host};
 use serde_json::{Value, json};
 
-/// A booking that Guestly holds.
+/// A synced booking.
 fn synced() -> (Site, String) {
     let site = Site::open();
     let id = site.synced_booking();
@@ -198,8 +198,8 @@ fn a_change_that_guestly_ignores_is_reported() {
     site.update(&id, "adults = 1");
     let error = site.wait_failed(&id);
     assert!(error.starts_with("refused: Guestly accepted a change (guests) but did not make it"), "{error}");
-    assert!(site.booking(&id).reservation.is_some(), "Guestly holds it all the same");
-    assert_eq!(site.log_of(&id).iter().filter(|row| *row == "guests:changed").count(), 2 + 3, "asked for three times");
+    assert!(site.booking(&id).reservation.is_some(), "Guestly has it nevertheless");
+    assert_eq!(site.log_of(&id).iter().filter(|row| *row == "guests:changed").count(), 2 + 3, "read three times");
     let reported = format!("SELECT sentence FROM guestly.alerts WHERE booking_id = '{id}' AND kind = 'booking_failed'");
     assert!(site.query_one::<String>(&reported).contains("did not make it"));
     site.sim.clear_faults();

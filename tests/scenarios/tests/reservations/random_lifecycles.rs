@@ -1,5 +1,5 @@
 //! Random lifecycles of bookings: paid, moved, enlarged, cancelled and rebooked, with and without faults. In the end
-//! Guestly holds what each booking says. Choices come from a seed; set `GUESTLY_LIFECYCLE_SEEDS=100-119` for others. A
+//! Guestly's reservations equal the bookings. Choices come from a seed; set `GUESTLY_LIFECYCLE_SEEDS=100-119` for others. A
 //! failing seed repeats the choices, not the timing.
 
 use guestly_scenarios::{Options, SOON, Site, host, wait_until};

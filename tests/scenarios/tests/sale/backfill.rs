@@ -18,7 +18,7 @@ fn install(site: &Site) {
     host::without_notes(site);
 }
 
-/// What `guestly_backfill` answers: how often each action.
+/// The result of `guestly_backfill`: the number of bookings for each action.
 fn backfill(site: &Site, arguments: &str) -> Value {
     site.query_one(&format!(
         "SELECT coalesce(jsonb_object_agg(a.action, a.times), '{{}}') FROM \
@@ -26,7 +26,7 @@ fn backfill(site: &Site, arguments: &str) -> Value {
     ))
 }
 
-/// How many bookings of the backfill still wait, and how many there were.
+/// The waiting and the total number of bookings of the backfill.
 fn progress(site: &Site) -> (i64, i64) {
     let row = &site.query("SELECT backfill_left, backfill_total FROM guestly.status", &[])[0];
     (row.get(0), row.get(1))

@@ -194,7 +194,7 @@ fn bookings_that_were_paid_before_are_left_alone() {
     let sent: String = site.query_one(&format!("SELECT guestly_sync('{}'::uuid)", old[2]));
     assert_eq!(sent, "queued");
     site.wait_synced(&old[2]);
-    assert!(site.sim.calls("search") >= 1, "Guestly may hold an old booking: it is asked first");
+    assert!(site.sim.calls("search") >= 1, "an old booking may be in Guestly, so it is looked up first");
     site.sim.assert_no_violation();
 }
 
@@ -221,9 +221,9 @@ fn a_slow_api_delays_no_sale() {
     times.push(began.elapsed());
     let slowest = times.iter().max().unwrap();
     assert!(*slowest < AT_ONCE, "an update took {slowest:?}");
-    // Nor do the other bookings wait for it.
+    // The other bookings do not wait for it either.
     site.wait_for_status(&ids[1..], "synced");
-    assert_eq!(site.row(&ids[0])["guestly_sync_status"], "pending", "it is held");
+    assert_eq!(site.row(&ids[0])["guestly_sync_status"], "pending", "its call is in flight");
     site.sim.release();
     site.wait_synced(&ids[0]);
     assert_eq!((site.sim.state().len(), site.sim.calls("create")), (21, 21));

@@ -1,4 +1,4 @@
-//! The sale comes first: whatever is wrong with the extension's tables, the payment commits at once with a WARNING, and the
+//! The sale comes first: with broken or locked tables of the extension, the payment commits at once with a WARNING, and the
 //! sweep queues the booking after the repair.
 
 use guestly_scenarios::{SOON, Site, host, wait_until};

@@ -1,5 +1,5 @@
 //! Stripe webhooks: delivered at least once, in any order. The site's handler updates the booking by its payment intent
-//! with the role that PostgREST gives it. Guestly ends with what the booking says, without unnecessary calls.
+//! with the role that PostgREST gives it. In the end the reservation equals the booking, without unnecessary calls.
 
 use guestly_scenarios::{Site, host};
 use serde_json::json;

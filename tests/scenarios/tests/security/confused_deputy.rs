@@ -161,8 +161,8 @@ fn the_doctor_names_code_of_other_roles_on_the_table() {
     assert_eq!(says(&site), "ok|none on the table");
 }
 
-/// What 0.2.0 wrote into the mapping found its functions on the path of the host's code, and read the properties of others with the
-/// rights of the owner of the bookings.
+/// The mapping of 0.2.0 found its functions on the search path of the host's code, and read other roles' properties with the
+/// privileges of the owner of the bookings.
 #[test]
 fn an_update_corrects_the_mapping_of_the_former_version() {
     let site = site();

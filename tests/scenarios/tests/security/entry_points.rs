@@ -8,7 +8,7 @@ use guestly_scenarios::{SOON, Site};
 const CALLERS: [&str; 5] = ["postgres", "ann", "service_role", "site_owner", DISGUISED];
 /// A session of a superuser that has become the site's server: `RESET ROLE` would give everything back.
 const DISGUISED: &str = "service_role of postgres";
-/// What they call. `{synced}` and `{failed}` are bookings.
+/// Their calls. `{synced}` and `{failed}` are bookings.
 const CALLS: [(&str, &str); 12] = [
     ("guestly_doctor", "SELECT * FROM guestly_doctor()"),
     ("guestly_doctor online", "SELECT * FROM guestly_doctor(online => true)"),
@@ -23,7 +23,7 @@ const CALLS: [(&str, &str); 12] = [
     ("guestly_retry_failed", "SELECT guestly_retry_failed()"),
     ("guestly_arm", "SELECT guestly_arm()"),
 ];
-/// What only the owner and superusers may call.
+/// Calls that only the owner and superusers may make.
 const OWNERS_CALLS: [(&str, &str); 3] = [
     ("guestly_attach again", "SELECT guestly_attach('public.bookings')"),
     ("guestly_detach", "SELECT guestly_detach()"),
@@ -39,7 +39,7 @@ pub struct AttackRun {
     failures: Vec<String>,
     /// Expressions for the mapping.
     mapping: Vec<(&'static str, &'static str)>,
-    /// What a role does once the extension is installed.
+    /// Statements of a role after the installation.
     later: Vec<(&'static str, &'static str)>,
     /// Parts of the bookings that belong to another role, except while the table is being attached.
     parts: &'static [&'static str],
@@ -80,7 +80,7 @@ impl AttackRun {
         }
     }
 
-    /// What this role does once the extension is installed.
+    /// Adds statements of this role after the installation.
     pub fn later(mut self, role: &'static str, statements: &'static str) -> Self {
         self.later.push((role, statements));
         self
@@ -273,7 +273,7 @@ impl AttackRun {
     pub fn run(self) -> Self {
         let attack = self.run_calls(true);
         let met = findings(&attack.site).iter().any(|find| find.entry == "worker");
-        assert!(met || attack.may_fail, "the worker met no foreign code at all");
+        assert!(met || attack.may_fail, "the worker ran no foreign code");
         attack
     }
 
@@ -292,7 +292,7 @@ impl AttackRun {
         self
     }
 
-    /// The vectors work (see [`assert_live`]), no code gained anything, and no call failed that should not.
+    /// The vectors work (see [`assert_live`]), no code gained privileges, and no call failed unexpectedly.
     #[track_caller]
     pub fn assert_contained(self, allowed: &[&str], places: &[&str], control: &str) {
         self.assert_contained_except(allowed, places, control, |_| false);

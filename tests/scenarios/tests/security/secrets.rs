@@ -226,13 +226,13 @@ fn no_secret_appears_in_a_log_or_table() {
     let words: Vec<String> = [SECRET.to_owned(), token.clone()].into_iter().chain(guests).collect();
     for word in &words {
         let lines: Vec<&String> = log.iter().filter(|line| line.contains(word)).take(3).collect();
-        assert!(lines.is_empty(), "{word} stands in the log: {lines:?}");
+        assert!(lines.is_empty(), "{word} is in the log: {lines:?}");
     }
     assert_eq!(found_in_tables(&site, &words), [format!("guestly.token: {token}")]);
     let elsewhere = "SELECT w FROM unnest($1::text[]) AS w WHERE EXISTS (SELECT FROM bookings WHERE \
                      strpos(concat(guestly_reservation_id, guestly_sync_error), w) > 0) OR EXISTS (SELECT FROM \
                      pg_stat_activity WHERE pid <> pg_backend_pid() AND strpos(concat(query, application_name), w) > 0)";
-    assert_eq!(site.query(elsewhere, &[&words]).len(), 0, "guestly_sync_error or pg_stat_activity tells");
+    assert_eq!(site.query(elsewhere, &[&words]).len(), 0, "guestly_sync_error or pg_stat_activity shows a secret");
     // The visible text is useful all the same.
     let errors: i64 = site.query_one("SELECT count(*) FROM guestly.attempts WHERE error <> ''");
     assert!(errors >= 6, "{errors} errors");

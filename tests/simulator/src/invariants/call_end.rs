@@ -20,7 +20,7 @@ pub(crate) struct CallEnd<'a> {
 }
 
 impl CallEnd<'_> {
-    /// Whether the outcome is unknown to the client.
+    /// The outcome is unknown to the client.
     fn ambiguous(&self, call: &Call) -> bool {
         self.ending != Ending::Answered || self.status >= 500 || self.status == 408 || call.garbled
     }

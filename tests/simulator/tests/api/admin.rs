@@ -1,4 +1,4 @@
-//! The admin calls, and requests at the edge of HTTP.
+//! Tests of the admin calls and of malformed HTTP requests.
 
 use crate::support::{World, booking};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Creates: what is accepted, and what is refused with which status.
+//! Tests of creates: accepted bodies, and the status of each refusal.
 
 use crate::support::{SINGLE, World, booking_with};
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
-//! Fault rules: which calls they select, and what the client meets.
+//! Tests of fault rules: the calls that they select, and their effect on the client.
 
 use crate::support::{SINGLE, World, booking, until};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 
-/// A world whose next create meets an effect.
+/// A world whose next create gets an effect.
 fn world_with(effect: Value) -> World {
     let world = World::new(json!({}));
     world.fault_next_create(effect);

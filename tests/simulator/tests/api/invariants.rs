@@ -1,4 +1,5 @@
-//! Invariants: which behaviour of a client is a violation, and which is not. Counts are (fatal, warnings).
+//! Tests of the invariants: behaviour of a client that is a violation, and similar behaviour that is not. Counts are
+//! (fatal, warnings).
 
 use crate::support::{SINGLE, World, booking_with, until};
 use serde_json::{Value, json};

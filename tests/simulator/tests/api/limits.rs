@@ -1,4 +1,4 @@
-//! Rate limits, calls in flight, and the load that the simulator itself can take.
+//! Tests of rate limits, calls in flight, and the load that the simulator itself can handle.
 
 use crate::support::{Client, OPEN, Reply, World, booking, until};
 use serde_json::{Value, json};

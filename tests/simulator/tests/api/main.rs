@@ -1,4 +1,4 @@
-//! The simulator over its socket: one subject a file. Milliseconds each; no other process is needed.
+//! Tests of the simulator over its socket, one subject in each file. They take milliseconds and need no other process.
 
 #[cfg(test)]
 mod admin;

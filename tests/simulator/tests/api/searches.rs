@@ -1,4 +1,4 @@
-//! Searches and reads: filters, pages, and the lag of the index.
+//! Tests of searches and reads: filters, pages, and the lag of the index.
 
 use crate::support::{OPEN, Reply, World, until};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tokens: the form of the request, the cap, expiry and revocation.
+//! Tests of tokens: the form of the request, the cap, expiry and revocation.
 
 use crate::support::{Reply, World};
 use serde_json::{Value, json};

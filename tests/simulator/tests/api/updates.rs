@@ -1,4 +1,4 @@
-//! Updates and payments of a reservation.
+//! Tests of updates and payments of a reservation.
 
 use crate::support::World;
 use serde_json::{Value, json};
