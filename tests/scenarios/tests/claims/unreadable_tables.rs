@@ -75,10 +75,12 @@ fn an_unstored_token_is_stored_later() {
     let mut session = site.client();
     session.batch_execute("BEGIN; LOCK TABLE guestly.token IN ACCESS EXCLUSIVE MODE").unwrap();
     site.sim.release();
-    // The booking does not wait for that.
     site.worker_waited_in_vain();
-    session.batch_execute("COMMIT").unwrap();
+    // Bookings do not wait for that table: outcomes are recorded and calls leave.
     site.wait_all_synced(SOON);
+    ids.extend(site.paid_bookings(2));
+    site.wait_all_synced(SOON);
+    session.batch_execute("COMMIT").unwrap();
     site.wait_for("the token", SOON, "SELECT count(*) = 1, count(*)::text FROM guestly.token");
     let logged = "SELECT count(*) FROM guestly.attempts WHERE operation = 'token'";
     assert_eq!(site.query_one::<i64>(logged), 1);
