@@ -1,5 +1,6 @@
--- From 0.2.1 to 0.3.0: columns that only the worker and the functions use get standard names. Tables, and the columns that a library
--- of the new version needs before this script has run, keep theirs.
+-- From 0.2.1 to 0.3.0: columns that only the worker and the functions use are renamed to standard terms. Tables, and columns that the new
+-- library needs before this script has run, keep their names.
+-- not in an upgrade: DO $$ BEGIN IF pg_catalog.getdatabaseencoding()
 
 ALTER TABLE guestly.attachment RENAME COLUMN paid_words TO paid_statuses_seen;
 
@@ -27,7 +28,7 @@ ALTER TABLE guestly.token_requests RENAME COLUMN mark TO credentials_fingerprint
 
 -- [data]
 
--- The owner of the bookings reads guestly.known_bookings instead of these.
+-- The owner of the bookings table now reads guestly.known_bookings instead of these tables.
 DO $$
 DECLARE
     reader name := (SELECT a.owner FROM guestly.attachment a JOIN pg_roles r ON r.rolname = a.owner
@@ -37,5 +38,5 @@ BEGIN
         EXECUTE format('REVOKE ALL ON guestly.reservations, guestly.old_bookings, guestly.withdrawn FROM %I', reader);
     END IF;
 END $$;
--- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
+-- The trigger of this table grants the owner of the bookings table SELECT on guestly.known_bookings.
 UPDATE guestly.attachment SET bookings = bookings;
