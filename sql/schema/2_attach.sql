@@ -1,6 +1,6 @@
--- Attaches a table of bookings: columns, indexes, triggers, mapping. Called by CREATE EXTENSION and by guestly_attach().
+-- Attaches the bookings table: columns, indexes, triggers, mapping. Called by CREATE EXTENSION and by users.
 
--- Definitions on the host's table, made by the library with the rights of the table's owner.
+-- DDL on the host's table. The library runs it with the privileges of the table's owner.
 CREATE FUNCTION guestly.define_columns(bookings oid) RETURNS void
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_columns_wrapper';
 CREATE FUNCTION guestly.define_index(bookings oid, name text, keys text) RETURNS void
@@ -24,12 +24,12 @@ STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'm
 
 CREATE FUNCTION @extschema@.guestly_attach(bookings regclass DEFAULT 'bookings'::text::regclass) RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_attach_wrapper';
-COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the table of bookings; for the owner of the table; may be called again at any time';
+COMMENT ON FUNCTION @extschema@.guestly_attach(regclass) IS 'adds columns, indexes and triggers to the bookings table; must be called by its owner; can be repeated at any time';
 CREATE FUNCTION @extschema@.guestly_detach() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'guestly_detach_wrapper';
-COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the table of bookings; for the owner of the table; columns and their data stay';
+COMMENT ON FUNCTION @extschema@.guestly_detach() IS 'removes the triggers from the bookings table; must be called by its owner; keeps the columns and their data';
 
--- The first of these columns that the table has.
+-- Returns the first of these columns that the table has.
 CREATE FUNCTION guestly.first_column(bookings regclass, VARIADIC names text[]) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -38,14 +38,14 @@ AS $$
     ORDER BY n.place LIMIT 1
 $$;
 
--- The expression for a field: its column, or a fallback.
+-- Returns the expression for a field: its column, or the fallback.
 CREATE FUNCTION guestly.column_expression(bookings regclass, fallback text, VARIADIC names text[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce('b.' || quote_ident(guestly.first_column(bookings, VARIADIC names)), fallback) $$;
 
--- A property is known to the operator by its slug, where the table that property_id references has one. Not through a table of another
--- role: the expression runs with the rights of the owner of the bookings, and planning it runs code of the owner of that table. Its slugs are
--- read apart (src/pg/host/properties.rs), as long as the mapping has no property.
+-- Operators know a property by its slug, if the table that property_id references has one. Not for a table of another role: the
+-- expression runs with the privileges of the owner of the bookings table, and planning it would run code of the other table's owner.
+-- Such slugs are read separately (src/pg/host/properties.rs) as long as the mapping has no property.
 CREATE FUNCTION guestly.property_expression(bookings regclass, property_column text) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,13 +63,13 @@ CREATE FUNCTION guestly.owner_of(relation oid) RETURNS oid
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$ SELECT c.relowner FROM pg_class c WHERE c.oid = relation $$;
 
--- What the columns say; only fields that have no row yet are filled.
+-- Derives the mapping from the columns of the table. Fields that already have a row keep it.
 CREATE FUNCTION guestly.fill_field_map(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     property text := guestly.first_column(bookings, 'property_id', 'listing_id', 'apartment_id', 'unit_id');
-    -- Null, and so are the expressions made of it, where the table has no such column.
+    -- Null if the table has no such column; the expressions built from it are then null, too.
     full_name text := 'b.' || quote_ident(guestly.first_column(bookings, 'guest_name', 'customer_name', 'name'));
     pet text := 'b.' || quote_ident(guestly.first_column(bookings, 'has_pet', 'has_pets'));
 BEGIN
@@ -108,7 +108,7 @@ BEGIN
     ON CONFLICT (field) DO NOTHING;
 END $$;
 
--- The attached table; null where none is, or it is gone. By the catalogs, not by to_regclass, which asks for rights on the schema.
+-- The attached table; null if there is none or it was dropped. Reads the catalogs, because to_regclass requires USAGE on the schema.
 CREATE FUNCTION guestly.attached() RETURNS regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT guestly.relation_named(a.bookings) FROM guestly.attachment a $$;
@@ -120,14 +120,14 @@ AS $$
     WHERE n.nspname = (parse_ident(name))[1] AND c.relname = (parse_ident(name))[2]
 $$;
 
--- One index for the sweep, two for the administrator's questions; left out where one like it exists.
+-- One index for the sweep, two for queries of the administrator. An index is skipped if a similar one exists.
 CREATE FUNCTION guestly.add_indexes(bookings regclass, payment_column text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     wanted record;
     name text;
-    -- As the sweep compares it. The text of an enum is not immutable to the server: there the predicate alone has to do.
+    -- The expression that the sweep compares. Casting an enum to text is not immutable, so an enum gets only the predicate.
     payment_key CONSTANT text := (SELECT format(CASE t.typcategory WHEN 'S' THEN '(lower(btrim(%I::text, E'' \t\n\r\f'') COLLATE "C"))' ELSE '(%I)' END, a.attname)
                                   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                                   WHERE a.attrelid = bookings AND a.attname = payment_column);
@@ -156,7 +156,7 @@ AS $$
     ON CONFLICT (booking_status) DO NOTHING
 $$;
 
--- Partitions and inheritance children, at any depth.
+-- Partitions and inheritance children at any depth.
 CREATE FUNCTION guestly.children(bookings regclass) RETURNS SETOF oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -167,8 +167,8 @@ AS $$
     SELECT inhrelid FROM below
 $$;
 
--- Tables `bookings` of these schemas, for CREATE EXTENSION. Trusted is one of a superuser, of the database's owner, or of a role that
--- owns a table of the schema public; but not if a part of it belongs to another role.
+-- Tables named `bookings` in these schemas, for CREATE EXTENSION. A table is trusted if its owner is a superuser, owns the database or
+-- owns a table in the schema public, and if all its partitions and children have the same owner.
 CREATE FUNCTION guestly.candidates(schemas name[]) RETURNS TABLE (relation regclass, name text, owner name, is_trusted boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -181,7 +181,7 @@ AS $$
     WHERE c.relname = 'bookings' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname = ANY (schemas)
 $$;
 
--- What guestly_attach() does once it is known that the table is the caller's.
+-- The body of guestly_attach(), which has checked that the caller owns the table.
 CREATE FUNCTION guestly.attach(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -194,22 +194,22 @@ DECLARE
     former text := (SELECT a.bookings FROM guestly.attachment a);
 BEGIN
     IF guestly.relation_named(former) <> bookings THEN
-        RAISE EXCEPTION 'the table % is attached already', former
-            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Asked to attach %s.', name),
-                  HINT = 'Call SELECT guestly_detach() first: one table of bookings is supported.';
+        RAISE EXCEPTION 'table % is already attached', former
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Only one bookings table is supported; %s was not attached.', name),
+                  HINT = 'To attach the other table, detach this one first: SELECT guestly_detach();';
     END IF;
     PERFORM guestly.must_be_table(bookings);
     key := guestly.booking_key(bookings);
     IF payment IS NULL THEN
-        RAISE EXCEPTION 'the table % has no column payment_status', name
+        RAISE EXCEPTION 'table % has no column payment_status', name
             USING ERRCODE = 'undefined_column',
                   DETAIL = format('Its columns are %s.', (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
                                                           WHERE a.attrelid = bookings AND a.attnum > 0 AND NOT a.attisdropped)),
-                  HINT = 'Attach the table whose payment_status says that a booking is paid.';
+                  HINT = 'Attach the table whose column payment_status shows that a booking is paid.';
     END IF;
     PERFORM guestly.define_columns(bookings);
     PERFORM guestly.add_indexes(bookings, payment);
-    -- Only a date (or a time) can put a queue in order of arrival.
+    -- The queue can be ordered by arrival only if the column is a date or timestamp.
     SELECT a.attname INTO arrival FROM pg_attribute a
     WHERE a.attrelid = bookings AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
       AND a.attname = guestly.first_column(bookings, 'check_in_date', 'check_in', 'checkin', 'arrival', 'start_date');
@@ -231,7 +231,7 @@ BEGIN
     PERFORM guestly.wake_worker();
 END $$;
 
--- A permanent table, not a view over one, not a foreign one, and none that a crash or the end of a session empties.
+-- Raises an error unless the relation is a permanent, logged table whose partitions and children have the same owner.
 CREATE FUNCTION guestly.must_be_table(bookings regclass) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -244,31 +244,31 @@ BEGIN
         RAISE EXCEPTION '% is not a table', name
             USING ERRCODE = 'wrong_object_type',
                   DETAIL = format('It is a %s.', CASE kind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
-                                                           WHEN 'f' THEN 'foreign table' ELSE 'relation of another kind' END),
-                  HINT = 'Attach the table itself, in the database in which it is.';
+                                                           WHEN 'f' THEN 'foreign table' ELSE 'relation of a different kind' END),
+                  HINT = 'Attach the underlying table, in the database that contains it.';
     END IF;
     IF persistence <> 'p' THEN
         RAISE EXCEPTION '% is not a permanent table', name
             USING ERRCODE = 'wrong_object_type',
-                  DETAIL = CASE persistence WHEN 't' THEN 'It is a temporary table: it ends with its session.'
-                                            ELSE 'It is unlogged: a crash of the server empties it.' END,
-                  HINT = CASE persistence WHEN 't' THEN 'Attach the table that keeps the bookings.'
+                  DETAIL = CASE persistence WHEN 't' THEN 'It is a temporary table, which is dropped at the end of its session.'
+                                            ELSE 'It is an unlogged table, which is emptied after a crash of the server.' END,
+                  HINT = CASE persistence WHEN 't' THEN 'Attach the permanent bookings table.'
                                           ELSE format('ALTER TABLE %s SET LOGGED;', name) END;
     END IF;
-    -- The owner of the table may not define its columns and triggers on them, and their code would run as the owner of the table.
+    -- The owner of the table cannot add columns and triggers to them, and their code would run as the owner of the table.
     SELECT guestly.qualified_name(c.oid) AS name, pg_get_userbyid(c.relowner) AS owner, pg_get_userbyid(p.relowner) AS wanted INTO child
     FROM guestly.children(bookings) AS d (relation) JOIN pg_class c ON c.oid = d.relation JOIN pg_class p ON p.oid = bookings
     WHERE c.relowner <> p.relowner LIMIT 1;
     IF child.name IS NOT NULL THEN
-        RAISE EXCEPTION '%, a part of %, belongs to another role', child.name, name
+        RAISE EXCEPTION 'table % is a partition or child of % but has a different owner', child.name, name
             USING ERRCODE = 'insufficient_privilege',
-                  DETAIL = format('It belongs to %I, and %s belongs to %I.', child.owner, name, child.wanted),
+                  DETAIL = format('It is owned by %I, and %s is owned by %I.', child.owner, name, child.wanted),
                   HINT = format('ALTER TABLE %s OWNER TO %I;', child.name, child.wanted);
     END IF;
 END $$;
 
--- The baseline at the attachment: bookings that were paid before are excluded, reservations that the rows name are stored, and bookings
--- that waited when the extension was dropped are queued again, to be looked up first.
+-- Records the state of the bookings when the table is attached: bookings paid so far are not sent, reservation ids in the rows are
+-- imported, and bookings that were queued when the extension was dropped are queued again and looked up first.
 CREATE FUNCTION guestly.record_baseline(bookings regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -277,11 +277,11 @@ DECLARE
     key text := (SELECT a.key_column FROM guestly.attachment a);
 BEGIN
     -- Also for bookings that are not paid now: they may be paid again.
-    PERFORM guestly.know_named_reservations(bookings, key);
-    -- A change or a cancellation of these waited.
+    PERFORM guestly.import_reservation_ids(bookings, key);
+    -- For these, a change or a cancellation was queued.
     INSERT INTO guestly.changes (booking_id)
     SELECT r.booking_id FROM guestly.reservations r WHERE r.booking_id = ANY (waiting);
-    -- A call may have been in flight a moment ago: nothing is created before it would be seen.
+    -- A call may have been in flight just now: create nothing until it would be visible.
     PERFORM guestly.enqueue_missed(array_agg(p.booking_id), array_agg(p.arrival::date), clock_timestamp()) FROM guestly.paid_bookings() p
     WHERE p.reservation_id IS NULL AND p.booking_id = ANY (waiting);
     INSERT INTO guestly.old_bookings (booking_id)
@@ -292,8 +292,8 @@ BEGIN
     SET paid_statuses_seen = ARRAY (SELECT w.word FROM jsonb_array_elements_text(guestly.setting_values() -> 'paid_statuses') AS w (word));
 END $$;
 
--- Queues paid bookings that no trigger queued. Guestly may hold them already (a restored dump), so it is asked first; until the
--- propagation delay has passed where a call may be taking effect since uncertain_since.
+-- Queues paid bookings that no trigger queued. Guestly may already have them (a restored dump), so they are looked up first. If a call
+-- may be taking effect since uncertain_since, look-ups continue until the propagation delay has passed.
 CREATE FUNCTION guestly.enqueue_missed(ids text[], arrivals date[], uncertain_since timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -302,8 +302,8 @@ AS $$
     ON CONFLICT (booking_id) DO NOTHING
 $$;
 
--- Stores the reservations that the rows of the bookings name; nothing else is known about them, so they are read back before they are changed.
-CREATE FUNCTION guestly.know_named_reservations(bookings regclass, key_column text) RETURNS void
+-- Imports the reservation ids in the rows of the bookings. Nothing else is known of these reservations: they are read back before a change.
+CREATE FUNCTION guestly.import_reservation_ids(bookings regclass, key_column text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO guestly.reservations (booking_id, reservation_id, confirmation_code, adopted)
@@ -311,12 +311,12 @@ AS $$
     ON CONFLICT (booking_id) DO NOTHING
 $$;
 
--- After a TRUNCATE of the table the reservations that the bookings name are stored again.
+-- After a TRUNCATE, changes and cancellations would no longer be sent: import at least the reservation ids in the rows of the bookings.
 CREATE FUNCTION guestly.refill_reservations() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
+    PERFORM guestly.import_reservation_ids(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
     RETURN NULL;
 END $$;
 CREATE TRIGGER refill_reservations AFTER TRUNCATE ON guestly.reservations FOR EACH STATEMENT
@@ -326,7 +326,7 @@ CREATE FUNCTION guestly.qualified_name(bookings regclass) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$ SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = bookings $$;
 
--- The primary key: one column of a type that the queue can name.
+-- The primary key of the table: one column of a type that can be a key of the queue.
 CREATE FUNCTION guestly.booking_key(bookings regclass, OUT name text, OUT type text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -336,30 +336,30 @@ BEGIN
     WHERE i.indrelid = bookings AND i.indisprimary AND (i.indnkeyatts = 1 OR a.attname = 'id')
       AND a.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'varchar'::regtype);
     IF name IS NULL THEN
-        RAISE EXCEPTION 'the table % has no primary key of one column of type uuid, bigint, integer or text', guestly.qualified_name(bookings)
+        RAISE EXCEPTION 'table % has no single-column primary key of type uuid, bigint, integer or text', guestly.qualified_name(bookings)
             USING ERRCODE = 'invalid_table_definition',
                   DETAIL = coalesce((SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = bookings AND k.contype = 'p'),
                                     'It has no primary key.'),
-                  HINT = 'Give the table such a primary key: the queue names bookings by it.';
+                  HINT = 'Add such a primary key: the queue identifies bookings by it.';
     END IF;
 END $$;
 
--- "Attached since" outlives DROP EXTENSION, and so do the bookings that wait, so that a new CREATE EXTENSION picks up where
--- the former one was: they stand in the comment of a column that stays.
+-- The time of the attachment and the queued bookings survive DROP EXTENSION in the comment of a column that is kept, so that the next
+-- CREATE EXTENSION continues from there.
 CREATE FUNCTION guestly.remembered(bookings regclass) RETURNS text
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT col_description(bookings, a.attnum) FROM pg_attribute a WHERE a.attrelid = bookings AND a.attname = 'guestly_sync_attempts'
 $$;
 
--- The comment is the table owner's: whatever stands there by now, it stops nothing.
+-- The table owner may have changed the comment: an invalid one is ignored with a WARNING.
 CREATE FUNCTION guestly.remembered_attachment(bookings regclass) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN substring(guestly.remembered(bookings) FROM 'attached since (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)')::timestamptz;
 EXCEPTION WHEN data_exception THEN
-    PERFORM guestly.ignore_comment(bookings, 'the table counts as attached now', SQLERRM);
+    PERFORM guestly.ignore_comment(bookings, 'the table is treated as attached now', SQLERRM);
     RETURN NULL;
 END $$;
 
@@ -370,7 +370,7 @@ BEGIN
     RETURN (SELECT coalesce(array_agg(w.id), '{}')
             FROM jsonb_array_elements_text(coalesce(substring(guestly.remembered(bookings) FROM 'waiting: (\[.*\])$')::jsonb, '[]')) AS w (id));
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-    PERFORM guestly.ignore_comment(bookings, 'bookings that waited are not queued again; SELECT * FROM guestly_backfill() lists them', SQLERRM);
+    PERFORM guestly.ignore_comment(bookings, 'bookings that were queued are not queued again; to list them: SELECT * FROM guestly_backfill();', SQLERRM);
     RETURN '{}';
 END $$;
 
@@ -378,11 +378,11 @@ CREATE FUNCTION guestly.ignore_comment(bookings regclass, consequence text, reas
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE WARNING 'guestly_sync: the comment on column %.guestly_sync_attempts cannot be read: %', bookings, consequence
+    RAISE WARNING 'guestly_sync: cannot parse the comment on column %.guestly_sync_attempts: %', bookings, consequence
         USING DETAIL = reason, HINT = format('COMMENT ON COLUMN %s.guestly_sync_attempts IS NULL;', bookings);
 END $$;
 
--- Waiting bookings are named up to a number that a comment may well hold; beyond it guestly_backfill() finds them.
+-- The comment lists at most 10,000 queued bookings; guestly_backfill() finds the others.
 CREATE FUNCTION guestly.remember_attachment(bookings regclass, with_waiting boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -392,10 +392,10 @@ DECLARE
         SELECT booking_id FROM guestly.queue WHERE with_waiting UNION SELECT booking_id FROM guestly.changes WHERE with_waiting LIMIT 10000) q);
 BEGIN
     PERFORM guestly.define_comment(bookings,
-        'guestly_sync: tries since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));
+        'guestly_sync: attempts since the booking was last queued; attached since ' || since || coalesce('; waiting: ' || waiting::text, ''));
 END $$;
 
--- Called by the library before DROP EXTENSION begins.
+-- Called by the library before DROP EXTENSION.
 CREATE FUNCTION guestly.prepare_drop() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -407,9 +407,9 @@ BEGIN
     END IF;
 END $$;
 
--- The sweep reads bookings and these tables in one statement, as the owner of the bookings, who also makes our triggers. A trigger,
--- because a dump does not take rights along that CREATE EXTENSION gave: the row of the attachment, restored, gives them again. A
--- former owner loses them.
+-- The sweep reads the bookings and these tables in one statement, as the owner of the bookings table, who also creates the triggers.
+-- A dump does not contain privileges that were granted by CREATE EXTENSION, so a trigger on guestly.attachment grants them when its row
+-- is restored. A former owner loses them.
 CREATE FUNCTION guestly.let_owner_read() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -433,7 +433,7 @@ END $$;
 CREATE TRIGGER let_owner_read AFTER INSERT OR DELETE OR UPDATE ON guestly.attachment FOR EACH ROW
     EXECUTE FUNCTION guestly.let_owner_read();
 
--- To make a trigger takes the right to execute its function, and to look into the function's schema.
+-- CREATE TRIGGER requires EXECUTE on the function and USAGE on its schema.
 CREATE FUNCTION guestly.give_owner_rights(holder name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -458,8 +458,8 @@ AS $$
        AND has_function_privilege(holder, '@extschema@.guestly_queue_paid()', 'EXECUTE')
 $$;
 
--- A wrong expression is refused when it is written, with the reason. Not while a dump is restored, which says so as it does
--- for the bodies of functions: what an expression needs may come later.
+-- Rejects an invalid expression when it is written. pg_restore turns check_function_bodies off, because objects that an expression
+-- needs may be restored later; then nothing is checked.
 CREATE FUNCTION guestly.check_field_map() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

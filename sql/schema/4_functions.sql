@@ -1,4 +1,4 @@
--- The functions for administrators and migrations. Rights are set in 6_rights.sql; errors have SQLSTATE, DETAIL and HINT.
+-- Functions for users and migrations. Privileges are set in 6_rights.sql. Errors have an SQLSTATE, a detail and a hint.
 
 -- Functions of the library. `cargo test --test upgrade` compares them with their declarations in Rust.
 CREATE FUNCTION guestly.booking(booking_id text) RETURNS jsonb
@@ -39,7 +39,7 @@ STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'l
 CREATE FUNCTION guestly.caller_search_path() RETURNS text
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'caller_search_path_wrapper';
 
--- The booking, or an error with a hint.
+-- Returns the booking, or raises an error with a hint.
 CREATE FUNCTION guestly.must_exist(booking_id text) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -47,17 +47,17 @@ DECLARE
     found jsonb := guestly.booking(booking_id);
 BEGIN
     IF found IS NULL THEN
-        RAISE EXCEPTION 'there is no booking %', quote_nullable(left(booking_id, 80))
+        RAISE EXCEPTION 'booking % does not exist', quote_nullable(left(booking_id, 80))
             USING ERRCODE = 'no_data_found',
                   DETAIL = format('No row of %s has this primary key.', (SELECT a.bookings FROM guestly.attachment a)),
-                  HINT = format('Give the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
+                  HINT = format('Use the primary key of a row of %s.', (SELECT a.bookings FROM guestly.attachment a));
     END IF;
     RETURN found;
 END $$;
 
--- Queues bookings afresh: attempts start over, history stays. Rows that are in flight or uncertain are left to the worker. A booking
--- that was sent before is looked up first. Gives the bookings that it queued; their rows are not updated yet. The worker calls this for
--- failed bookings whose data changed.
+-- Requeues bookings: the number of attempts is reset, the log is kept. Bookings in flight or with an unknown outcome are left to the
+-- worker. A booking with an earlier create is looked up first, because that create may have succeeded. Returns the ids that were queued;
+-- their rows in the bookings table are not updated yet. The worker also calls this for failed bookings that were corrected.
 CREATE FUNCTION guestly.requeue(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
                                 backfill timestamptz DEFAULT NULL) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -79,14 +79,14 @@ BEGIN
         RETURNING q.booking_id
     )
     SELECT coalesce(array_agg(w.booking_id), '{}') INTO queued FROM written w;
-    -- Bookings that were postponed because code of the host did not end are retried at once; uncertain ones are looked up first.
+    -- Bookings postponed because host code did not end are tried at once; those with an unknown outcome are looked up first.
     UPDATE guestly.queue q SET due_at = clock_timestamp()
     WHERE q.booking_id = ANY (ids) AND q.state = 'unknown' AND q.error_class = 'internal' AND q.due_at > clock_timestamp();
     DELETE FROM guestly.withdrawn w WHERE w.booking_id = ANY (queued);
     RETURN queued;
 END $$;
 
--- The same for the functions below, with an update of the bookings' rows; returns their number.
+-- The same for users: also marks the bookings as pending, wakes the worker and returns the number of bookings.
 CREATE FUNCTION guestly.queue_afresh(ids text[], arrivals date[], forced boolean, look_first boolean DEFAULT false,
                                      backfill timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -106,18 +106,18 @@ DECLARE
     booking jsonb := guestly.must_exist(booking_id);
     id text := booking ->> 'booking_id';
 BEGIN
-    -- A booking with a reservation or a queue row was paid once: after a refund it may still have to be cancelled in Guestly.
+    -- A booking that is queued or has a reservation was paid once: after a refund its reservation may still have to be cancelled.
     IF NOT (booking ->> 'paid')::boolean AND NOT coalesce(force, false)
        AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason IN ('queued', 'reservation')) THEN
         RAISE EXCEPTION 'booking % is not paid: its payment status is %', id, coalesce(quote_literal(booking ->> 'payment_status'), 'empty')
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = format('Paid is any of: %s.', current_setting('guestly_sync.paid_statuses')),
-                  HINT = format('To send it anyway: SELECT guestly_sync(%L, force => true). Or change the setting guestly_sync.paid_statuses.', id);
+                  DETAIL = format('Payment statuses that mean paid: %s.', current_setting('guestly_sync.paid_statuses')),
+                  HINT = format('To send it anyway: SELECT guestly_sync(%L, force => true); the setting guestly_sync.paid_statuses lists the statuses that mean paid.', id);
     END IF;
     IF EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id
                AND (k.reason = 'reservation' OR k.reason = 'test_reservation' AND (guestly.setting_values() ->> 'test_mode')::boolean))
        AND NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = id AND k.reason = 'queued') THEN
-        -- As far as is known here. The worker compares it with Guestly.
+        -- It is synced as far as is known here; the worker compares it with the reservation.
         INSERT INTO guestly.changes (booking_id, arrival) VALUES (id, (booking ->> 'arrival')::date);
         PERFORM guestly.wake_worker();
         RETURN 'synced';
@@ -125,9 +125,9 @@ BEGIN
     PERFORM guestly.queue_afresh(ARRAY[id], ARRAY[(booking ->> 'arrival')::date], coalesce(force, false));
     RETURN 'queued';
 END $$;
-COMMENT ON FUNCTION guestly_sync(text, boolean) IS 'queues one booking now: queued, or synced if it already is';
+COMMENT ON FUNCTION guestly_sync(text, boolean) IS 'queues one booking now; returns queued, or synced if it already is';
 
--- PostgREST chooses a variant by the names of its arguments, so the names differ.
+-- PostgREST chooses an overload by the names of its arguments, so they differ.
 CREATE FUNCTION guestly_sync(booking_uuid uuid, force boolean DEFAULT false) RETURNS text
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT @extschema@.guestly_sync(booking_uuid::text, force) $$;
@@ -142,8 +142,8 @@ DECLARE
     chosen record;
 BEGIN
     IF max_rows < 0 THEN
-        RAISE EXCEPTION 'max_rows is negative'
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('max_rows is %s.', max_rows), HINT = 'Leave it out to retry all.';
+        RAISE EXCEPTION 'max_rows must not be negative'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('max_rows is %s.', max_rows), HINT = 'Omit it to retry all failed bookings.';
     END IF;
     SELECT array_agg(f.booking_id) AS ids, array_agg(f.arrival) AS arrivals INTO chosen
     FROM (SELECT q.booking_id, q.arrival FROM guestly.queue q
@@ -154,7 +154,7 @@ BEGIN
     END IF;
     RETURN guestly.queue_afresh(chosen.ids, chosen.arrivals, false);
 END $$;
-COMMENT ON FUNCTION guestly_retry_failed(text, bigint) IS 'queues failed bookings afresh: all, those of one error class, or at most max_rows; returns their number';
+COMMENT ON FUNCTION guestly_retry_failed(text, bigint) IS 'requeues failed bookings, optionally only those of one error class and at most max_rows; returns their number';
 
 CREATE FUNCTION guestly_preview(booking_id text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -163,7 +163,7 @@ BEGIN
     PERFORM guestly.must_exist(booking_id);
     RETURN guestly.preview(booking_id);
 END $$;
-COMMENT ON FUNCTION guestly_preview(text) IS 'exactly the request that would be sent: method, path below base_url, body; sends nothing';
+COMMENT ON FUNCTION guestly_preview(text) IS 'returns the exact request that would be sent: method, path relative to base_url, body; sends nothing';
 CREATE FUNCTION guestly_preview(booking_uuid uuid) RETURNS jsonb
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT @extschema@.guestly_preview(booking_uuid::text) $$;
@@ -179,7 +179,7 @@ BEGIN
     ON CONFLICT ((true)) DO UPDATE SET reason = excluded.reason, paused_at = excluded.paused_at;
     PERFORM guestly.wake_worker();
 END $$;
-COMMENT ON FUNCTION guestly_pause(text) IS 'stops sending at once; bookings are still queued; survives a restart';
+COMMENT ON FUNCTION guestly_pause(text) IS 'stops sending immediately; bookings are still queued; survives a restart';
 
 CREATE FUNCTION guestly_resume() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -188,54 +188,54 @@ BEGIN
     DELETE FROM guestly.pause;
     PERFORM guestly.wake_worker();
 END $$;
-COMMENT ON FUNCTION guestly_resume() IS 'starts sending again after guestly_pause()';
+COMMENT ON FUNCTION guestly_resume() IS 'resumes sending after guestly_pause()';
 
 CREATE FUNCTION guestly_test_alert() RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT (guestly.setting_values() ->> 'mail')::boolean THEN
-        RAISE EXCEPTION 'no alert mail is set up'
+        RAISE EXCEPTION 'alert mail is not configured'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = CASE WHEN guestly.setting_values() ->> 'mail_to' = '' THEN 'guestly_sync.admin_email is empty.'
                                 ELSE 'guestly_sync.smtp_url and guestly_sync.email_api_url are empty.' END,
                   HINT = 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url.';
     END IF;
     IF NOT guestly.ask_for_mail() THEN
-        RAISE EXCEPTION 'the worker did not answer'
+        RAISE EXCEPTION 'the worker did not respond'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = coalesce((SELECT format('Its process is %s.', w.pid) FROM guestly.live_worker() w), 'This database has no worker.'),
+                  DETAIL = coalesce((SELECT format('The process ID of the worker is %s.', w.pid) FROM guestly.live_worker() w), 'This database has no worker.'),
                   HINT = 'See SELECT * FROM guestly_doctor().';
     END IF;
     RETURN (SELECT w.mail_answer FROM guestly.worker w);
 END $$;
-COMMENT ON FUNCTION guestly_test_alert() IS 'sends a test mail and returns the answer of the mail server';
+COMMENT ON FUNCTION guestly_test_alert() IS 'sends a test mail; returns the answer of the mail server';
 
--- Calls that were in flight or uncertain when the copy was made are looked up before anything is created.
+-- Bookings that were in flight or had an unknown outcome when the copy was made are looked up before anything is created.
 CREATE FUNCTION guestly_arm() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT guestly.is_armed() THEN
-        -- The original may have sent any of them, up to this moment: nothing is created before that would be visible.
+        -- The original may have sent any of them up to now: create nothing until that would be visible.
         UPDATE guestly.queue SET verify_first = true, uncertain_since = clock_timestamp(), look_ups = 0, failed_reads = 0;
-        -- No worker of this server made these claims, so none would find them orphaned.
+        -- These claims are not from a worker of this server, so no worker would recover them.
         UPDATE guestly.queue q
         SET state = 'unknown', claim_id = NULL, operation = NULL, due_at = clock_timestamp(),
             unconfirmed_creates = q.unconfirmed_creates + (q.operation = 'create')::integer,
-            error_class = 'unknown_outcome', error = 'a call was in flight when this copy was made'
+            error_class = 'unknown_outcome', error = 'a call was in flight when the database was copied'
         WHERE q.claim_id IS NOT NULL;
         DELETE FROM guestly.token;
     END IF;
-    -- A restored dump lacks the rights that the trigger grants.
+    -- A restored dump may lack the privileges that the trigger of this table grants.
     UPDATE guestly.attachment SET bookings = bookings;
-    -- A backup may lack reservations that the bookings name by now.
-    PERFORM guestly.know_named_reservations(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
+    -- A backup may lack reservations that were created later.
+    PERFORM guestly.import_reservation_ids(guestly.attached(), a.key_column) FROM guestly.attachment a WHERE guestly.attached() IS NOT NULL;
     DELETE FROM guestly.installations;
     INSERT INTO guestly.installations (system_identifier, database_oid, environment) SELECT * FROM guestly.this_installation();
     PERFORM guestly.wake_worker();
 END $$;
-COMMENT ON FUNCTION guestly_arm() IS 'allows sending from this server and database; needed once on a copy';
+COMMENT ON FUNCTION guestly_arm() IS 'allows sending from this server and database; required once on a copy';
 
 CREATE FUNCTION guestly.is_armed() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -244,8 +244,8 @@ AS $$
     FROM guestly.installations i CROSS JOIN guestly.this_installation() t
 $$;
 
--- Bookings that were paid before the attachment, synced in test mode, or lost by a restore. Stays that are over are left out: Guestly
--- accepts none.
+-- Bookings that were paid before the table was attached, were synced in test mode, or lost their reservation in a restore. A past stay is
+-- skipped: it no longer blocks the calendar, and Guestly rejects it.
 CREATE FUNCTION guestly_backfill(since timestamptz DEFAULT NULL, dry_run boolean DEFAULT true)
 RETURNS TABLE (booking_id text, reference text, action text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -269,46 +269,46 @@ BEGIN
         ON CONFLICT (started_at) DO UPDATE SET bookings = excluded.bookings;
     END IF;
     RETURN QUERY
-    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'in the queue already' WHEN f.over THEN 'left out: the stay is over'
+    SELECT f.id, f.reference, CASE WHEN f.queued THEN 'already queued' WHEN f.over THEN 'skipped: the stay is over'
                                    WHEN dry_run THEN 'would be queued' ELSE 'queued' END
     FROM jsonb_to_recordset(found) AS f (id text, reference text, over boolean, queued boolean);
 END $$;
-COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'paid bookings that have no reservation: lists them, or queues them with dry_run => false, nearest arrival first';
+COMMENT ON FUNCTION guestly_backfill(timestamptz, boolean) IS 'lists paid bookings without a reservation; with dry_run => false, queues them, nearest arrival first';
 
--- A row of the log as a sentence.
+-- A row of guestly.attempts as a sentence.
 CREATE FUNCTION guestly.describe_attempt(a guestly.attempts) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(' ',
         CASE a.outcome
             WHEN 'created' THEN 'Guestly confirmed the reservation'
-            WHEN 'adopted' THEN 'Guestly had the reservation already: adopted, not created twice'
-            WHEN 'not_found' THEN 'Guestly does not have it (yet)'
-            WHEN 'changed' THEN 'Guestly accepted the change; it is read back when guestly_sync.settle has passed'
-            WHEN 'confirmed' THEN 'Guestly has the booking as it is'
-            WHEN 'differs' THEN 'Guestly differs from the booking: changed next'
+            WHEN 'adopted' THEN 'found in Guestly: adopted, not created again'
+            WHEN 'not_found' THEN 'not found in Guestly (yet)'
+            WHEN 'changed' THEN 'change accepted; it is read back after guestly_sync.settle'
+            WHEN 'confirmed' THEN 'the reservation matches the booking'
+            WHEN 'differs' THEN 'the reservation differs from the booking; it is changed next'
             WHEN 'recorded' THEN 'the payment is recorded in Guestly'
-            WHEN 'not_recorded' THEN 'the payment is not recorded in Guestly yet: recorded next'
-            WHEN 'found' THEN 'Guestly has reservations with this code'
+            WHEN 'not_recorded' THEN 'the payment is not recorded in Guestly; it is recorded next'
+            WHEN 'found' THEN 'Guestly has a reservation with this confirmation code'
             WHEN 'refused' THEN 'refused'
-            WHEN 'rejected' THEN 'Guestly did not accept the access token'
-            WHEN 'throttled' THEN 'Guestly asked us to slow down'
+            WHEN 'rejected' THEN 'Guestly rejected the access token'
+            WHEN 'throttled' THEN 'rate limited by Guestly'
             WHEN 'not_sent' THEN 'nothing was sent'
             WHEN 'unavailable' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; the read is repeated'
-                                         ELSE 'Guestly answered with a server error; a look-up will show whether it took effect' END
+                                         ELSE 'Guestly returned a server error; a look-up decides whether the call took effect' END
             WHEN 'unknown' THEN CASE WHEN a.operation IN ('look_up', 'read_back', 'list_payments') THEN 'no usable answer; the read is repeated'
-                                     ELSE 'no answer came; a look-up will show whether it took effect' END
-            WHEN 'withdrawn' THEN 'taken out of the queue'
-            WHEN 'gone' THEN 'taken out of the queue'
-            WHEN 'hung' THEN 'postponed; other bookings go first'
-            WHEN 'nothing_to_do' THEN 'Guestly has the booking as it is'
+                                     ELSE 'no answer; a look-up decides whether the call took effect' END
+            WHEN 'withdrawn' THEN 'removed from the queue'
+            WHEN 'gone' THEN 'removed from the queue'
+            WHEN 'hung' THEN 'postponed; other bookings are processed first'
+            WHEN 'nothing_to_do' THEN 'the reservation matches the booking'
             ELSE a.outcome END,
-        CASE WHEN a.operation = 'create' THEN format('(try %s, %s ms)', a.attempt, a.duration_ms) END,
+        CASE WHEN a.operation = 'create' THEN format('(attempt %s, %s ms)', a.attempt, a.duration_ms) END,
         CASE WHEN a.outcome IN ('withdrawn', 'gone') THEN '- ' || a.error WHEN a.error IS NOT NULL THEN '- ' || a.error_class || ': ' || a.error END,
         CASE WHEN a.request_id IS NOT NULL THEN format('[request %s]', a.request_id) END)
 $$;
 
--- The reason why a booking was never queued.
+-- Why a booking was never queued.
 CREATE FUNCTION guestly.why_not_queued(booking jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -317,21 +317,21 @@ AS $$
             THEN format('not paid: the payment status is %s, and guestly_sync.paid_statuses is %s',
                         coalesce(quote_literal(booking ->> 'payment_status'), 'empty'), current_setting('guestly_sync.paid_statuses', true))
         WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = booking ->> 'booking_id' AND k.reason = 'paid_before')
-            THEN format('paid before the extension was attached (%s); SELECT guestly_sync(%L) sends it',
+            THEN format('paid before the table was attached (%s); to send it: SELECT guestly_sync(%L);',
                         (SELECT a.attached_at FROM guestly.attachment a), booking ->> 'booking_id')
         WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = booking ->> 'booking_id' AND k.reason = 'withdrawn')
             THEN 'cancelled before it was sent'
         ELSE CASE WHEN guestly.triggers_off() IS NOT NULL
-                      THEN format('triggers of the bookings table are missing or disabled (%s)', guestly.triggers_off())
-                  WHEN NOT guestly.is_armed() THEN 'paid while no trigger fired, or before this copy was made'
+                      THEN format('triggers on the bookings table are missing or disabled (%s)', guestly.triggers_off())
+                  WHEN NOT guestly.is_armed() THEN 'paid while no trigger fired, or before the database was copied'
                   ELSE 'paid while no trigger fired (session_replication_role = replica)' END
              || CASE WHEN (guestly.setting_values() ->> 'enabled')::boolean
-                     THEN '; the worker looks for such bookings every guestly_sync.poll_interval'
-                     ELSE '; the worker looks for such bookings once guestly_sync.enabled is on' END
+                     THEN '; the worker searches for such bookings every guestly_sync.poll_interval'
+                     ELSE '; the worker searches for such bookings once guestly_sync.enabled is on' END
         END
 $$;
 
--- Triggers of the extension that are missing on the bookings or disabled; null if there are none.
+-- The extension's triggers that are missing on the bookings table or disabled; null if there are none.
 CREATE FUNCTION guestly.triggers_off() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -340,20 +340,20 @@ AS $$
                       AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))
 $$;
 
--- The reason why nothing is sent; null if bookings are sent.
+-- Why nothing is sent at all; null if bookings are sent.
 CREATE FUNCTION guestly.why_not_sending() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN NOT guestly.is_armed() THEN 'the database looks like a copy, which sends nothing before SELECT guestly_arm()'
+        WHEN NOT guestly.is_armed() THEN 'sending is disabled on this server: the database looks like a copy; to make this server the sender: SELECT guestly_arm();'
         WHEN EXISTS (SELECT FROM guestly.pause)
-            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; SELECT guestly_resume() continues'
+            THEN concat_ws(': ', 'sending is paused', (SELECT p.reason FROM guestly.pause p)) || '; to resume: SELECT guestly_resume();'
         WHEN NOT (guestly.setting_values() ->> 'enabled')::boolean THEN 'guestly_sync.enabled is off'
-        WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'there is no worker: see guestly_doctor()'
-        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'the credentials are not accepted: see guestly_doctor()'
-        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is out of reach; it is retried automatically'
+        WHEN NOT EXISTS (SELECT FROM guestly.live_worker()) THEN 'no worker is running: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.credentials_error IS NOT NULL) THEN 'Guestly rejects the credentials: see guestly_doctor()'
+        WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.breaker = 'open') THEN 'Guestly is unreachable; retries are automatic'
         WHEN EXISTS (SELECT FROM guestly.worker w WHERE w.paused_until > clock_timestamp())
-            THEN 'Guestly asked us to wait until ' || (SELECT w.paused_until FROM guestly.worker w)
+            THEN 'Guestly requested a pause until ' || (SELECT w.paused_until FROM guestly.worker w)
         END
 $$;
 
@@ -383,22 +383,22 @@ BEGIN
         FROM guestly.reservations r WHERE r.booking_id = id AND r.total <> r.paid
         UNION ALL
         SELECT clock_timestamp(), 'now', CASE q.state
-            WHEN 'ready' THEN 'in line'
+            WHEN 'ready' THEN 'queued'
             WHEN 'sending' THEN CASE WHEN EXISTS (SELECT FROM guestly.host_code() h WHERE h.booking_id = id)
-                                     THEN 'Guestly has answered; the booking''s row is being written'
-                                     ELSE 'claimed: its call is in flight, or among the next to go' END
-            WHEN 'unknown' THEN format('outcome unknown; looked up again at %s', q.due_at)
-            WHEN 'waiting' THEN format('retried at %s', q.due_at)
-            ELSE format('failed; SELECT guestly_sync(%L) tries again', id) END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
-            || CASE WHEN q.state = 'failed' THEN '' ELSE coalesce('; ' || guestly.why_not_sending(), '') END
+                                     THEN 'Guestly has answered; the booking''s row is being updated'
+                                     ELSE 'claimed: its call is in flight or prefetched' END
+            WHEN 'unknown' THEN format('outcome unknown; next look-up at %s', q.due_at)
+            WHEN 'waiting' THEN format('next attempt at %s', q.due_at)
+            ELSE 'failed' END || coalesce(' (' || q.error_class || ': ' || q.error || ')', '')
+            || CASE WHEN q.state = 'failed' THEN format('; to retry: SELECT guestly_sync(%L);', id) ELSE coalesce('; ' || guestly.why_not_sending(), '') END
         FROM guestly.queue q WHERE q.booking_id = id
         UNION ALL
-        SELECT clock_timestamp(), 'now', format('process %s is in code of the bookings table for %s since %s: see guestly_doctor()', h.pid,
-               CASE WHEN h.booking_id = id THEN 'it' ELSE 'several bookings' END, h.since)
+        SELECT clock_timestamp(), 'now', format('process %s has been running code of the bookings table for %s since %s: see guestly_doctor()', h.pid,
+               CASE WHEN h.booking_id = id THEN 'this booking' ELSE 'several bookings' END, h.since)
         FROM guestly.host_code() h WHERE (h.booking_id = id OR h.booking_id IS NULL AND EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id))
         AND h.since < clock_timestamp() - interval '2 seconds'
         UNION ALL
-        SELECT clock_timestamp(), 'deleted', 'the booking does not exist any more' WHERE booking IS NULL
+        SELECT clock_timestamp(), 'deleted', 'the booking no longer exists' WHERE booking IS NULL
         UNION ALL
         SELECT clock_timestamp(), 'not queued', guestly.why_not_queued(booking)
         WHERE booking IS NOT NULL AND NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = id)
@@ -406,7 +406,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM guestly.reservations r WHERE r.booking_id = id)
     ) e (at, event, detail) ORDER BY e.at;
 END $$;
-COMMENT ON FUNCTION guestly_timeline(text) IS 'the story of one booking, and, where it was never queued, why';
+COMMENT ON FUNCTION guestly_timeline(text) IS 'history of one booking; if it was never queued, the reason';
 CREATE FUNCTION guestly_timeline(booking_uuid uuid) RETURNS TABLE (at timestamptz, event text, detail text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM @extschema@.guestly_timeline(booking_uuid::text) $$;

@@ -1,4 +1,4 @@
--- The status in one row, and the doctor.
+-- For administrators: guestly.status (one row) and guestly_doctor().
 
 CREATE FUNCTION guestly.status_row() RETURNS TABLE (
     worker_pid integer, worker_since timestamptz, version text, enabled boolean, test_mode boolean, armed boolean,
@@ -26,7 +26,7 @@ AS $$
     LEFT JOIN guestly.pause p ON true
 $$;
 
--- Of the backfills under way, or, where none is, of the last one: how many of their bookings wait still, and how many there were.
+-- Backfills in progress or, if there are none, the last one: bookings still queued, and bookings in total.
 CREATE FUNCTION guestly.backfill_row() RETURNS TABLE (backfill_left bigint, backfill_total bigint)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -36,10 +36,10 @@ AS $$
 $$;
 
 CREATE VIEW guestly.status AS SELECT * FROM guestly.status_row() CROSS JOIN guestly.backfill_row();
-COMMENT ON VIEW guestly.status IS 'one row: worker, switches, waiting bookings and their age, rate limit and breaker, the last success and error';
+COMMENT ON VIEW guestly.status IS 'one row: the worker, whether it may send, length and age of the queue, rate limits and circuit breaker, last success and last error';
 
--- Code of the host does not end in the worker, or a booking or the sweep waits because it did not: the doctor does not run it as well, and
--- can be read. Code that has just begun is given a second.
+-- True if host code in the worker does not end, or if a booking or the sweep was postponed because it did not. The doctor then does not
+-- run host code itself, so that it returns. Code that has just started gets one second.
 CREATE FUNCTION guestly.host_code_hangs() RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -50,7 +50,7 @@ AS $$
                 ELSE (SELECT true FROM pg_sleep(1.1)) AND EXISTS (SELECT FROM guestly.host_code() h WHERE h.since < clock_timestamp() - interval '1 s') END
 $$;
 
--- The doctor's rows about code of the host that runs in the worker: triggers and mapping expressions, and the sweep.
+-- The doctor's rows about host code that runs in the worker: triggers, mapping expressions and the sweep.
 CREATE FUNCTION guestly.doctor_of_host_code(attached regclass) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -60,7 +60,7 @@ DECLARE
 BEGIN
     RETURN QUERY SELECT 'host code', CASE WHEN h.pid IS NOT NULL THEN 'fail' WHEN q.waiting + q.failed > 0 THEN 'warn' ELSE 'ok' END,
         CASE WHEN h.pid IS NOT NULL
-                 THEN concat_ws(' ', format('process %s is in code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
+                 THEN concat_ws(' ', format('process %s has been running code of table %s since %s', h.pid, attached, h.since), 'for booking ' || h.booking_id)
              WHEN q.waiting + q.failed > 0
                  THEN concat_ws('; ', CASE WHEN q.waiting > 0 THEN format('bookings postponed because code of table %s did not end in time: %s', attached, q.waiting) END,
                                 CASE WHEN q.failed > 0 THEN format('bookings failed because code of table %s did not end in time: %s', attached, q.failed) END)
@@ -68,7 +68,7 @@ BEGIN
         CASE WHEN h.pid IS NOT NULL
                  THEN format('SELECT pg_terminate_backend(%s); %s -- correct the trigger or the mapping that does not end', h.pid, code)
              WHEN q.waiting + q.failed > 0
-                 THEN format('SELECT booking_id, state, due_at, error FROM guestly.queue WHERE error_class = ''internal''; %s -- correct what does not end; to retry one booking at once: SELECT guestly_sync(%L);', code, q.one) END
+                 THEN format('SELECT booking_id, state, due_at, error FROM guestly.queue WHERE error_class = ''internal''; %s -- correct what does not end; to retry one booking immediately: SELECT guestly_sync(%L);', code, q.one) END
     FROM (SELECT count(*) FILTER (WHERE w.state <> 'failed') AS waiting, count(*) FILTER (WHERE w.state = 'failed') AS failed, min(w.booking_id) AS one
           FROM guestly.queue w WHERE w.error_class = 'internal' AND w.error LIKE '%code of the table%did not end within %') q
     LEFT JOIN guestly.host_code() h ON h.since < clock_timestamp() - interval '2 seconds';
@@ -79,7 +79,7 @@ BEGIN
     FROM guestly.sweep_stopped_at() AS s (at) WHERE attached IS NOT NULL;
 END $$;
 
--- The index that the sweep needs, as guestly_attach() makes it but without blocking the table; where it is there, the code to look at.
+-- Creates the index that the sweep needs, like guestly_attach() but without blocking the table; if the index exists, lists code to check.
 CREATE FUNCTION guestly.sweep_fix(attached regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -96,33 +96,33 @@ AS $$
     LEFT JOIN (pg_index i JOIN pg_class x ON x.oid = i.indexrelid) ON i.indrelid = attached AND x.relname = n.name
 $$;
 
--- Active properties that have no listing; where they cannot be read, why.
+-- Active properties without a listing; if they cannot be read, the reason.
 CREATE FUNCTION guestly.listings_missing() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF guestly.host_code_hangs() THEN
-        RETURN 'the properties are not read while code of the bookings table does not end';
+        RETURN 'cannot read the properties while code of the bookings table does not end';
     END IF;
     RETURN (SELECT 'no listing for ' || string_agg(quote_literal(p.slug), ', ')
             FROM unnest(guestly.properties_without_listing()) AS p (slug));
 EXCEPTION WHEN OTHERS THEN
-    RETURN 'the properties cannot be read: ' || SQLERRM;
+    RETURN 'cannot read the properties: ' || SQLERRM;
 END $$;
 
--- Statuses of paid bookings that have none of Guestly's; where a mapping expression raises, its words.
+-- Statuses of paid bookings that are not in guestly.status_map; if a mapping expression raises an error, its message.
 CREATE FUNCTION guestly.statuses_missing() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF guestly.host_code_hangs() THEN
-        RETURN 'the bookings are not read while code of their table does not end';
+        RETURN 'cannot read the bookings while code of their table does not end';
     END IF;
-    RETURN (SELECT 'no status of Guestly''s for ' || string_agg(quote_literal(s.name), ', ' ORDER BY s.name)
+    RETURN (SELECT 'no Guestly status for ' || string_agg(quote_literal(s.name), ', ' ORDER BY s.name)
             FROM unnest(guestly.paid_booking_statuses()) AS s (name)
             WHERE NOT EXISTS (SELECT FROM guestly.status_map m WHERE lower(m.booking_status) = lower(s.name)));
 EXCEPTION WHEN OTHERS THEN
-    RETURN 'the bookings cannot be read: ' || SQLERRM;
+    RETURN 'cannot read the bookings: ' || SQLERRM;
 END $$;
 
 -- The doctor's rows about alert mails.
@@ -136,22 +136,22 @@ DECLARE
     variables CONSTANT jsonb := '{"smtp_url": "GUESTLY_SMTP_URL", "email_api_url": "EMAIL_API_ENDPOINT", "email_api_key": "EMAIL_API_KEY",
                                   "alert_from": "GUESTLY_ALERT_FROM", "admin_email": "ADMIN_ALERT_EMAIL"}';
     unwanted text; waiting bigint; tried bigint; said text; culprit text;
-    -- Since when a mail is under way, if that takes longer than a few seconds; of a worker that is gone, none is.
+    -- Start of the mail in progress if it takes longer than a few seconds; a mail of an earlier worker does not count.
     slow timestamptz := (SELECT w.mail_started_at FROM guestly.worker w JOIN guestly.live_worker() l ON w.mail_started_at > l.since
                          WHERE w.mail_started_at < clock_timestamp() - interval '3 seconds');
     again CONSTANT text := 'SELECT pg_reload_conf(); then SELECT guestly_test_alert();';
     correct CONSTANT text := 'ALTER SYSTEM SET guestly_sync.%s = ''…''; (or correct %s) ' || again;
 BEGIN
-    -- A mail that some recipients got and others did not has been sent: nothing waits that would say so.
+    -- A mail that only some recipients accepted is recorded as sent, so no waiting alert shows the refusal.
     SELECT a.answer INTO unwanted
     FROM (SELECT l.answer FROM guestly.alerts l WHERE l.state = 'sent' ORDER BY l.closed_at DESC LIMIT 1) a
     WHERE EXISTS (SELECT FROM regexp_matches(a.answer, refused_address, 'g') AS m WHERE strpos(settings ->> 'mail_to', m[1]) > 0);
     culprit := coalesce(substring(wrong FROM '(smtp_url|email_api_url|email_api_key|alert_from|admin_email)'), 'smtp_url');
     RETURN QUERY SELECT 'mail',
         CASE WHEN NOT set_up OR wrong IS NULL AND unwanted IS NOT NULL THEN 'warn' WHEN wrong IS NOT NULL THEN 'fail' ELSE 'ok' END,
-        CASE WHEN NOT set_up THEN 'not set up: alerts stay in guestly.alerts'
-             WHEN wrong IS NOT NULL THEN 'nothing can be mailed: ' || wrong
-             ELSE concat_ws('; the mail server said: ', 'alerts go to ' || (settings ->> 'mail_to'), unwanted) END,
+        CASE WHEN NOT set_up THEN 'not configured: alerts stay in guestly.alerts'
+             WHEN wrong IS NOT NULL THEN 'cannot send mail: ' || wrong
+             ELSE concat_ws('; the mail server answered: ', 'alerts are mailed to ' || (settings ->> 'mail_to'), unwanted) END,
         CASE WHEN NOT set_up
                  THEN 'Set guestly_sync.admin_email, and guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again
              WHEN wrong IS NOT NULL THEN format(correct, culprit, variables ->> culprit)
@@ -159,26 +159,26 @@ BEGIN
     SELECT count(*), count(a.answer), max(a.answer) INTO waiting, tried, said FROM guestly.alerts a WHERE a.state = 'waiting';
     culprit := CASE WHEN said ~ refused_address THEN 'admin_email' WHEN said IS NOT NULL THEN 'smtp_url' END;
     RETURN QUERY SELECT 'alerts', CASE WHEN tried > 0 THEN 'fail' WHEN waiting > 0 OR slow IS NOT NULL THEN 'warn' ELSE 'ok' END,
-        concat_ws('; ', format('%s wait to be mailed', waiting), 'a mail is under way since ' || slow, 'the mail server said: ' || said,
-                  CASE WHEN waiting > 0 AND NOT armed THEN 'a copy mails nothing' END),
+        concat_ws('; ', format('%s waiting to be mailed', waiting), 'a mail has been in progress since ' || slow, 'the mail server answered: ' || said,
+                  CASE WHEN waiting > 0 AND NOT armed THEN 'sending is disabled on this server: the database looks like a copy' END),
         CASE WHEN waiting > 0 AND NOT armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();'
              WHEN culprit = 'admin_email' THEN format(correct, culprit, variables ->> culprit)
-             WHEN tried > 0 OR slow IS NOT NULL THEN 'Repair the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
+             WHEN tried > 0 OR slow IS NOT NULL THEN 'Fix the mail server, or correct guestly_sync.smtp_url or guestly_sync.email_api_url; ' || again END;
 END $$;
 
--- The doctor's row about the role that owns everything here: it must stay without login, attributes and members.
+-- The doctor's row about the role that owns the extension's objects: it must have no login, no attributes and no members.
 CREATE FUNCTION guestly.doctor_of_roles() RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'roles', CASE WHEN w.words = '' THEN 'ok' ELSE 'fail' END,
-           CASE WHEN w.words = '' THEN format('the objects of the extension belong to %s, which can do nothing else', w.role)
-                ELSE format('the objects of the extension belong to %s, which has %s', w.role, w.words) END,
-           CASE WHEN w.words <> '' THEN concat_ws(' ', format('ALTER ROLE %s NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;', w.role), w.revokes) END
+    SELECT 'roles', CASE WHEN w.extras = '' THEN 'ok' ELSE 'fail' END,
+           CASE WHEN w.extras = '' THEN format('%s owns the objects of the extension and has no other privileges', w.role)
+                ELSE format('%s owns the objects of the extension and must not have %s', w.role, w.extras) END,
+           CASE WHEN w.extras <> '' THEN concat_ws(' ', format('ALTER ROLE %s NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;', w.role), w.revokes) END
     FROM (SELECT quote_ident(r.rolname) AS role,
                  concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
                            CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
                            CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
-                           'the members ' || string_agg(quote_ident(m.rolname), ', ')) AS words,
+                           'the members ' || string_agg(quote_ident(m.rolname), ', ')) AS extras,
                  string_agg('REVOKE ' || quote_ident(r.rolname) || ' FROM ' || quote_ident(m.rolname) || ';', ' ') AS revokes
           FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
           LEFT JOIN pg_auth_members a ON a.roleid = r.oid LEFT JOIN pg_roles m ON m.oid = a.member
@@ -186,8 +186,8 @@ AS $$
           GROUP BY r.oid, r.rolname, r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls) w
 $$;
 
--- The doctor's row about code of other roles on the table, which runs with the rights of the table's owner: functions of triggers,
--- and whatever hangs on parts of the table that belong to others.
+-- The doctor's row about code of other roles that runs with the privileges of the table's owner: trigger functions, and partitions or
+-- children with a different owner.
 CREATE FUNCTION guestly.doctor_of_others(bookings regclass) RETURNS TABLE (check_name text, status text, detail text, fix text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -195,18 +195,18 @@ AS $$
         SELECT c.oid, c.relowner, guestly.owner_of(bookings) AS wanted, guestly.qualified_name(c.oid) AS name FROM pg_class c
         WHERE c.oid = bookings OR c.oid IN (SELECT d.relation FROM guestly.children(bookings) AS d (relation))
     ), found AS (
-        SELECT format('the table %s belongs to %I', t.name, pg_get_userbyid(t.relowner)) AS words,
+        SELECT format('table %s is owned by %I', t.name, pg_get_userbyid(t.relowner)) AS problem,
                format('ALTER TABLE %s OWNER TO %I;', t.name, pg_get_userbyid(t.wanted)) AS fix
         FROM tree t WHERE t.relowner <> t.wanted
         UNION ALL
-        SELECT format('the trigger %I on %s runs a function of %I', g.tgname, t.name, r.rolname),
+        SELECT format('trigger %I on %s runs a function owned by %I', g.tgname, t.name, r.rolname),
                format('ALTER FUNCTION %s OWNER TO %I;', g.tgfoid::regprocedure, pg_get_userbyid(t.wanted))
         FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgname <> ALL (guestly.trigger_names())
         JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_roles r ON r.oid = p.proowner
         WHERE p.proowner <> t.wanted AND NOT r.rolsuper
     )
     SELECT 'code of others', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
-           coalesce(string_agg(f.words, '; ') || ': it runs with the rights of the owner of the bookings', 'none on the table'),
+           coalesce(string_agg(f.problem, '; ') || ': this code runs with the privileges of the owner of the bookings table', 'none on the table'),
            string_agg(f.fix, ' ')
     FROM found f
 $$;
@@ -224,12 +224,12 @@ DECLARE
 BEGIN
     SELECT * INTO now_ FROM guestly.status_row();
     RETURN QUERY SELECT 'preload', CASE WHEN guestly.is_preloaded() THEN 'ok' ELSE 'fail' END,
-        CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: there is no worker' END,
+        CASE WHEN guestly.is_preloaded() THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: no worker can run' END,
         CASE WHEN NOT guestly.is_preloaded() THEN format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
             (SELECT string_agg(quote_literal(trim(l)), ', ') FROM unnest(string_to_array(nullif(guestly.preloaded_libraries(), ''), ',') || 'guestly_sync'::text) l)) END;
     RETURN QUERY SELECT 'worker', CASE WHEN now_.worker_pid IS NULL THEN 'fail' ELSE 'ok' END,
         CASE WHEN now_.worker_pid IS NULL THEN 'no worker for this database' ELSE format('process %s, since %s', now_.worker_pid, now_.worker_since) END,
-        CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Else see the server''s log: if no slot is free, ALTER SYSTEM SET max_worker_processes = …; (more than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
+        CASE WHEN now_.worker_pid IS NULL THEN 'See the row preload. Otherwise see the server log: if no background worker slot is free, ALTER SYSTEM SET max_worker_processes = …; (greater than SHOW max_worker_processes) and restart the server. A standby has no worker' END;
     RETURN QUERY SELECT * FROM guestly.doctor_of_host_code(attached);
     RETURN QUERY SELECT 'version', CASE WHEN sql_version = guestly.library_version() THEN 'ok' ELSE 'fail' END,
         format('library %s, SQL objects %s', guestly.library_version(), sql_version),
@@ -239,7 +239,7 @@ BEGIN
              THEN 'ALTER EXTENSION guestly_sync UPDATE;'
              ELSE 'Restart the server: it still runs the older library' END;
     RETURN QUERY SELECT 'enabled', CASE WHEN now_.enabled THEN 'ok' ELSE 'warn' END,
-        CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued and wait' END,
+        CASE WHEN now_.enabled THEN 'on' ELSE 'off: paid bookings are queued but not sent' END,
         CASE WHEN NOT now_.enabled THEN 'ALTER SYSTEM SET guestly_sync.enabled = on; SELECT pg_reload_conf();' END;
     RETURN QUERY SELECT 'test mode', CASE WHEN now_.test_mode THEN 'warn' ELSE 'ok' END,
         CASE WHEN now_.test_mode THEN 'on: nothing is sent, bookings get ids that begin with test-' ELSE 'off' END,
@@ -251,7 +251,7 @@ BEGIN
         CASE WHEN now_.armed THEN 'this server and database may send' ELSE 'sending is disabled on this server: the database looks like a copy' END,
         CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' END;
     RETURN QUERY SELECT 'attached', CASE WHEN attached IS NULL THEN 'fail' ELSE 'ok' END,
-        CASE WHEN attached IS NULL THEN 'no table of bookings is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
+        CASE WHEN attached IS NULL THEN 'no bookings table is attached' ELSE format('%s, since %s', attached, (SELECT a.attached_at FROM guestly.attachment a)) END,
         CASE WHEN attached IS NULL THEN 'SELECT guestly_attach(''bookings'');' END;
     IF attached IS NOT NULL THEN
         off := guestly.triggers_off();
@@ -259,11 +259,11 @@ BEGIN
             coalesce('missing or disabled: ' || off, 'present and enabled'),
             CASE WHEN off IS NOT NULL THEN format('SELECT guestly_attach(%L);', attached) END;
         RETURN QUERY SELECT 'owner', CASE WHEN r.rolsuper THEN 'warn' ELSE 'ok' END,
-            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with all its rights', r.rolname) ELSE r.rolname::text END,
-            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; a role without special rights', attached) END
+            CASE WHEN r.rolsuper THEN format('%s is a superuser: triggers and mapping run with superuser privileges', r.rolname) ELSE r.rolname::text END,
+            CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO …; (a role without special privileges)', attached) END
         FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = attached;
         RETURN QUERY SELECT 'row security', CASE WHEN s.hides THEN 'warn' ELSE 'ok' END,
-            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY: policies hide rows from the owner too, and reading them is an error'
+            CASE WHEN s.hides THEN 'FORCE ROW LEVEL SECURITY is on: policies also apply to the owner, and reading the bookings fails'
                  ELSE 'the owner sees every row' END,
             CASE WHEN s.hides THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', attached) END
         FROM (SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS hides
@@ -272,38 +272,38 @@ BEGIN
         RETURN QUERY SELECT 'listings', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
             coalesce(missing, format('%s listings', (SELECT count(*) FROM guestly.listings))),
             CASE WHEN missing LIKE 'no listing for %' THEN 'INSERT INTO guestly.listings (property, listing_id) VALUES (…);'
-                 WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and the rights of the table''s owner' END;
+                 WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and the privileges of the table''s owner' END;
     END IF;
     RETURN QUERY SELECT * FROM guestly.doctor_of_roles();
     RETURN QUERY SELECT * FROM guestly.doctor_of_others(attached) WHERE attached IS NOT NULL;
     missing := guestly.statuses_missing();
     RETURN QUERY SELECT 'statuses', CASE WHEN missing IS NULL THEN 'ok' ELSE 'warn' END,
         coalesce(missing, format('%s statuses mapped', (SELECT count(*) FROM guestly.status_map))),
-        CASE WHEN missing LIKE 'no status of %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
+        CASE WHEN missing LIKE 'no Guestly status for %' THEN 'INSERT INTO guestly.status_map (booking_status, guestly_status) VALUES (…);'
              WHEN missing IS NOT NULL THEN 'See the rows host code and sweep, and guestly.field_map' END
     WHERE attached IS NOT NULL;
     RETURN QUERY SELECT 'tls', CASE WHEN w.tls_problem IS NULL THEN 'ok' ELSE 'fail' END, coalesce(w.tls_problem, w.tls_roots, 'not checked yet'),
-        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart it' END
+        CASE WHEN w.tls_problem IS NOT NULL THEN 'Correct them in the server''s environment, then restart the server' END
     FROM (VALUES (true)) one LEFT JOIN guestly.worker w ON true;
     RETURN QUERY SELECT 'credentials', CASE WHEN settings ->> 'credentials' IS NULL OR now_.credentials_error IS NOT NULL THEN 'fail' ELSE 'ok' END,
-        coalesce('refused: ' || now_.credentials_error || coalesce('; retried at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
+        coalesce('rejected: ' || now_.credentials_error || coalesce('; next attempt at ' || (SELECT w.credentials_until FROM guestly.worker w), ''),
                  'from ' || (settings ->> 'credentials'), 'none found'),
         CASE WHEN settings ->> 'credentials' IS NULL
                  THEN 'Put guestly_client_id and guestly_client_secret into Vault, or GUESTY_CLIENT_ID and GUESTY_CLIENT_SECRET into the server''s environment'
-             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are stored, then SELECT pg_reload_conf(); for the server''s environment, restart the server instead' END;
+             WHEN now_.credentials_error IS NOT NULL THEN 'Correct them where they are stored, then SELECT pg_reload_conf(); if that is the server''s environment, restart the server instead' END;
     RETURN QUERY SELECT 'secret in a setting', CASE WHEN settings ->> 'credentials' = 'settings' THEN 'warn' ELSE 'ok' END,
         CASE WHEN settings ->> 'credentials' = 'settings' THEN 'the server logs the value of a changed setting at reload' ELSE 'no' END,
         CASE WHEN settings ->> 'credentials' = 'settings' THEN 'Keep the secret in Vault or in the server''s environment' END;
     RETURN QUERY SELECT 'tokens', CASE WHEN now_.tokens_24h >= 5 THEN 'warn' ELSE 'ok' END,
-        format('%s requested in 24 hours, Guesty allows 5; %s', now_.tokens_24h, coalesce('the current one is good until ' || now_.token_expires_at, 'none saved')),
+        format('%s requested in 24 hours, Guesty issues 5; %s', now_.tokens_24h, coalesce('the current one expires at ' || now_.token_expires_at, 'none stored')),
         CASE WHEN now_.tokens_24h >= 5 THEN format('Wait until %s, or see why they are rejected: SELECT * FROM guestly.attempts WHERE operation = ''token'';',
             (SELECT min(t.requested_at) + interval '24 hours' FROM guestly.token_requests t WHERE t.requested_at > clock_timestamp() - interval '24 hours')) END;
     RETURN QUERY SELECT 'guestly', CASE WHEN now_.breaker = 'open' THEN 'fail' WHEN l.error IS NOT NULL THEN 'warn' ELSE 'ok' END,
-        CASE now_.breaker WHEN 'open' THEN format('out of reach since %s', now_.breaker_since)
-             WHEN 'half-open' THEN format('answers again since %s', now_.breaker_since)
-             ELSE coalesce('the last call failed: ' || l.error, 'reachable, as far as known') END,
-        CASE WHEN now_.breaker = 'open' THEN 'Nothing to do: it is retried automatically. See last_error in guestly.status'
-             WHEN l.error IS NOT NULL THEN 'It is retried automatically. If it persists, check what the sentence names: the network, the address, or the certificates of this server' END
+        CASE now_.breaker WHEN 'open' THEN format('unreachable since %s', now_.breaker_since)
+             WHEN 'half-open' THEN format('reachable again since %s', now_.breaker_since)
+             ELSE coalesce('the last call failed: ' || l.error, 'no known problem') END,
+        CASE WHEN now_.breaker = 'open' THEN 'No action needed: retries are automatic. See last_error in guestly.status'
+             WHEN l.error IS NOT NULL THEN 'Retries are automatic. If it persists, check the network, guestly_sync.base_url and the certificates of this server' END
     FROM (SELECT (SELECT coalesce(a.error, a.outcome)
                   FROM (SELECT * FROM guestly.attempts c WHERE c.operation <> 'plan' ORDER BY c.started_at DESC LIMIT 1) a
                   WHERE a.outcome IN ('not_sent', 'unavailable')) AS error) l;
@@ -312,8 +312,8 @@ BEGIN
         CASE WHEN settings ->> 'payment_problem' IS NOT NULL
              THEN 'ALTER SYSTEM RESET guestly_sync.payment_method_name; ALTER SYSTEM RESET guestly_sync.payment_path; SELECT pg_reload_conf();' END;
     RETURN QUERY SELECT 'prices', CASE WHEN now_.price_differences = 0 THEN 'ok' ELSE 'warn' END,
-        format('%s reservations whose total is not what was paid', now_.price_differences),
-        CASE WHEN now_.price_differences > 0 THEN 'Open them in Guestly and correct the price, or leave them: SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
+        format('%s reservations whose total differs from the amount paid', now_.price_differences),
+        CASE WHEN now_.price_differences > 0 THEN 'Correct the price in Guestly if it is wrong: SELECT booking_id, reservation_id, total, paid FROM guestly.reservations WHERE total <> paid;' END;
     RETURN QUERY SELECT 'stale bookings', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warn' END,
         format('%s waiting longer than guestly_sync.stale_after', count(*)),
         CASE WHEN count(*) > 0 THEN 'SELECT * FROM guestly.queue ORDER BY queued_at; SELECT * FROM guestly_timeline(''…'');' END
@@ -324,16 +324,16 @@ BEGIN
     FROM guestly.queue q WHERE q.state = 'failed';
     RETURN QUERY SELECT * FROM guestly.doctor_of_mail(settings, now_.armed);
     RETURN QUERY SELECT 'clock', CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'warn' ELSE 'ok' END,
-        coalesce(round(now_.clock_skew_ms / 1000.0) || ' s away from Guestly''s', 'not compared yet'),
-        CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Set the server''s clock (NTP)' END;
+        coalesce(round(now_.clock_skew_ms / 1000.0) || ' s difference from Guestly''s clock', 'not compared yet'),
+        CASE WHEN abs(now_.clock_skew_ms) > 60000 THEN 'Correct the server''s clock (NTP)' END;
     IF online THEN
         IF guestly.ask_worker() THEN
             RETURN QUERY SELECT 'online', w.online_status, w.online_answer,
-                CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait, it continues automatically.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
+                CASE WHEN NOT now_.armed THEN 'Do nothing if the original is still running. To make this server the sender: SELECT guestly_arm();' WHEN w.online_status = 'warn' THEN 'Wait: sending resumes automatically.' WHEN w.online_status <> 'ok' THEN 'Correct the credentials, guestly_sync.base_url or the network, then SELECT pg_reload_conf();' END
             FROM guestly.worker w;
         ELSE
-            RETURN QUERY SELECT 'online', 'fail', 'the worker did not answer', 'See the row worker above, and the server''s log';
+            RETURN QUERY SELECT 'online', 'fail', 'the worker did not respond', 'See the row worker above, and the server log';
         END IF;
     END IF;
 END $$;
-COMMENT ON FUNCTION guestly_doctor(boolean) IS 'everything that must be right, one row each, with what to type; online also tries the credentials';
+COMMENT ON FUNCTION guestly_doctor(boolean) IS 'checks what sending requires, one row per check, each with its fix; online => true also tries the credentials';

@@ -1,10 +1,10 @@
--- Owner and rights come last in every script: everything belongs to guestly_owner; nothing for PUBLIC, the administrator's functions
--- for guestly_admin and service_role. Upgrade scripts repeat this file, so it defines nothing and may run again.
+-- Owner and privileges come last in every script: guestly_owner owns everything; PUBLIC has no privileges; guestly_admin and service_role
+-- may call the administrator's functions. Upgrade scripts repeat this file, so it defines nothing and can run again.
 
--- Nothing is created from here on, and whoever may create objects in the extension's schema may have put operators there.
+-- Nothing is created from here on. The extension's schema leaves the search path, because other roles may have created operators in it.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- The roles. Roles belong to the server: another database may have made them, or a person.
+-- The roles. They are shared by all databases of the server, so they may already exist.
 DO $$
 DECLARE
     own_level CONSTANT text := pg_catalog.current_setting('client_min_messages');
@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_owner') THEN
         CREATE ROLE guestly_owner NOLOGIN NOINHERIT;
-        COMMENT ON ROLE guestly_owner IS 'owns the objects of guestly_sync; its functions and its worker run with the rights of this role';
+        COMMENT ON ROLE guestly_owner IS 'owns the objects of guestly_sync; its functions and its worker run with the privileges of this role';
     END IF;
     SELECT pg_catalog.concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
                CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
@@ -25,7 +25,7 @@ BEGIN
     IF wrong <> '' THEN
         RAISE EXCEPTION 'the role guestly_owner must have no login, no attributes, no members and no memberships'
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = pg_catalog.format('It has %s.', wrong),
-                  HINT = 'It will own the extension''s objects. Remove them: ALTER ROLE guestly_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS; and REVOKE the memberships.';
+                  HINT = 'It will own the extension''s objects. Remove these: ALTER ROLE guestly_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS; and REVOKE the memberships.';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'guestly_admin') THEN
         CREATE ROLE guestly_admin NOLOGIN;
@@ -33,12 +33,12 @@ BEGIN
     ELSE
         SELECT pg_catalog.string_agg(pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.member)), ', ') INTO members
         FROM pg_catalog.pg_auth_members m WHERE m.roleid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin');
-        -- An upgrade gives it nothing that it did not have.
+        -- An upgrade grants it nothing new.
         IF (members IS NOT NULL OR (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin'))
            AND (SELECT n.nspowner::pg_catalog.regrole::text FROM pg_catalog.pg_namespace n WHERE n.nspname = 'guestly') <> 'guestly_owner' THEN
-            -- Extension scripts silence notices.
+            -- Extension scripts run with client_min_messages = warning.
             PERFORM pg_catalog.set_config('client_min_messages', 'notice', true);
-            RAISE NOTICE 'guestly_sync: the role guestly_admin exists already and may now call the functions of the extension; %',
+            RAISE NOTICE 'guestly_sync: role guestly_admin already exists and can now call the functions of the extension; %',
                 pg_catalog.concat_ws(', ', CASE WHEN (SELECT r.rolcanlogin FROM pg_catalog.pg_roles r WHERE r.rolname = 'guestly_admin') THEN 'it can log in' END,
                                      'its members: ' || members);
             PERFORM pg_catalog.set_config('client_min_messages', own_level, true);
@@ -46,8 +46,8 @@ BEGIN
     END IF;
 END $$;
 
--- The owner and the rights of all that does not belong to guestly_owner yet: at CREATE EXTENSION everything, in an upgrade what the
--- upgrade made. What an administrator granted on the rest stays.
+-- Owner and privileges of every object that guestly_owner does not own yet: all objects at CREATE EXTENSION, the new ones in an upgrade.
+-- Privileges that an administrator granted on the others are kept.
 DO $$
 DECLARE
     callable CONSTANT text[] := ARRAY['guestly_sync', 'guestly_retry_failed', 'guestly_preview', 'guestly_attach', 'guestly_detach',
@@ -58,8 +58,8 @@ DECLARE
     grantee record;
     admin name;
 BEGIN
-    -- Its functions call those in the extension's schema, and the owner of an attached table needs the right to look into it. Also
-    -- where PUBLIC may look into it: a review of the server's rights may take that away.
+    -- Its functions call those in the extension's schema, and it grants USAGE on that schema to the owner of an attached table. Granted
+    -- even if PUBLIC has USAGE, which may be revoked later.
     GRANT USAGE ON SCHEMA @extschema@ TO guestly_owner WITH GRANT OPTION;
     FOR object IN
         WITH member AS (
@@ -71,7 +71,7 @@ BEGIN
         FROM member m JOIN pg_catalog.pg_namespace n ON m.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND n.oid = m.objid
         WHERE n.nspowner <> owner
         UNION ALL
-        -- A sequence of a column goes where its table goes.
+        -- The owner of a column's sequence changes with its table.
         SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text, c.oid,
                c.relkind <> 'S' OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                                                AND d.objid = c.oid AND d.deptype IN ('a', 'i')),
@@ -87,12 +87,12 @@ BEGIN
         FROM member m JOIN pg_catalog.pg_type t ON m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.oid = m.objid
         WHERE t.typowner <> owner AND t.typtype = 'd'
     LOOP
-        -- The owner first: a grant is the owner's.
+        -- The owner first, because grants are made by the owner.
         IF object.has_own_owner THEN
             EXECUTE pg_catalog.format('ALTER %s %s OWNER TO guestly_owner', object.kind, object.name);
         END IF;
-        -- Default privileges (Supabase has them) may have granted more than PUBLIC's EXECUTE. Whoever may create in our schema could
-        -- add functions there that match a call better than ours.
+        -- Default privileges (as on Supabase) may have granted more than EXECUTE to PUBLIC. A role with CREATE on the schema guestly could
+        -- add functions there that match a call better than the extension's own.
         FOR grantee IN
             SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END AS name
             FROM (SELECT n.nspacl, n.nspowner FROM pg_catalog.pg_namespace n WHERE object.kind = 'SCHEMA' AND n.oid = object.oid
@@ -115,7 +115,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- What a dump takes along: the configuration, the queue and what Guestly holds; not the token, nor what belongs to this server.
+-- Tables whose rows are dumped: configuration, queue and reservations; not the token, and nothing that is specific to this server.
 DO $$
 DECLARE
     name text;

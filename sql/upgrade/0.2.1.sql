@@ -1,5 +1,6 @@
--- From 0.2.1 to 0.3.0: columns that only the worker and the functions use get standard names. Tables, and the columns that a library
--- of the new version needs before this script has run, keep theirs.
+-- From 0.2.1 to 0.3.0: columns that only the worker and the functions use are renamed to standard terms. Tables, and columns that the new
+-- library needs before this script has run, keep their names.
+-- not in an upgrade: DO $$ BEGIN IF pg_catalog.getdatabaseencoding()
 
 -- A sale waits for these locks only as long as this script: behind a long transaction the update is refused, and can be repeated.
 SET LOCAL lock_timeout = '5s';
@@ -31,5 +32,5 @@ ALTER TABLE guestly.token_requests RENAME COLUMN mark TO credentials_fingerprint
 
 -- [data]
 
--- Its trigger gives the owner of the bookings the right to read guestly.known_bookings.
+-- The trigger of this table grants the owner of the bookings table SELECT on guestly.known_bookings.
 UPDATE guestly.attachment SET bookings = bookings;

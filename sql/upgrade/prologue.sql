@@ -1,8 +1,7 @@
--- Whoever may create objects in the extension's schema may have put operators there: from here on every name is the server's
--- own or has its schema.
+-- Other roles may have created operators in the extension's schema: from here on every name is in pg_catalog or qualified.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- A function that is not the extension's could match a call better than the extension's own.
+-- A function that is not part of the extension could match a call better than the extension's own.
 DO $$
 DECLARE
     foreign_function text;
@@ -12,7 +11,7 @@ BEGIN
         SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e');
     IF foreign_function IS NOT NULL THEN
-        RAISE EXCEPTION 'the function % is not part of guestly_sync, and could be called in place of one that is', foreign_function
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See who made it, and drop it.';
+        RAISE EXCEPTION 'function % is not part of guestly_sync, but could be called instead of one that is', foreign_function
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Find out who created it, then drop it.';
     END IF;
 END $$;

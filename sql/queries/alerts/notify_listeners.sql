@@ -1,5 +1,5 @@
--- Notifies programs of these alerts ($1). Neither a long key nor a full notification queue may undo what the same transaction records: the
--- server refuses payloads of 8000 bytes, and any payload once its queue is full.
+-- Sends a notification for each of these alerts ($1 ids). It must not abort the transaction, which also records outcomes: PostgreSQL
+-- rejects payloads of 8000 bytes or more, and all payloads while the notification queue is full.
 SELECT count(pg_catalog.pg_notify('guestly_sync', pg_catalog.json_build_object(
            'kind', a.kind, 'class', nullif(pg_catalog.split_part(a.cause, ':', 1), ''),
            'booking_id', pg_catalog.left(a.booking_id, 300), 'reference', pg_catalog.left(a.reference, 300))::text))

@@ -1,6 +1,6 @@
--- Raises alerts ($1 kinds, $2 bookings, $3 days of arrival, $4 causes, $5 sentences, $6 since, $7 waiting bookings, $8 references);
--- returns those that are new, with the booking if its reference is unknown. An alert with the cause of the latest one about the same thing
--- within a day is dropped; not the beginning and end of an outage, nor credentials that worked in between.
+-- Adds alerts ($1 kinds, $2 bookings, $3 arrival dates, $4 causes, $5 sentences, $6 since, $7 bookings waiting, $8 references). Returns
+-- the new ones, with the booking if its reference is not known. An alert is skipped if the latest alert about the same thing, within a
+-- day, has the same cause; but never the start or end of an outage, nor a credentials alert after a success.
 INSERT INTO guestly.alerts AS a (kind, booking_id, arrival, cause, sentence, since, waiting, reference)
 SELECT c.kind, c.booking_id, coalesce(c.arrival::date, (SELECT q.arrival FROM guestly.queue q WHERE q.booking_id = c.booking_id)),
        c.cause, c.sentence, pg_catalog.to_timestamp(c.since), c.waiting, c.reference

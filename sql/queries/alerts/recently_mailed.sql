@@ -1,4 +1,4 @@
--- The alerts that were mailed within a day: the latest mail about each thing, and all mails of the last minute.
+-- Alerts mailed within a day: the latest one of each kind, booking and cause, and those of the last minute.
 SELECT DISTINCT ON (a.kind, a.booking_id, a.cause, a.closed_at > clock_timestamp() - interval '1 minute')
        a.kind, a.booking_id, a.cause, extract(epoch FROM a.closed_at)::float8 AS closed_at
 FROM guestly.alerts a

@@ -1,4 +1,4 @@
--- One row per call.
+-- Logs one row per call.
 INSERT INTO guestly.attempts
        (booking_id, attempt, operation, started_at, duration_ms, http_status, outcome, error_class, error, request_id)
 SELECT c.id, c.attempt, c.operation, pg_catalog.to_timestamp(c.started), c.duration, c.status, c.outcome, c.error_class,

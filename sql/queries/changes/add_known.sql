@@ -1,5 +1,5 @@
--- Bookings whose data changed ($1 ids, $2 days of arrival or null), as far as they are known here: a plain insert that waits for no
--- other transaction. The worker looks at them. Like queue/enqueue_paid.sql it names only what every version has, each name qualified.
+-- Marks bookings as changed ($1 ids, $2 arrival dates or null) if they are known. A plain insert that waits for no other transaction; the
+-- worker compares them. Like queue/enqueue_paid.sql, it uses only objects of every version, and all names are qualified.
 INSERT INTO guestly.changes (booking_id, arrival)
 SELECT p.id, p.arrival::pg_catalog.date
 FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS p (id, arrival)

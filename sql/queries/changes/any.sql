@@ -1,2 +1,2 @@
--- Whether changes/drain.sql has anything to do; it costs as much as the rest of a cycle.
+-- True if there is work for changes/drain.sql, which would be the most expensive statement of an idle cycle.
 SELECT EXISTS (SELECT FROM guestly.changes)

@@ -1,6 +1,7 @@
--- Takes bookings whose data changed: their reservations are compared again. One that is claimed, or whose row is locked, is left for later;
--- so no change is lost, and none is waited for. In test mode ($1) the changes of real reservations wait for its end. Returns the bookings
--- that have failed, to be queued afresh. OFFSET 0 keeps the questions look-ups by key: the plan is kept while the tables grow.
+-- Queues changed bookings that have a reservation or were withdrawn. A booking that is claimed or whose row is locked stays in
+-- guestly.changes until a later cycle, so no change is lost and no lock is waited for. In test mode ($1) the changes of real
+-- reservations stay there until test mode ends. Returns failed bookings, to be requeued. OFFSET 0 keeps the subqueries look-ups by key:
+-- the plan is cached while the tables grow.
 WITH free AS (
     SELECT q.booking_id FROM guestly.queue q
     WHERE q.booking_id = ANY (ARRAY (SELECT c.booking_id FROM guestly.changes c)) AND q.state <> 'sending'

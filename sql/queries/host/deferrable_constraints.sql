@@ -1,5 +1,5 @@
--- The constraints of the attached table ($1), those of its partitions too, whose triggers may wait for the commit; as SET CONSTRAINTS
--- takes them, null without any. Not a name that another table of the schema has too: SET CONSTRAINTS would fire that one's triggers as well.
+-- Deferrable constraints of the attached table ($1) and its partitions, as a list for SET CONSTRAINTS; null if there are none. A name
+-- that another table of the schema also uses is left out, because SET CONSTRAINTS would fire that table's triggers, too.
 WITH tree AS (
     SELECT $1::pg_catalog.oid AS relid UNION SELECT t.relid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid) t
 )

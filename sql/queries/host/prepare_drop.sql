@@ -1,2 +1,2 @@
--- Stores the bookings that wait, before DROP EXTENSION.
+-- Saves the queued bookings before DROP EXTENSION.
 SELECT guestly.prepare_drop()

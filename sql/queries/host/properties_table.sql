@@ -1,4 +1,4 @@
--- The table that the bookings ($1) reference as their property, with its key, if it has a slug; and whether it says which rows are active.
+-- The table with a slug that a column of the bookings table ($1) references, its key, and whether it has a column is_active.
 SELECT k.confrelid, r.attname::text,
        EXISTS (SELECT FROM pg_catalog.pg_attribute s WHERE s.attrelid = k.confrelid AND s.attname = 'is_active'
                AND s.atttypid = 'bool'::pg_catalog.regtype)

@@ -1,2 +1,2 @@
--- Of these triggers ($2) those that a table ($1) has.
+-- Those of these triggers ($2) that a table ($1) has.
 SELECT t.tgname::text FROM pg_catalog.pg_trigger t WHERE t.tgrelid = $1 AND t.tgname = ANY ($2)

@@ -1,8 +1,8 @@
--- Rows that may go now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written.
--- Excludes the bookings in flight ($3), even if their rows were edited meanwhile, and those whose next call is of the kind $4 (or
--- null), as far as can be told before the booking is read. If a row was deleted and re-created, an earlier unconfirmed create is found
--- in guestly.attempts, so verify before creating. The same for a row that a dump brought here: it may have been sent since. OFFSET 0
--- keeps these questions look-ups by key: the plan is kept while the tables grow.
+-- Rows to send now ($1 the time, $2 how many): new sales, then changes, nearest arrival first; locked until the claim is written.
+-- Excludes bookings in flight ($3), even if their rows were edited in the meantime, and those whose next call is of kind $4 (or null),
+-- as far as that is known before the booking is read. If a row was deleted and re-created, an earlier unconfirmed create is found in
+-- guestly.attempts, so verify before creating. The same for a restored row, which may have been sent since the dump. OFFSET 0 keeps the
+-- subqueries look-ups by key: the plan is cached while the tables grow.
 WITH ready AS (
     SELECT q.*, q.queued_in <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)

@@ -1,7 +1,7 @@
--- Bookings that became paid, of paid_one.sql or paid_many.sql. What Guestly holds already, and what was paid before the attachment, is
--- left alone. The sale goes on while the SQL objects of the former version wait for ALTER EXTENSION UPDATE: this names only tables and
--- columns of every version, and not guestly.known_bookings. Every name is qualified: it runs under the search path of whoever pays.
--- OFFSET 0 keeps both questions look-ups by key: the plan is kept while the tables grow.
+-- Queues bookings that became paid, from paid_one.sql or paid_many.sql, except those that have a reservation or were paid before the
+-- table was attached. Must also work before ALTER EXTENSION UPDATE, so it uses only tables and columns of every version, and not
+-- guestly.known_bookings. Every name is qualified, because it runs with the caller's search path. OFFSET 0 keeps both subqueries
+-- look-ups by key: the plan is cached while the tables grow.
 INSERT INTO guestly.queue AS q (booking_id, arrival)
 SELECT p.id, p.arrival FROM paid p
 WHERE NOT EXISTS (SELECT FROM guestly.old_bookings o WHERE o.booking_id OPERATOR (pg_catalog.=) p.id OFFSET 0)

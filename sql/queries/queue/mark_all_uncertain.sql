@@ -1,5 +1,5 @@
--- On another WAL timeline than the last worker's (a promoted standby, a recovery to a point in time) Guestly may have bookings that are
--- only queued here, from a call that ended a moment ago ($1 now): they are looked up until the propagation delay has passed ($2 first).
+-- If the WAL timeline differs from the last worker's (promoted standby, point-in-time recovery), queued bookings may already have been
+-- sent, up to now ($1): they are looked up ($2 when) until guestly_sync.settle has passed.
 UPDATE guestly.queue q
 SET state = 'unknown', uncertain_since = pg_catalog.to_timestamp($1), look_ups = 0, failed_reads = 0, due_at = pg_catalog.to_timestamp($2)
 WHERE q.state <> 'failed'

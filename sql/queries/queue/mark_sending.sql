@@ -1,6 +1,6 @@
--- The intent, before a byte is sent: $1 ids, $2 claims, $3 operations, $4 attempts, $5 confirmation codes. A restored row is uncertain
--- from now on, and belongs to this table. The ids stand there twice so that the plan, which is kept while the queue grows, looks them up
--- by key.
+-- Records the intent before a call is sent: $1 ids, $2 claim ids, $3 operations, $4 attempts, $5 confirmation codes. A restored row has an
+-- unknown outcome from now on and belongs to this table. The ids are repeated so that the plan, which is cached while the queue grows,
+-- looks them up by key.
 UPDATE guestly.queue q
 SET state = 'sending', claim_id = c.claim_id, operation = c.operation, attempts = c.attempts,
     confirmation_code = coalesce(q.confirmation_code, c.code), queued_in = q.tableoid,

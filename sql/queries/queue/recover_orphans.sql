@@ -1,7 +1,7 @@
--- Claims of a worker that is gone ($1 now, $2 when to look up, $3 when a change is visible, $4 bookings whose calls are this worker's own):
--- its creates and changes may have taken effect, so each becomes unknown; a look-up changed nothing and is due again. Only the end of a
--- confirmed reservation can have been requested: if it is over, it was ended by us. One row of the log for each. Locked rows are skipped:
--- the next sweep finds them.
+-- Recovers the claims of a dead worker ($1 now, $2 when to look up, $3 when a change has propagated, $4 bookings that this worker is
+-- calling for). Its creates and changes may have taken effect, so each outcome becomes unknown; a look-up changed nothing and is due
+-- again. A status call for a confirmed reservation can only have been its cancellation, so `ended` is set. Each claim gets a row in
+-- guestly.attempts. Locked rows are skipped; the next sweep finds them.
 WITH orphans AS (
     UPDATE guestly.queue q
     SET state = 'unknown', claim_id = NULL, operation = NULL,
@@ -17,7 +17,7 @@ WITH orphans AS (
           FOR UPDATE SKIP LOCKED) o
     WHERE q.booking_id = o.booking_id
     RETURNING q.booking_id, q.attempts, o.operation
-), asked AS (
+), cancelled AS (
     UPDATE guestly.reservations r SET ended = true
     FROM orphans o WHERE r.booking_id = o.booking_id AND o.operation = 'status' AND r.status = 'confirmed'
 )

@@ -1,5 +1,4 @@
--- The system clock jumped by $1 seconds: due times move along, and so do the times of the last change of queued bookings'
--- reservations.
+-- After the clock jumped by $1 seconds: shifts the due times of the queue and the last changes of queued bookings' reservations by as much.
 WITH moved AS (
     UPDATE guestly.queue q
     SET due_at = q.due_at + pg_catalog.make_interval(secs => $1), uncertain_since = q.uncertain_since + pg_catalog.make_interval(secs => $1)

@@ -1,4 +1,4 @@
--- Reservations that were sent from here and overlap these bookings ($1 ids, $2 and $3 properties by either key, $4 arrivals, $5 departures).
+-- Known reservations that overlap these bookings ($1 ids, $2 and $3 the properties' slugs and ids, $4 arrivals, $5 departures).
 SELECT c.id, string_agg(pg_catalog.format('reservation %s, code %s, %s to %s', r.reservation_id, r.confirmation_code,
                                pg_catalog.to_char(r.check_in, 'FMDD Mon YYYY'), pg_catalog.to_char(r.check_out, 'FMDD Mon YYYY')),
                         '; ' ORDER BY r.check_in)

@@ -1,5 +1,5 @@
--- Reservations of future stays, $3 at a time: after the departure on day $1 and booking $2. What is queued or changed is compared
--- anyway. The reservation's columns have the names of queue/claim_due.sql.
+-- Reservations of upcoming stays, $3 at a time: those after departure date $1 and booking $2. Queued and changed bookings are left out,
+-- because they are compared anyway. The columns have the same names as in queue/claim_due.sql.
 SELECT r.booking_id, r.reservation_id, r.confirmation_code, r.status, r.listing_id, r.check_in::text, r.check_out::text, r.adults, r.children,
        r.infants, r.pets, r.verified, r.ended, extract(epoch FROM r.changed_at)::float8 AS changed_at, r.notes, r.payment
 FROM guestly.reservations r

@@ -1,5 +1,5 @@
--- Stores reservations as outcomes show them; null values stay as they were. Written whether or not the claim is in force: a reservation
--- id is never lost. $15: it was changed, or may have been.
+-- Stores the state of reservations in Guestly; null leaves a value unchanged. Written even if the claim is no longer in force, so that no
+-- reservation id is lost. $15: the reservation was changed or may have been.
 INSERT INTO guestly.reservations AS r
        (booking_id, reservation_id, confirmation_code, status, listing_id, check_in, check_out, adults, children, infants, pets,
         adopted, verified, ended, changed_at, notes, payment, total, paid)

@@ -1,2 +1,2 @@
--- Attaches a table ($1) whose owner has called guestly_attach().
+-- Attaches the table ($1) whose owner called guestly_attach().
 SELECT guestly.attach($1::pg_catalog.regclass)

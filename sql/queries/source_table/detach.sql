@@ -1,2 +1,2 @@
--- Detaches the table ($1) whose owner has called guestly_detach(); null: it is gone.
+-- Detaches the table ($1) whose owner called guestly_detach(); null if it was dropped.
 SELECT guestly.detach($1::pg_catalog.regclass)

@@ -1,2 +1,2 @@
--- Lets the present owner of the bookings read the tables of the sweep: the trigger let_owner_read grants the rights.
+-- Grants the current owner of the bookings table the privileges for the sweep, through the trigger let_owner_read.
 UPDATE guestly.attachment SET bookings = bookings

@@ -1,6 +1,5 @@
--- The attached table, which is null when the table is gone, or lacks the column that its owner had us add. By the catalogs, not by
--- to_regclass, which asks for rights on the schema. Fields and expressions of the mapping stand beside each other in the same order, whatever
--- it is.
+-- The attached table; `relation` is null if it was dropped or lacks the column that guestly_attach() added. Reads the catalogs, because
+-- to_regclass requires USAGE on the schema. The arrays of fields and expressions of the mapping have the same order.
 SELECT a.bookings, a.key_column, a.key_type, a.payment_column, a.arrival_column, c.oid AS relation, m.fields, m.expressions
 FROM (SELECT t.*, pg_catalog.parse_ident(t.bookings) AS parts FROM guestly.attachment t) a
 CROSS JOIN (SELECT pg_catalog.array_agg(m.field) AS fields, pg_catalog.array_agg(m.expression) AS expressions FROM guestly.field_map m) m

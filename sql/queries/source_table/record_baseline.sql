@@ -1,5 +1,5 @@
--- Statuses ($1) that mean paid from now on: the bookings ($2) that have one of them already were paid before. Not those that a
--- trigger queued since the setting was changed, whatever became of them.
+-- Statuses ($1) that mean paid from now on: bookings ($2) that already have one of them count as paid before, except those that a trigger
+-- has queued since the setting changed.
 WITH seen AS (
     UPDATE guestly.attachment SET paid_statuses_seen = paid_statuses_seen || $1
 )

@@ -1,5 +1,5 @@
--- The view of Supabase Vault's secrets, where this database has one. Whoever may create schemas may call one `vault`: it
--- counts only as part of the extension, or as a superuser's.
+-- The view of Supabase Vault's secrets, if this database has one. Any role that can create schemas could create one named `vault`, so the
+-- view must be part of the extension or owned by a superuser.
 SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'vault' AND c.relname = 'decrypted_secrets'
   AND ((SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner)

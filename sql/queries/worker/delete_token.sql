@@ -1,2 +1,2 @@
--- Deletes a token that Guestly rejected.
+-- Deletes the token after Guestly rejected it.
 DELETE FROM guestly.token

@@ -1,4 +1,4 @@
--- Saves the worker's state for its successor and for guestly.status.
+-- Saves the state that the worker needs after a restart and that guestly.status shows.
 INSERT INTO guestly.worker AS w (breaker, breaker_since, paused_until, rate_levels, rate_levels_at, last_success_at, last_error, last_error_at,
     credentials_error, credentials_error_at, credentials_fingerprint, credentials_until, credentials_class, clock_skew_ms)
 VALUES ($1, pg_catalog.clock_timestamp(), pg_catalog.to_timestamp($2), $3, pg_catalog.clock_timestamp(), pg_catalog.to_timestamp($4),

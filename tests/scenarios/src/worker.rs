@@ -26,7 +26,7 @@ impl Database {
         for _ in 0..2 {
             let answer: String =
                 self.query_one("SELECT detail FROM guestly_doctor(online => true) WHERE check_name = 'online'");
-            assert_ne!(answer, "the worker did not answer");
+            assert_ne!(answer, "the worker did not respond");
         }
     }
 

@@ -41,7 +41,7 @@ fn alerts_survive_an_outage_of_the_mail_server() {
     codes.extend(fail(&site, 3));
     let doctor = site.query("SELECT status, detail FROM guestly_doctor() WHERE check_name = 'alerts'", &[]);
     let (status, detail): (String, String) = (doctor[0].get(0), doctor[0].get(1));
-    assert!(status == "fail" && detail.starts_with("5 wait to be mailed") && detail.contains("refused"), "{detail}");
+    assert!(status == "fail" && detail.starts_with("5 waiting to be mailed") && detail.contains("refused"), "{detail}");
     assert_eq!(site.query_one::<i64>("SELECT failed FROM guestly.status"), 5, "the worker continued");
     mailbox.open_again(&["--busy", "1"]);
     wait_until_mailed(&site);
@@ -94,10 +94,10 @@ fn without_mail_alerts_are_logged() {
     assert_eq!(row, format!("booking_failed waiting {id}"));
     let doctor = site.query("SELECT status, detail, fix FROM guestly_doctor() WHERE check_name = 'mail'", &[]);
     let (status, detail, fix): (String, String, String) = (doctor[0].get(0), doctor[0].get(1), doctor[0].get(2));
-    assert!(status == "warn" && detail.contains("not set up") && detail.contains("guestly.alerts"), "{detail}");
+    assert!(status == "warn" && detail.contains("not configured") && detail.contains("guestly.alerts"), "{detail}");
     assert!(fix.contains("guestly_sync.admin_email") && fix.contains("guestly_test_alert"), "{fix}");
     let refused = site.try_sql("SELECT guestly_test_alert()").unwrap_err();
-    assert!(refused.starts_with("55000: no alert mail is set up") && refused.contains("smtp_url"), "{refused}");
+    assert!(refused.starts_with("55000: alert mail is not configured") && refused.contains("smtp_url"), "{refused}");
     // Once mail is configured, waiting alerts are sent.
     let mailbox = Mailbox::open();
     for (name, value) in [("alert_digest", "300ms"), ("smtp_url", &mailbox.url()), ("admin_email", "owner@example.org")]

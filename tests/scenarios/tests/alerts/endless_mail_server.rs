@@ -28,7 +28,7 @@ fn a_corrected_smtp_url_works_during_a_slow_greeting() {
     let ids = site.paid_bookings(3);
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
-    let slow = "SELECT status = 'warn' AND detail LIKE '%a mail is under way since 20%' AND fix LIKE '%smtp_url%', \
+    let slow = "SELECT status = 'warn' AND detail LIKE '%a mail has been in progress since 20%' AND fix LIKE '%smtp_url%', \
                 concat_ws(' ', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'alerts'";
     site.wait_for("the doctor to say since when", SOON, slow);
     let said = dripping.said();

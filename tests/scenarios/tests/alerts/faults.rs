@@ -157,7 +157,7 @@ fn a_copy_mails_nothing_before_it_is_armed() {
     site.sql("DELETE FROM guestly.listings; UPDATE guestly.installations SET system_identifier = 'another'");
     site.sql("INSERT INTO guestly.alerts (kind, cause, sentence) VALUES ('credentials', ':', 'of the original')");
     site.kill_worker(&site, "TERM");
-    let looked = "SELECT status = 'warn' AND detail LIKE '%a copy mails nothing%' AND fix LIKE '%guestly_arm%', detail FROM guestly_doctor() WHERE check_name = 'alerts'";
+    let looked = "SELECT status = 'warn' AND detail LIKE '%the database looks like a copy%' AND fix LIKE '%guestly_arm%', detail FROM guestly_doctor() WHERE check_name = 'alerts'";
     site.wait_for("the doctor to say so", SOON, looked);
     let said = || (site.log().contains("the database looks like a copy"), "nothing is said".to_owned());
     site.paid_booking();

@@ -122,7 +122,8 @@ fn an_exhausted_hour_limit_survives_restarts() {
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'";
     let said: String = site.query_one(online);
     assert!(
-        said.starts_with("warn: the quota allows no call now") && said.ends_with(": Wait, it continues automatically."),
+        said.starts_with("warn: the quota allows no call now")
+            && said.ends_with(": Wait: sending resumes automatically."),
         "{said}"
     );
     site.alter_system("guestly_sync.rate_per_hour", "0");

@@ -54,7 +54,7 @@ fn an_unreachable_api_uses_no_attempts() {
                 string_agg(concat_ws(' ', state, attempts, error_class, error), '; ') FROM guestly.queue";
     site.wait_for("the reason to be visible", SOON, reported);
     let doctor = "SELECT status || detail FROM guestly_doctor() WHERE check_name = 'guestly'";
-    assert!(site.query_one::<String>(doctor).starts_with("failout of reach since"));
+    assert!(site.query_one::<String>(doctor).starts_with("failunreachable since"));
     let probes = "SELECT count(*) FROM guestly.attempts WHERE outcome = 'not_sent'";
     let before: i64 = site.query_one(probes);
     wait_until("another probe", SOON, || {
@@ -163,7 +163,7 @@ fn an_unreadable_token_is_not_requested_again_at_once() {
         site.sim.clear_faults();
         // Changed credentials are tried at once; these are refused, and the doctor says so.
         site.alter_system("guestly_sync.client_secret", "wrong");
-        let refused = "SELECT status = 'fail' AND detail LIKE 'refused: %API keys%', detail FROM guestly_doctor() \
+        let refused = "SELECT status = 'fail' AND detail LIKE 'rejected: %API keys%', detail FROM guestly_doctor() \
                        WHERE check_name = 'credentials'";
         site.wait_for("refused credentials", SOON, refused);
         site.alter_system("guestly_sync.client_secret", "sim-secret");

@@ -24,7 +24,7 @@ const supabase = {
   },
   async rpc(name, parameters) { calls.push({ rpc: name, arguments: Object.keys(parameters ?? {}) }); return answer; },
 };
-const intent = { id: 'pi_sample_1', latest_charge: 'ch_sample_1' };\n";
+const intent = { id: 'pi_sample_1', latest_charge: 'ch_sample_1' };\nconst bookingId = '7';\n";
 
 fn javascript() -> Vec<Block> {
     let blocks: Vec<Block> =

@@ -267,7 +267,7 @@ fn the_error_classes_are_complete() {
 
 #[test]
 fn the_alert_kinds_are_complete() {
-    let names = stored_names("src/domain/alert.rs");
+    let names = stored_names("src/domain/alert/kind.rs");
     assert_eq!(names.len(), 10);
     let alerts = document("sql/OPERATING.md").section("## Alerts");
     let rows: Vec<String> = alerts.rows("").into_iter().map(|row| row[0].clone()).collect();

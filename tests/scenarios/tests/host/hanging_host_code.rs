@@ -122,7 +122,10 @@ fn a_trigger_that_ignores_cancels_ends_the_worker() {
     let row = "SELECT status = 'fail', concat_ws('|', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'host code'";
     site.wait_for("the doctor to say so", SOON, row);
     let [_, detail, fix] = site.doctor("host code");
-    assert!(detail.starts_with(&format!("process {pid} is in code of table public.bookings since ")), "{detail}");
+    assert!(
+        detail.starts_with(&format!("process {pid} has been running code of table public.bookings since ")),
+        "{detail}"
+    );
     assert!(detail.ends_with(&format!(" for booking {}", ids[0])), "{detail}");
     assert!(fix.starts_with(&format!("SELECT pg_terminate_backend({pid});")), "{fix}");
     let now = format!("SELECT detail FROM guestly_timeline('{}') WHERE detail LIKE 'process %'", ids[0]);
@@ -354,7 +357,7 @@ fn the_doctor_answers_while_the_status_mapping_hangs() {
     let row = "SELECT status = 'fail', concat_ws('|', status, detail, fix) FROM guestly_doctor() WHERE check_name = 'host code'";
     site.wait_for("the doctor to say so", SOON, row);
     let said: String = site.query_one("SELECT detail FROM guestly_doctor() WHERE check_name = 'statuses'");
-    assert_eq!(said, "the bookings are not read while code of their table does not end");
+    assert_eq!(said, "cannot read the bookings while code of their table does not end");
 }
 
 /// Planning a statement already runs code of the table's owner: the sweep of an idle worker meets it.

@@ -11,21 +11,29 @@ fn guestly_sync_queues_or_says_why_not() {
     let ids = host::make_bookings(&site, 3);
     let unknown = "00000000-0000-4000-8000-000000000000";
     for (call, code, words) in [
-        (format!("guestly_sync('{unknown}'::uuid)"), "P0002", "there is no booking"),
-        (format!("guestly_sync('{unknown}')"), "P0002", "there is no booking"),
-        (format!("guestly_sync('{unknown}'::uuid, force => true)"), "P0002", "Give the primary key"),
-        ("guestly_sync(NULL::uuid)".to_owned(), "P0002", "there is no booking NULL"),
+        (format!("guestly_sync('{unknown}'::uuid)"), "P0002", "does not exist"),
+        (format!("guestly_sync('{unknown}')"), "P0002", "does not exist"),
+        (format!("guestly_sync('{unknown}'::uuid, force => true)"), "P0002", "Use the primary key"),
+        ("guestly_sync(NULL::uuid)".to_owned(), "P0002", "booking NULL does not exist"),
         ("guestly_sync('not a key')".to_owned(), "22P02", "'not a key' is not a booking id"),
         ("guestly_sync(42)".to_owned(), "22P02", "'42' is not a booking id"),
         ("guestly_sync('')".to_owned(), "22P02", "is not a booking id"),
         (format!("guestly_sync('{}'::uuid)", ids[0]), "55000", "is not paid: its payment status is 'pending'"),
         (format!("guestly_sync('{}'::uuid, NULL)", ids[0]), "55000", "force => true"),
-        (format!("guestly_preview('{unknown}'::uuid)"), "P0002", "there is no booking"),
-        (format!("guestly_timeline('{unknown}'::uuid)"), "P0002", "there is no booking"),
+        (format!("guestly_preview('{unknown}'::uuid)"), "P0002", "does not exist"),
+        (format!("guestly_timeline('{unknown}'::uuid)"), "P0002", "does not exist"),
         ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "negative"),
         ("guestly_retry_failed(max_rows => -1)".to_owned(), "22023", "detail: max_rows is -1."),
-        (format!("guestly_sync('{}')", ids[0]), "55000", "detail: Paid is any of: paid, completed, succeeded."),
-        ("guestly_attach('properties')".to_owned(), "55000", "detail: Asked to attach public.properties."),
+        (
+            format!("guestly_sync('{}')", ids[0]),
+            "55000",
+            "detail: Payment statuses that mean paid: paid, completed, succeeded.",
+        ),
+        (
+            "guestly_attach('properties')".to_owned(),
+            "55000",
+            "detail: Only one bookings table is supported; public.properties was not attached.",
+        ),
         ("guestly_test_alert()".to_owned(), "55000", "detail: guestly_sync.admin_email is empty."),
     ] {
         let refused = site.try_sql(&format!("SELECT {call}")).unwrap_err();
@@ -181,7 +189,7 @@ fn the_timeline_lists_every_event() {
     site.sql("ALTER TABLE bookings DISABLE TRIGGER ALL");
     host::pay(&site, &ids[2..]);
     assert!(
-        story(&ids[2])[0].1.contains("triggers of the bookings table are missing or disabled"),
+        story(&ids[2])[0].1.contains("triggers on the bookings table are missing or disabled"),
         "{:?}",
         story(&ids[2])
     );

@@ -217,12 +217,12 @@ fn an_empty_setting_overrides_the_environment() {
     };
     assert_eq!(
         (doctor("credentials").as_str(), doctor("mail").as_str()),
-        ("from environment", "alerts go to owner@example.org")
+        ("from environment", "alerts are mailed to owner@example.org")
     );
     for (name, check, none, from) in [
         ("client_secret", "credentials", "none found", "from environment"),
         ("client_id", "credentials", "none found", "from environment"),
-        ("smtp_url", "mail", "not set up: alerts stay in guestly.alerts", "alerts go to owner@example.org"),
+        ("smtp_url", "mail", "not configured: alerts stay in guestly.alerts", "alerts are mailed to owner@example.org"),
     ] {
         let said = |words: &str| {
             wait_until(words, SOON, || {

@@ -78,7 +78,7 @@ fn the_doctor_names_a_fix_for_each_problem() {
         (
             "attached",
             "SELECT guestly_detach()",
-            "fail: no table of bookings is attached",
+            "fail: no bookings table is attached",
             "SELECT guestly_attach('bookings');",
         ),
     ] {
@@ -204,7 +204,7 @@ fn the_doctor_online_tries_the_credentials() {
     site.alter_system("guestly_sync.client_secret", "wrong");
     becomes("the wrong credentials to be refused", "fail: ", "API keys");
     let row = site.doctor_line("credentials");
-    assert!(row.0.starts_with("fail: refused: ") && row.1.contains("SELECT pg_reload_conf();"), "{row:?}");
+    assert!(row.0.starts_with("fail: rejected: ") && row.1.contains("SELECT pg_reload_conf();"), "{row:?}");
     site.reset_system("guestly_sync.client_secret");
     becomes("the right ones to be taken", "ok: ", "");
     site.alter_system("guestly_sync.base_url", "http://127.0.0.1:1/v1");
@@ -227,7 +227,7 @@ fn the_online_doctor_waits_as_long_as_a_call_may_take() {
     let said: String = site.query_one("SELECT detail FROM guestly_doctor(online => true) WHERE check_name = 'online'");
     let took = began.elapsed();
     site.kill_worker(&site, "CONT");
-    assert_eq!(said, "the worker did not answer");
+    assert_eq!(said, "the worker did not respond");
     assert!(took < Duration::from_secs(20), "it waited {took:?} for two calls of 200 ms");
 }
 
@@ -244,7 +244,7 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
         ))
     };
     assert!(last(&ids[0]).starts_with("not queued: not paid: the payment status is 'pending'"), "{}", last(&ids[0]));
-    assert!(last(&old).starts_with("not queued: paid before the extension was attached"), "{}", last(&old));
+    assert!(last(&old).starts_with("not queued: paid before the table was attached"), "{}", last(&old));
     assert!(last(&old).contains(&format!("SELECT guestly_sync('{old}')")), "{}", last(&old));
     let pay = |before: &str, id: &str| {
         site.sql(&format!("{before}; UPDATE bookings SET payment_status = 'completed' WHERE id = '{id}'"))
@@ -252,7 +252,7 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
     pay("SET session_replication_role = replica", &ids[1]);
     assert!(
         last(&ids[1]).contains(
-            "(session_replication_role = replica); the worker looks for such bookings once guestly_sync.enabled is on"
+            "(session_replication_role = replica); the worker searches for such bookings once guestly_sync.enabled is on"
         ),
         "{}",
         last(&ids[1])
@@ -260,26 +260,30 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
     pay("ALTER TABLE bookings DISABLE TRIGGER guestly_update", &ids[2]);
     assert!(
         last(&ids[2])
-            .starts_with("not queued: triggers of the bookings table are missing or disabled (guestly_update)"),
+            .starts_with("not queued: triggers on the bookings table are missing or disabled (guestly_update)"),
         "{}",
         last(&ids[2])
     );
     pay("DROP TRIGGER guestly_update ON bookings", &ids[3]);
     assert!(last(&ids[3]).contains("are missing or disabled (guestly_update)"), "{}", last(&ids[3]));
     site.sql("SELECT guestly_attach(); UPDATE guestly.installations SET environment = 'elsewhere'");
-    assert!(last(&ids[1]).contains("paid while no trigger fired, or before this copy was made"), "{}", last(&ids[1]));
+    assert!(
+        last(&ids[1]).contains("paid while no trigger fired, or before the database was copied"),
+        "{}",
+        last(&ids[1])
+    );
     // Queued, with the reason why it waits.
     let queued = site.paid_booking();
     assert!(
-        last(&queued).contains("now: in line; the database looks like a copy, which sends nothing before"),
+        last(&queued).contains("now: queued; sending is disabled on this server: the database looks like a copy"),
         "{}",
         last(&queued)
     );
     site.sql("SELECT guestly_arm()");
-    assert!(last(&queued).contains("now: in line; guestly_sync.enabled is off"), "{}", last(&queued));
+    assert!(last(&queued).contains("now: queued; guestly_sync.enabled is off"), "{}", last(&queued));
     site.sql("SELECT guestly_pause('for the night')");
     assert!(
-        last(&queued).contains("now: in line; sending is paused: for the night; SELECT guestly_resume()"),
+        last(&queued).contains("now: queued; sending is paused: for the night; to resume: SELECT guestly_resume();"),
         "{}",
         last(&queued)
     );
@@ -290,7 +294,8 @@ fn the_timeline_of_an_unqueued_booking_says_why() {
     site.wait_for_status(&ids[1..], "synced");
     let story = last(&ids[1]);
     assert!(
-        story.contains("create: Guestly confirmed the reservation (try 1, ") && story.contains("synced: reservation "),
+        story.contains("create: Guestly confirmed the reservation (attempt 1, ")
+            && story.contains("synced: reservation "),
         "{story}"
     );
     assert!(last(&old).starts_with("not queued: paid before"), "{}", last(&old));

@@ -88,7 +88,7 @@ fn a_booking_deleted_while_queued_leaves_the_queue() {
     let story: Vec<String> = site
         .query_all(&format!("SELECT event || ': ' || coalesce(detail, '') FROM guestly_timeline('{}'::uuid)", ids[1]));
     assert!(story.iter().any(|event| event.contains("the booking was deleted")), "{story:?}");
-    assert!(story.iter().any(|event| event.starts_with("deleted: the booking does not exist any more")), "{story:?}");
+    assert!(story.iter().any(|event| event.starts_with("deleted: the booking no longer exists")), "{story:?}");
     assert_eq!(
         site.query_one::<i64>(&format!("SELECT count(*) FROM guestly.attempts WHERE booking_id = '{}'", ids[1])),
         1

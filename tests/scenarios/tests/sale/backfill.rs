@@ -113,7 +113,7 @@ fn a_paused_backfill_survives_a_restart() {
     site.sql("ALTER TABLE bookings ENABLE TRIGGER ALL");
     site.wait_for_state(&missed, "ready", SOON);
     assert_eq!((progress(&site), site.sim.call_log(None).len()), (left, calls));
-    assert_eq!(backfill(&site, ""), json!({"in the queue already": left.0 + 1}));
+    assert_eq!(backfill(&site, ""), json!({"already queued": left.0 + 1}));
     site.sql("SELECT guestly_resume()");
     site.wait_all_synced(SOON);
     site.assert_once_each(&ids);
@@ -142,8 +142,8 @@ fn a_backfill_leaves_out_past_stays() {
     };
     stay(&ids[0], "- 9", "- 2");
     stay(&ids[1], "- 1", "+ 3");
-    assert_eq!(backfill(&site, ""), json!({"left out: the stay is over": 1, "would be queued": 2}));
-    assert_eq!(backfill(&site, "dry_run => false"), json!({"left out: the stay is over": 1, "queued": 2}));
+    assert_eq!(backfill(&site, ""), json!({"skipped: the stay is over": 1, "would be queued": 2}));
+    assert_eq!(backfill(&site, "dry_run => false"), json!({"skipped: the stay is over": 1, "queued": 2}));
     site.wait_for_status(&ids[1..], "synced");
     site.wait_drained();
     assert_eq!((progress(&site), site.sim.calls("create"), site.log_of(&ids[0])), ((0, 2), 2, vec![]));

@@ -185,7 +185,7 @@ fn bookings_that_were_paid_before_are_left_alone() {
         let row = site.row(id);
         assert_eq!((&row["guestly_sync_status"], &row["guestly_sync_attempts"]), (&json!("pending"), &json!(0)));
         let why: String = site.query_one(&format!("SELECT detail FROM guestly_timeline('{id}'::uuid)"));
-        assert!(why.contains("paid before the extension was attached") && why.contains("guestly_sync("), "{why}");
+        assert!(why.contains("paid before the table was attached") && why.contains("guestly_sync("), "{why}");
     }
     for id in &old[5..] {
         let row = site.row(id);

@@ -155,7 +155,7 @@ fn the_doctor_names_code_of_other_roles_on_the_table() {
          CREATE TRIGGER trap BEFORE UPDATE ON app.bookings FOR EACH ROW EXECUTE FUNCTION app.trap()",
     );
     let said = says(&site);
-    assert!(said.starts_with("warn|the trigger trap on app.bookings runs a function of mallory"), "{said}");
+    assert!(said.starts_with("warn|trigger trap on app.bookings runs a function owned by mallory"), "{said}");
     let fix: String = site.query_one("SELECT fix FROM guestly_doctor() WHERE check_name = 'code of others'");
     site.sql(&fix);
     assert_eq!(says(&site), "ok|none on the table");
