@@ -43,11 +43,11 @@ impl Default for Limits {
 /// use std::time::Duration;
 ///
 /// let start = Duration::ZERO;
-/// let mut quota = RateLimiter::new(Limits::default(), start);
-/// assert_eq!(quota.permits(start), 10);
-/// quota.take(10, start);
-/// let wait = quota.next_permit(start).unwrap();
-/// assert_eq!(quota.permits(wait), 1);
+/// let mut limiter = RateLimiter::new(Limits::default(), start);
+/// assert_eq!(limiter.permits(start), 10);
+/// limiter.take(10, start);
+/// let wait = limiter.next_permit(start).unwrap();
+/// assert_eq!(limiter.permits(wait), 1);
 /// ```
 #[derive(Clone, Debug)]
 pub struct RateLimiter {

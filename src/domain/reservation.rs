@@ -190,8 +190,8 @@ fn find_listing(booking: &Booking, tables: &Tables) -> Result<String, Problem> {
 /// The API wants E.164: international numbers lose their spaces and brackets, others are sent unchanged.
 fn e164(phone: &str) -> String {
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
-    let dressing = |c: char| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '/' | '(' | ')');
-    if !phone.chars().all(dressing) || digits.is_empty() {
+    let is_phone_char = |c: char| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '/' | '(' | ')');
+    if !phone.chars().all(is_phone_char) || digits.is_empty() {
         return phone.to_owned();
     }
     match (phone.starts_with('+'), digits.strip_prefix("00")) {

@@ -1,5 +1,5 @@
-//! Claiming: takes what is due, reads the bookings, plans, and writes the intents; all in the caller's transaction, so that
-//! everything is durable before a byte leaves. Main thread only.
+//! Claims due bookings: locks the queue rows, reads the bookings, plans, and writes the intents, all in the caller's transaction,
+//! so that the intents are durable before a byte leaves. Called by `pg::worker::claiming`; main thread only.
 
 use chrono::{DateTime, Utc};
 
@@ -20,13 +20,13 @@ use crate::domain::snapshot::{RemoteReservation, remote_or_named};
 
 mod read;
 
-/// Takes bookings whose data changed into the queue, and resets the rows of those that had failed.
+/// Queues the dirty bookings, and marks those that had failed as pending in the source table.
 pub fn drain_changes(bookings: &Bookings, test_mode: bool) -> Result<()> {
     let failed = store::changes::drain(test_mode)?;
     if failed.is_empty() {
         return Ok(());
     }
-    // Locked rows say so with their outcome, and so does each row while the host's code does not end.
+    // Locked rows are written with their next outcome; so are all rows while the host's code does not end in time.
     if host_code::is_cautious() {
         return Ok(());
     }
@@ -43,13 +43,13 @@ pub struct Claimed {
     /// Calls to be sent.
     pub jobs: Vec<Job>,
     /// Bookings that were due, but are locked by another transaction.
-    pub busy: Vec<String>,
-    /// Fewer than asked for were due.
+    pub locked: Vec<String>,
+    /// Fewer than `limit` were due.
     pub drained: bool,
 }
 
-/// Claims up to `limit` bookings, none of those `passed_over`. What cannot be written is a matter of `retries`.
-/// `next_fence` gives a new fencing token for each.
+/// Claims up to `limit` bookings, without those to skip (`passed_over`). `retries` schedules bookings whose rows cannot be read
+/// or written; `next_fence` returns a new fencing token for each claim.
 pub fn claim_and_plan(
     bookings: &Bookings,
     settings: &Settings,
@@ -67,10 +67,10 @@ pub fn claim_and_plan(
         return Ok(claimed);
     }
     let rules = store::rules::load(bookings, settings)?;
-    let mut settled = Vec::new();
+    let mut without_calls = Vec::new();
     let mut read = read::read(bookings, &ids, retries);
-    claimed.drained &= !read.left;
-    claimed.busy.append(&mut read.busy);
+    claimed.drained &= !read.is_incomplete;
+    claimed.locked.append(&mut read.locked);
     for mut due in due {
         let Some(row) = read.rows.remove(&due.booking_id) else { continue };
         let gone = matches!(row, Ok(None));
@@ -79,7 +79,7 @@ pub fn claim_and_plan(
                 Ok(known) => due.remote = known,
                 Err(problem) => {
                     let reference = row.get(Field::Reference).map(str::to_owned);
-                    settled.push(OutcomeRows { reference, ..failed(&due, problem, now) });
+                    without_calls.push(OutcomeRows { reference, ..failed(&due, problem, now) });
                     continue;
                 }
             }
@@ -93,7 +93,7 @@ pub fn claim_and_plan(
                 let row = due.planned(operation, next_fence(), &reservation.code);
                 claimed.jobs.push(Job { row, reservation, generation: 0, gone });
             }
-            Decision::NoCall(change) => settled.push(*change),
+            Decision::NoCall(rows) => without_calls.push(*rows),
         }
     }
     if !claimed.jobs.is_empty() {
@@ -103,9 +103,9 @@ pub fn claim_and_plan(
             claimed.jobs.iter().filter(records).map(|job| job.row.booking_id.clone()).collect(),
         )?;
     }
-    // Their queue rows are unchanged: what must wait is simply due again.
-    let postponed = record_all(Some(bookings), settled, retries)?.into_iter().map(|change| change.booking_id);
-    claimed.busy.extend(postponed.filter(|id| !retries.is_waiting(id)));
+    // Their queue rows are unchanged, so they are still due.
+    let postponed = record_all(Some(bookings), without_calls, retries)?.into_iter().map(|outcome| outcome.booking_id);
+    claimed.locked.extend(postponed.filter(|id| !retries.is_waiting(id)));
     Ok(claimed)
 }
 
@@ -115,16 +115,16 @@ enum Decision {
 }
 
 fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<Utc>) -> Decision {
-    let settled = |change: OutcomeRows| Decision::NoCall(Box::new(change));
+    let no_call = |rows: OutcomeRows| Decision::NoCall(Box::new(rows));
     let (planned, reference) = match (row, &due.remote) {
         (Ok(Some(row)), _) => (plan(&row, &due, rules, now), row.get(Field::Reference).map(str::to_owned)),
-        (Ok(None), Some(remote)) if remote.snapshot.is_over() && due.is_creating() => return settled(gone(&due, now)),
+        (Ok(None), Some(remote)) if remote.snapshot.is_over() && due.is_creating() => return no_call(gone(&due, now)),
         (Ok(None), Some(remote)) => match plan_deleted(remote, &due, rules, now) {
-            Plan::Done => return settled(deleted(&due, remote, now)),
+            Plan::Done => return no_call(deleted(&due, remote, now)),
             planned => (planned, None),
         },
-        (Ok(None), None) => return settled(gone(&due, now)),
-        (Err(error), _) => return settled(failed(&due, unreadable(&error), now)),
+        (Ok(None), None) => return no_call(gone(&due, now)),
+        (Err(error), _) => return no_call(failed(&due, unreadable(&error), now)),
     };
     match planned {
         Plan::Call(operation, reservation) => Decision::Call(Box::new(due), operation, reservation),
@@ -137,7 +137,7 @@ fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<
                 problem: due.problem.clone(),
                 ..QueueUpdate::failed_uncertain(&due, due.attempts)
             };
-            settled(OutcomeRows {
+            no_call(OutcomeRows {
                 queue_update: Some(queue_update),
                 attempt: None,
                 ..without_call(&due, "plan", "waits", None, now)
@@ -146,23 +146,23 @@ fn decide(due: QueueRow, row: Result<Option<Row>>, rules: &Rules, now: DateTime<
         Plan::Done => {
             let id = due.remote.as_ref().map(|remote| remote.reservation_id.clone()).unwrap_or_default();
             let write = WriteBack { idle: true, ..WriteBack::synced(&due.booking_id, &id, due.attempts) };
-            settled(OutcomeRows { write_back: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
+            no_call(OutcomeRows { write_back: Some(write), ..without_call(&due, "plan", "nothing_to_do", None, now) })
         }
         Plan::Withdraw(why) => {
             let write = Some(WriteBack::unsynced(&due.booking_id, "pending", None, due.attempts));
             let why = Problem::new(ErrorClass::InvalidBooking, why);
-            settled(OutcomeRows {
+            no_call(OutcomeRows {
                 write_back: write,
                 withdrawn: true,
                 ..without_call(&due, "plan", "withdrawn", Some(why), now)
             })
         }
-        Plan::Fail(problem) => settled(OutcomeRows { reference, ..failed(&due, problem, now) }),
+        Plan::Fail(problem) => no_call(OutcomeRows { reference, ..failed(&due, problem, now) }),
     }
 }
 
 fn failed(due: &QueueRow, problem: Problem, now: DateTime<Utc>) -> OutcomeRows {
-    // The attempt that was not made counts: the row shows that it was looked at.
+    // Counts as an attempt, so that the row shows that the booking was processed.
     let attempts = due.attempts.saturating_add(1);
     let write = Some(WriteBack::unsynced(&due.booking_id, "failed", Some(&problem), attempts));
     let queue_update =
@@ -178,15 +178,15 @@ fn gone(due: &QueueRow, now: DateTime<Utc>) -> OutcomeRows {
     OutcomeRows { reference: due.code.clone(), deleted, ..without_call(due, "plan", "gone", Some(problem), now) }
 }
 
-/// Guestly has a reservation whose booking was deleted: an operator decides, unless it was over anyway or never real.
+/// Guestly has a reservation whose booking was deleted: an alert, unless the reservation has ended or is one of test mode.
 fn deleted(due: &QueueRow, remote: &RemoteReservation, now: DateTime<Utc>) -> OutcomeRows {
-    let change = gone(due, now);
-    let reservation_update = !remote.is_test() && !remote.snapshot.is_over();
-    let deleted = reservation_update.then(|| Deleted::Remote(remote.reservation_id.clone())).or(change.deleted);
-    OutcomeRows { reference: due.code.clone().or_else(|| Some(remote.code.clone())), deleted, ..change }
+    let rows = gone(due, now);
+    let is_active = !remote.is_test() && !remote.snapshot.is_over();
+    let deleted = is_active.then(|| Deleted::Remote(remote.reservation_id.clone())).or(rows.deleted);
+    OutcomeRows { reference: due.code.clone().or_else(|| Some(remote.code.clone())), deleted, ..rows }
 }
 
 fn unreadable(error: &SqlError) -> Problem {
-    let sentence = format!("the booking cannot be read: {}; see guestly.field_map", error.words());
-    Problem::new(if read::passes(error) { ErrorClass::Internal } else { ErrorClass::InvalidBooking }, sentence)
+    let sentence = format!("the booking cannot be read: {}; see guestly.field_map", error.safe_message());
+    Problem::new(if read::is_temporary(error) { ErrorClass::Internal } else { ErrorClass::InvalidBooking }, sentence)
 }

@@ -1,4 +1,5 @@
-//! Where the API credentials come from: Supabase Vault, then the settings, then the server's environment. Main thread only.
+//! Reads the API credentials: from Supabase Vault, the settings, or the server's environment, in this order. Called by
+//! `pg::worker` and `pg::functions`; main thread only.
 
 use pgrx::pg_sys;
 
@@ -19,15 +20,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Names these credentials and these addresses without giving them away: tells whether a kept token still fits.
+    /// A hash of credentials and addresses, which does not reveal them. A saved token is used only if it still matches.
     pub fn fingerprint(&self, token_url: &str, base_url: &str) -> String {
-        // QueueUpdate in tables: it must be the same in every version.
+        // Stored in tables: must not change between versions.
         fingerprint(&[&self.id, self.secret.reveal(), token_url, base_url].join("\n"))
     }
 }
 
-/// The credentials in force, if there are any. Inside a transaction. A Vault that cannot be read (a copy without its root
-/// key) counts as empty.
+/// The credentials in effect, if any. Inside a transaction. A Vault that cannot be read (a copy without its root key) counts
+/// as empty.
 pub fn load() -> Option<Credentials> {
     from_vault().or_else(from_settings)
 }
@@ -36,13 +37,13 @@ fn from_vault() -> Option<Credentials> {
     let there = include_str!("../../sql/queries/vault/trusted_view.sql");
     let view = statement::row(there, &[], |row| Ok(row.get::<pg_sys::Oid>(1)?)).ok().flatten().flatten()?;
     let read = || -> Result<Vec<(Option<String>, Option<String>)>> {
-        // What the view needs is named in it.
+        // The view names everything that it needs with its schema.
         sys::set_locally(c"search_path", "pg_catalog, pg_temp");
         statement::rows(include_str!("../../sql/queries/vault/credentials.sql"), &[], |row| {
             Ok((row.get(1)?, row.get(2)?))
         })
     };
-    // What the view calls runs with its owner's rights, not with ours.
+    // Functions that the view calls run with the rights of the view's owner, not with ours.
     let found = session::as_owner(&Owner::of(view)?, read).ok()?;
     let secret = |name: &str| {
         let mine = |(key, value): &(Option<String>, Option<String>)| {

@@ -1,11 +1,11 @@
-//! The way to SQL, whatever the statement is about. Main thread only.
+//! Transactions and statements: all SQL of `pg` runs through this module. Main thread only.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
 //! | `session.rs` | transactions, subtransactions, the owner's rights, SQL errors as values |
 //! | `statement.rs` | statements, prepared once per process |
 //! | `report.rs` | errors and warnings with SQLSTATE, detail and hint |
-//! | `convert.rs` | times, counts and arrays as statements take them |
+//! | `convert.rs` | conversion of times, counts and arrays |
 
 pub mod convert;
 pub mod report;

@@ -24,7 +24,7 @@ mod guestly {
     const MARGIN: Duration = Duration::from_secs(5);
     const NOT_ATTACHED: &str = "Call SELECT guestly_attach('your_table') on the table that holds the bookings.";
 
-    fn attached() -> Bookings {
+    fn source_table() -> Bookings {
         match Bookings::load() {
             Ok(Some(bookings)) => bookings,
             Ok(None) => raise(
@@ -43,7 +43,12 @@ mod guestly {
             // The same complaint comes from a mapping expression.
             Err(error) if !bookings.is_key(booking_id) => {
                 let message = format!("'{}' is not a booking id", clean(booking_id, 80));
-                raise(error.code, message, Some(&error.words()), "Give the primary key of a row of the bookings table.")
+                raise(
+                    error.code,
+                    message,
+                    Some(&error.safe_message()),
+                    "Give the primary key of a row of the bookings table.",
+                )
             }
             Err(error) => raise_sql(&error, "See guestly.field_map: an expression may be wrong."),
         }
@@ -52,7 +57,7 @@ mod guestly {
     /// The facts about a booking that SQL functions need; null if there is none. Errors: not a key of that type.
     #[pg_extern(sql = false)]
     fn booking(booking_id: &str) -> Option<JsonB> {
-        let row = read(&attached(), booking_id)?;
+        let row = read(&source_table(), booking_id)?;
         Some(JsonB(json!({
             "booking_id": row.booking_id,
             "paid": row.is_paid(&settings::paid_statuses()),
@@ -66,7 +71,7 @@ mod guestly {
     /// Exactly the request that would be sent to create the booking's reservation. Errors: the booking cannot be mapped.
     #[pg_extern(sql = false)]
     fn preview(booking_id: &str) -> Option<JsonB> {
-        let bookings = attached();
+        let bookings = source_table();
         let row = read(&bookings, booking_id)?;
         let rules = store::rules::load(&bookings, &settings::Settings::load())
             .unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
@@ -78,7 +83,7 @@ mod guestly {
     /// Resets bookings to `pending`, without error and attempts. With the rights of the table's owner.
     #[pg_extern(sql = false)]
     fn mark_pending(booking_ids: Vec<String>) {
-        if let Err(error) = attached().mark_pending(&booking_ids) {
+        if let Err(error) = source_table().mark_pending(&booking_ids) {
             raise_sql(&error, "Nothing was queued.");
         }
     }
@@ -99,8 +104,9 @@ mod guestly {
             name!(payment_status, Option<String>),
         ),
     > {
-        let found =
-            attached().paid(&settings::paid_statuses(), since).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
+        let found = source_table()
+            .paid(&settings::paid_statuses(), since)
+            .unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED));
         let text = |day: Option<NaiveDate>| day.map(|day| day.to_string());
         TableIterator::new(found.into_iter().map(move |paid| {
             let (arrival, departure) = (text(paid.arrival), text(paid.departure));
@@ -111,7 +117,7 @@ mod guestly {
     /// The different statuses of paid bookings; with the rights of the table's owner.
     #[pg_extern(sql = false)]
     fn paid_booking_statuses() -> Vec<String> {
-        attached().statuses(&settings::paid_statuses()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED))
+        source_table().statuses(&settings::paid_statuses()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED))
     }
 
     /// Checks a mapping expression. Errors: what is wrong with it.
@@ -145,7 +151,7 @@ mod guestly {
     #[pg_extern(sql = false)]
     fn mapped_columns() -> Vec<i16> {
         let hint = "See guestly.field_map: an expression may be wrong.";
-        attached().columns_read().unwrap_or_else(|error| raise_sql(&error, hint))
+        source_table().columns_read().unwrap_or_else(|error| raise_sql(&error, hint))
     }
 
     /// True for a payment status that means paid.
@@ -175,8 +181,8 @@ mod guestly {
             return false;
         }
         let Some(question) = shm::ask_doctor() else { return false };
-        let retries = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
-        wait_for(retries, |slot| is_reached(slot.answered, question))
+        let timeout = settings::Settings::load().request_timeout.saturating_mul(2) + MARGIN;
+        wait_for(timeout, |slot| is_reached(slot.answered, question))
     }
 
     /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
@@ -196,8 +202,8 @@ mod guestly {
     }
 
     /// Waits for the worker's answer.
-    fn wait_for(retries: Duration, answered: impl Fn(&shm::Slot) -> bool) -> bool {
-        let deadline = Instant::now() + retries;
+    fn wait_for(timeout: Duration, answered: impl Fn(&shm::Slot) -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
         while !answered(&shm::slot(sys::my_database())) {
             if Instant::now() > deadline || shm::live_worker().is_none() {
                 return false;

@@ -16,19 +16,19 @@ use crate::domain::retry::{TABLE_SCAN_PAUSE, TABLE_SCAN_PAUSE_AFTER_HANG};
 mod functions;
 
 /// The limit of one booking at its first try, and of everything that is not for one booking.
-pub const SHORT: Duration = Duration::from_secs(1);
+pub const SHORT_LIMIT: Duration = Duration::from_secs(1);
 /// The limit for several bookings in one statement.
-const TOGETHER: Duration = Duration::from_millis(1500);
+const SEVERAL_LIMIT: Duration = Duration::from_millis(1500);
 /// The limit for a statement over the whole table.
-const WHOLE_TABLE: Duration = Duration::from_secs(20);
+const TABLE_LIMIT: Duration = Duration::from_secs(20);
 /// The worker is cautious for this long after a limit was passed.
 const CAUTION: Duration = Duration::from_secs(60);
 /// The same after a worker had to be ended.
 const AFTER_HANG: Duration = Duration::from_secs(600);
 /// A worker that stays this long in code that ignores every cancel ends, and the next one continues.
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_RUN: Duration = Duration::from_secs(5);
 /// The same for one booking, at the first hang: there is time to read the doctor.
-const LONGEST_FOR_ONE: Duration = Duration::from_secs(15);
+const MAX_FIRST_RUN: Duration = Duration::from_secs(15);
 /// Code gets at least this long to end after its first cancel.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -43,14 +43,14 @@ struct Scope {
     optional: bool,
 }
 
-const OPTIONAL: Scope = Scope { booking_id: None, limit: TOGETHER, table: false, optional: true };
+const OPTIONAL: Scope = Scope { booking_id: None, limit: SEVERAL_LIMIT, table: false, optional: true };
 
 thread_local! {
     static SCOPE: RefCell<Scope> = const { RefCell::new(OPTIONAL) };
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     static HUNG_BEFORE: Cell<bool> = const { Cell::new(false) };
     static CAUTIOUS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
-    static TABLE_RESTS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+    static NO_TABLE_SCAN_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Code that runs in `body` is for this booking alone, and each piece of it may take `limit`.
@@ -60,20 +60,20 @@ pub fn for_one<T>(booking_id: &str, limit: Duration, body: impl FnOnce() -> T) -
 
 /// Code that runs in `body` is for several bookings.
 pub fn for_several<T>(body: impl FnOnce() -> T) -> T {
-    within(Scope { booking_id: None, limit: TOGETHER, table: false, optional: false }, body)
+    within(Scope { booking_id: None, limit: SEVERAL_LIMIT, table: false, optional: false }, body)
 }
 
 /// Statements over the whole table that run in `body`: the sweep, and what was paid before. They may take long where the table
 /// is large and has no index, and must end all the same: planning them already runs code of the host.
 pub fn for_table<T>(body: impl FnOnce() -> T) -> T {
-    within(Scope { booking_id: None, limit: WHOLE_TABLE, table: true, optional: false }, body)
+    within(Scope { booking_id: None, limit: TABLE_LIMIT, table: true, optional: false }, body)
 }
 
 impl Scope {
     /// When the process ends; always some seconds after the limit, so that a cancel comes first.
     fn longest(&self) -> Duration {
         let first = self.booking_id.is_some() && !HUNG_BEFORE.get();
-        (if first { LONGEST_FOR_ONE } else { LONGEST }).max(self.limit + GRACE)
+        (if first { MAX_FIRST_RUN } else { MAX_RUN }).max(self.limit + GRACE)
     }
 }
 
@@ -90,7 +90,7 @@ fn within<T>(scope: Scope, body: impl FnOnce() -> T) -> T {
 }
 
 /// Runs one piece of the host's code. Errors: its own; QUERY_CANCELED if it did not end in time, or is optional and the worker
-/// is careful. In a session it just runs: a session has a `statement_timeout` of its own.
+/// is cautious. In a session it just runs: a session has a `statement_timeout` of its own.
 pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if !sys::is_background_worker() || RUNNING.get() {
         return body();
@@ -99,13 +99,13 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if scope.optional && is_cautious() {
         return Err(canceled("code of the table takes too long at the moment".to_owned()));
     }
-    let visit = Visit::begin(&scope);
+    let run = Run::begin(&scope);
     let result = body();
-    if !visit.end() {
+    if !run.end() {
         return result;
     }
     if scope.table {
-        TABLE_RESTS_UNTIL.set(Some(Instant::now() + TABLE_SCAN_PAUSE));
+        NO_TABLE_SCAN_UNTIL.set(Some(Instant::now() + TABLE_SCAN_PAUSE));
     } else {
         be_cautious();
     }
@@ -122,9 +122,9 @@ pub fn as_owner_in_time<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> R
 }
 
 /// From the begin of a piece of the host's code to its end, which is also where something panics.
-struct Visit(Option<sys::TimeLimit>);
+struct Run(Option<sys::TimeLimit>);
 
-impl Visit {
+impl Run {
     fn begin(scope: &Scope) -> Self {
         RUNNING.set(true);
         shm::enter_host_code(Utc::now().timestamp_micros(), scope.booking_id.as_deref(), scope.table);
@@ -137,7 +137,7 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for Run {
     fn drop(&mut self) {
         if let Some(limit) = self.0.take() {
             limit.end();
@@ -154,7 +154,7 @@ fn canceled(message: String) -> SqlError {
 /// The booking's row cannot be `done` ("read", "written") at the moment, and is tried again.
 pub fn warn(booking_id: &str, done: &str, error: &SqlError) {
     let message =
-        format!("guestly_sync: booking {booking_id} is postponed: its row cannot be {done}: {}", error.words());
+        format!("guestly_sync: booking {booking_id} is postponed: its row cannot be {done}: {}", error.safe_message());
     let hint = "It is retried; other bookings go first. Check the triggers of the table and guestly.field_map.";
     report::warn(PgSqlErrorCode::ERRCODE_WARNING, message, hint);
 }
@@ -171,8 +171,8 @@ pub fn be_cautious() {
 
 /// The former worker had to be ended in such code; `table`: in a statement over the whole table.
 pub fn be_cautious_after_hang(table: bool) {
-    let rest = if table { TABLE_SCAN_PAUSE } else { TABLE_SCAN_PAUSE_AFTER_HANG };
-    TABLE_RESTS_UNTIL.set(Some(Instant::now() + rest));
+    let pause = if table { TABLE_SCAN_PAUSE } else { TABLE_SCAN_PAUSE_AFTER_HANG };
+    NO_TABLE_SCAN_UNTIL.set(Some(Instant::now() + pause));
     HUNG_BEFORE.set(true);
     be_cautious_for(AFTER_HANG);
 }
@@ -186,7 +186,7 @@ pub fn end_caution() {
 
 /// False for some minutes after a statement over the whole table did not end in time, and for one after a hang.
 pub fn may_read_table() -> bool {
-    TABLE_RESTS_UNTIL.get().is_none_or(|until| until <= Instant::now())
+    NO_TABLE_SCAN_UNTIL.get().is_none_or(|until| until <= Instant::now())
 }
 
 fn be_cautious_for(time: Duration) {
@@ -205,17 +205,17 @@ mod tests {
     #[test]
     fn a_cancel_always_comes_some_seconds_before_the_end() {
         let all = [
-            scope(None, TOGETHER, false),
-            scope(None, WHOLE_TABLE, true),
-            scope(Some("1"), SHORT, false),
-            scope(Some("1"), 5 * SHORT, false),
+            scope(None, SEVERAL_LIMIT, false),
+            scope(None, TABLE_LIMIT, true),
+            scope(Some("1"), SHORT_LIMIT, false),
+            scope(Some("1"), 5 * SHORT_LIMIT, false),
         ];
         for hung in [false, true] {
             HUNG_BEFORE.set(hung);
             for scope in &all {
                 assert!(scope.longest() >= scope.limit + GRACE, "{:?} after {:?}", scope.longest(), scope.limit);
             }
-            assert_eq!(scope(None, TOGETHER, false).longest(), LONGEST);
+            assert_eq!(scope(None, SEVERAL_LIMIT, false).longest(), MAX_RUN);
         }
     }
 }

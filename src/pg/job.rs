@@ -62,7 +62,7 @@ impl Job {
     }
 
     /// The rows that the decision becomes.
-    pub fn change(self, outcome: &Outcome, next: Transition, trace: Trace) -> OutcomeRows {
+    pub fn into_rows(self, outcome: &Outcome, next: Transition, trace: Trace) -> OutcomeRows {
         let label = outcome_label(outcome, &next);
         let tries = self.row.attempts;
         let id = self.row.booking_id.clone();
@@ -81,7 +81,7 @@ impl Job {
             _ if self.remote().is_some() => self.rows_for_remote(outcome, next),
             Transition::Synced { reservation_id, adopted, warning, found } => {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
-                let warning = warning.map(|words| Problem::new(ErrorClass::Refused, words));
+                let warning = warning.map(|sentence| Problem::new(ErrorClass::Refused, sentence));
                 let reservation_update = self.update_after_create(reservation_id, adopted, found.as_deref(), outcome);
                 // It changed while its create was in flight or unconfirmed.
                 let changed = next_change(&self.reservation, &reservation_update.update.snapshot).is_some();

@@ -48,41 +48,41 @@ pub extern "C-unwind" fn guestly_launcher_main(_arg: pg_sys::Datum) {
         if sys::take_reload_request() {
             sys::reload_configuration();
         }
-        let pause = session::transaction(c"guestly_sync: looking for databases", || Ok(look_around(&mut entries)));
+        let pause = session::transaction(c"guestly_sync: looking for databases", || Ok(scan(&mut entries)));
         sys::wait(None, Some(pause.unwrap_or(LAUNCHER_SCAN_EVERY)));
     }
 }
 
 /// Starts what is missing; says when to look again.
-fn look_around(entries: &mut HashMap<u32, Entry>) -> Duration {
+fn scan(entries: &mut HashMap<u32, Entry>) -> Duration {
     let databases = sys::databases();
-    shm::forget_others(&databases);
+    shm::free_dropped(&databases);
     entries.retain(|oid, _| databases.iter().any(|database| database.to_u32() == *oid));
     let now = Instant::now();
-    let waits = databases.iter().filter_map(|oid| see_to(*oid, entries.entry(oid.to_u32()).or_default(), now));
+    let waits = databases.iter().filter_map(|oid| supervise(*oid, entries.entry(oid.to_u32()).or_default(), now));
     waits.min().unwrap_or(LAUNCHER_SCAN_EVERY).min(LAUNCHER_SCAN_EVERY)
 }
 
 /// Sees to one database; says how long it may be left alone, none if until something changes.
-fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Duration> {
+fn supervise(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Duration> {
     let slot = shm::slot(database);
     if slot.changes != entry.changes {
         *entry = Entry { changes: slot.changes, worker: entry.worker.take(), ..Entry::default() };
     }
     // It may still wait to be let in, e.g. while its database is copied; its end wakes us.
-    if entry.worker.as_ref().is_some_and(sys::Started::is_there) {
+    if entry.worker.as_ref().is_some_and(sys::Started::has_not_ended) {
         return None;
     }
     if sys::is_alive(slot.worker) {
         return Some(LAUNCHER_ADOPTED_CHECK_EVERY);
     }
-    shm::note_death(database, chrono::Utc::now().timestamp_micros());
+    shm::record_worker_death(database, chrono::Utc::now().timestamp_micros());
     if slot.absent && entry.started.is_some() {
         return None;
     }
-    let aside = slot.aside_until - chrono::Utc::now().timestamp_micros();
-    if aside > 0 {
-        return Some(Duration::from_micros(aside.unsigned_abs()));
+    let wait_for_exclusive = slot.aside_until - chrono::Utc::now().timestamp_micros();
+    if wait_for_exclusive > 0 {
+        return Some(Duration::from_micros(wait_for_exclusive.unsigned_abs()));
     }
     if let Some(wait) = entry.pause(&slot, now) {
         return Some(wait);
@@ -95,14 +95,14 @@ fn see_to(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Dura
         return None;
     }
     entry.crashes = entry.crashes.saturating_add(1);
-    entry.not_before = Some(now + entry.growing());
+    entry.not_before = Some(now + entry.restart_pause());
     if entry.crashes == 1 {
         pgrx::warning!(
             "guestly_sync: no free background worker for database {}: raise max_worker_processes and restart the server",
             database.to_u32()
         );
     }
-    Some(entry.growing())
+    Some(entry.restart_pause())
 }
 
 impl Entry {
@@ -114,12 +114,12 @@ impl Entry {
         let started = self.started?;
         let age = now.duration_since(started);
         self.crashes = if slot.left_cleanly || age > WORKER_SHORT_LIFE { 0 } else { self.crashes.saturating_add(1) };
-        let wait = self.growing();
+        let wait = self.restart_pause();
         self.not_before = Some(now + wait);
         Some(wait)
     }
 
-    fn growing(&self) -> Duration {
+    fn restart_pause(&self) -> Duration {
         (WORKER_FIRST_RESTART_PAUSE * 2u32.saturating_pow(self.crashes.min(10))).min(WORKER_MAX_RESTART_PAUSE)
     }
 }

@@ -17,7 +17,7 @@ mod mailbox;
 mod memory;
 mod slots;
 
-pub use commit_hook::{look_at_commit, wake_at_commit};
+pub use commit_hook::{recheck_at_commit, wake_at_commit};
 pub use extension_hook::caller_search_path;
 pub use host_code::*;
 pub use mailbox::*;

@@ -149,7 +149,7 @@ pub struct Started(DynamicBackgroundWorker);
 
 impl Started {
     /// True until it has ended, also while it waits to be let into its database.
-    pub fn is_there(&self) -> bool {
+    pub fn has_not_ended(&self) -> bool {
         !matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
     }
 }

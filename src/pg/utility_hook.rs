@@ -21,7 +21,7 @@ fn before(planned: &pg_sys::PlannedStmt) {
     match statement(planned) {
         Some(Statement::DropExtension(names)) if names.iter().any(|name| name == "guestly_sync") => prepare_drop(),
         Some(Statement::NeedsDatabase(name)) => step_aside(&name),
-        Some(Statement::CommitPrepared) => shm::look_at_commit(),
+        Some(Statement::CommitPrepared) => shm::recheck_at_commit(),
         _ => {}
     }
 }

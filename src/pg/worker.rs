@@ -144,7 +144,7 @@ impl Worker {
             self.reload();
         }
         if self.ctx.read_slot().woken {
-            self.schedule.note(true);
+            self.schedule.add_backlog(true);
             self.api.gate.breaker.work_arrived();
         }
     }
@@ -159,7 +159,7 @@ impl Worker {
         self.sweep.prune_now();
         late_answers::save_at_exit(&self.api, self.ctx.settings.policy);
         let released = release_unsent(&mut self.api, &mut self.claims, &mut self.outcomes);
-        self.schedule.note(released);
+        self.schedule.add_backlog(released);
         self.check_version();
     }
 
@@ -181,7 +181,7 @@ impl Worker {
     /// With SQL objects of this version, for the first time or again.
     fn begin(&mut self) {
         self.sweep.begin(&self.ctx);
-        self.schedule.note(true);
+        self.schedule.add_backlog(true);
         self.mailer.check_settings(&mut self.ctx);
         let roots = tls_roots::describe();
         self.ctx.transaction(|_| store::worker_state::save_tls_roots(roots));
@@ -194,7 +194,7 @@ impl Worker {
     fn complete_calls(&mut self) {
         // A further commit costs more than waiting for further replies, unless prefetched calls wait for the places.
         let linger = if self.claims.prefetched.is_empty() { self.schedule.linger } else { Duration::ZERO };
-        self.schedule.note(complete_after(linger, &mut self.ctx, &mut self.api, &mut self.outcomes));
+        self.schedule.add_backlog(complete_after(linger, &mut self.ctx, &mut self.api, &mut self.outcomes));
         self.outcomes.save_at_exit(&[]);
         self.doctor.record_replies(&mut self.ctx, &mut self.api, &mut self.outcomes);
     }
@@ -224,7 +224,7 @@ impl Worker {
             return;
         }
         if self.recovery.is_done() {
-            self.schedule.note(self.reconcile.tick(&mut self.ctx));
+            self.schedule.add_backlog(self.reconcile.tick(&mut self.ctx));
         }
         // Where nothing is sent, no cycle reports the scans and what was pruned to the statistics.
         sys::report_statistics(true);
@@ -236,7 +236,7 @@ impl Worker {
         self.api.retry_token_state(&mut self.ctx, &mut self.outcomes);
         self.doctor.tick(&mut self.ctx, &mut self.api, &self.outcomes);
         // Bookings may be claimed that could not be before.
-        self.schedule.note(self.api.restored && !was_restored);
+        self.schedule.add_backlog(self.api.restored && !was_restored);
     }
 
     fn record_claim_and_send(&mut self) {
@@ -247,7 +247,7 @@ impl Worker {
     }
 
     fn wait(&mut self) {
-        let pause = if self.ctx.has_news() {
+        let pause = if self.ctx.has_unread_events() {
             Some(Duration::ZERO)
         } else {
             let sweep = self.sweep.next().saturating_duration_since(Instant::now());

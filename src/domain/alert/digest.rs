@@ -87,7 +87,7 @@ fn heading(kind: AlertKind, same: &[&Alert]) -> &'static str {
         (AlertKind::Deleted, 1) => "A booking was deleted that Guestly holds or may hold",
         (AlertKind::Deleted, _) => "Bookings were deleted that Guestly holds or may hold",
         (AlertKind::PriceDiffers, _) => "The price in Guestly is not what was paid",
-        (AlertKind::Outage, _) => same.first().map_or(UNREACHABLE, |alert| alert.outage_words()),
+        (AlertKind::Outage, _) => same.first().map_or(UNREACHABLE, |alert| alert.outage_heading()),
         (AlertKind::Recovered, _) => "Guestly is back",
         (AlertKind::Credentials, _) => "Guestly does not accept the credentials",
         (AlertKind::TokenCap, _) => "Guestly gives no more tokens today",
@@ -106,14 +106,14 @@ fn about_bookings(page: &mut Page, alerts: &[&Alert], full: usize, now: DateTime
     if !listed.is_empty() {
         page.paragraph(&format!("And {} more, the same in short:", listed.len()));
         let header = [&LINE[..], &["Problem", "Booking id"]].concat();
-        let rows: Vec<Vec<String>> = listed.iter().map(|alert| in_short(alert)).collect();
+        let rows: Vec<Vec<String>> = listed.iter().map(|alert| short_row(alert)).collect();
         page.table(&header, &rows);
         page.command("To send every failed booking again, type: SELECT guestly_retry_failed();");
     }
     full - shown.len()
 }
 
-fn in_short(alert: &Alert) -> Vec<String> {
+fn short_row(alert: &Alert) -> Vec<String> {
     let Some(details) = &alert.booking else { return vec![alert.sentence.clone()] };
     let mut cells = line(details);
     cells.extend([clean(problem(alert, details), 120), details.booking_id.clone()]);
@@ -135,8 +135,8 @@ const fn what_to_do(kind: AlertKind) -> Option<&'static str> {
 
 fn about_guestly(page: &mut Page, alert: &Alert) {
     page.paragraph(&alert.sentence);
-    if let Some(words) = what_to_do(alert.kind) {
-        page.paragraph(&format!("What to do: {words}"));
+    if let Some(advice) = what_to_do(alert.kind) {
+        page.paragraph(&format!("What to do: {advice}"));
     }
     if let Some(details) = &alert.outage {
         outage(page, details);

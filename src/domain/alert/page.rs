@@ -29,10 +29,10 @@ impl Page {
     }
 
     /// A paragraph of its own.
-    pub fn paragraph(&mut self, words: &str) {
-        let words = clean(words, VALUE);
-        self.text.push_str(&format!("{words}\n\n"));
-        self.html.push_str(&format!("<p>{}</p>\n", escape(&words)));
+    pub fn paragraph(&mut self, text: &str) {
+        let text = clean(text, VALUE);
+        self.text.push_str(&format!("{text}\n\n"));
+        self.html.push_str(&format!("<p>{}</p>\n", escape(&text)));
     }
 
     /// A titled list of labels and values, without empty values.
@@ -56,10 +56,10 @@ impl Page {
 
     /// A statement to type, after the words before the first `: `. It is never cut.
     pub fn command(&mut self, sentence: &str) {
-        let (words, line) = sentence.split_once(": ").unwrap_or(("", sentence));
-        self.text.push_str(&format!("  {words}:\n    {line}\n\n"));
-        let (words, line) = (escape(words), escape(line));
-        self.html.push_str(&format!("<p>{words}: <code style=\"{CODE}\">{line}</code></p>\n"));
+        let (text, line) = sentence.split_once(": ").unwrap_or(("", sentence));
+        self.text.push_str(&format!("  {text}:\n    {line}\n\n"));
+        let (text, line) = (escape(text), escape(line));
+        self.html.push_str(&format!("<p>{text}: <code style=\"{CODE}\">{line}</code></p>\n"));
     }
 
     /// A table, one row a line; empty cells show a dash.

@@ -33,7 +33,7 @@ pub fn booking(page: &mut Page, alert: &Alert, booking: &AlertBooking, now: Date
         ("What to do", advice(alert.kind, booking).to_owned()),
     ];
     page.fields(&format!("{urgent}{}", booking.name()), &fields);
-    page.command(&line_to_type(alert.kind, booking));
+    page.command(&suggested_statement(alert.kind, booking));
 }
 
 /// The problem; for a failed booking its current one.
@@ -150,7 +150,7 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
 
 /// The statement that sends the booking again or, if that does not help, shows its history. If the key cannot be typed on
 /// one line, the statement that lists it.
-fn line_to_type(kind: AlertKind, booking: &AlertBooking) -> String {
+fn suggested_statement(kind: AlertKind, booking: &AlertBooking) -> String {
     let key = &booking.booking_id;
     if clean(key, usize::MAX) != *key {
         return "To find it, type: SELECT * FROM guestly.queue WHERE state = 'failed';".to_owned();

@@ -106,9 +106,9 @@ pub fn select_for_mail(
         return MailSelection { repeated: Vec::new(), next };
     }
     let last = latest(history);
-    let troubled = pending.iter().any(|row| is_trouble(row.kind));
+    let connection_fails = pending.iter().any(|row| is_connection_problem(row.kind));
     let topics = by_topic(pending.iter()).into_values();
-    let (old, new): (Vec<_>, Vec<_>) = topics.partition(|rows| is_repetition(rows, troubled, &last, now));
+    let (old, new): (Vec<_>, Vec<_>) = topics.partition(|rows| is_repetition(rows, connection_fails, &last, now));
     let repeated = old.into_iter().flatten().map(|row| row.id).collect();
     let rows: Vec<&PendingAlert> = new.into_iter().flatten().collect();
     let Some(ready) = rows.iter().map(|row| ready_at(row, limits, now)).min() else {
@@ -154,14 +154,14 @@ fn latest(history: &[MailedAlert]) -> BTreeMap<Topic<'_>, &MailedAlert> {
 }
 
 /// True for a problem of the connection to Guestly.
-fn is_trouble(kind: AlertKind) -> bool {
+fn is_connection_problem(kind: AlertKind) -> bool {
     !kind.is_about_a_booking() && kind != AlertKind::Recovered
 }
 
 /// True if the latest row of a topic repeats the latest mail about it. `troubled`: a connection problem waits to be mailed.
 fn is_repetition(
     rows: &[&PendingAlert],
-    troubled: bool,
+    connection_fails: bool,
     last: &BTreeMap<Topic<'_>, &MailedAlert>,
     now: DateTime<Utc>,
 ) -> bool {
@@ -170,7 +170,7 @@ fn is_repetition(
     let recovered = row.kind == AlertKind::Recovered;
     let mailed = match row.kind.is_about_a_booking() {
         true => last.get(&topic(row.kind, row.booking_id.as_deref())).copied(),
-        false if recovered && troubled => None,
+        false if recovered && connection_fails => None,
         // Raised once each time that the credentials stop working: never a repetition.
         false if matches!(row.kind, AlertKind::Credentials | AlertKind::TokenCap) => None,
         // A recovery is new after any problem, and a problem is new after a recovery.
@@ -230,8 +230,8 @@ fn key(rows: &[&PendingAlert]) -> String {
     let first = rows.iter().map(|row| row.id).min().unwrap_or(0);
     let last = rows.iter().map(|row| row.id).max().unwrap_or(0);
     // Ids alone are not unique: each database counts from 1.
-    let born = rows.iter().map(|row| row.created_at.timestamp_micros()).min().unwrap_or(0);
-    format!("guestly-{born}-{first}-{last}-{count}", count = rows.len())
+    let created = rows.iter().map(|row| row.created_at.timestamp_micros()).min().unwrap_or(0);
+    format!("guestly-{created}-{first}-{last}-{count}", count = rows.len())
 }
 
 #[cfg(test)]

@@ -51,9 +51,9 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
         AlertKind::Outage => match first.outage {
             Some(outage) => {
                 let since = moment(outage.since);
-                format!("{}, {} waiting, since {since}", first.outage_words(), bookings(outage.waiting))
+                format!("{}, {} waiting, since {since}", first.outage_heading(), bookings(outage.waiting))
             }
-            None => first.outage_words().to_owned(),
+            None => first.outage_heading().to_owned(),
         },
         AlertKind::Recovered => match first.outage.filter(|outage| outage.waiting > 0) {
             Some(outage) => format!("Guestly is back, {} could not be placed", bookings(outage.waiting)),

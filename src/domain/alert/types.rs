@@ -109,7 +109,7 @@ pub const UNREACHABLE: &str = "Guestly cannot be reached";
 
 impl Alert {
     /// The kind of outage in a few words.
-    pub(super) fn outage_words(&self) -> &'static str {
+    pub(super) fn outage_heading(&self) -> &'static str {
         if self.sentence.starts_with(NO_CREATES) { NO_CREATES } else { UNREACHABLE }
     }
 

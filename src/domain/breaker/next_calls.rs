@@ -33,14 +33,14 @@ impl Breaker {
             };
         }
         let last = self.last.as_ref().and_then(|source| source.booking.as_ref());
-        let ask = last.map(|_| NextCall::Probe);
+        let probe = last.map(|_| NextCall::Probe);
         let mut steps = Vec::new();
         if kind.is_some() {
             steps.push(claim(last, kind));
-            steps.extend(ask.clone().filter(|_| kind != Some(CallKind::LookUp)));
+            steps.extend(probe.clone().filter(|_| kind != Some(CallKind::LookUp)));
         }
         steps.push(claim(last, None));
-        steps.extend(ask);
+        steps.extend(probe);
         steps.push(claim(None, None));
         steps.dedup();
         steps

@@ -147,9 +147,9 @@ fn neither_exists(class: ErrorClass, case: &Case) -> Problem {
 }
 
 fn last_problem(row: &QueueRow) -> Problem {
-    let unsaid =
+    let unanswered =
         || Problem::new(ErrorClass::UnknownOutcome, "the create was not answered; its reservation is looked up");
-    row.problem.clone().unwrap_or_else(unsaid)
+    row.problem.clone().unwrap_or_else(unanswered)
 }
 
 fn exhausted(row: &QueueRow) -> Problem {

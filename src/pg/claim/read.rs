@@ -1,5 +1,5 @@
-//! Reading the bookings of a claim: one whose mapping fails or does not end takes no other down. Part of `pg::claim`; main
-//! thread only.
+//! Reads the bookings of a claim. A booking whose mapping fails or does not end in time does not stop the others. Part of
+//! `pg::claim`; main thread only.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -15,18 +15,18 @@ use crate::pg::record_outcomes::{Access, WriteRetries};
 /// The result of reading.
 #[derive(Default)]
 pub struct Reading {
-    /// Rows by booking; none: it does not exist. Errors: the row cannot be read, and that does not pass.
+    /// Rows by booking; `None`: it does not exist. Errors are permanent.
     pub rows: HashMap<String, Result<Option<Row>>>,
-    /// Bookings that cannot be read at the moment, because of a lock.
-    pub busy: Vec<String>,
-    /// Some were not looked at: the others have taken too long.
-    pub left: bool,
+    /// Bookings that cannot be read now because of a lock.
+    pub locked: Vec<String>,
+    /// Some were not read, because the others have taken too long.
+    pub is_incomplete: bool,
 }
 
-/// All bookings together, or one by one where that fails. What is missing in the answer rests (`retries`) or was left.
+/// Reads all bookings together or, if that fails, one by one. Bookings missing in the result wait (`retries`) or were not read.
 pub fn read(bookings: &Bookings, ids: &[String], retries: &mut WriteRetries) -> Reading {
     let mut reading = Reading::default();
-    let mut locked = false;
+    let mut table_locked = false;
     if ids.len() > 1 && !host_code::is_cautious() && !retries.is_slow(Access::Read) {
         match host_code::for_several(|| bookings.read(ids)) {
             Ok(rows) => {
@@ -36,40 +36,40 @@ pub fn read(bookings: &Bookings, ids: &[String], retries: &mut WriteRetries) -> 
                 reading.rows = ids.iter().map(|id| (id.clone(), Ok(found.remove(id)))).collect();
                 return reading;
             }
-            Err(error) => locked = waits_for_lock(&error),
+            Err(error) => table_locked = waits_for_lock(&error),
         }
     }
-    let mut in_turn: Vec<&String> = ids.iter().collect();
-    in_turn.sort_by_key(|id| retries.tries(Access::Read, id));
+    let mut in_order: Vec<&String> = ids.iter().collect();
+    in_order.sort_by_key(|id| retries.tries(Access::Read, id));
     let began = Instant::now();
-    for id in in_turn {
-        if began.elapsed() >= host_code::SHORT {
-            reading.left = true;
+    for id in in_order {
+        if began.elapsed() >= host_code::SHORT_LIMIT {
+            reading.is_incomplete = true;
             break;
         }
         let error = read_one(bookings, id, retries, &mut reading);
-        if locked && error.is_some_and(|error| waits_for_lock(&error)) {
-            // A read waits for no row: the whole table is locked. If it is only this booking's mapping that waits, the next
-            // claim goes on without it.
+        if table_locked && error.is_some_and(|error| waits_for_lock(&error)) {
+            // Reads do not wait for row locks: the whole table is locked. If only this booking's mapping waits, the next claim
+            // skips it.
             retries.record_wait(Access::Read, id);
-            reading.busy.extend(ids.iter().filter(|other| !reading.rows.contains_key(*other)).cloned());
-            reading.busy.retain(|other| other != id);
+            reading.locked.extend(ids.iter().filter(|other| !reading.rows.contains_key(*other)).cloned());
+            reading.locked.retain(|other| other != id);
             break;
         }
     }
     reading
 }
 
-/// Gives the error of one that is tried again.
+/// Reads one booking. Returns the error if it will be tried again.
 fn read_one(bookings: &Bookings, id: &String, retries: &mut WriteRetries, reading: &mut Reading) -> Option<SqlError> {
     let limit = retries.limit(Access::Read, id);
     let began = Instant::now();
     match host_code::for_one(id, limit, || bookings.read(std::slice::from_ref(id))) {
         Err(error) if is_lock(&error) => {
-            reading.busy.push(id.clone());
+            reading.locked.push(id.clone());
             Some(error)
         }
-        Err(error) if passes(&error) && retries.record_failure(Access::Read, id, error.is_cancel()) => {
+        Err(error) if is_temporary(&error) && retries.record_failure(Access::Read, id, error.is_cancel()) => {
             if retries.tries(Access::Read, id) == 1 {
                 host_code::warn(id, "read", &error);
             }
@@ -90,14 +90,14 @@ fn waits_for_lock(error: &SqlError) -> bool {
     error.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
 }
 
-/// Someone else's lock, or a full disk: waiting helps, however long it takes.
+/// True for another transaction's lock or a full disk: retried without limit.
 fn is_lock(error: &SqlError) -> bool {
     error.is_transient() && error.code != PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY
 }
 
-/// True for an error of the moment, which says nothing about the booking: it was cancelled, or the server or something that the
-/// mapping reads is in trouble.
-pub fn passes(error: &SqlError) -> bool {
+/// True for an error that is not about the booking: the statement was cancelled, or the server or a source that the mapping
+/// reads has a temporary problem.
+pub fn is_temporary(error: &SqlError) -> bool {
     // The first two characters of the SQLSTATE, six bits each, lowest first.
     const fn class(first: u8, second: u8) -> i32 {
         (first - b'0') as i32 | (((second - b'0') as i32) << 6)

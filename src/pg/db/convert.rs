@@ -1,16 +1,16 @@
-//! Values as the statements take and give them. Pure.
+//! Converts values to and from the types of the statements. Used by `pg::store` and `pg::host`; pure.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::session::Result;
 use super::statement::Tuple;
 
-/// Seconds since the epoch, as the statements take times.
+/// Seconds since the Unix epoch, the form of times in statements.
 pub fn seconds(at: DateTime<Utc>) -> f64 {
     at.timestamp_micros() as f64 / 1e6
 }
 
-/// The time of that many seconds since the epoch.
+/// The time at `seconds` since the Unix epoch.
 pub fn time(seconds: f64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros((seconds * 1e6).round() as i64).unwrap_or_default()
 }
@@ -25,18 +25,17 @@ pub fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Columns of an answer by name, in the types that the statements give. Errors: there is no such column, or it has another
-/// type.
+/// Columns of a result row by name. Errors: there is no such column, or it has another type.
 pub trait Named {
-    /// A text; none for null.
+    /// A text; `None` for null.
     fn text(&self, name: &str) -> Result<Option<String>>;
     /// A boolean; null is false.
     fn flag(&self, name: &str) -> Result<bool>;
     /// A count; null and anything negative is 0.
     fn count(&self, name: &str) -> Result<u32>;
-    /// Seconds since the epoch, as a time; none for null.
+    /// A time from seconds since the Unix epoch; `None` for null.
     fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>>;
-    /// A day that is written as text; none for null and for anything else.
+    /// A day from text; `None` for null and for any other text.
     fn day(&self, name: &str) -> Result<Option<NaiveDate>>;
 }
 

@@ -1,4 +1,4 @@
-//! Errors and warnings for the person at the other end: SQLSTATE, message, what was seen, and a hint. Main thread.
+//! Raises errors and warnings with SQLSTATE, message, detail and hint. Called by `pg`; main thread.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -7,7 +7,7 @@ use super::session::SqlError;
 use crate::domain::error::{ErrorClass, Problem};
 use crate::domain::redact::clean;
 
-/// Raises an ERROR with what was seen, where there is more to say, and a hint that says what to do.
+/// Raises an ERROR with an optional detail, and a hint that says what to do.
 pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, detail: Option<&str>, hint: &str) -> ! {
     let report = ErrorReport::new(code, message.into(), "guestly_sync").set_hint(hint);
     let report = if let Some(detail) = detail { report.set_detail(detail) } else { report };
@@ -15,12 +15,12 @@ pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, detail: Option<&s
     unreachable!("an ERROR does not return")
 }
 
-/// A WARNING with a hint.
+/// Raises a WARNING with a hint.
 pub fn warn(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) {
     ErrorReport::new(code, message.into(), "guestly_sync").set_hint(hint).report(PgLogLevel::WARNING);
 }
 
-/// Raises what was wrong with this booking.
+/// Raises the problem of a booking as an ERROR.
 pub fn raise_problem(problem: &Problem, booking_id: &str) -> ! {
     let hint = match problem.class {
         ErrorClass::UnknownListing => {
@@ -35,7 +35,7 @@ pub fn raise_problem(problem: &Problem, booking_id: &str) -> ! {
     raise(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, problem.to_string(), Some(&detail), hint)
 }
 
-/// Raises an SQL error again, with its own SQLSTATE and detail, as far as their words may stand in the server's log.
+/// Raises an SQL error again with its SQLSTATE and detail, reduced to text that may appear in the server's log.
 pub fn raise_sql(error: &SqlError, hint: &str) -> ! {
-    raise(error.code, error.words(), error.detail_words().as_deref(), hint)
+    raise(error.code, error.safe_message(), error.safe_detail().as_deref(), hint)
 }

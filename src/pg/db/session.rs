@@ -1,7 +1,7 @@
-//! Transactions, subtransactions and the owner's rights: the only way from this crate to SQL.
+//! Transactions, subtransactions, and the role that statements run as.
 //!
-//! A Postgres error is a Rust panic to pgrx, and leaves its transaction open: here it is caught, the (sub)transaction is
-//! aborted, and the error comes back as a value. Main thread only.
+//! pgrx turns a Postgres error into a Rust panic and leaves the transaction open: here it is caught, the (sub)transaction is
+//! aborted, and the error is returned as a value. Called by all of `pg`; main thread only.
 
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
@@ -22,11 +22,11 @@ use crate::pg::sys::{relation, transaction as calls};
 pub struct SqlError {
     /// SQLSTATE.
     pub code: PgSqlErrorCode,
-    /// The primary message; may quote data, so it is cleaned before it is stored anywhere.
+    /// The primary message; may quote data: see [`SqlError::safe_message`].
     pub message: String,
-    /// The detail, if there is one; may quote data, and is stored nowhere.
+    /// The detail, if any; may quote data, and is never stored.
     pub detail: Option<String>,
-    /// The hint; shown to the caller of a function only.
+    /// The hint; shown only to the caller of a function.
     pub hint: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl SqlError {
         }
     }
 
-    /// True for what goes away by itself: a lock, a deadlock, a serialization failure.
+    /// True for an error that ends by itself, for example a lock, a deadlock or a full disk.
     pub fn is_transient(&self) -> bool {
         use PgSqlErrorCode::*;
         matches!(
@@ -62,9 +62,9 @@ impl SqlError {
         )
     }
 
-    /// The message as it may be stored: without addresses and long numbers, and, where it complains about a value, without
-    /// the value.
-    pub fn words(&self) -> String {
+    /// The message in a form that may be stored: without addresses and long numbers and, if it is about a value, without the
+    /// value.
+    pub fn safe_message(&self) -> String {
         // MAKE_SQLSTATE packs six bits a character; class 22 is "data exception".
         const DATA_EXCEPTION: i32 = 2 | (2 << 6);
         let about_value = self.code as i32 & 0xFFF == DATA_EXCEPTION;
@@ -72,8 +72,8 @@ impl SqlError {
         scrub(&clean(&message, 500))
     }
 
-    /// The detail likewise, without what stands in brackets: those are values.
-    pub fn detail_words(&self) -> Option<String> {
+    /// The detail in a form that may be logged: without the text in brackets, which are values.
+    pub fn safe_detail(&self) -> Option<String> {
         let detail = self.detail.as_deref()?;
         let mut depth = 0_u32;
         let outside = |char: &char| match char {
@@ -87,7 +87,7 @@ impl SqlError {
         Some(scrub(&clean(&detail.chars().filter(outside).collect::<String>(), 300)))
     }
 
-    /// True for a cancel of this statement, which must not be swallowed.
+    /// True if the statement was cancelled. This error must be passed on.
     pub fn is_cancel(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
     }
@@ -107,17 +107,17 @@ impl From<pgrx::spi::Error> for SqlError {
 /// The result of SQL.
 pub type Result<T> = std::result::Result<T, SqlError>;
 
-/// Runs `body` and turns an error raised inside into a value. The caller must abort what `body` began.
+/// Runs `body` and returns a raised error as a value. The caller must abort the (sub)transaction.
 fn catching<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     PgTryBuilder::new(AssertUnwindSafe(body)).catch_others(|error| Err(SqlError::caught(error))).execute()
 }
 
-/// One transaction of a background worker: committed when `body` gives a value, aborted otherwise. `activity` is what
-/// `pg_stat_activity` shows meanwhile.
+/// Runs one transaction of a background worker: commits it if `body` succeeds, aborts it otherwise. `activity` is shown in
+/// `pg_stat_activity` meanwhile.
 ///
 /// The process is connected as the bootstrap superuser, because a role without LOGIN cannot connect. The transaction runs
 /// as the owner of the extension's objects, in a security-restricted operation, from its first statement to the end of its
-/// commit: code that runs there by whatever mistake finds the rights of that role, and no way back to the superuser.
+/// commit: code that runs there by mistake has only the rights of that role, and no way back to the superuser.
 pub fn transaction<T>(activity: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
     sys::report_activity(Some(activity));
     let result = catching(|| {
@@ -128,7 +128,7 @@ pub fn transaction<T>(activity: &CStr, body: impl FnOnce() -> Result<T>) -> Resu
         }
         let value = body()?;
         calls::commit();
-        // An error would have restored it.
+        // After an error, the abort restores the role.
         sys::set_current_user(user, context);
         Ok(value)
     });
@@ -139,8 +139,8 @@ pub fn transaction<T>(activity: &CStr, body: impl FnOnce() -> Result<T>) -> Resu
     result
 }
 
-/// Runs `body` with the rights of the extension's owner, whoever called; SET ROLE is not possible inside. Errors restore the
-/// rights with the subtransaction that they abort.
+/// Runs `body` as the extension's owner, whoever the caller is; SET ROLE is not possible inside. After an error, the abort of
+/// the subtransaction restores the role.
 pub fn as_extension_owner<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     subtransaction(|| {
         let (user, context) = sys::current_user();
@@ -152,7 +152,7 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Runs `body` in a subtransaction: an error undoes it alone, with the rights and settings that it changed.
+/// Runs `body` in a subtransaction: an error undoes only its work, including changed roles and settings.
 pub fn subtransaction<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     let saved = calls::begin_sub();
     let result = catching(body);
@@ -160,75 +160,75 @@ pub fn subtransaction<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     result
 }
 
-/// A relation of the host, and the role with whose rights everything that names it runs.
+/// A relation of the host, and the role as which every statement on it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The relation.
     pub relation: pg_sys::Oid,
-    /// Its name, schema-qualified and quoted, as the statements say it.
+    /// Its name in statements, schema-qualified and quoted.
     pub name: String,
-    /// Schema and name as the catalogs have them.
+    /// Schema and name as in the catalogs.
     identity: (String, String),
-    /// Its owner when it was looked at.
+    /// Its owner when it was read.
     pub role: pg_sys::Oid,
 }
 
 impl Owner {
-    /// The relation as it is now; none if it does not exist.
+    /// Locks the relation against renaming and new owners, and reads it; `None` if it does not exist.
     pub fn of(relation: pg_sys::Oid) -> Option<Self> {
-        let held = relation::hold(relation)?;
-        Some(Self { relation, name: held.name, identity: held.identity, role: held.owner })
+        let info = relation::lock(relation)?;
+        Some(Self { relation, name: info.name, identity: info.identity, role: info.owner })
     }
 
-    /// The same without a lock: using it finds out whether it is still so.
-    pub fn seen(relation: pg_sys::Oid) -> Option<Self> {
-        let seen = relation::look_at(relation)?;
-        Some(Self { relation, name: seen.name, identity: seen.identity, role: seen.owner })
+    /// Reads the relation without a lock: [`as_owner`] fails if it has changed since.
+    pub fn read_unlocked(relation: pg_sys::Oid) -> Option<Self> {
+        let info = relation::read_unlocked(relation)?;
+        Some(Self { relation, name: info.name, identity: info.identity, role: info.owner })
     }
 
-    /// Holds the relation, which must still have this name and this owner: planning a statement on it already runs
-    /// code of its owner, and must run no code of another role's table.
-    fn hold(&self) -> Result<relation::Held> {
+    /// Locks the relation, which must still have this name and this owner: planning a statement on it already runs code of its
+    /// owner, and must not run code of another role's table.
+    fn lock(&self) -> Result<relation::RelationInfo> {
         let error = |code, message: String| Err(SqlError::new(code, message));
-        let Some(held) = relation::hold(self.relation).filter(|held| held.identity == self.identity) else {
+        let Some(info) = relation::lock(self.relation).filter(|info| info.identity == self.identity) else {
             let message = format!("the table {} was dropped, renamed or replaced", self.name);
             return error(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message);
         };
-        if held.owner != self.role {
+        if info.owner != self.role {
             let message = format!("the table {} has another owner by now", self.name);
             return error(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message);
         }
-        Ok(held)
+        Ok(info)
     }
 }
 
-/// The path that the host's code expects: the table's schema, and the usual ones, unless other roles can create objects there.
-fn search_path(held: &relation::Held) -> String {
+/// The search path that the host's code expects: the table's schema and the usual ones, except those that other roles own.
+fn search_path(info: &relation::RelationInfo) -> String {
     let usual = [(c"public", "public"), (c"extensions", "extensions")];
-    let trusted = usual.into_iter().filter(|(name, _)| relation::is_trusted_schema(name, held.owner));
-    let mut path = held.schema.clone();
+    let trusted = usual.into_iter().filter(|(name, _)| relation::is_trusted_schema(name, info.owner));
+    let mut path = info.schema.clone();
     trusted.for_each(|(_, name)| path.extend([", ", name]));
     path + ", pg_temp"
 }
 
-/// For tests of the second barrier: with `GUESTLY_TEST_ESCAPE=owner` in the environment of the server, code of the host runs in the worker
-/// as whoever runs the extension's own statements, as if it had escaped from its owner. Who can set that can do anything.
+/// For tests of the second barrier: with `GUESTLY_TEST_ESCAPE=owner` in the server's environment, the host's code runs in the
+/// worker as the extension's owner, as if it had escaped from its role. Whoever can set this can do anything anyway.
 fn escapes_for_test() -> bool {
     static ESCAPES: OnceLock<bool> = OnceLock::new();
     *ESCAPES.get_or_init(|| std::env::var("GUESTLY_TEST_ESCAPE").is_ok_and(|what| what == "owner"))
 }
 
-/// Runs `body` with the rights of the owner, from where foreign code cannot come back: no SET ROLE, nothing left for
-/// commit. In a subtransaction of its own, since an error must restore the rights.
+/// Runs `body` as the relation's owner, in a security-restricted operation: no SET ROLE, and nothing deferred to the commit. In a
+/// subtransaction of its own, since an error must restore the role.
 pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T> {
     subtransaction(|| {
-        let held = owner.hold()?;
+        let info = owner.lock()?;
         let (user, context) = sys::current_user();
         let level = sys::GucLevel::open();
-        sys::set_locally(c"search_path", &search_path(&held));
+        sys::set_locally(c"search_path", &search_path(&info));
         sys::set_locally(c"datestyle", "ISO, YMD");
         sys::set_locally(c"row_security", "off");
-        let role = if sys::is_background_worker() && escapes_for_test() { user } else { held.owner };
+        let role = if sys::is_background_worker() && escapes_for_test() { user } else { info.owner };
         sys::set_current_user(role, context | sys::RESTRICTED);
         let value = body()?;
         sys::set_current_user(user, context);
@@ -237,19 +237,19 @@ pub fn as_owner<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T>
     })
 }
 
-/// Settings of a worker's session, after each reload: never wait long for a lock, never lose an intent that was committed, and
-/// plan the point queries of a small queue once and by index, whatever the statistics of the moment say.
+/// Configures a worker's session, after each reload: short waits for locks, durable commits, and generic plans with index scans
+/// for the point queries on the queue, whatever the current statistics are.
 pub fn configure() {
     let settings = [
         (c"search_path", "pg_catalog, pg_temp"),
-        // Days come back as text.
+        // Days are read as text.
         (c"datestyle", "ISO, YMD"),
         (c"default_transaction_isolation", "read committed"),
         (c"default_transaction_read_only", "off"),
         (c"lock_timeout", "500ms"),
         (c"jit", "off"),
         (c"enable_seqscan", "off"),
-        // A bitmap would have the claim sort the whole queue instead of reading its beginning.
+        // With a bitmap scan, the claim would sort the whole queue instead of reading its beginning.
         (c"enable_bitmapscan", "off"),
         (c"enable_hashjoin", "off"),
         (c"enable_mergejoin", "off"),

@@ -1,5 +1,5 @@
-//! Statements, prepared once per process and kept: the files of `sql/queries`, and the few that are put together from the
-//! host's names. Main thread only.
+//! Runs statements, prepared once per process and cached: the files of `sql/queries`, and a few that are built from the host's
+//! names. Called by `pg::store` and `pg::host`; main thread only.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,38 +16,38 @@ thread_local! {
     static PLANS: RefCell<HashMap<String, Rc<OwnedPreparedStatement>>> = RefCell::new(HashMap::new());
 }
 
-/// More than this library has statements; texts with the host's names change only when `guestly.field_map` is edited.
-const KEPT: usize = 100;
+/// More than the library's statements. Statements with the host's names change only when `guestly.field_map` is edited.
+const MAX_CACHED_PLANS: usize = 100;
 
-/// One row of an answer; becomes an owned value before the statement is closed.
+/// One row of a result; must be copied into an owned value before the statement is closed.
 pub type Tuple<'conn> = SpiHeapTupleData<'conn>;
 
-/// Runs a kept statement and turns each row into an owned value.
+/// Runs a cached statement and turns each row into an owned value.
 pub fn rows<T>(sql: &str, args: &[DatumWithOid], mut each: impl FnMut(&Tuple) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect(|client| {
         let plan = prepare(client, sql, args)?;
-        // By `update` pgrx would assign a transaction id at once: a look that changes nothing would write a commit record, and
-        // wait for the disk where its reading pruned a page. `select` may change data too: the plan was prepared as mutating.
+        // `update` would assign a transaction id at once: a statement that changes nothing would write a commit record, and
+        // could wait for the disk. `select` may change data too: the plan was prepared as mutating.
         collect(client.select(&*plan, None, args)?, &mut each)
     })
 }
 
-/// Runs a kept statement for its effect.
+/// Runs a cached statement for its effect.
 pub fn run(sql: &str, args: &[DatumWithOid]) -> Result<()> {
     rows(sql, args, |_| Ok(())).map(drop)
 }
 
-/// Runs a kept statement that gives at most one row.
+/// Runs a cached statement that returns at most one row.
 pub fn row<T>(sql: &str, args: &[DatumWithOid], each: impl FnMut(&Tuple) -> Result<T>) -> Result<Option<T>> {
     Ok(rows(sql, args, each)?.into_iter().next())
 }
 
-/// Runs a utility statement, which is not kept.
+/// Runs a utility statement, which is not cached.
 pub fn execute(sql: &str) -> Result<()> {
     Spi::connect_mut(|client| Ok(client.update(sql, None, &[]).map(drop)?))
 }
 
-/// Plans a query and runs it for no row; it must be one statement with one column. Errors: what is wrong with it.
+/// Checks a query by running it; it must be one statement with one column and return no row. Errors: the problem with it.
 pub fn check(sql: &str) -> Result<()> {
     let wrong = |message: &str| Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, message));
     if sys::statement_count(sql) != 1 {
@@ -59,7 +59,7 @@ pub fn check(sql: &str) -> Result<()> {
     })
 }
 
-/// The kept plan. What runs may come back here (a trigger of the host that pays another booking), so it is not borrowed.
+/// The cached plan. Shared, not borrowed: a statement may re-enter this module (a trigger of the host pays another booking).
 fn prepare(client: &SpiClient, sql: &str, args: &[DatumWithOid]) -> Result<Rc<OwnedPreparedStatement>> {
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(sql).cloned()) {
         return Ok(plan);
@@ -67,7 +67,7 @@ fn prepare(client: &SpiClient, sql: &str, args: &[DatumWithOid]) -> Result<Rc<Ow
     let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
     let plan = Rc::new(client.prepare_mut(sql, &types)?.keep());
     PLANS.with_borrow_mut(|plans| {
-        if plans.len() >= KEPT {
+        if plans.len() >= MAX_CACHED_PLANS {
             plans.clear();
         }
         plans.insert(sql.to_owned(), Rc::clone(&plan));

@@ -67,7 +67,7 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
     if sys::relation::is_own(bookings) {
         return;
     }
-    let Some(table) = sys::relation::look_at(bookings) else {
+    let Some(table) = sys::relation::read_unlocked(bookings) else {
         raise(
             PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             format!("the table with the oid {} does not exist", bookings.to_u32()),
@@ -129,8 +129,8 @@ mod guestly {
 
     /// Writes the comment that outlives DROP EXTENSION.
     #[pg_extern(sql = false)]
-    fn define_comment(bookings: pg_sys::Oid, words: &str) {
-        define(bookings, |table| table.comment(words));
+    fn define_comment(bookings: pg_sys::Oid, text: &str) {
+        define(bookings, |table| table.comment(text));
     }
 
     /// Bookings whose rows name a reservation.

@@ -17,21 +17,21 @@ use crate::pg::settings::paid_statuses;
 use crate::pg::store::alerts::{WaitingAlert, source_table};
 
 /// Where nothing that was sent from here overlaps.
-const FOREIGN: &str =
+const NOT_OURS: &str =
     "no reservation that was sent from here has these nights: it came from elsewhere; Guestly's calendar shows it";
 
 /// The alerts of one mail, with all that it says.
 pub fn describe(waiting: &[WaitingAlert], batch: &MailBatch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
     let bookings = source_table();
     let bookings = bookings.as_ref();
-    let told: Vec<&WaitingAlert> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
-    let ids: Vec<String> = told.iter().filter_map(|row| row.pending.booking_id.clone()).collect();
+    let shown: Vec<&WaitingAlert> = waiting.iter().filter(|row| batch.ids.contains(&row.pending.id)).collect();
+    let ids: Vec<String> = shown.iter().filter_map(|row| row.pending.booking_id.clone()).collect();
     let mut found = Found::read(bookings, &ids)?;
-    let taken = told.iter().filter(|row| row.pending.kind == AlertKind::DatesTaken);
+    let taken = shown.iter().filter(|row| row.pending.kind == AlertKind::DatesTaken);
     found.look_for_conflicts(taken.filter_map(|row| row.pending.booking_id.as_deref()))?;
-    let standstill = told.iter().any(|row| row.pending.kind.is_standstill());
+    let standstill = shown.iter().any(|row| row.pending.kind.is_standstill());
     let arrivals = if standstill { arrivals(bookings, now)? } else { Vec::new() };
-    Ok(told.iter().map(|row| alert(row, &found, &arrivals)).collect())
+    Ok(shown.iter().map(|row| alert(row, &found, &arrivals)).collect())
 }
 
 fn alert(row: &WaitingAlert, found: &Found, arrivals: &[AlertBooking]) -> Alert {
@@ -56,7 +56,7 @@ fn alert(row: &WaitingAlert, found: &Found, arrivals: &[AlertBooking]) -> Alert 
 #[derive(Default)]
 struct Found {
     rows: HashMap<String, Row>,
-    told: HashMap<String, AlertBooking>,
+    details: HashMap<String, AlertBooking>,
     gone: HashSet<String>,
 }
 
@@ -68,7 +68,7 @@ impl Found {
         for (id, row) in bookings.read_each(ids) {
             match row {
                 Ok(Some(row)) => {
-                    found.told.insert(id.clone(), describe_booking(&row));
+                    found.details.insert(id.clone(), describe_booking(&row));
                     found.rows.insert(id, row);
                 }
                 Ok(None) => drop(found.gone.insert(id)),
@@ -79,7 +79,7 @@ impl Found {
             include_str!("../../../sql/queries/queue/booking_progress.sql"),
             &[ids.to_vec().into()],
             |row| {
-                let booking = row.text("booking_id")?.and_then(|id| found.told.get_mut(&id));
+                let booking = row.text("booking_id")?.and_then(|id| found.details.get_mut(&id));
                 if let Some(booking) = booking {
                     booking.attempts = row.count("attempts")?;
                     booking.since = row.time("queued_at")?;
@@ -119,8 +119,8 @@ impl Found {
                 .flatten()
                 .collect();
         for id in ids {
-            if let Some(booking) = self.told.get_mut(&id) {
-                booking.conflict = Some(ours.get(&id).cloned().unwrap_or_else(|| FOREIGN.to_owned()));
+            if let Some(booking) = self.details.get_mut(&id) {
+                booking.conflict = Some(ours.get(&id).cloned().unwrap_or_else(|| NOT_OURS.to_owned()));
             }
         }
         Ok(())
@@ -128,7 +128,7 @@ impl Found {
 
     /// Of a booking that is gone, or cannot be read, what the alert itself holds.
     fn booking(&self, id: &str, row: &WaitingAlert) -> AlertBooking {
-        self.told.get(id).cloned().unwrap_or_else(|| AlertBooking {
+        self.details.get(id).cloned().unwrap_or_else(|| AlertBooking {
             booking_id: id.to_owned(),
             reference: row.reference.clone(),
             check_in: row.pending.arrival,
@@ -142,8 +142,8 @@ impl Found {
 /// Guests of the next 48 hours, whether or not their bookings are in Guestly: during an outage it cannot be looked at.
 fn arrivals(bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<AlertBooking>> {
     let (first, last) = (now.date_naive().to_string(), last_arrival_of_list(now).to_string());
-    let of_the_table = bookings.map(|bookings| bookings.arriving(&paid_statuses(), &first, &last));
-    let ids = match of_the_table {
+    let from_table = bookings.map(|bookings| bookings.arriving(&paid_statuses(), &first, &last));
+    let ids = match from_table {
         Some(Ok(ids)) => ids,
         // Days that cannot be compared: at least those that wait.
         _ => statement::rows(
@@ -156,11 +156,12 @@ fn arrivals(bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<Alert
         Ok(row.get::<String>(1)?.unwrap_or_default())
     })?;
     let found = Found::read(bookings, &ids)?;
-    let comes = |row: &&Row| !row.get(Field::Status).is_some_and(|status| canceled.contains(&status.to_lowercase()));
-    let told = found.rows.values().filter(comes).filter_map(|row| found.told.get(&row.booking_id)).cloned();
-    let mut told: Vec<AlertBooking> = told.collect();
-    told.sort_by_key(|booking| (booking.check_in, booking.booking_id.clone()));
-    Ok(told)
+    let is_expected =
+        |row: &&Row| !row.get(Field::Status).is_some_and(|status| canceled.contains(&status.to_lowercase()));
+    let shown = found.rows.values().filter(is_expected).filter_map(|row| found.details.get(&row.booking_id)).cloned();
+    let mut shown: Vec<AlertBooking> = shown.collect();
+    shown.sort_by_key(|booking| (booking.check_in, booking.booking_id.clone()));
+    Ok(shown)
 }
 
 fn day(row: &Row, field: Field) -> Option<NaiveDate> {

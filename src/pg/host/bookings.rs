@@ -39,20 +39,20 @@ impl Bookings {
     /// without it, a row of `guestly.attachment` does not say that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
         statement::row(include_str!("../../../sql/queries/source_table/load.sql"), &[], |row| {
-            let Some(owner) = row.get_by_name::<pg_sys::Oid, _>("relation")?.and_then(Owner::seen) else {
+            let Some(owner) = row.get_by_name::<pg_sys::Oid, _>("relation")?.and_then(Owner::read_unlocked) else {
                 let message = format!(
                     "the attached table {} does not exist or lacks the column guestly_reservation_id; call guestly_attach() on the table of bookings",
-                    named(row, "bookings")?
+                    text_of(row, "bookings")?
                 );
                 return Err(SqlError::new(pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message));
             };
             Ok(Self {
                 owner,
-                key: named(row, "key_column")?,
-                key_type: named(row, "key_type")?,
-                payment: named(row, "payment_column")?,
+                key: text_of(row, "key_column")?,
+                key_type: text_of(row, "key_type")?,
+                payment: text_of(row, "payment_column")?,
                 arrival: row.text("arrival_column")?,
-                expressions: mapped(&words(row, "fields")?, &words(row, "expressions")?),
+                expressions: mapped(&texts(row, "fields")?, &texts(row, "expressions")?),
             })
         })
     }
@@ -119,9 +119,9 @@ impl Bookings {
     }
 
     /// The sweep, in one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
-    /// how the queue stands. `calling` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by key: the plan
+    /// how the queue stands. `in_progress` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by key: the plan
     /// is made while our tables are empty, and kept while the queue grows to a hundred thousand.
-    pub fn probe(&self, words: &[String], limit: i64, calling: Vec<String>) -> Result<Swept> {
+    pub fn sweep(&self, paid_statuses: &[String], limit: i64, in_progress: Vec<String>) -> Result<Swept> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));
         let sql = format!(
@@ -139,7 +139,7 @@ impl Bookings {
             ready = "q.state::text OPERATOR (pg_catalog.=) 'ready'",
             timed = "q.state::text OPERATOR (pg_catalog.=) ANY (ARRAY['waiting', 'unknown'])",
         );
-        let args: [DatumWithOid; 3] = [words.to_vec().into(), limit.into(), calling.into()];
+        let args: [DatumWithOid; 3] = [paid_statuses.to_vec().into(), limit.into(), in_progress.into()];
         let mut found = Swept::default();
         // guestly_attach() lets the owner read these tables of the extension.
         let read = || {
@@ -218,11 +218,11 @@ fn mapped(fields: &[String], expressions: &[String]) -> Vec<Option<String>> {
     Field::ALL.iter().map(|field| map.get(field.name()).map(|expression| (*expression).clone())).collect()
 }
 
-fn named(row: &statement::Tuple, column: &str) -> Result<String> {
+fn text_of(row: &statement::Tuple, column: &str) -> Result<String> {
     Ok(row.text(column)?.unwrap_or_default())
 }
 
-fn words(row: &statement::Tuple, column: &str) -> Result<Vec<String>> {
+fn texts(row: &statement::Tuple, column: &str) -> Result<Vec<String>> {
     Ok(row.get_by_name::<Vec<String>, _>(column)?.unwrap_or_default())
 }
 

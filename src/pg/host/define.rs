@@ -94,7 +94,7 @@ impl Table {
                 let schema = table.split_once('.').map_or("public", |(schema, _)| schema);
                 report::warn(
                     error.code,
-                    format!("guestly_sync could not make the index {name}: {}", error.words()),
+                    format!("guestly_sync could not make the index {name}: {}", error.safe_message()),
                     &format!(
                         "GRANT CREATE ON SCHEMA {schema} TO {owner}; then SELECT guestly_attach({}).",
                         quote_literal(table)
@@ -147,10 +147,10 @@ impl Table {
     }
 
     /// Writes the comment that outlives DROP EXTENSION.
-    pub fn comment(&self, words: &str) -> Result<()> {
-        let words = quote_literal(words);
+    pub fn comment(&self, text: &str) -> Result<()> {
+        let text = quote_literal(text);
         // Its lock blocks no sale, and conflicts with VACUUM: it is waited for as long as the caller would.
-        self.run_as_owner(&[format!("COMMENT ON COLUMN {}.guestly_sync_attempts IS {words}", self.0.name)])
+        self.run_as_owner(&[format!("COMMENT ON COLUMN {}.guestly_sync_attempts IS {text}", self.0.name)])
     }
 
     /// Bookings whose rows name a reservation: (booking, reservation). Only of columns of built-in text types.

@@ -26,11 +26,12 @@ impl Job {
         found: Option<&Hit>,
         outcome: &Outcome,
     ) -> ReservationUpdate {
-        let asked = self.reservation.snapshot();
+        let requested = self.reservation.snapshot();
         // A create takes no notes and no payment.
         let payment = self.reservation.payment.as_ref().map(|_| PaymentState::ToRecord);
-        let asked = Snapshot { notes: Some(String::new()), payment, ..asked };
-        let snapshot = found.map_or_else(|| asked.clone(), |hit| snapshot_of_hit(hit, &self.reservation).over(&asked));
+        let requested = Snapshot { notes: Some(String::new()), payment, ..requested };
+        let snapshot =
+            found.map_or_else(|| requested.clone(), |hit| snapshot_of_hit(hit, &self.reservation).over(&requested));
         let origin = found.map(|hit| hit.origin_id.as_deref() == Some(&self.reservation.origin_id));
         let total = match (found, outcome) {
             (Some(hit), _) => hit.total.clone(),
@@ -62,9 +63,9 @@ impl Job {
     pub(super) fn update_from_outcome(&self, outcome: &Outcome) -> Option<ReservationUpdate> {
         let remote = self.row.remote.clone().unwrap_or_default();
         let update = snapshot_update(self.row.operation, &remote, outcome, &self.reservation);
-        let told = update != SnapshotUpdate::default();
+        let is_changed = update != SnapshotUpdate::default();
         let paid = self.paid();
-        told.then_some(ReservationUpdate {
+        is_changed.then_some(ReservationUpdate {
             reservation_id: remote.reservation_id,
             code: remote.code,
             adopted: false,

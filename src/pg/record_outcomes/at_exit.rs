@@ -25,13 +25,13 @@ pub fn register() {
 }
 
 /// All outcomes that are not written now.
-pub fn set_unrecorded<'a>(changes: impl IntoIterator<Item = &'a OutcomeRows>) {
-    UNWRITTEN.replace(changes.into_iter().cloned().collect());
+pub fn set_unrecorded<'a>(outcomes: impl IntoIterator<Item = &'a OutcomeRows>) {
+    UNWRITTEN.replace(outcomes.into_iter().cloned().collect());
 }
 
 /// The outcome of this booking is committed.
 pub fn remove(booking_id: &str) {
-    UNWRITTEN.with_borrow_mut(|changes| changes.retain(|change| change.booking_id != booking_id));
+    UNWRITTEN.with_borrow_mut(|outcomes| outcomes.retain(|outcome| outcome.booking_id != booking_id));
 }
 
 /// Asked at the end for what has come in meanwhile.
@@ -40,15 +40,15 @@ pub fn set_late_answers(late: Late) {
 }
 
 fn write() {
-    let mut changes = UNWRITTEN.take();
+    let mut outcomes = UNWRITTEN.take();
     if let Some(late) = LATE.take() {
-        changes.extend(late());
+        outcomes.extend(late());
     }
-    let changes: Vec<OutcomeRows> = changes.into_iter().filter_map(without_row).collect();
-    if changes.is_empty() {
+    let outcomes: Vec<OutcomeRows> = outcomes.into_iter().filter_map(without_row).collect();
+    if outcomes.is_empty() {
         return;
     }
-    let written = session::transaction(c"guestly_sync: ending", || record(None, changes, &Cell::default()));
+    let written = session::transaction(c"guestly_sync: ending", || record(None, outcomes, &Cell::default()));
     if let Err(error) = written {
         pgrx::warning!("guestly_sync: outcomes could not be written at the end, they will be looked up: {error}");
     }
@@ -56,24 +56,28 @@ fn write() {
 
 /// The part of an outcome that concerns the extension's own tables. None if the next worker decides the same again: nothing
 /// was called, or what failed is looked up. A booking that Guestly holds stays in the queue until its row says so.
-fn without_row(change: OutcomeRows) -> Option<OutcomeRows> {
-    let has_failed = change.queue_update.as_ref().is_some_and(|queue_update| queue_update.state == QueueState::Failed);
-    let is_over = change.queue_update.is_none() || has_failed;
-    if change.claim_id.is_none()
-        || change.withdrawn
-        || change.deleted.is_some()
-        || (is_over && change.reservation_update.is_none())
+fn without_row(outcome: OutcomeRows) -> Option<OutcomeRows> {
+    let has_failed = outcome.queue_update.as_ref().is_some_and(|queue_update| queue_update.state == QueueState::Failed);
+    let is_over = outcome.queue_update.is_none() || has_failed;
+    if outcome.claim_id.is_none()
+        || outcome.withdrawn
+        || outcome.deleted.is_some()
+        || (is_over && outcome.reservation_update.is_none())
     {
         return None;
     }
-    let attempts = change.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
+    let attempts = outcome.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
     let row_is_due = || QueueUpdate {
         state: QueueState::Ready,
         due_at: Some(Utc::now()),
         is_created: true,
         ..QueueUpdate::failed(attempts)
     };
-    Some(OutcomeRows { queue_update: Some(change.queue_update.unwrap_or_else(row_is_due)), write_back: None, ..change })
+    Some(OutcomeRows {
+        queue_update: Some(outcome.queue_update.unwrap_or_else(row_is_due)),
+        write_back: None,
+        ..outcome
+    })
 }
 
 #[cfg(test)]
@@ -82,7 +86,7 @@ mod tests {
     use crate::pg::host::bookings::WriteBack;
     use crate::pg::store::reservations::ReservationUpdate;
 
-    fn change(reservation_update: Option<ReservationUpdate>, queue_update: Option<QueueUpdate>) -> OutcomeRows {
+    fn outcome(reservation_update: Option<ReservationUpdate>, queue_update: Option<QueueUpdate>) -> OutcomeRows {
         OutcomeRows {
             booking_id: "1".to_owned(),
             reference: None,
@@ -101,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_guestly_holds_stays_in_the_queue_for_its_row() {
-        let queue_update = without_row(change(Some(ReservationUpdate::default()), None)).expect("it is written");
+        let queue_update = without_row(outcome(Some(ReservationUpdate::default()), None)).expect("it is written");
         assert_eq!(queue_update.queue_update.expect("it stays").state, QueueState::Ready);
         assert_eq!(
             (queue_update.write_back, queue_update.reservation_update),
@@ -111,14 +115,14 @@ mod tests {
 
     #[test]
     fn what_failed_without_a_reservation_is_decided_again() {
-        assert_eq!(without_row(change(None, Some(QueueUpdate::failed(1)))), None);
-        assert_eq!(without_row(change(None, None)), None);
+        assert_eq!(without_row(outcome(None, Some(QueueUpdate::failed(1)))), None);
+        assert_eq!(without_row(outcome(None, None)), None);
     }
 
     #[test]
     fn what_was_decided_without_a_call_is_decided_again() {
         assert_eq!(
-            without_row(OutcomeRows { claim_id: None, ..change(Some(ReservationUpdate::default()), None) }),
+            without_row(OutcomeRows { claim_id: None, ..outcome(Some(ReservationUpdate::default()), None) }),
             None
         );
     }

@@ -17,59 +17,59 @@ use crate::pg::store::queue::{QueueState, QueueUpdate};
 
 /// Drops reservations that other bookings have: after a create the outcome is unknown and the booking is looked up by its code;
 /// after a look-up it fails and needs manual action.
-pub(super) fn refuse_taken(changes: Vec<OutcomeRows>) -> Result<Vec<OutcomeRows>> {
-    let named: Vec<(String, String)> = changes.iter().filter_map(named).collect();
+pub(super) fn refuse_taken(outcomes: Vec<OutcomeRows>) -> Result<Vec<OutcomeRows>> {
+    let named: Vec<(String, String)> = outcomes.iter().filter_map(named).collect();
     if named.is_empty() {
-        return Ok(changes);
+        return Ok(outcomes);
     }
     let (ids, reservations): (Vec<String>, Vec<String>) = named.into_iter().unzip();
     let args: [DatumWithOid; 2] = [ids.into(), reservations.into()];
     let taken = statement::rows(include_str!("../../../sql/queries/reservations/ids_of_others.sql"), &args, |row| {
         Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default()))
     })?;
-    Ok(refuse(changes, &taken.into_iter().collect()))
+    Ok(refuse(outcomes, &taken.into_iter().collect()))
 }
 
 /// The booking, and the reservation that a create or its look-up named for it.
-fn named(change: &OutcomeRows) -> Option<(String, String)> {
-    let operation = change.attempt.as_ref()?.operation;
-    let id = change
+fn named(outcome: &OutcomeRows) -> Option<(String, String)> {
+    let operation = outcome.attempt.as_ref()?.operation;
+    let id = outcome
         .reservation_update
         .as_ref()
         .map(|reservation_update| &reservation_update.reservation_id)
         .filter(|id| !id.starts_with(TEST_PREFIX))?;
-    matches!(operation, "create" | "look_up").then(|| (change.booking_id.clone(), id.clone()))
+    matches!(operation, "create" | "look_up").then(|| (outcome.booking_id.clone(), id.clone()))
 }
 
 /// `taken`: bookings whose reservation another one has, with that one. Of two that are named together, the first has it.
-fn refuse(changes: Vec<OutcomeRows>, taken: &HashMap<String, String>) -> Vec<OutcomeRows> {
+fn refuse(outcomes: Vec<OutcomeRows>, taken: &HashMap<String, String>) -> Vec<OutcomeRows> {
     let mut owners: HashMap<String, String> = HashMap::new();
-    changes
+    outcomes
         .into_iter()
-        .map(|change| {
-            let Some((booking, id)) = named(&change) else { return change };
+        .map(|outcome| {
+            let Some((booking, id)) = named(&outcome) else { return outcome };
             let other = taken.get(&booking).cloned().or_else(|| owners.get(&id).cloned());
             match other.filter(|other| *other != booking) {
-                Some(other) => without(change, &id, &other),
+                Some(other) => without(outcome, &id, &other),
                 None => {
                     owners.insert(id, booking);
-                    change
+                    outcome
                 }
             }
         })
         .collect()
 }
 
-fn without(change: OutcomeRows, id: &str, other: &str) -> OutcomeRows {
-    let (booking, now) = (change.booking_id.clone(), Utc::now());
-    let tries = change.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
-    let created = change.attempt.as_ref().is_some_and(|attempt| attempt.operation == "create");
-    let code = change
+fn without(outcome: OutcomeRows, id: &str, other: &str) -> OutcomeRows {
+    let (booking, now) = (outcome.booking_id.clone(), Utc::now());
+    let tries = outcome.attempt.as_ref().map_or(0, |attempt| attempt.attempt);
+    let created = outcome.attempt.as_ref().is_some_and(|attempt| attempt.operation == "create");
+    let code = outcome
         .reservation_update
         .as_ref()
         .map(|reservation_update| reservation_update.code.clone())
         .unwrap_or_default();
-    let (state, outcome, problem) = if created {
+    let (state, label, problem) = if created {
         let sentence = format!(
             "Guestly answered the create with reservation {id}, which belongs to booking {other}; the booking is looked up by its code {code}"
         );
@@ -90,8 +90,8 @@ fn without(change: OutcomeRows, id: &str, other: &str) -> OutcomeRows {
         ..QueueUpdate::failed(tries)
     };
     let status = if created { "pending" } else { "failed" };
-    let write = change.write_back.as_ref().map(|_| WriteBack::unsynced(&booking, status, Some(&problem), tries));
-    let attempt = change.attempt.map(|attempt| Attempt { outcome, problem: Some(problem), ..attempt });
+    let write = outcome.write_back.as_ref().map(|_| WriteBack::unsynced(&booking, status, Some(&problem), tries));
+    let attempt = outcome.attempt.map(|attempt| Attempt { outcome: label, problem: Some(problem), ..attempt });
     OutcomeRows {
         queue_update: Some(queue_update),
         reservation_update: None,
@@ -99,7 +99,7 @@ fn without(change: OutcomeRows, id: &str, other: &str) -> OutcomeRows {
         attempt,
         price: None,
         mismatch: true,
-        ..change
+        ..outcome
     }
 }
 

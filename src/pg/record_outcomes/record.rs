@@ -37,65 +37,80 @@ pub(super) enum Refused {
 /// `refused` says whether it is the host's row that cannot be written.
 pub(super) fn record(
     bookings: Option<&Bookings>,
-    changes: Vec<OutcomeRows>,
+    outcomes: Vec<OutcomeRows>,
     refused: &Cell<Refused>,
 ) -> Result<Vec<OutcomeRows>> {
-    let changes = ids::refuse_taken(changes)?;
-    let ids: Vec<String> =
-        changes.iter().filter(|change| change.write_back.is_some()).map(|change| change.booking_id.clone()).collect();
+    let outcomes = ids::refuse_taken(outcomes)?;
+    let ids: Vec<String> = outcomes
+        .iter()
+        .filter(|outcome| outcome.write_back.is_some())
+        .map(|outcome| outcome.booking_id.clone())
+        .collect();
     let locked = match bookings {
         Some(bookings) if !ids.is_empty() => bookings.lock(&ids).inspect_err(|_| refused.set(Refused::Lock))?,
         _ => Locked::default(),
     };
-    let busy = |change: &OutcomeRows| change.write_back.is_some() && locked.is_busy(&change.booking_id);
-    let (mut postponed, mut now): (Vec<OutcomeRows>, Vec<OutcomeRows>) = changes.into_iter().partition(busy);
-    for change in &mut now {
-        if bookings.is_some() && change.write_back.is_some() && !locked.is_there(&change.booking_id) {
-            forget(change);
+    let is_locked =
+        |outcome: &OutcomeRows| outcome.write_back.is_some() && locked.is_locked_elsewhere(&outcome.booking_id);
+    let (mut postponed, mut now): (Vec<OutcomeRows>, Vec<OutcomeRows>) = outcomes.into_iter().partition(is_locked);
+    for outcome in &mut now {
+        if bookings.is_some() && outcome.write_back.is_some() && !locked.exists(&outcome.booking_id) {
+            forget(outcome);
         }
     }
-    let ours = fenced(&now)?;
-    let others: Vec<_> =
-        now.iter().filter(|c| !ours.contains(&c.booking_id)).map(|c| (c.booking_id.clone(), c.claim_id)).collect();
-    if !others.is_empty() {
-        let locked = store::queue::claims_in_force(&others)?;
-        postponed.extend(now.extract_if(.., |change| locked.contains(&change.booking_id)));
+    let written = update_queue(&now)?;
+    let unclaimed: Vec<_> = now
+        .iter()
+        .filter(|outcome| !written.contains(&outcome.booking_id))
+        .map(|outcome| (outcome.booking_id.clone(), outcome.claim_id))
+        .collect();
+    if !unclaimed.is_empty() {
+        let in_force = store::queue::claims_in_force(&unclaimed)?;
+        postponed.extend(now.extract_if(.., |outcome| in_force.contains(&outcome.booking_id)));
     }
     store::reservations::upsert(&now.iter().filter_map(OutcomeRows::reservation).collect::<Vec<_>>())?;
-    if now.iter().any(|change| change.reservation_update.is_some()) {
+    if now.iter().any(|outcome| outcome.reservation_update.is_some()) {
         SUCCEEDED.set(true);
     }
     // A late answer whose claim was taken over changes the row only if it brings a reservation.
-    let counts = |change: &&OutcomeRows| ours.contains(&change.booking_id) || change.reservation_update.is_some();
-    let writes: Vec<&WriteBack> = now.iter().filter(counts).filter_map(|change| change.write_back.as_ref()).collect();
+    let is_effective =
+        |outcome: &&OutcomeRows| written.contains(&outcome.booking_id) || outcome.reservation_update.is_some();
+    let writes: Vec<&WriteBack> =
+        now.iter().filter(is_effective).filter_map(|outcome| outcome.write_back.as_ref()).collect();
     if let (Some(bookings), false) = (bookings, writes.is_empty()) {
         bookings.write(&writes).inspect_err(|_| refused.set(Refused::Write))?;
     }
     let alerts: Vec<Raised> =
-        now.iter().filter(counts).flat_map(|change| [alert(change), price_alert(change)]).flatten().collect();
+        now.iter().filter(is_effective).flat_map(|outcome| [alert(outcome), price_alert(outcome)]).flatten().collect();
     store::alerts::raise(&alerts)?;
-    let withdrawn: Vec<String> = now.iter().filter(|c| c.withdrawn).map(|c| c.booking_id.clone()).collect();
+    let withdrawn: Vec<String> =
+        now.iter().filter(|outcome| outcome.withdrawn).map(|outcome| outcome.booking_id.clone()).collect();
     if !withdrawn.is_empty() {
         store::sweep::exclude_withdrawn(withdrawn)?;
     }
-    let log: Vec<Attempt> = now.iter().filter_map(|change| change.attempt.clone()).collect();
+    let log: Vec<Attempt> = now.iter().filter_map(|outcome| outcome.attempt.clone()).collect();
     if !log.is_empty() {
         store::attempts::add(&log)?;
     }
     Ok(postponed)
 }
 
-fn fenced(changes: &[OutcomeRows]) -> Result<HashSet<String>> {
-    let mut ours = HashSet::new();
-    let leave: Vec<_> =
-        changes.iter().filter(|c| c.queue_update.is_none()).map(|c| (c.booking_id.clone(), c.claim_id)).collect();
-    let stay: Vec<_> =
-        changes.iter().filter_map(|c| Some((c.booking_id.clone(), c.claim_id, c.queue_update.clone()?))).collect();
+fn update_queue(outcomes: &[OutcomeRows]) -> Result<HashSet<String>> {
+    let mut written = HashSet::new();
+    let leave: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome.queue_update.is_none())
+        .map(|outcome| (outcome.booking_id.clone(), outcome.claim_id))
+        .collect();
+    let stay: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.booking_id.clone(), outcome.claim_id, outcome.queue_update.clone()?)))
+        .collect();
     if !leave.is_empty() {
-        ours.extend(store::queue::delete_done(&leave)?);
+        written.extend(store::queue::delete_done(&leave)?);
     }
     if !stay.is_empty() {
-        ours.extend(store::queue::update(&stay)?);
+        written.extend(store::queue::update(&stay)?);
     }
-    Ok(ours)
+    Ok(written)
 }

@@ -16,52 +16,56 @@ use crate::pg::store::queue::QueueState;
 
 /// Writes `changes` inside the caller's transaction; gives back those that must wait, because another session holds the booking or
 /// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
-/// raises for longer than `retries` bears is parked. Errors: code of the host did not end in time. The worker is careful
+/// raises for longer than `retries` bears is parked. Errors: code of the host did not end in time. The worker is cautious
 /// from then on; the caller gives its transaction up and writes each outcome in one of its own (`record_one`).
 pub fn record_all(
     bookings: Option<&Bookings>,
-    changes: Vec<OutcomeRows>,
+    outcomes: Vec<OutcomeRows>,
     retries: &mut WriteRetries,
 ) -> Result<Vec<OutcomeRows>> {
-    if changes.len() <= 1 || host_code::is_cautious() || retries.is_slow(Access::Write) {
-        return Ok(one_by_one(bookings, changes, retries));
+    if outcomes.len() <= 1 || host_code::is_cautious() || retries.is_slow(Access::Write) {
+        return Ok(one_by_one(bookings, outcomes, retries));
     }
     let refused = Cell::default();
-    let together = host_code::for_several(|| session::subtransaction(|| record(bookings, changes.clone(), &refused)));
+    let together = host_code::for_several(|| session::subtransaction(|| record(bookings, outcomes.clone(), &refused)));
     match together {
         Ok(postponed) => {
-            changes.iter().for_each(|change| retries.clear(Access::Write, &change.booking_id));
+            outcomes.iter().for_each(|outcome| retries.clear(Access::Write, &outcome.booking_id));
             Ok(postponed)
         }
         Err(error) if error.is_cancel() => {
             host_code::be_cautious();
             Err(error)
         }
-        Err(error) if waits_for_lock(&error) && refused.get() != Refused::Write => Ok(changes),
-        Err(_) => Ok(one_by_one(bookings, changes, retries)),
+        Err(error) if waits_for_lock(&error) && refused.get() != Refused::Write => Ok(outcomes),
+        Err(_) => Ok(one_by_one(bookings, outcomes, retries)),
     }
 }
 
 /// Once code of the host has used up its limit, or the table is locked, the rest waits for the next time.
-fn one_by_one(bookings: Option<&Bookings>, changes: Vec<OutcomeRows>, retries: &mut WriteRetries) -> Vec<OutcomeRows> {
+fn one_by_one(bookings: Option<&Bookings>, outcomes: Vec<OutcomeRows>, retries: &mut WriteRetries) -> Vec<OutcomeRows> {
     let (began, mut postponed) = (Instant::now(), Vec::new());
-    for change in changes {
-        if began.elapsed() < host_code::SHORT {
-            postponed.extend(record_one(bookings, change, retries));
+    for outcome in outcomes {
+        if began.elapsed() < host_code::SHORT_LIMIT {
+            postponed.extend(record_one(bookings, outcome, retries));
         } else {
-            postponed.push(change);
+            postponed.push(outcome);
         }
     }
     postponed
 }
 
 /// The same for one outcome.
-pub fn record_one(bookings: Option<&Bookings>, change: OutcomeRows, retries: &mut WriteRetries) -> Option<OutcomeRows> {
-    let id = &change.booking_id;
+pub fn record_one(
+    bookings: Option<&Bookings>,
+    outcome: OutcomeRows,
+    retries: &mut WriteRetries,
+) -> Option<OutcomeRows> {
+    let id = &outcome.booking_id;
     let refused = Cell::default();
     let limit = retries.limit(Access::Write, id);
     let began = Instant::now();
-    let tried = attempt(bookings, &change, limit, &refused);
+    let tried = attempt(bookings, &outcome, limit, &refused);
     let error = match tried {
         Ok(postponed) => {
             if postponed.is_none() {
@@ -74,47 +78,47 @@ pub fn record_one(bookings: Option<&Bookings>, change: OutcomeRows, retries: &mu
     };
     // Not the host's row: our own tables are broken, and it stays in memory until they work again.
     if refused.get() == Refused::Nothing {
-        return Some(change);
+        return Some(outcome);
     }
     // Its row is locked by us: the host's code waits for something else.
     let waits = waits_for_lock(&error) && refused.get() == Refused::Write;
     // A trigger that uses up the memory does so again.
     let exhausted = error.code == PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY;
     if error.is_transient() && !waits && !exhausted {
-        return Some(change);
+        return Some(outcome);
     }
     // A booking that waits continues without an update of its row: Guestly may have it, and is asked.
-    let on_its_way = change.queue_update.as_ref().is_some_and(|queue_update| queue_update.state != QueueState::Failed);
+    let on_its_way = outcome.queue_update.as_ref().is_some_and(|queue_update| queue_update.state != QueueState::Failed);
     if waits && !on_its_way {
         retries.record_wait(Access::Write, id);
-        return Some(change);
+        return Some(outcome);
     }
     let hung = error.is_cancel() || exhausted;
     if !on_its_way && retries.record_failure(Access::Write, id, hung) {
         if hung && retries.tries(Access::Write, id) == 1 {
             host_code::warn(id, "written", &error);
         }
-        return Some(change);
+        return Some(outcome);
     }
-    let told = if on_its_way { change.clone() } else { park(change.clone(), &error) };
-    let silent = OutcomeRows { write_back: None, ..told.clone() };
-    let tries = if on_its_way { vec![silent] } else { vec![told, silent] };
-    for parked in tries {
-        if let Ok(postponed) = attempt(bookings, &parked, host_code::SHORT, &refused) {
+    let whole = if on_its_way { outcome.clone() } else { park(outcome.clone(), &error) };
+    let without_row = OutcomeRows { write_back: None, ..whole.clone() };
+    let variants = if on_its_way { vec![without_row] } else { vec![whole, without_row] };
+    for parked in variants {
+        if let Ok(postponed) = attempt(bookings, &parked, host_code::SHORT_LIMIT, &refused) {
             return postponed;
         }
     }
-    Some(change)
+    Some(outcome)
 }
 
 fn attempt(
     bookings: Option<&Bookings>,
-    change: &OutcomeRows,
+    outcome: &OutcomeRows,
     limit: Duration,
     refused: &Cell<Refused>,
 ) -> Result<Option<OutcomeRows>> {
-    let write = || session::subtransaction(|| record(bookings, vec![change.clone()], refused));
-    Ok(host_code::for_one(&change.booking_id, limit, write)?.into_iter().next())
+    let write = || session::subtransaction(|| record(bookings, vec![outcome.clone()], refused));
+    Ok(host_code::for_one(&outcome.booking_id, limit, write)?.into_iter().next())
 }
 
 fn waits_for_lock(error: &SqlError) -> bool {

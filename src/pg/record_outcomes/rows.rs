@@ -53,18 +53,18 @@ impl OutcomeRows {
 }
 
 /// The booking was deleted meanwhile: nothing to write back, nothing left to do.
-pub(super) fn forget(change: &mut OutcomeRows) {
-    change.write_back = None;
+pub(super) fn forget(outcome: &mut OutcomeRows) {
+    outcome.write_back = None;
     // After a rebooking, the reservation is found by its code and not by the reference.
-    change.reference = change.code.take().or(change.reference.take());
-    let queue_update = change.queue_update.take();
-    change.deleted = match &change.reservation_update {
+    outcome.reference = outcome.code.take().or(outcome.reference.take());
+    let queue_update = outcome.queue_update.take();
+    outcome.deleted = match &outcome.reservation_update {
         Some(reservation_update) => Some(Deleted::Remote(reservation_update.reservation_id.clone())),
         None => queue_update.filter(|queue_update| queue_update.uncertain_since.is_some()).map(|_| Deleted::Uncertain),
     };
     let gone = Problem::new(ErrorClass::InvalidBooking, "the booking was deleted");
     if let Some(attempt) =
-        change.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && change.reservation_update.is_none())
+        outcome.attempt.as_mut().filter(|attempt| attempt.problem.is_none() && outcome.reservation_update.is_none())
     {
         attempt.problem = Some(gone);
     }
@@ -72,13 +72,14 @@ pub(super) fn forget(change: &mut OutcomeRows) {
 
 /// The rows of an outcome whose write raises again and again: failed with the trigger's own words, also in the booking's row if the
 /// trigger allows that; the reservation is stored.
-pub(super) fn park(change: OutcomeRows, error: &SqlError) -> OutcomeRows {
-    let problem = Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.words()));
+pub(super) fn park(outcome: OutcomeRows, error: &SqlError) -> OutcomeRows {
+    let problem =
+        Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.safe_message()));
     // A synced booking is certain: its reservation is stored beside it.
-    let synced = || QueueUpdate::failed(change.write_back.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
+    let synced = || QueueUpdate::failed(outcome.write_back.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
     let words = error_column(problem.class, &problem.sentence);
-    let write = change.write_back.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });
-    let queue_update = QueueUpdate { problem: Some(problem.clone()), ..change.queue_update.unwrap_or_else(synced) };
-    let attempt = change.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
-    OutcomeRows { queue_update: Some(queue_update), write_back: write, attempt, ..change }
+    let write = outcome.write_back.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });
+    let queue_update = QueueUpdate { problem: Some(problem.clone()), ..outcome.queue_update.unwrap_or_else(synced) };
+    let attempt = outcome.attempt.map(|attempt| Attempt { problem: Some(problem), ..attempt });
+    OutcomeRows { queue_update: Some(queue_update), write_back: write, attempt, ..outcome }
 }

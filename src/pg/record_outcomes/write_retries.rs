@@ -103,12 +103,12 @@ impl WriteRetries {
     /// Where the code was slow lately, it begins with the limit that was enough then.
     pub fn limit(&self, access: Access, booking_id: &str) -> Duration {
         let factor = [1, 2, 2, 3, 3, 4].get(self.tries(access, booking_id) as usize).copied().unwrap_or(5);
-        (host_code::SHORT * factor).max(self.slow(access).map_or(Duration::ZERO, |slow| slow.limit))
+        (host_code::SHORT_LIMIT * factor).max(self.slow(access).map_or(Duration::ZERO, |slow| slow.limit))
     }
 
     /// A try succeeded after `elapsed`. If that is more than the short limit, the code is slow, not endless.
     pub fn record_duration(&mut self, access: Access, booking_id: &str, elapsed: Duration) {
-        if elapsed <= host_code::SHORT {
+        if elapsed <= host_code::SHORT_LIMIT {
             return;
         }
         let slow = Slow { limit: self.limit(access, booking_id), seen: Instant::now() };

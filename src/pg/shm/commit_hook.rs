@@ -26,7 +26,7 @@ pub fn wake_at_commit() {
 
 /// Lets worker and launcher look again when this transaction commits: it commits another one, which was prepared and may
 /// have done anything.
-pub fn look_at_commit() {
+pub fn recheck_at_commit() {
     CHANGED.set(true);
     register();
 }
@@ -44,7 +44,7 @@ unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, _arg: *mut st
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_PREPARE) {
         let (wake, changed) = (WAKE.take(), CHANGED.take());
         if is_preloaded() && (wake || changed) {
-            tell(changed);
+            set_latches(changed);
         }
     } else if event == XACT_EVENT_ABORT {
         WAKE.set(false);
@@ -52,7 +52,7 @@ unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, _arg: *mut st
     }
 }
 
-fn tell(changed: bool) {
+fn set_latches(changed: bool) {
     let database = sys::my_database().to_u32();
     let (worker, launcher) = {
         let mut shared = SHARED.exclusive();

@@ -39,7 +39,7 @@ unsafe extern "C-unwind" fn object_access(
     if class == pg_sys::ExtensionRelationId {
         // CREATE EXTENSION sets its own search path next; the script asks where the user would have looked.
         CALLER_PATH.set(sys::setting(c"search_path"));
-        commit_hook::look_at_commit();
+        commit_hook::recheck_at_commit();
     }
 }
 

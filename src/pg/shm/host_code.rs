@@ -24,7 +24,7 @@ pub fn leave_host_code() {
 }
 
 /// The sweep was cancelled at that time, microseconds since the Unix epoch; 0: it has ended in time.
-pub fn note_sweep(stopped_micros: i64) {
+pub fn record_sweep_end(stopped_micros: i64) {
     set(|code| code.sweep_stopped = stopped_micros);
 }
 
@@ -59,7 +59,7 @@ pub fn host_code() -> Option<(i32, HostCode)> {
 }
 
 /// From the launcher, as soon as the worker of a database is gone: whether it died hanging in such code.
-pub fn note_death(database: pg_sys::Oid, now_micros: i64) {
+pub fn record_worker_death(database: pg_sys::Oid, now_micros: i64) {
     let mut shared = SHARED.exclusive();
     let Some(index) = index_of(&shared, database) else { return };
     let Some(code) = shared.host_code.get_mut(index).filter(|code| code.since != 0 && code.hung == 0) else { return };

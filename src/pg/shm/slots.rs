@@ -68,7 +68,7 @@ pub fn live_worker() -> Option<(i32, i64)> {
 }
 
 /// Frees the slots of databases that are gone.
-pub fn forget_others(databases: &[pg_sys::Oid]) {
+pub fn free_dropped(databases: &[pg_sys::Oid]) {
     for slot in &mut SHARED.exclusive().slots {
         if !sys::is_alive(slot.worker) && !databases.iter().any(|database| database.to_u32() == slot.database) {
             *slot = Slot::default();

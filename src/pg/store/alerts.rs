@@ -117,18 +117,18 @@ pub fn raise(alerts: &[Raised]) -> Result<()> {
     }
     RAISED.set(true);
     let ids: Vec<i64> = raised.iter().map(|(id, _)| *id).collect();
-    name(raised.into_iter().filter_map(|(id, nameless)| Some((id, nameless?))).collect())?;
+    add_references(raised.into_iter().filter_map(|(id, missing)| Some((id, missing?))).collect())?;
     statement::run(include_str!("../../../sql/queries/alerts/notify_listeners.sql"), &[ids.into()])
 }
 
 /// Looks up the references of bookings whose alerts (by id) do not know them. A booking that cannot be read goes without.
-fn name(nameless: Vec<(i64, String)>) -> Result<()> {
-    let Some(bookings) = (if nameless.is_empty() { None } else { source_table() }) else { return Ok(()) };
-    let ids: Vec<String> = nameless.iter().map(|(_, booking)| booking.clone()).collect();
+fn add_references(missing: Vec<(i64, String)>) -> Result<()> {
+    let Some(bookings) = (if missing.is_empty() { None } else { source_table() }) else { return Ok(()) };
+    let ids: Vec<String> = missing.iter().map(|(_, booking)| booking.clone()).collect();
     let rows = bookings.read_each(&ids).into_iter().filter_map(|(id, row)| Some((id, row.ok()??)));
     let known: HashMap<String, String> =
         rows.filter_map(|(id, row)| Some((id, row.get(Field::Reference)?.to_owned()))).collect();
-    let found = nameless.into_iter().filter_map(|(id, booking)| Some((id, known.get(&booking)?.clone())));
+    let found = missing.into_iter().filter_map(|(id, booking)| Some((id, known.get(&booking)?.clone())));
     let (ids, references): (Vec<i64>, Vec<String>) = found.unzip();
     if ids.is_empty() {
         return Ok(());
@@ -148,7 +148,7 @@ pub fn take_raised() -> bool {
 
 /// Alerts for bookings that are unsent for too long.
 pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
-    let words = |state: &str| match state {
+    let state_text = |state: &str| match state {
         "ready" => "it is still in line",
         "unknown" => "it is unknown whether Guestly has it",
         "sending" => "its call has not returned",
@@ -161,7 +161,7 @@ pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
             let class = row.text("error_class")?.and_then(|name| ErrorClass::parse(&name));
             let state = row.text("state")?.unwrap_or_default();
             let last = row.text("error")?.map(|error| format!("; the last problem: {error}")).unwrap_or_default();
-            let sentence = format!("paid but not yet in Guestly: {}{last}", words(&state));
+            let sentence = format!("paid but not yet in Guestly: {}{last}", state_text(&state));
             Ok(Raised {
                 booking_id: row.text("booking_id")?,
                 class,

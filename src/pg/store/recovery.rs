@@ -23,11 +23,11 @@ pub fn count_orphans() -> Result<u32> {
 /// a change is read back.
 pub fn recover_orphans(
     now: DateTime<Utc>,
-    look: DateTime<Utc>,
-    settled: DateTime<Utc>,
-    ours: Vec<String>,
+    look_up: DateTime<Utc>,
+    read_back: DateTime<Utc>,
+    own: Vec<String>,
 ) -> Result<()> {
-    let args: [DatumWithOid; 4] = [seconds(now).into(), seconds(look).into(), seconds(settled).into(), ours.into()];
+    let args: [DatumWithOid; 4] = [seconds(now).into(), seconds(look_up).into(), seconds(read_back).into(), own.into()];
     statement::run(include_str!("../../../sql/queries/queue/recover_orphans.sql"), &args)
 }
 
@@ -41,10 +41,10 @@ pub fn postpone_hung(booking_id: &str, now: DateTime<Utc>, after_seconds: u32) -
 
 /// After a promotion or a recovery to a point in time: calls may have left that this server knows nothing of. `look` is
 /// when they are looked up.
-pub fn follow_wal_timeline(now: DateTime<Utc>, look: DateTime<Utc>) -> Result<()> {
+pub fn follow_wal_timeline(now: DateTime<Utc>, look_up: DateTime<Utc>) -> Result<()> {
     statement::run(
         include_str!("../../../sql/queries/queue/mark_all_uncertain.sql"),
-        &[seconds(now).into(), seconds(look).into()],
+        &[seconds(now).into(), seconds(look_up).into()],
     )?;
     statement::run(include_str!("../../../sql/queries/worker/save_wal_timeline.sql"), &[])
 }

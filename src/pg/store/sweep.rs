@@ -8,7 +8,7 @@ use crate::pg::db::convert::{column, seconds};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
-/// Queues the bookings that the sweep found: (booking, day of arrival). `doubt_since`: a call of theirs may be taking effect since then.
+/// Queues the bookings that the sweep found: (booking, day of arrival). `uncertain_since`: a call of theirs may be taking effect since then.
 pub fn enqueue(found: &[(String, Option<String>)], uncertain_since: Option<DateTime<Utc>>) -> Result<()> {
     let args: [DatumWithOid; 3] = [
         column(found, |row| row.0.clone()).into(),
@@ -25,10 +25,11 @@ pub fn exclude_withdrawn(ids: Vec<String>) -> Result<()> {
 
 /// The payment statuses that were taken into the baseline.
 pub fn paid_statuses_seen() -> Result<Vec<String>> {
-    let words = statement::row(include_str!("../../../sql/queries/source_table/paid_statuses_seen.sql"), &[], |row| {
-        Ok(row.get(1)?)
-    })?;
-    Ok(words.flatten().unwrap_or_default())
+    let statuses =
+        statement::row(include_str!("../../../sql/queries/source_table/paid_statuses_seen.sql"), &[], |row| {
+            Ok(row.get(1)?)
+        })?;
+    Ok(statuses.flatten().unwrap_or_default())
 }
 
 /// Adds payment statuses that mean paid from now on to the baseline, with the bookings that have one of them already.

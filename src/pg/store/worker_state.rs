@@ -99,12 +99,12 @@ fn token_history(fingerprint: &str) -> Result<Vec<DateTime<Utc>>> {
 /// Saves the state for a successor and for `guestly.status`.
 pub fn save(
     send_gate: &mut SendGate,
-    news: &StatusUpdate,
+    update: &StatusUpdate,
     fingerprint: Option<&str>,
     now: Duration,
     wall: DateTime<Utc>,
 ) -> Result<()> {
-    let held = send_gate
+    let paused_until = send_gate
         .limiter
         .paused_until()
         .filter(|until| *until > now)
@@ -112,14 +112,14 @@ pub fn save(
     let blocked = send_gate.tokens.blocked.as_ref();
     let args: [DatumWithOid; 11] = [
         send_gate.breaker.state().as_str().into(),
-        held.into(),
+        paused_until.into(),
         send_gate.limiter.levels(now).to_vec().into(),
-        news.success.map(seconds).into(),
-        news.error.clone().into(),
+        update.success.map(seconds).into(),
+        update.error.clone().into(),
         blocked.map(|blocked| blocked.sentence.clone()).into(),
         blocked.map(|blocked| seconds(blocked.since)).into(),
         blocked.and(fingerprint).into(),
-        news.clock_skew_ms.into(),
+        update.clock_skew_ms.into(),
         blocked.map(|blocked| seconds(blocked.until)).into(),
         blocked.map(|blocked| blocked.class.as_str()).into(),
     ];
@@ -156,8 +156,8 @@ pub fn delete_token_request(at: DateTime<Utc>) -> Result<()> {
 }
 
 /// The answer to `guestly_test_alert()`.
-pub fn save_test_mail_answer(words: &str) -> Result<()> {
-    statement::run(include_str!("../../../sql/queries/worker/save_test_mail_answer.sql"), &[words.into()])
+pub fn save_test_mail_answer(text: &str) -> Result<()> {
+    statement::run(include_str!("../../../sql/queries/worker/save_test_mail_answer.sql"), &[text.into()])
 }
 
 /// An alert mail is about to be sent, or none is under way; for the doctor.
@@ -166,8 +166,8 @@ pub fn save_mail_under_way(leaves: bool) -> Result<()> {
 }
 
 /// The answer to `guestly_doctor(online => true)`.
-pub fn save_doctor_answer(status: &str, words: &str) -> Result<()> {
-    statement::run(include_str!("../../../sql/queries/worker/save_doctor_answer.sql"), &[status.into(), words.into()])
+pub fn save_doctor_answer(status: &str, text: &str) -> Result<()> {
+    statement::run(include_str!("../../../sql/queries/worker/save_doctor_answer.sql"), &[status.into(), text.into()])
 }
 
 /// Saves which certificates TLS trusts, or why there are none.

@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 
 /// A relation as it is now; the share lock that keeps its name and owner as they are is held until the transaction ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct RelationInfo {
     /// The owner.
     pub owner: pg_sys::Oid,
     /// Schema-qualified and quoted, as SQL names it; how much is quoted depends on `quote_all_identifiers`.
@@ -20,38 +20,38 @@ pub struct Held {
 
 /// Locks a relation against changes of its definition and reads who owns it; none if it does not exist. Waits for the lock
 /// as long as `lock_timeout` allows, and raises then.
-pub fn hold(relation: pg_sys::Oid) -> Option<Held> {
+pub fn lock(relation: pg_sys::Oid) -> Option<RelationInfo> {
     // SAFETY: inside a transaction, main thread; the relation is closed before return and its lock is kept; names are
     // palloc'd strings, copied here.
     unsafe {
         let opened = pg_sys::try_relation_open(relation, pg_sys::AccessShareLock as i32);
-        let held = described(opened.as_ref()?.rd_rel.as_ref()?);
+        let info = info(opened.as_ref()?.rd_rel.as_ref()?);
         pg_sys::relation_close(opened, pg_sys::NoLock as i32);
-        Some(held)
+        Some(info)
     }
 }
 
 /// The same without a lock, for a message: it may have changed by the time that it is read.
-pub fn look_at(relation: pg_sys::Oid) -> Option<Held> {
+pub fn read_unlocked(relation: pg_sys::Oid) -> Option<RelationInfo> {
     // SAFETY: a catalog look-up inside a transaction, main thread; the cached tuple is released after it was read.
     unsafe {
         let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
         let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(relation));
         let header = tuple.as_ref()?.t_data;
-        let held = described(&*header.cast::<u8>().add((*header).t_hoff.into()).cast());
+        let info = info(&*header.cast::<u8>().add((*header).t_hoff.into()).cast());
         pg_sys::ReleaseSysCache(tuple);
-        Some(held)
+        Some(info)
     }
 }
 
-fn described(form: &pg_sys::FormData_pg_class) -> Held {
+fn info(form: &pg_sys::FormData_pg_class) -> RelationInfo {
     // SAFETY: names of the catalogs end with NUL and are copied; a schema that is gone gives null.
     unsafe {
         let (in_schema, called) =
             (pg_sys::get_namespace_name(form.relnamespace), (&raw const form.relname.data).cast());
         let schema = quoted(in_schema);
         let name = format!("{schema}.{}", quoted(called));
-        Held { owner: form.relowner, name, schema, identity: (copied(in_schema), copied(called)) }
+        RelationInfo { owner: form.relowner, name, schema, identity: (copied(in_schema), copied(called)) }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn claim_batch(
 }
 
 /// True if a claim would find something: code of the host may run for other bookings than those of the outcomes.
-pub(super) fn is_something_to_claim(claims: &mut Claims, outcomes: &Outcomes, permit: Permit) -> Result<bool> {
+pub(super) fn has_claimable(claims: &mut Claims, outcomes: &Outcomes, permit: Permit) -> Result<bool> {
     let wall = Utc::now();
     let passed_over = claims.passed_over(outcomes, wall);
     Ok(store::changes::any()? || (matches!(permit, Permit::Send(_)) && is_due(wall, passed_over)?))
@@ -120,10 +120,10 @@ fn claim_by_steps(
         let is_narrowed = !skip_bookings.is_empty() || skip_kind.is_some();
         let skip = Skip { bookings: passed_over.iter().cloned().chain(skip_bookings).collect(), kind: skip_kind };
         let next_fence = || claims.next_fence();
-        let Claimed { jobs, busy, drained } =
+        let Claimed { jobs, locked, drained } =
             claim::claim_and_plan(bookings, settings, Utc::now(), left, skip, &mut outcomes.retries, next_fence)?;
-        passed_over.extend(busy.iter().cloned().chain(outcomes.retries.waiting()));
-        batch.locked.extend(busy);
+        passed_over.extend(locked.iter().cloned().chain(outcomes.retries.waiting()));
+        batch.locked.extend(locked);
         batch.jobs.extend(jobs);
         batch.backlog = Some(!drained || is_narrowed);
     }

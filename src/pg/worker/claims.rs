@@ -44,8 +44,8 @@ impl Claims {
     }
 
     /// The bookings of these outcomes are not claimed before they are written.
-    pub(super) fn keep(&mut self, changes: &[OutcomeRows]) {
-        self.in_progress.extend(changes.iter().map(|change| change.booking_id.clone()));
+    pub(super) fn keep_in_progress(&mut self, outcomes: &[OutcomeRows]) {
+        self.in_progress.extend(outcomes.iter().map(|outcome| outcome.booking_id.clone()));
     }
 
     /// The outcome of this booking is written.

@@ -49,7 +49,7 @@ pub(super) fn complete(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes, do
         Purpose::Ping { .. } => (Operation::LookUp, None),
     };
     let outcome = classify(operation, &done.reply, wall);
-    note_clock_skew(outcomes, &done);
+    record_clock_skew(outcomes, &done);
     let trace = trace(&done);
     let age = done.started.elapsed();
     let completion = send_gate::Completion {
@@ -101,24 +101,28 @@ fn complete_call(
     if had_token && api.gate.tokens.token.is_none() {
         ctx.transaction(|_| store::worker_state::delete_token());
     }
-    let mut change = job.change(outcome, next, trace);
-    change.price = price_difference(ctx, &change);
+    let mut rows = job.into_rows(outcome, next, trace);
+    rows.price = price_difference(ctx, &rows);
     // Whether a reservation is a success is known once it is recorded.
-    if let Some(problem) = change
+    if let Some(problem) = rows
         .queue_update
         .as_ref()
-        .and_then(|kept| kept.problem.as_ref())
-        .filter(|_| change.reservation_update.is_none())
+        .and_then(|update| update.problem.as_ref())
+        .filter(|_| rows.reservation_update.is_none())
     {
-        outcomes.record_error(&format!("booking {}", change.booking_id), problem);
+        outcomes.record_error(&format!("booking {}", rows.booking_id), problem);
     }
-    outcomes.pending.push(change);
+    outcomes.pending.push(rows);
 }
 
 /// Guestly's total against what was paid, if the call reported it.
-fn price_difference(ctx: &Ctx, change: &OutcomeRows) -> Option<String> {
-    let held = change.reservation_update.as_ref()?;
-    price::describe_difference(held.update.total.as_deref()?, held.paid?, ctx.settings.payments.price_tolerance)
+fn price_difference(ctx: &Ctx, rows: &OutcomeRows) -> Option<String> {
+    let reservation = rows.reservation_update.as_ref()?;
+    price::describe_difference(
+        reservation.update.total.as_deref()?,
+        reservation.paid?,
+        ctx.settings.payments.price_tolerance,
+    )
 }
 
 /// The times and ids of a call, for the log.
@@ -133,7 +137,7 @@ pub(super) fn trace(done: &FinishedRequest<Purpose>) -> Trace {
 }
 
 /// The API's clock against the server's, for the status.
-fn note_clock_skew(outcomes: &mut Outcomes, done: &FinishedRequest<Purpose>) {
+fn record_clock_skew(outcomes: &mut Outcomes, done: &FinishedRequest<Purpose>) {
     let Reply::Answer(answer) = &done.reply else { return };
     let date = answer.date.as_deref().and_then(|date| DateTime::parse_from_rfc2822(date).ok());
     if let Some(date) = date {

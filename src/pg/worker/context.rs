@@ -30,7 +30,7 @@ pub(super) struct Ctx {
 }
 
 /// store::worker_state::StatusUpdate in the shared-memory slot of this database.
-pub(super) struct SlotNews {
+pub(super) struct SlotUpdate {
     /// A commit queued something, or a function asked for a look at the queue.
     pub(super) woken: bool,
 }
@@ -63,9 +63,9 @@ impl Ctx {
     }
 
     /// Reads the slot in shared memory: what commits and functions asked for since the last time.
-    pub(super) fn read_slot(&mut self) -> SlotNews {
+    pub(super) fn read_slot(&mut self) -> SlotUpdate {
         let slot = shm::slot(sys::my_database());
-        let news = SlotNews { woken: slot.wakes != self.seen_slot.wakes };
+        let news = SlotUpdate { woken: slot.wakes != self.seen_slot.wakes };
         if slot.changes != self.seen_slot.changes {
             exit_if_dropped();
             self.version_ok = None;
@@ -76,7 +76,7 @@ impl Ctx {
 
     /// True if a signal or a commit came in that the loop has not looked at. A wait inside a transaction may have used up its
     /// latch.
-    pub(super) fn has_news(&self) -> bool {
+    pub(super) fn has_unread_events(&self) -> bool {
         sys::has_request() || self.seen_slot != shm::slot(sys::my_database())
     }
 

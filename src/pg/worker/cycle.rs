@@ -7,7 +7,7 @@ use std::time::Instant;
 use chrono::Utc;
 
 use super::api::Api;
-use super::claiming::{Batch, claim_batch, is_something_to_claim};
+use super::claiming::{Batch, claim_batch, has_claimable};
 use super::claims::Claims;
 use super::context::Ctx;
 use super::outcomes::Outcomes;
@@ -22,7 +22,7 @@ use crate::pg::{host_code, store, sys};
 
 /// The transactions of one cycle.
 #[derive(Clone, Copy)]
-struct Plan {
+struct CyclePlan {
     permit: Permit,
     /// Outcomes are written in this cycle.
     records: bool,
@@ -43,29 +43,32 @@ struct Committed {
 
 /// Records the outcomes that have come in and claims what is due; then the calls leave.
 pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) {
-    schedule.note(send_prefetched(ctx, api, claims, outcomes, schedule.linger));
-    schedule.note(outcomes.retries.is_due());
+    schedule.add_backlog(send_prefetched(ctx, api, claims, outcomes, schedule.linger));
+    schedule.add_backlog(outcomes.retries.is_due());
     if !outcomes.has_writable() && !schedule.is_something_due(ctx) {
         return;
     }
     // The calls that are claimed already may not be those that the breaker wants to see tried.
     if api.is_open() && !claims.prefetched.is_empty() {
-        schedule.note(release_unsent(api, claims, outcomes));
+        schedule.add_backlog(release_unsent(api, claims, outcomes));
     }
     let permit = may_claim(ctx, api, claims, outcomes, Utc::now());
     if !outcomes.has_writable() && matches!(permit, Permit::Wait(_)) {
         return;
     }
     let began = Instant::now();
-    let careful = host_code::is_cautious() || outcomes.retries.is_slow(Access::Write);
-    let recorded = careful && outcomes.has_writable();
+    let cautious = host_code::is_cautious() || outcomes.retries.is_slow(Access::Write);
+    let recorded = cautious && outcomes.has_writable();
     if recorded && !record_one_by_one(ctx, claims, outcomes, schedule) {
         return;
     }
-    let changes = if careful { Vec::new() } else { outcomes.take_writable() };
-    let mut plan =
-        Plan { permit, records: recorded || !changes.is_empty(), state_is_saved: !recorded && changes.is_empty() };
-    if transact(ctx, api, claims, outcomes, schedule, plan, changes) {
+    let unwritten = if cautious { Vec::new() } else { outcomes.take_writable() };
+    let mut plan = CyclePlan {
+        permit,
+        records: recorded || !unwritten.is_empty(),
+        state_is_saved: !recorded && unwritten.is_empty(),
+    };
+    if transact(ctx, api, claims, outcomes, schedule, plan, unwritten) {
         // What was recorded is committed before mapping expressions of other bookings run.
         plan.state_is_saved = true;
         transact(ctx, api, claims, outcomes, schedule, plan, Vec::new());
@@ -76,23 +79,23 @@ pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &
 /// Code of the host did not end in time a moment ago: each outcome is written in a transaction of its own, first those that gave
 /// no trouble. Once the limit is used up the rest waits for the next cycle. False: nothing can be written.
 fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) -> bool {
-    let (began, mut changes) = (Instant::now(), VecDeque::from(outcomes.take_writable()));
-    changes.make_contiguous().sort_by_key(|change| outcomes.retries.tries(Access::Write, &change.booking_id));
-    at_exit::set_unrecorded(changes.iter().chain(&outcomes.pending));
+    let (began, mut unwritten) = (Instant::now(), VecDeque::from(outcomes.take_writable()));
+    unwritten.make_contiguous().sort_by_key(|outcome| outcomes.retries.tries(Access::Write, &outcome.booking_id));
+    at_exit::set_unrecorded(unwritten.iter().chain(&outcomes.pending));
     let mut failure = None;
-    while began.elapsed() < host_code::SHORT
+    while began.elapsed() < host_code::SHORT_LIMIT
         && failure.is_none()
-        && let Some(change) = changes.pop_front()
+        && let Some(outcome) = unwritten.pop_front()
     {
         let retries = &mut outcomes.retries;
         let written = session::transaction(c"guestly_sync: recording", || {
             let bookings = Bookings::load()?;
-            Ok(record_one(bookings.as_ref(), change.clone(), retries))
+            Ok(record_one(bookings.as_ref(), outcome.clone(), retries))
         });
         match written {
             Ok(None) => {
-                claims.end(&change.booking_id);
-                at_exit::remove(&change.booking_id);
+                claims.end(&outcome.booking_id);
+                at_exit::remove(&outcome.booking_id);
             }
             Ok(Some(postponed)) => {
                 if !outcomes.retries.is_waiting(&postponed.booking_id) {
@@ -101,15 +104,15 @@ fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes
                 outcomes.pending.push(postponed);
             }
             Err(error) => {
-                outcomes.pending.push(change);
+                outcomes.pending.push(outcome);
                 failure = Some(error);
             }
         }
     }
-    outcomes.pending.extend(changes);
-    claims.keep(&outcomes.pending);
+    outcomes.pending.extend(unwritten);
+    claims.keep_in_progress(&outcomes.pending);
     if let Some(error) = &failure {
-        schedule.note(true);
+        schedule.add_backlog(true);
         ctx.failed(error);
     }
     failure.is_none()
@@ -122,22 +125,22 @@ fn transact(
     claims: &mut Claims,
     outcomes: &mut Outcomes,
     schedule: &mut Schedule,
-    plan: Plan,
-    changes: Vec<OutcomeRows>,
+    plan: CyclePlan,
+    unwritten: Vec<OutcomeRows>,
 ) -> bool {
-    let kept = changes.clone();
-    outcomes.save_at_exit(&kept);
+    let retained = unwritten.clone();
+    outcomes.save_at_exit(&retained);
     let committed = session::transaction(c"guestly_sync: recording and claiming", || {
-        record_and_claim(ctx, api, claims, outcomes, schedule, plan, changes)
+        record_and_claim(ctx, api, claims, outcomes, schedule, plan, unwritten)
     });
     let committed = match committed {
         Ok(committed) => committed,
         Err(error) => {
-            claims.keep(&kept);
-            outcomes.pending.extend(kept);
+            claims.keep_in_progress(&retained);
+            outcomes.pending.extend(retained);
             api.token_intent = None;
-            schedule.note(true);
-            // Of the host's code, which did not end in time: the next cycle is careful.
+            schedule.add_backlog(true);
+            // Of the host's code, which did not end in time: the next cycle is cautious.
             if !(error.is_cancel() && host_code::is_cautious()) {
                 ctx.failed(&error);
             }
@@ -148,18 +151,18 @@ fn transact(
     if state_saved {
         outcomes.state_saved();
     }
-    let is_stuck = !plan.records && batch.jobs.is_empty() && api.token_intent.is_none() && !batch.ping;
-    let may_go = !matches!(plan.permit, Permit::Wait(_)) && schedule.is_something_due(ctx);
+    let has_done_nothing = !plan.records && batch.jobs.is_empty() && api.token_intent.is_none() && !batch.ping;
+    let may_claim_more = !matches!(plan.permit, Permit::Wait(_)) && schedule.is_something_due(ctx);
     // Locked by another session: a claim in a tight loop would find the same.
-    let is_locked = postponed.iter().any(|change| !outcomes.retries.is_waiting(&change.booking_id));
-    if is_locked || (is_stuck && may_go && batch.locked.is_empty()) {
+    let is_locked = postponed.iter().any(|outcome| !outcomes.retries.is_waiting(&outcome.booking_id));
+    if is_locked || (has_done_nothing && may_claim_more && batch.locked.is_empty()) {
         ctx.back_off(RECORD_PAUSE);
     }
     // Calls that were taken back meanwhile are pending already.
     outcomes.pending.extend(postponed);
     outcomes.save_at_exit(&[]);
     api.send_token_request(ctx);
-    schedule.note(send(ctx, api, claims, outcomes, batch.jobs));
+    schedule.add_backlog(send(ctx, api, claims, outcomes, batch.jobs));
     if batch.ping && !api.ping(ctx, None) {
         ctx.back_off(BAD_ADDRESS_PAUSE);
     }
@@ -173,22 +176,22 @@ fn record_and_claim(
     claims: &mut Claims,
     outcomes: &mut Outcomes,
     schedule: &mut Schedule,
-    plan: Plan,
-    changes: Vec<OutcomeRows>,
+    plan: CyclePlan,
+    unwritten: Vec<OutcomeRows>,
 ) -> Result<Committed> {
     let bookings = Bookings::load()?;
     ctx.table.clone_from(&bookings);
     let wall = Utc::now();
-    let has_changes = !changes.is_empty();
-    changes.iter().for_each(|change| claims.end(&change.booking_id));
-    let postponed = record_all(bookings.as_ref(), changes, &mut outcomes.retries)?;
-    claims.keep(&postponed);
+    let has_outcomes = !unwritten.is_empty();
+    unwritten.iter().for_each(|outcome| claims.end(&outcome.booking_id));
+    let postponed = record_all(bookings.as_ref(), unwritten, &mut outcomes.retries)?;
+    claims.keep_in_progress(&postponed);
     let mut committed = Committed { postponed, ..Committed::default() };
     if take_success() {
         outcomes.update.success = Some(wall);
     }
     match (&bookings, ctx.may_send()?) {
-        (Some(_), true) if has_changes && is_something_to_claim(claims, outcomes, plan.permit)? => {
+        (Some(_), true) if has_outcomes && has_claimable(claims, outcomes, plan.permit)? => {
             committed.claim_next = true;
             // The claim that follows waits for the disk, for both.
             sys::set_locally(c"synchronous_commit", "off");
@@ -202,7 +205,7 @@ fn record_and_claim(
             schedule.clear();
         }
     }
-    // A claim alone changes nothing of the saved state but the time that has passed since.
+    // A claim alone does not change the saved state.
     if !plan.state_is_saved || (!committed.batch.jobs.is_empty() && outcomes.has_update()) {
         outcomes.save_state(ctx, api, wall)?;
         committed.state_saved = true;
@@ -211,7 +214,7 @@ fn record_and_claim(
 }
 
 /// Looks up when the next row is due, unless more is claimed at once or the outcomes of these calls will look it up.
-fn plan_next_claim(claims: &Claims, schedule: &mut Schedule, batch: &Batch, plan: Plan) -> Result<()> {
+fn plan_next_claim(claims: &Claims, schedule: &mut Schedule, batch: &Batch, plan: CyclePlan) -> Result<()> {
     if let Some(backlog) = batch.backlog {
         schedule.backlog = backlog;
     }

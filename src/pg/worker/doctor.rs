@@ -140,8 +140,8 @@ fn describe(outcome: &Outcome) -> (&'static str, String) {
 fn why_not_tried(ctx: &Ctx, api: &mut Api, outcomes: &Outcomes) -> (&'static str, String) {
     let (now, wall) = (ctx.now(), Utc::now());
     let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
-    if let Some(trouble) = api.gate.tokens.reason_not_usable(wall) {
-        return ("fail", format!("{}; not tried again before {}", trouble.sentence, at(trouble.until)));
+    if let Some(blocked) = api.gate.tokens.reason_not_usable(wall) {
+        return ("fail", format!("{}; not tried again before {}", blocked.sentence, at(blocked.until)));
     }
     if api.gate.breaker.is_outage() {
         return ("fail", "Guestly is out of reach; the next probe is near".to_owned());

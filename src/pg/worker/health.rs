@@ -93,16 +93,16 @@ impl Health {
             self.token = None;
             return None;
         }
-        let trouble = api.gate.tokens.reason_not_usable(wall)?;
-        if self.token.as_ref() == Some(&trouble.sentence) {
+        let blocked = api.gate.tokens.reason_not_usable(wall)?;
+        if self.token.as_ref() == Some(&blocked.sentence) {
             return None;
         }
-        self.token = Some(trouble.sentence.clone());
-        let is_capped = trouble.class == ErrorClass::Throttled;
+        self.token = Some(blocked.sentence.clone());
+        let is_capped = blocked.class == ErrorClass::Throttled;
         let kind = if is_capped { AlertKind::TokenCap } else { AlertKind::Credentials };
-        let until = trouble.until.format("%Y-%m-%d %H:%M UTC");
-        let alert = Raised::new(kind, format!("{}; next request at {until}", trouble.sentence));
-        Some(Raised { class: Some(trouble.class), since: Some(trouble.since), ..alert })
+        let until = blocked.until.format("%Y-%m-%d %H:%M UTC");
+        let alert = Raised::new(kind, format!("{}; next request at {until}", blocked.sentence));
+        Some(Raised { class: Some(blocked.class), since: Some(blocked.since), ..alert })
     }
 }
 

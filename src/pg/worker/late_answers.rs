@@ -27,5 +27,5 @@ fn reservation_of(done: FinishedRequest<Purpose>, policy: &Policy) -> Option<Out
     let outcome = classify(job.row.operation, &done.reply, now);
     let moment = Moment { started: trace.started, now, jitter: 0.5, outage: false, token_is_new: false };
     let next = job.next(&outcome, policy, &moment);
-    Some(job.change(&outcome, next, trace)).filter(|change| change.reservation_update.is_some())
+    Some(job.into_rows(&outcome, next, trace)).filter(|rows| rows.reservation_update.is_some())
 }

@@ -42,7 +42,7 @@ impl Mailer {
         self.complete(ctx, pool);
         self.send_test_mail_if_asked(ctx, pool);
         if store::alerts::take_raised() {
-            (self.waiting, self.look_again_at) = (true, None);
+            (self.waiting, self.check_at) = (true, None);
         }
         if self.pause() != Some(Duration::ZERO) {
             return;
@@ -51,7 +51,7 @@ impl Mailer {
         let after = |pause: Duration| Some(Instant::now() + pause);
         let step = ctx.transaction(|ctx| self.next_step(ctx, wall));
         self.waiting = !matches!(step, Some(Step::Nothing));
-        self.look_again_at = match step {
+        self.check_at = match step {
             Some(Step::Send(batch, mail)) => {
                 self.sending = true;
                 let key = batch.key.clone();
@@ -125,8 +125,8 @@ impl Mailer {
             return Ok(Step::Nothing);
         }
         let pending: Vec<_> = waiting.iter().map(|row| row.pending.clone()).collect();
-        let pace = MailLimits { digest: ctx.settings.mail.digest, not_before: None };
-        let plan = select_for_mail(&pending, &store::alerts::recently_mailed()?, &pace, wall);
+        let limits = MailLimits { digest: ctx.settings.mail.digest, not_before: None };
+        let plan = select_for_mail(&pending, &store::alerts::recently_mailed()?, &limits, wall);
         store::alerts::close(&plan.repeated, store::alerts::AlertState::Repeated, None)?;
         match plan.next {
             MailStep::Nothing => Ok(Step::Nothing),

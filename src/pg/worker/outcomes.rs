@@ -44,13 +44,13 @@ impl Outcomes {
 
     /// True if an outcome can be written now: one that waits for the host's row does not count.
     pub(super) fn has_writable(&self) -> bool {
-        self.pending.iter().any(|change| !self.retries.is_waiting(&change.booking_id))
+        self.pending.iter().any(|outcome| !self.retries.is_waiting(&outcome.booking_id))
     }
 
     /// Takes the outcomes that can be written now; the others stay.
     pub(super) fn take_writable(&mut self) -> Vec<OutcomeRows> {
         let retries = &self.retries;
-        self.pending.extract_if(.., |change| !retries.is_waiting(&change.booking_id)).collect()
+        self.pending.extract_if(.., |outcome| !retries.is_waiting(&outcome.booking_id)).collect()
     }
 
     /// True while so many outcomes wait that nothing more should be claimed.
@@ -59,8 +59,8 @@ impl Outcomes {
     }
 
     /// Registers everything that is not committed to be written if the process must end now: `changes` and what is pending.
-    pub(super) fn save_at_exit(&self, changes: &[OutcomeRows]) {
-        at_exit::set_unrecorded(changes.iter().chain(&self.pending));
+    pub(super) fn save_at_exit(&self, unwritten: &[OutcomeRows]) {
+        at_exit::set_unrecorded(unwritten.iter().chain(&self.pending));
     }
 
     /// Remembers an error for the status; `subject` says what it concerns.

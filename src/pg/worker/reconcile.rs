@@ -65,10 +65,10 @@ impl Reconcile {
             return Ok(nothing);
         }
         let rules = store::rules::load(&bookings, &ctx.settings)?;
-        let ids: Vec<String> = upcoming.iter().map(|held| held.booking_id.clone()).collect();
+        let ids: Vec<String> = upcoming.iter().map(|stay| stay.booking_id.clone()).collect();
         let rows = bookings.read_each(&ids).into_iter().map(|(_, row)| row);
-        let differ = upcoming.iter().zip(rows).filter(|(held, row)| differs(held, row, &rules));
-        let differ: Vec<String> = differ.map(|(held, _)| held.booking_id.clone()).collect();
+        let differ = upcoming.iter().zip(rows).filter(|(stay, row)| differs(stay, row, &rules));
+        let differ: Vec<String> = differ.map(|(stay, _)| stay.booking_id.clone()).collect();
         let found = !differ.is_empty();
         if found {
             store::changes::add(differ)?;
@@ -80,8 +80,8 @@ impl Reconcile {
 
 /// True if something is to be sent. A booking that cannot be sent or read raises no alert before it is changed; nor does a row that
 /// is gone: an alert was raised when it was deleted, or `cancel_on_delete` was off.
-fn differs(held: &store::reservations::Upcoming, row: &Result<Option<Row>>, rules: &Rules) -> bool {
-    let (queued, now) = (QueueRow { remote: Some(held.remote.clone()), ..QueueRow::default() }, Utc::now());
+fn differs(stay: &store::reservations::Upcoming, row: &Result<Option<Row>>, rules: &Rules) -> bool {
+    let (queued, now) = (QueueRow { remote: Some(stay.remote.clone()), ..QueueRow::default() }, Utc::now());
     let Ok(Some(row)) = row else { return false };
     matches!(plan(row, &queued, rules, now), Plan::Call(..) | Plan::Wait(_))
 }

@@ -75,7 +75,7 @@ impl Recovery {
             return;
         }
         if hang.table {
-            shm::note_sweep(Utc::now().timestamp_micros());
+            shm::record_sweep_end(Utc::now().timestamp_micros());
         }
         ctx.report(
             &format!("the worker was restarted: code on the bookings table ran for {} s ({subject})", hang.seconds),
@@ -88,7 +88,7 @@ impl Recovery {
 pub(super) fn recover_orphans(ctx: &Ctx, claims: &Claims, outcomes: &Outcomes) -> Result<()> {
     let (now, settle) = (Utc::now(), ctx.settings.policy.propagation_delay);
     let mut own = claims.in_progress();
-    own.extend(outcomes.pending.iter().map(|change| change.booking_id.clone()));
+    own.extend(outcomes.pending.iter().map(|outcome| outcome.booking_id.clone()));
     store::recovery::recover_orphans(now, look_up_at(now, 0, settle), later(now, settle), own)
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// A part of the worker reports whether there may be more to claim.
-    pub(super) fn note(&mut self, backlog: bool) {
+    pub(super) fn add_backlog(&mut self, backlog: bool) {
         self.backlog |= backlog;
     }
 

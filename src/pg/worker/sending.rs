@@ -124,5 +124,5 @@ fn simulate(job: Job, outcomes: &mut Outcomes) {
     let outcome = Outcome::Created { reservation_id: reservation_id.clone(), confirmation_code: None, total: None };
     let next = Transition::Synced { reservation_id, adopted: false, warning: None, found: None };
     let trace = Trace { started: Utc::now(), ..Trace::default() };
-    outcomes.pending.push(job.change(&outcome, next, trace));
+    outcomes.pending.push(job.into_rows(&outcome, next, trace));
 }

@@ -59,17 +59,17 @@ pub(super) fn run(
 /// Writes the outcomes. Where the booking is locked, or its triggers do not end, what Guestly has is written without the host's
 /// row; the reservation is verified after the restart.
 fn record_outcomes(outcomes: &mut Outcomes) {
-    let changes = std::mem::take(&mut outcomes.pending);
-    if changes.is_empty() {
+    let unwritten = std::mem::take(&mut outcomes.pending);
+    if unwritten.is_empty() {
         return;
     }
-    at_exit::set_unrecorded(&changes);
+    at_exit::set_unrecorded(&unwritten);
     let retries = &mut outcomes.retries;
     let written = session::transaction(c"guestly_sync: stopping", || {
         let bookings = Bookings::load()?;
-        let together = session::subtransaction(|| record_all(bookings.as_ref(), changes.clone(), retries));
+        let together = session::subtransaction(|| record_all(bookings.as_ref(), unwritten.clone(), retries));
         let postponed = match together {
-            Err(error) if error.is_cancel() => changes,
+            Err(error) if error.is_cancel() => unwritten,
             together => together?,
         };
         store::reservations::upsert(&postponed.iter().filter_map(OutcomeRows::reservation).collect::<Vec<_>>())?;

@@ -80,7 +80,7 @@ impl Sweep {
         let cost = thread_cpu_time().saturating_sub(before);
         self.next = now + ctx.settings.poll_interval.max(cost * PROCESSOR_SHARE);
         if let Some((found, _)) = &found {
-            schedule.note(found.ready || found.orphaned || !found.unqueued.is_empty());
+            schedule.add_backlog(found.ready || found.orphaned || !found.unqueued.is_empty());
             schedule.next_due = found.next_due;
         }
         match &found {
@@ -139,7 +139,7 @@ impl Sweep {
             }
         });
         if swept.is_ok() {
-            shm::note_sweep(0);
+            shm::record_sweep_end(0);
         }
         swept
     }
@@ -152,7 +152,7 @@ impl Sweep {
             self.baseline.clone_from(&paid);
         }
         let swept: &[String] = if ctx.settings.enabled { &paid } else { &[] };
-        bookings.probe(swept, BATCH, claims.in_progress()).map(Some)
+        bookings.sweep(swept, BATCH, claims.in_progress()).map(Some)
     }
 
     fn prune(&mut self, ctx: &mut Ctx, now: Instant) {
@@ -177,7 +177,7 @@ fn uncertain_since(ctx: &Ctx) -> Option<DateTime<Utc>> {
 
 /// The sweep was cancelled; the sales go on. `pg::host_code` delays the next one by some minutes.
 fn report_slow(ctx: &mut Ctx) {
-    shm::note_sweep(Utc::now().timestamp_micros());
+    shm::record_sweep_end(Utc::now().timestamp_micros());
     ctx.report(
         "the sweep did not end within 20 s: paid bookings that no trigger queued are not found",
         "It needs its index: see the row \"sweep\" of SELECT * FROM guestly_doctor().",

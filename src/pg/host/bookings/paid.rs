@@ -10,7 +10,7 @@ use crate::pg::{db::statement, host_code};
 
 impl Bookings {
     /// Every paid booking, created since then where the table says when (seconds since the epoch).
-    pub fn paid(&self, words: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
+    pub fn paid(&self, paid_statuses: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
         let sql = format!(
             "SELECT {}::text, b.guestly_reservation_id, {}, {}, {}, b.{}::text FROM {} b WHERE {} \
              AND ($2::float8 IS NULL OR coalesce((pg_catalog.to_jsonb(b) OPERATOR (pg_catalog.->>) 'created_at')::timestamptz \
@@ -24,7 +24,7 @@ impl Bookings {
             self.is_paid(),
         );
         as_owner(&self.owner, || {
-            statement::rows(&sql, &[words.to_vec().into(), since.into()], |row| {
+            statement::rows(&sql, &[paid_statuses.to_vec().into(), since.into()], |row| {
                 Ok(Paid {
                     booking_id: text(row, 1)?,
                     reservation_id: row.get(2)?,
@@ -38,19 +38,19 @@ impl Bookings {
     }
 
     /// Bookings that read as paid and have no reservation.
-    pub fn unsent(&self, words: &[String]) -> Result<Vec<String>> {
+    pub fn unsent(&self, paid_statuses: &[String]) -> Result<Vec<String>> {
         let sql = format!(
             "SELECT {}::text FROM {} b WHERE b.guestly_reservation_id IS NULL AND {}",
             self.key(),
             self.table(),
             self.is_paid()
         );
-        let read = || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1));
+        let read = || statement::rows(&sql, &[paid_statuses.to_vec().into()], |row| text(row, 1));
         host_code::for_table(|| host_code::as_owner_in_time(&self.owner, read))
     }
 
     /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.
-    pub fn arriving(&self, words: &[String], first: &str, last: &str) -> Result<Vec<String>> {
+    pub fn arriving(&self, paid_statuses: &[String], first: &str, last: &str) -> Result<Vec<String>> {
         let Some(arrival) = self.arrival.as_ref().map(quote_identifier) else { return Ok(Vec::new()) };
         let sql = format!(
             "SELECT {}::text FROM {} b WHERE {} AND b.{arrival}::date BETWEEN $2::date AND $3::date \
@@ -60,15 +60,15 @@ impl Bookings {
             self.is_paid()
         );
         host_code::as_owner_in_time(&self.owner, || {
-            statement::rows(&sql, &[words.to_vec().into(), first.into(), last.into()], |row| text(row, 1))
+            statement::rows(&sql, &[paid_statuses.to_vec().into(), first.into(), last.into()], |row| text(row, 1))
         })
     }
 
     /// The different statuses of paid bookings, a hundred at most.
-    pub fn statuses(&self, words: &[String]) -> Result<Vec<String>> {
+    pub fn statuses(&self, paid_statuses: &[String]) -> Result<Vec<String>> {
         let (status, paid) = (self.column(Field::Status), self.is_paid());
         let sql = format!("SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE {paid} LIMIT 100", self.table());
-        as_owner(&self.owner, || statement::rows(&sql, &[words.to_vec().into()], |row| text(row, 1)))
+        as_owner(&self.owner, || statement::rows(&sql, &[paid_statuses.to_vec().into()], |row| text(row, 1)))
     }
 
     /// "The row is paid", with the words as `$1`: compared as the trigger and `domain` do, without case and white space. The

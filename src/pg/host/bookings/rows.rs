@@ -33,12 +33,12 @@ pub struct Locked {
 
 impl Locked {
     /// Locked by another transaction.
-    pub fn is_busy(&self, booking_id: &str) -> bool {
-        self.is_there(booking_id) && !self.locked.iter().any(|id| id == booking_id)
+    pub fn is_locked_elsewhere(&self, booking_id: &str) -> bool {
+        self.exists(booking_id) && !self.locked.iter().any(|id| id == booking_id)
     }
 
     /// It exists.
-    pub fn is_there(&self, booking_id: &str) -> bool {
+    pub fn exists(&self, booking_id: &str) -> bool {
         self.exist.iter().any(|id| id == booking_id)
     }
 }

@@ -34,7 +34,7 @@ impl Bookings {
         if !synced.is_empty() {
             write(&synced)?;
         }
-        if others.is_empty() { Ok(()) } else { trigger::unwatched(|| write(&others)) }
+        if others.is_empty() { Ok(()) } else { trigger::without_recording_changes(|| write(&others)) }
     }
 
     /// Marks bookings as on their way again: `pending`, no error, no tries. A row that raises takes no other down: all together
@@ -56,7 +56,7 @@ impl Bookings {
         }
         if let Some((id, error)) = refused.first() {
             let message = format!("{} queued booking(s) could not be marked as pending, {id} first", refused.len());
-            report::warn(error.code, format!("guestly_sync: {message}: {}", error.words()), STILL_QUEUED);
+            report::warn(error.code, format!("guestly_sync: {message}: {}", error.safe_message()), STILL_QUEUED);
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(in crate::pg::worker) struct Mailer {
     /// The mail server failed: nothing leaves before.
     pub(super) not_before: Option<Instant>,
     /// A digest is being collected. A new alert may be urgent and is looked at at once.
-    pub(super) look_again_at: Option<Instant>,
+    pub(super) check_at: Option<Instant>,
     pub(super) failures: u32,
     /// How many alerts the last warning about missing mail settings counted.
     pub(super) warned_unmailed: usize,
@@ -49,7 +49,7 @@ impl Mailer {
             used: None,
             ended: None,
             not_before: None,
-            look_again_at: None,
+            check_at: None,
             failures: 0,
             warned_unmailed: 0,
             asked: shm::slot(sys::my_database()).mail_asked,
@@ -58,7 +58,7 @@ impl Mailer {
 
     /// The next mail may leave at once: after a reload another mail server may be there.
     pub(super) fn try_again(&mut self) {
-        (self.not_before, self.look_again_at, self.failures, self.waiting) = (None, None, 0, true);
+        (self.not_before, self.check_at, self.failures, self.waiting) = (None, None, 0, true);
     }
 
     /// Cuts a mail that is under way with other settings than these; the next one does not wait for it.
@@ -76,7 +76,7 @@ impl Mailer {
 
     /// How long until something is to be done; none until something happens.
     pub(in crate::pg::worker) fn pause(&self) -> Option<Duration> {
-        let then = self.not_before.max(self.look_again_at);
+        let then = self.not_before.max(self.check_at);
         let idle = (!self.waiting || self.sending) && self.ended.is_none();
         if idle {
             None
