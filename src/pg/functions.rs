@@ -1,5 +1,5 @@
-//! SQL functions written in Rust, in the schema `guestly`: what SQL cannot do, for the functions of `sql/schema/4_functions.sql` that
-//! people call. Only the extension's owner may execute them. Main thread of a session.
+//! SQL functions written in Rust, in the schema `guestly`, for tasks that SQL cannot do. Called by the public functions of
+//! `sql/schema/4_functions.sql`; only the extension's owner may execute them. Main thread of a session.
 
 mod attach;
 
@@ -20,7 +20,7 @@ mod guestly {
     use crate::pg::host::bookings::Bookings;
     use crate::pg::{credentials, db::session, settings, shm, store, sys, trigger};
 
-    /// The worker's time beside its calls: the end of its cycle, and the write of its answer.
+    /// Time that the worker needs besides its calls: to end its cycle and to write the answer.
     const MARGIN: Duration = Duration::from_secs(5);
     const NOT_ATTACHED: &str = "Call SELECT guestly_attach('your_table') on the table that holds the bookings.";
 
@@ -40,7 +40,7 @@ mod guestly {
     fn read(bookings: &Bookings, booking_id: &str) -> Option<Row> {
         match bookings.read(&[booking_id.to_owned()]) {
             Ok(rows) => rows.into_iter().next(),
-            // The same complaint comes from a mapping expression.
+            // A mapping expression could raise the same error.
             Err(error) if !bookings.is_key(booking_id) => {
                 let message = format!("'{}' is not a booking id", clean(booking_id, 80));
                 raise(
@@ -54,7 +54,7 @@ mod guestly {
         }
     }
 
-    /// The facts about a booking that SQL functions need; null if there is none. Errors: not a key of that type.
+    /// Facts about a booking for SQL functions; null if it does not exist. Errors: not a key of that type.
     #[pg_extern(sql = false)]
     fn booking(booking_id: &str) -> Option<JsonB> {
         let row = read(&source_table(), booking_id)?;
@@ -68,7 +68,7 @@ mod guestly {
         })))
     }
 
-    /// Exactly the request that would be sent to create the booking's reservation. Errors: the booking cannot be mapped.
+    /// The request that would create the booking's reservation, exactly as it would be sent. Errors: the booking cannot be mapped.
     #[pg_extern(sql = false)]
     fn preview(booking_id: &str) -> Option<JsonB> {
         let bookings = source_table();
@@ -80,7 +80,7 @@ mod guestly {
         Some(JsonB(json!({ "method": request.method.as_str(), "path": request.path, "body": request.body })))
     }
 
-    /// Resets bookings to `pending`, without error and attempts. With the rights of the table's owner.
+    /// Resets bookings to `pending`, without error and attempts. Runs as the table's owner.
     #[pg_extern(sql = false)]
     fn mark_pending(booking_ids: Vec<String>) {
         if let Err(error) = source_table().mark_pending(&booking_ids) {
@@ -88,7 +88,8 @@ mod guestly {
         }
     }
 
-    /// Every paid booking, created since then where the table says when; with the rights of the table's owner.
+    /// Every paid booking; if the table has `created_at`, those created after `since` (seconds since the Unix epoch). Runs as the
+    /// table's owner.
     #[pg_extern(sql = false)]
     #[allow(clippy::type_complexity)] // The columns of a table function are one type to pgrx.
     fn paid_bookings(
@@ -114,13 +115,13 @@ mod guestly {
         }))
     }
 
-    /// The different statuses of paid bookings; with the rights of the table's owner.
+    /// The distinct statuses of paid bookings. Runs as the table's owner.
     #[pg_extern(sql = false)]
     fn paid_booking_statuses() -> Vec<String> {
         source_table().statuses(&settings::paid_statuses()).unwrap_or_else(|error| raise_sql(&error, NOT_ATTACHED))
     }
 
-    /// Checks a mapping expression. Errors: what is wrong with it.
+    /// Checks a mapping expression. Errors: the problem with it.
     #[pg_extern(sql = false)]
     fn check_expression(field: &str, expression: &str) {
         if !Field::ALL.iter().any(|known| known.name() == field) {
@@ -133,7 +134,7 @@ mod guestly {
                 "Use one of these fields.",
             );
         }
-        // Nothing to check against yet; guestly_attach checks all of them.
+        // Without a source table there is nothing to check against; guestly_attach checks all expressions.
         let Ok(Some(bookings)) = Bookings::load() else { return };
         if let Err(error) = bookings.check(expression) {
             let message = format!("the expression for '{field}' is wrong: {}", error.message);
@@ -173,8 +174,8 @@ mod guestly {
         TableIterator::new(shm::live_worker().map(|(pid, since)| (pid, epoch(since))))
     }
 
-    /// Asks the worker to try the credentials, and waits for it; false if there is no worker or it does not answer in time:
-    /// that of a token request and a look-up.
+    /// Asks the worker to test the credentials and waits for its answer, at most for the time of a token request and a look-up;
+    /// false if there is no worker or no answer in time.
     #[pg_extern(sql = false)]
     fn ask_worker() -> bool {
         if shm::live_worker().is_none() {
@@ -185,23 +186,23 @@ mod guestly {
         wait_for(timeout, |slot| is_reached(slot.answered, question))
     }
 
-    /// Asks the worker for a test mail, and waits for what the mail server says; false if there is no answer in time.
+    /// Asks the worker for a test mail and waits for the mail server's answer; false if there is none in time.
     #[pg_extern(sql = false)]
     fn ask_for_mail() -> bool {
         if shm::live_worker().is_none() {
             return false;
         }
         let Some(question) = shm::ask_test_mail() else { return false };
-        // A mail that hangs may be before it; each takes 30 s at most.
+        // Another mail may be ahead of it; each takes at most 30 s.
         wait_for(Duration::from_secs(70), |slot| is_reached(slot.mail_answered, question))
     }
 
-    /// Of several questions asked at once the worker answers the last one for all. The numbers wrap around.
+    /// True if `question` or a later one was answered: an answer counts for all earlier questions. The numbers wrap around.
     fn is_reached(answered: u32, question: u32) -> bool {
         answered.wrapping_sub(question) < u32::MAX / 2
     }
 
-    /// Waits for the worker's answer.
+    /// Waits until the worker has answered; false after `timeout`, or if the worker ends.
     fn wait_for(timeout: Duration, answered: impl Fn(&shm::Slot) -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         while !answered(&shm::slot(sys::my_database())) {
@@ -220,7 +221,7 @@ mod guestly {
         shm::is_preloaded()
     }
 
-    /// The setting shared_preload_libraries, which else only members of pg_read_all_settings may read.
+    /// The setting shared_preload_libraries, which otherwise only members of pg_read_all_settings may read.
     #[pg_extern(sql = false)]
     fn preloaded_libraries() -> String {
         sys::setting(c"shared_preload_libraries").unwrap_or_default()
@@ -232,13 +233,13 @@ mod guestly {
         crate::version::VERSION
     }
 
-    /// The search path of the session at its last CREATE EXTENSION: inside the script it is another one.
+    /// The search path of the session at its last CREATE EXTENSION, which sets another one for its script.
     #[pg_extern(sql = false)]
     fn caller_search_path() -> Option<String> {
         shm::caller_search_path()
     }
 
-    /// The settings in force, whether set, from the environment or built in; no secret.
+    /// The settings in effect: set, from the environment, or the defaults. No secrets.
     #[pg_extern(sql = false)]
     fn setting_values() -> JsonB {
         let settings = settings::Settings::load();

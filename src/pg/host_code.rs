@@ -1,6 +1,7 @@
-//! Running code of the host application in the worker: its triggers, rules and mapping expressions. It may take any time, so
-//! each piece has a limit, and shared memory says since when it runs and for which booking. After a piece that ran into its
-//! limit the worker is cautious for a while: one booking at a time, and only what sending needs. Main thread only.
+//! Runs code of the host in the worker: triggers, rules and mapping expressions. It may take any time, so each run has a time
+//! limit, and shared memory has its start and its booking. After a run that exceeded its limit the worker is cautious for a
+//! while: one booking at a time, and only what sending needs. Called by `pg::host`, `pg::claim` and `pg::record_outcomes`; main
+//! thread only.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -15,31 +16,31 @@ use crate::domain::retry::{TABLE_SCAN_PAUSE, TABLE_SCAN_PAUSE_AFTER_HANG};
 
 mod functions;
 
-/// The limit of one booking at its first try, and of everything that is not for one booking.
+/// The limit for one booking at its first attempt, and for one series of single bookings.
 pub const SHORT_LIMIT: Duration = Duration::from_secs(1);
 /// The limit for several bookings in one statement.
 const SEVERAL_LIMIT: Duration = Duration::from_millis(1500);
-/// The limit for a statement over the whole table.
+/// The limit for a statement on the whole table.
 const TABLE_LIMIT: Duration = Duration::from_secs(20);
-/// The worker is cautious for this long after a limit was passed.
+/// The worker is cautious for this long after a limit was exceeded.
 const CAUTION: Duration = Duration::from_secs(60);
-/// The same after a worker had to be ended.
+/// The same after a worker was ended because of a hang.
 const AFTER_HANG: Duration = Duration::from_secs(600);
-/// A worker that stays this long in code that ignores every cancel ends, and the next one continues.
+/// A worker ends after this time in code that ignores every cancel; its successor continues.
 const MAX_RUN: Duration = Duration::from_secs(5);
-/// The same for one booking, at the first hang: there is time to read the doctor.
+/// The same for one booking at the first hang, which leaves time to read guestly_doctor().
 const MAX_FIRST_RUN: Duration = Duration::from_secs(15);
-/// Code gets at least this long to end after its first cancel.
+/// Time that code gets to end after its first cancel, at least.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The purpose of the code that runs next, and its limits.
+/// The purpose of the code that runs next, and its limit.
 #[derive(Clone)]
 struct Scope {
     booking_id: Option<String>,
     limit: Duration,
-    /// A statement over the whole table.
+    /// A statement on the whole table.
     table: bool,
-    /// Reading for a mail or a comparison: nothing that is sent waits for it.
+    /// A read for a mail or a comparison, which no call waits for.
     optional: bool,
 }
 
@@ -53,24 +54,24 @@ thread_local! {
     static NO_TABLE_SCAN_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Code that runs in `body` is for this booking alone, and each piece of it may take `limit`.
+/// Host code in `body` is for this booking alone, and each run may take `limit`.
 pub fn for_one<T>(booking_id: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
     within(Scope { booking_id: Some(booking_id.to_owned()), limit, table: false, optional: false }, body)
 }
 
-/// Code that runs in `body` is for several bookings.
+/// Host code in `body` is for several bookings.
 pub fn for_several<T>(body: impl FnOnce() -> T) -> T {
     within(Scope { booking_id: None, limit: SEVERAL_LIMIT, table: false, optional: false }, body)
 }
 
-/// Statements over the whole table that run in `body`: the sweep, and what was paid before. They may take long where the table
-/// is large and has no index, and must end all the same: planning them already runs code of the host.
+/// Statements in `body` read the whole table: the sweep and the baseline. They take long on a large table without an index, and
+/// have a limit nevertheless: planning them already runs code of the host.
 pub fn for_table<T>(body: impl FnOnce() -> T) -> T {
     within(Scope { booking_id: None, limit: TABLE_LIMIT, table: true, optional: false }, body)
 }
 
 impl Scope {
-    /// When the process ends; always some seconds after the limit, so that a cancel comes first.
+    /// Run time after which the process ends; always some seconds after the limit, so that a cancel comes first.
     fn longest(&self) -> Duration {
         let first = self.booking_id.is_some() && !HUNG_BEFORE.get();
         (if first { MAX_FIRST_RUN } else { MAX_RUN }).max(self.limit + GRACE)
@@ -78,7 +79,7 @@ impl Scope {
 }
 
 fn within<T>(scope: Scope, body: impl FnOnce() -> T) -> T {
-    /// Puts the former scope back, also where the body panics.
+    /// Restores the previous scope, also if the body panics.
     struct Former(Scope);
     impl Drop for Former {
         fn drop(&mut self) {
@@ -89,15 +90,15 @@ fn within<T>(scope: Scope, body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// Runs one piece of the host's code. Errors: its own; QUERY_CANCELED if it did not end in time, or is optional and the worker
-/// is cautious. In a session it just runs: a session has a `statement_timeout` of its own.
+/// Runs host code. Errors: its own; QUERY_CANCELED if it did not end in time, or is optional and the worker is cautious. In a
+/// session it has no limit here: a session has its `statement_timeout`.
 pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if !sys::is_background_worker() || RUNNING.get() {
         return body();
     }
     let scope = SCOPE.with_borrow(Scope::clone);
     if scope.optional && is_cautious() {
-        return Err(canceled("code of the table takes too long at the moment".to_owned()));
+        return Err(canceled("host code on the table takes too long at the moment".to_owned()));
     }
     let run = Run::begin(&scope);
     let result = body();
@@ -111,17 +112,17 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     }
     result.map_err(|error| {
         let sentence = format!("code of the table did not end within {} s", scope.limit.as_secs_f32());
-        // It may have caught the cancel and raised something else.
+        // The code may have caught the cancel and raised another error.
         canceled(if error.is_cancel() { sentence } else { format!("{sentence}: {}", error.message) })
     })
 }
 
-/// Like [`session::as_owner`], for what runs mapping expressions and the host's triggers: in the worker it has a time limit.
+/// Like [`session::as_owner`], for statements that run host code: in the worker they have a time limit.
 pub fn as_owner_in_time<T>(owner: &Owner, body: impl FnOnce() -> Result<T>) -> Result<T> {
     run(|| session::as_owner(owner, body))
 }
 
-/// From the begin of a piece of the host's code to its end, which is also where something panics.
+/// One run of host code. Dropping it ends the run, also after a panic.
 struct Run(Option<sys::TimeLimit>);
 
 impl Run {
@@ -131,7 +132,7 @@ impl Run {
         Self(Some(sys::TimeLimit::start(scope.limit, scope.longest())))
     }
 
-    /// True if the limit was passed.
+    /// True if the limit was exceeded.
     fn end(mut self) -> bool {
         self.0.take().is_some_and(sys::TimeLimit::end)
     }
@@ -151,7 +152,7 @@ fn canceled(message: String) -> SqlError {
     SqlError::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, message)
 }
 
-/// The booking's row cannot be `done` ("read", "written") at the moment, and is tried again.
+/// Logs a WARNING: the booking's row cannot be `done` ("read", "written") now, and is tried again.
 pub fn warn(booking_id: &str, done: &str, error: &SqlError) {
     let message =
         format!("guestly_sync: booking {booking_id} is postponed: its row cannot be {done}: {}", error.safe_message());
@@ -164,12 +165,12 @@ pub fn is_cautious() -> bool {
     CAUTIOUS_UNTIL.get().is_some_and(|until| until > Instant::now())
 }
 
-/// Code of the host was cancelled.
+/// Makes the worker cautious: host code was cancelled.
 pub fn be_cautious() {
     be_cautious_for(CAUTION);
 }
 
-/// The former worker had to be ended in such code; `table`: in a statement over the whole table.
+/// The previous worker was ended because host code hung; `table`: in a statement on the whole table.
 pub fn be_cautious_after_hang(table: bool) {
     let pause = if table { TABLE_SCAN_PAUSE } else { TABLE_SCAN_PAUSE_AFTER_HANG };
     NO_TABLE_SCAN_UNTIL.set(Some(Instant::now() + pause));
@@ -177,14 +178,14 @@ pub fn be_cautious_after_hang(table: bool) {
     be_cautious_for(AFTER_HANG);
 }
 
-/// The code that was cancelled is slow, not endless: it ended within a longer limit. After a hang this changes nothing.
+/// The cancelled code is slow, not endless: it ended within a longer limit. Has no effect after a hang.
 pub fn end_caution() {
     if !HUNG_BEFORE.get() {
         CAUTIOUS_UNTIL.set(None);
     }
 }
 
-/// False for some minutes after a statement over the whole table did not end in time, and for one after a hang.
+/// False during the pause after a statement on the whole table did not end in time, or after a hang.
 pub fn may_read_table() -> bool {
     NO_TABLE_SCAN_UNTIL.get().is_none_or(|until| until <= Instant::now())
 }

@@ -1,5 +1,5 @@
-//! One booking's call, from claim to outcome: what is sent, and which rows its outcome becomes. Made and judged by
-//! `pg::worker` on the main thread; travels through the sender threads as a tag.
+//! One booking's call, from claim to outcome: its request, and the rows that its outcome becomes. Created by `pg::claim` and
+//! completed by `pg::worker` on the main thread; passes through the sender threads as a tag.
 
 use chrono::{DateTime, Utc};
 
@@ -31,9 +31,9 @@ pub struct Job {
     pub row: QueueRow,
     /// The reservation that Guestly should have.
     pub reservation: Box<Reservation>,
-    /// The token's generation it is sent with.
+    /// The generation of the token that it is sent with.
     pub generation: u64,
-    /// The booking's row is gone: nothing is written back.
+    /// The booking was deleted: nothing is written back.
     pub gone: bool,
 }
 
@@ -61,7 +61,7 @@ impl Job {
         }
     }
 
-    /// The rows that the decision becomes.
+    /// The rows to write for the decision.
     pub fn into_rows(self, outcome: &Outcome, next: Transition, trace: Trace) -> OutcomeRows {
         let label = outcome_label(outcome, &next);
         let tries = self.row.attempts;
@@ -83,7 +83,7 @@ impl Job {
                 let write = WriteBack::synced(&id, &reservation_id, tries);
                 let warning = warning.map(|sentence| Problem::new(ErrorClass::Refused, sentence));
                 let reservation_update = self.update_after_create(reservation_id, adopted, found.as_deref(), outcome);
-                // It changed while its create was in flight or unconfirmed.
+                // The booking changed while its create was in flight or unconfirmed.
                 let changed = next_change(&self.reservation, &reservation_update.update.snapshot).is_some();
                 let queue_update =
                     changed.then(|| QueueUpdate { is_created: true, ..QueueUpdate::waiting(tries, trace.started) });
@@ -102,7 +102,7 @@ impl Job {
         OutcomeRows { queue_update, reservation_update, write_back: write, attempt, ..self.blank() }
     }
 
-    /// Restores the row as it was before the claim: the call was certainly not sent.
+    /// The rows that restore the state before the claim: the call was certainly not sent.
     pub fn unsent(self) -> OutcomeRows {
         if self.remote().is_some() {
             // A planned payment was certainly not recorded.
@@ -122,7 +122,7 @@ impl Job {
         OutcomeRows { queue_update: Some(queue_update), ..blank }
     }
 
-    /// No rows yet: the booking, and the claim under which they are written.
+    /// No rows: only the booking and its claim.
     fn blank(&self) -> OutcomeRows {
         OutcomeRows {
             booking_id: self.row.booking_id.clone(),
@@ -142,7 +142,7 @@ impl Job {
 
     fn queue_update(&self, next: Transition, tries: u32) -> QueueUpdate {
         let due = &self.row;
-        // An outcome that does not count gives its attempt back; a look-up never added one.
+        // An outcome that does not count does not use an attempt.
         let uncounted = due.attempts_before();
         let is_uncertain = due.uncertain_since.is_some() || due.pending_refusal.is_some();
         let same = QueueUpdate {
@@ -186,7 +186,7 @@ impl Job {
             }
             Transition::Failed(problem) => QueueUpdate {
                 unconfirmed_creates: due.unconfirmed_creates,
-                // Where Guestly may have it, the next create is preceded by a look-up.
+                // If Guestly may have the reservation, a look-up precedes the next create.
                 verify_first: due.operation == Operation::LookUp && !problem.class.is_permanent(),
                 problem: Some(problem),
                 ..QueueUpdate::failed(tries)

@@ -1,5 +1,5 @@
-//! The launcher: one static background worker that sees to it that each database with the extension has its worker. It
-//! connects to no database, runs no statement, and sleeps until something changes. Main thread only.
+//! The launcher: one static background worker that keeps one worker running in each database with the extension. It connects to
+//! no database, runs no statement, and sleeps until something changes. Started by the postmaster; main thread only.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::domain::retry::{
     WORKER_MAX_RESTART_PAUSE, WORKER_SHORT_LIFE,
 };
 
-/// Registers the launcher with the postmaster. From `_PG_init`.
+/// Registers the launcher with the postmaster. Called by `_PG_init`.
 pub fn register() {
     BackgroundWorkerBuilder::new("guestly_sync launcher")
         .set_function("guestly_launcher_main")
@@ -25,7 +25,7 @@ pub fn register() {
         .load();
 }
 
-/// One database, as the launcher knows it.
+/// The launcher's state for one database.
 #[derive(Default)]
 struct Entry {
     worker: Option<sys::Started>,
@@ -53,7 +53,7 @@ pub extern "C-unwind" fn guestly_launcher_main(_arg: pg_sys::Datum) {
     }
 }
 
-/// Starts what is missing; says when to look again.
+/// Starts missing workers; returns the time until the next scan.
 fn scan(entries: &mut HashMap<u32, Entry>) -> Duration {
     let databases = sys::databases();
     shm::free_dropped(&databases);
@@ -63,13 +63,13 @@ fn scan(entries: &mut HashMap<u32, Entry>) -> Duration {
     waits.min().unwrap_or(LAUNCHER_SCAN_EVERY).min(LAUNCHER_SCAN_EVERY)
 }
 
-/// Sees to one database; says how long it may be left alone, none if until something changes.
+/// Starts the worker of one database if it is missing. Returns the time until the next check; `None`: when something changes.
 fn supervise(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<Duration> {
     let slot = shm::slot(database);
     if slot.changes != entry.changes {
         *entry = Entry { changes: slot.changes, worker: entry.worker.take(), ..Entry::default() };
     }
-    // It may still wait to be let in, e.g. while its database is copied; its end wakes us.
+    // It may still wait for access, e.g. while its database is copied. Its end wakes the launcher.
     if entry.worker.as_ref().is_some_and(sys::Started::has_not_ended) {
         return None;
     }
@@ -106,7 +106,7 @@ fn supervise(database: pg_sys::Oid, entry: &mut Entry, now: Instant) -> Option<D
 }
 
 impl Entry {
-    /// The pause before the next start; none if it may start now.
+    /// The pause before the next start; `None` if the worker may start now.
     fn pause(&mut self, slot: &shm::Slot, now: Instant) -> Option<Duration> {
         if let Some(wait) = self.not_before.map(|then| then.saturating_duration_since(now)) {
             return (!wait.is_zero()).then_some(wait);

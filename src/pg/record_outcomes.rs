@@ -1,5 +1,5 @@
 //! Records outcomes: queue row, reservation, the booking's five columns and the log, in one short transaction for all outcomes
-//! that have arrived. Main thread only.
+//! that have arrived. Called by `pg::worker::cycle`, `pg::worker::shutdown` and `pg::claim`; main thread only.
 //!
 //! The bookings are locked first, then the queue rows, both with SKIP LOCKED: neither a sale nor the worker waits for the other.
 //! An outcome that cannot be written yet stays in memory and is retried until it commits.

@@ -1,17 +1,17 @@
-//! The settings: every GUC of the extension, one file a theme, and one owned copy of them that the worker may hand to other
-//! threads. `get()` panics off the main thread, so only the files of this module read GUCs.
+//! The settings: every GUC of the extension, one file a theme, and an owned copy of them that the worker may give to other
+//! threads. `get()` panics on other threads, so only the files of this module read GUCs. Used by all of `pg`; main thread only.
 //!
-//! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), in force in the running worker at once. The server's
-//! environment gives the defaults of some; a set GUC, whatever its value, overrides it.
+//! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), they take effect in the running worker at once. Some defaults
+//! come from the server's environment; a GUC that is set, to whatever value, overrides them.
 //!
 //! | file | settings |
 //! |---|---|
-//! | `sending.rs` | what is sent, and when the worker looks for it |
+//! | `sending.rs` | what is sent, and when |
 //! | `api.rs` | addresses, credentials and timeouts |
 //! | `limits.rs` | concurrency and rate limits |
 //! | `retry.rs` | attempts, backoff and propagation delay |
 //! | `mail.rs` | alert mails |
-//! | `payments.rs` | recorded payments and price differences |
+//! | `payments.rs` | the recording of payments, and price differences |
 //! | `define.rs` | one function for each kind of setting |
 
 mod api;
@@ -32,7 +32,7 @@ pub use mail::Mail;
 pub use payments::PaymentSettings;
 pub use sending::{environment, paid_list, paid_statuses, split, stale_after};
 
-/// Defines every setting. From `_PG_init`, in the postmaster or in a session that loads the library later.
+/// Defines every setting. Called by `_PG_init`, in the postmaster or in a session that loads the library later.
 pub fn init() {
     sending::init();
     api::init();
@@ -42,18 +42,18 @@ pub fn init() {
     payments::init();
 }
 
-/// An owned copy of the settings that the worker needs, taken at start and after each reload.
+/// An owned copy of the settings that the worker needs, loaded at start and after each reload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Sends at all.
+    /// Paid bookings are sent.
     pub enabled: bool,
-    /// Does everything but the calls.
+    /// Everything is done except the calls.
     pub test_mode: bool,
     /// Address of the API.
     pub base_url: String,
     /// Where tokens are fetched.
     pub token_url: String,
-    /// A deleted booking is cancelled.
+    /// The reservation of a deleted booking is cancelled.
     pub cancel_on_delete: bool,
     /// Guestly's `source`.
     pub source: String,
@@ -63,15 +63,15 @@ pub struct Settings {
     pub limits: Limits,
     /// Retries.
     pub policy: Policy,
-    /// Until the API is reached.
+    /// Limit for connecting to the API.
     pub connect_timeout: Duration,
-    /// For one call.
+    /// Limit for one call.
     pub request_timeout: Duration,
-    /// Between two sweeps.
+    /// Interval between two sweeps.
     pub poll_interval: Duration,
-    /// Age of `guestly.attempts`.
+    /// Age at which rows of `guestly.attempts` are deleted.
     pub log_retention: Duration,
-    /// Age at which an unsent booking is an alert.
+    /// Age at which an unsent booking raises an alert.
     pub stale_after: Duration,
     /// Alert mails.
     pub mail: Mail,

@@ -1,10 +1,10 @@
-//! Shared memory and the hooks that write to it. Loaded through `shared_preload_libraries` only; without it everything here
-//! does nothing and says so. Main thread of any process.
+//! Shared memory and the hooks that write to it. Needs `shared_preload_libraries`; without it every function here does nothing
+//! and returns that. Main thread of any process.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
 //! | `memory.rs` | layout and lock |
-//! | `slots.rs` | which worker serves which database |
+//! | `slots.rs` | the worker of each database |
 //! | `commit_hook.rs` | a commit wakes the worker |
 //! | `extension_hook.rs` | CREATE, ALTER and DROP EXTENSION wake the launcher |
 //! | `mailbox.rs` | questions to the worker and their answers |
@@ -24,7 +24,7 @@ pub use mailbox::*;
 pub use memory::{Slot, is_preloaded};
 pub use slots::*;
 
-/// Asks for shared memory and watches CREATE, ALTER and DROP EXTENSION. From `_PG_init` in the postmaster.
+/// Requests shared memory and installs the hook for CREATE, ALTER and DROP EXTENSION. Called by `_PG_init` in the postmaster.
 pub fn init() {
     memory::init();
     extension_hook::init();

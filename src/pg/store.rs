@@ -1,15 +1,15 @@
-//! Our own tables, one file a table: every statement on the schema `guestly`, by name. Rows go in and come out as plain
-//! values. Main thread only, inside a transaction of `pg::db::session`.
+//! Our own tables, one file a table: a named function for every statement on the schema `guestly`, with plain values as parameters
+//! and results. Main thread only, inside a transaction of `pg::db::session`.
 //!
 //! | file | table |
 //! |---|---|
 //! | `queue.rs`, `queue/` | `queue`: claims, intents, outcomes |
-//! | `reservations.rs` | `reservations`: what Guestly is known to hold |
-//! | `changes.rs` | `changes`: bookings whose data changed |
+//! | `reservations.rs` | `reservations`: the snapshots |
+//! | `changes.rs` | `changes`: dirty bookings |
 //! | `attempts.rs` | `attempts`: one row per call |
 //! | `alerts.rs` | `alerts`: raised, waiting for mail, closed |
-//! | `switches.rs` | `pause`, `installations`, version: may this server send |
-//! | `sweep.rs` | what the sweep found, and what it leaves alone |
+//! | `switches.rs` | `pause`, `installations`, version: the switches for sending |
+//! | `sweep.rs` | results of the sweep, the baseline, and exclusions |
 //! | `recovery.rs` | `queue` after a crash, a clock change or a promotion |
 //! | `rules.rs` | `listings` and `status_map` |
 //! | `worker_state.rs` | `worker`, `token`, `token_requests` |
@@ -28,5 +28,5 @@ pub mod worker_state;
 #[cfg(test)]
 mod checks_tests;
 
-/// Rows that one step of pruning deletes; the statements say the same number.
+/// Rows that one step of pruning deletes; the statements have the same number.
 pub const PRUNE_STEP: usize = 1000;

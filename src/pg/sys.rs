@@ -1,5 +1,5 @@
-//! Thin wrappers of the server's C functions: no logic, one reason for each `unsafe`. Main thread only: every function here
-//! reads or writes state that belongs to the process's main thread, which is what "main thread" in the reasons means.
+//! Thin wrappers around the server's C functions: no logic, one reason for each `unsafe`. Called by all of `pg`. Main thread only:
+//! every function here uses state of the process's main thread, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::RawFd;
@@ -36,29 +36,29 @@ pub fn is_preloading() -> bool {
     unsafe { pg_sys::process_shared_preload_libraries_in_progress }
 }
 
-/// Refuses settings under our prefix that do not exist.
+/// Reserves our prefix, so that unknown settings with it are rejected.
 pub fn reserve_prefix(prefix: &'static CStr) {
     // SAFETY: the name is a constant; called once from _PG_init, main thread.
     unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
 }
 
-/// Reads the configuration files again: pgrx's handler only notes that it should be done.
+/// Reads the configuration files again; the signal handler only sets a flag.
 pub fn reload_configuration() {
     // SAFETY: called between transactions on the main thread, as the server's own processes do it.
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
 }
 
-/// Leaves the process; 1 asks the postmaster to start a static worker again, 0 never.
+/// Ends the process. With code 1 the postmaster restarts a static worker, with 0 it does not.
 pub fn exit(code: i32) -> ! {
     // SAFETY: the regular end of a server process; runs its exit callbacks on the main thread.
     unsafe { pg_sys::proc_exit(code) }
 }
 
-/// Sleeps until the latch is set, `fd` is readable or the time is over; says whether `fd` is readable. Leaves the process
-/// if the postmaster has died.
+/// Sleeps until the latch is set, `fd` is readable or the time is over; returns true if `fd` is readable. Ends the process if the
+/// postmaster has died.
 pub fn wait(fd: Option<RawFd>, timeout: Option<Duration>) -> bool {
     let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_EXIT_ON_PM_DEATH;
-    // Whole milliseconds, rounded up: a time that is not over yet would only be waited for again.
+    // Rounded up to milliseconds, so that the time is over afterwards.
     let millis =
         timeout.map_or(-1, |time| i64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i64::MAX).min(3_600_000));
     events |= if timeout.is_some() { pg_sys::WL_TIMEOUT } else { 0 };
@@ -84,12 +84,12 @@ pub fn my_pid() -> i32 {
     unsafe { pg_sys::MyProcPid }
 }
 
-/// The argument a background worker was registered with.
+/// The argument that a background worker was registered with.
 pub fn worker_argument(arg: pg_sys::Datum) -> pg_sys::Oid {
     pg_sys::Oid::from(arg.value() as u32)
 }
 
-/// Connects a background worker to a database, as the bootstrap superuser; to none, where only shared catalogs are needed.
+/// Connects a background worker to a database as the bootstrap superuser, or with `None` to the shared catalogs only.
 pub fn connect(database: Option<pg_sys::Oid>) {
     // SAFETY: called once, first thing in a background worker's main function.
     unsafe {
@@ -100,7 +100,7 @@ pub fn connect(database: Option<pg_sys::Oid>) {
     }
 }
 
-/// The databases one can connect to, templates left out. Inside a transaction.
+/// The databases that allow connections, except templates. Inside a transaction.
 pub fn databases() -> Vec<pg_sys::Oid> {
     let mut found = Vec::new();
     // SAFETY: a catalog scan inside a transaction, closed before return; the tuples are read while the scan holds them.
@@ -135,8 +135,8 @@ pub fn report_activity(query: Option<&CStr>) {
     }
 }
 
-/// Hands the counters of finished transactions over, or autovacuum never hears of them. `now`: at once, before a long
-/// sleep; else the server takes them once a second and leaves the rest for later.
+/// Reports the counters of finished transactions to the statistics, which autovacuum needs. `now`: at once, before a long sleep;
+/// otherwise at most once a second.
 pub fn report_statistics(now: bool) {
     // SAFETY: called outside of a transaction, on the main thread.
     unsafe {
@@ -148,13 +148,13 @@ pub fn report_statistics(now: bool) {
 pub struct Started(DynamicBackgroundWorker);
 
 impl Started {
-    /// True until it has ended, also while it waits to be let into its database.
+    /// True until the worker has ended, also while it waits for access to its database.
     pub fn has_not_ended(&self) -> bool {
         !matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
     }
 }
 
-/// Starts a dynamic background worker that reports its end to us; none when no slot is free.
+/// Starts a dynamic background worker whose end is reported to this process; `None` if no slot is free.
 pub fn start_worker(function: &str, name: &str, argument: pg_sys::Oid) -> Option<Started> {
     let builder = BackgroundWorkerBuilder::new(name)
         .set_function(function)
@@ -163,7 +163,7 @@ pub fn start_worker(function: &str, name: &str, argument: pg_sys::Oid) -> Option
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
         .set_notify_pid(my_pid())
         .enable_spi_access();
-    // The handle lives in the memory context of the moment, and is asked long after this transaction.
+    // The handle is allocated in the current memory context, and used long after this transaction.
     let load = |_: &mut PgMemoryContexts| builder.load_dynamic();
     // SAFETY: the top memory context is never freed.
     unsafe { PgMemoryContexts::TopMemoryContext.switch_to(load) }.ok().map(Started)
@@ -180,7 +180,7 @@ pub fn set_latch_of(pid: i32) {
     if pid == 0 {
         return;
     }
-    // SAFETY: a PGPROC never moves; if the process ends in between, a stranger is woken once, which every process bears.
+    // SAFETY: a PGPROC never moves; if the process ends in between, another one is woken once, which does no harm.
     unsafe {
         let process = pg_sys::BackendPidGetProc(pid);
         if !process.is_null() {

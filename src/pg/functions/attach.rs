@@ -1,5 +1,5 @@
-//! `guestly_attach()` and `guestly_detach()`: whether the caller may, and the definitions on the host's table that their SQL
-//! parts ask for. Main thread of a session.
+//! `guestly_attach()` and `guestly_detach()`: check the caller's rights, and change definitions on the host's table as their SQL
+//! parts ask. Main thread of a session.
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -10,8 +10,8 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::host::define;
 use crate::pg::{db::statement, sys};
 
-/// Adds columns, indexes and triggers to the table of bookings. Runs with the rights of the caller until it is known that
-/// the table is the caller's; the rest runs with those of the extension's owner and of the table's owner.
+/// Adds columns, indexes and triggers to the source table. Runs as the caller until the caller is known to own the table; the rest
+/// runs as the extension's owner and as the table's owner.
 #[pg_extern(sql = false)]
 fn guestly_attach(bookings: Option<pg_sys::Oid>) {
     let Some(bookings) = bookings else {
@@ -31,13 +31,13 @@ fn guestly_attach(bookings: Option<pg_sys::Oid>) {
     attached.unwrap_or_else(|error| raise_again(&error));
 }
 
-/// Removes the triggers from the table of bookings.
+/// Removes the triggers from the source table.
 #[pg_extern(sql = false)]
 fn guestly_detach() {
     let (attached, owner) = as_extension_owner(attached_relation).unwrap_or_else(|error| raise_again(&error));
     match attached {
         Some(bookings) => must_own(bookings, "detach"),
-        // The table is gone, or has another name for a moment.
+        // The table was dropped or renamed.
         None => must_be_former_owner(owner.as_deref().unwrap_or_default()),
     }
     let sql = include_str!("../../../sql/queries/source_table/detach.sql");
@@ -61,8 +61,7 @@ fn must_be_former_owner(owner: &str) {
     }
 }
 
-/// Raises unless the current user owns the table, is a member of its owner, or is a superuser. Nothing is locked before
-/// that is known.
+/// Raises unless the current user owns the table, is a member of its owner, or is a superuser. Locks nothing.
 fn must_own(bookings: pg_sys::Oid, verb: &str) {
     if sys::relation::is_own(bookings) {
         return;
@@ -84,7 +83,7 @@ fn must_own(bookings: pg_sys::Oid, verb: &str) {
     )
 }
 
-/// Raises what an inner function raised, with its own words: they are for the person who attaches.
+/// Raises the error of an inner function again, with its full text: only the caller who attaches sees it.
 fn raise_again(error: &crate::pg::db::session::SqlError) -> ! {
     match &error.hint {
         Some(hint) => raise(error.code, error.message.clone(), error.detail.as_deref(), hint),
@@ -92,7 +91,7 @@ fn raise_again(error: &crate::pg::db::session::SqlError) -> ! {
     }
 }
 
-/// The parts that the SQL of attach, detach and the mapping asks for.
+/// Functions for the SQL parts of attach, detach and the mapping.
 mod guestly {
     use super::{Bookings, Result, define, raise_again};
     use crate::pg::host::properties;
@@ -103,25 +102,25 @@ mod guestly {
         define::Table::of(table).and_then(body).unwrap_or_else(|error| raise_again(&error))
     }
 
-    /// Adds those of the five columns that are missing.
+    /// Adds the missing ones of the five columns.
     #[pg_extern(sql = false)]
     fn define_columns(bookings: pg_sys::Oid) {
         define(bookings, |table| table.add_columns());
     }
 
-    /// Makes an index; `keys` is what stands behind the table's name.
+    /// Creates an index; `keys` is the part of the statement after the table's name.
     #[pg_extern(sql = false)]
     fn define_index(bookings: pg_sys::Oid, name: &str, keys: &str) {
         define(bookings, |table| table.add_index(name, keys));
     }
 
-    /// Makes the triggers anew.
+    /// Creates the triggers again.
     #[pg_extern(sql = false)]
     fn define_triggers(bookings: pg_sys::Oid, arguments: Vec<String>, changed: &str, columns: Vec<String>) {
         define(bookings, |table| table.add_triggers(&arguments, changed, &columns));
     }
 
-    /// Removes the triggers that are there.
+    /// Removes the existing triggers.
     #[pg_extern(sql = false)]
     fn drop_triggers(bookings: pg_sys::Oid) {
         define(bookings, |table| table.drop_triggers());
@@ -142,13 +141,13 @@ mod guestly {
         TableIterator::new(define(bookings, |table| table.named_reservations(key_column)))
     }
 
-    /// The names of the triggers on the table of bookings.
+    /// The names of the triggers on the source table.
     #[pg_extern(immutable, sql = false)]
     fn trigger_names() -> Vec<String> {
         define::TRIGGERS.iter().map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// Active properties without a listing, each by its slug.
+    /// The slugs of active properties without a listing.
     #[pg_extern(sql = false)]
     fn properties_without_listing() -> Vec<String> {
         let found = Bookings::load().and_then(|bookings| match bookings {

@@ -1,5 +1,5 @@
-//! The details of alerts in a mail: the bookings are read only when the mail is written, as the owner of their table. Main thread
-//! only, inside a transaction.
+//! The bookings of an alert mail: read only when the mail is written, as the owner of the source table. Called by
+//! `pg::worker::mailer`; main thread only, inside a transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,11 +16,11 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::settings::paid_statuses;
 use crate::pg::store::alerts::{WaitingAlert, source_table};
 
-/// Where nothing that was sent from here overlaps.
+/// The conflict of a booking that overlaps no reservation of ours.
 const NOT_OURS: &str =
     "no reservation that was sent from here has these nights: it came from elsewhere; Guestly's calendar shows it";
 
-/// The alerts of one mail, with all that it says.
+/// The alerts of one mail, with everything that the mail shows.
 pub fn describe(waiting: &[WaitingAlert], batch: &MailBatch, now: DateTime<Utc>) -> Result<Vec<Alert>> {
     let bookings = source_table();
     let bookings = bookings.as_ref();
@@ -61,7 +61,7 @@ struct Found {
 }
 
 impl Found {
-    /// One row that cannot be read leaves the others readable.
+    /// Reads the bookings one by one if necessary, so that a row that cannot be read does not hide the others.
     fn read(bookings: Option<&Bookings>, ids: &[String]) -> Result<Self> {
         let mut found = Self::default();
         let Some(bookings) = bookings.filter(|_| !ids.is_empty()) else { return Ok(found) };
@@ -126,7 +126,7 @@ impl Found {
         Ok(())
     }
 
-    /// Of a booking that is gone, or cannot be read, what the alert itself holds.
+    /// The booking or, if it was deleted or cannot be read, only the data of the alert.
     fn booking(&self, id: &str, row: &WaitingAlert) -> AlertBooking {
         self.details.get(id).cloned().unwrap_or_else(|| AlertBooking {
             booking_id: id.to_owned(),
@@ -139,13 +139,13 @@ impl Found {
     }
 }
 
-/// Guests of the next 48 hours, whether or not their bookings are in Guestly: during an outage it cannot be looked at.
+/// Arrivals of the next 48 hours, whether or not Guestly has them: during an outage the front desk cannot look there.
 fn arrivals(bookings: Option<&Bookings>, now: DateTime<Utc>) -> Result<Vec<AlertBooking>> {
     let (first, last) = (now.date_naive().to_string(), last_arrival_of_list(now).to_string());
     let from_table = bookings.map(|bookings| bookings.arriving(&paid_statuses(), &first, &last));
     let ids = match from_table {
         Some(Ok(ids)) => ids,
-        // Days that cannot be compared: at least those that wait.
+        // If the days in the table cannot be compared: at least the queued bookings.
         _ => statement::rows(
             include_str!("../../../sql/queries/queue/arriving_bookings.sql"),
             &[first.into(), last.into()],

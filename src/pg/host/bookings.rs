@@ -1,5 +1,6 @@
-//! The host's table: reading bookings through `guestly.field_map`, locking them, writing outcomes back. All of it with the
-//! rights of the table's owner, because mapping expressions and triggers are other people's code. Main thread only.
+//! The source table: reads bookings through `guestly.field_map`, locks them, and writes outcomes back. Everything runs as the
+//! table's owner, because mapping expressions and triggers are code of the host. Called by `pg::claim`, `pg::record_outcomes`,
+//! `pg::worker` and `pg::functions`; main thread only.
 
 use std::collections::HashMap;
 
@@ -22,7 +23,7 @@ mod write;
 
 pub use rows::*;
 
-/// The attached table and its mapping.
+/// The source table and its mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bookings {
     key: String,
@@ -35,8 +36,8 @@ pub struct Bookings {
 }
 
 impl Bookings {
-    /// The attached table, if any. Errors: the table is gone, or lacks the column that only its owner can have let us add:
-    /// without it, a row of `guestly.attachment` does not say that the owner agreed.
+    /// The source table, if one is attached. Errors: it does not exist, or lacks the column that only its owner can have let us
+    /// add: without it, a row of `guestly.attachment` does not prove that the owner agreed.
     pub fn load() -> Result<Option<Self>> {
         statement::row(include_str!("../../../sql/queries/source_table/load.sql"), &[], |row| {
             let Some(owner) = row.get_by_name::<pg_sys::Oid, _>("relation")?.and_then(Owner::read_unlocked) else {
@@ -62,8 +63,8 @@ impl Bookings {
         Labels::from_expressions(&self.expressions)
     }
 
-    /// The mapped rows of these bookings; one that is missing from the answer does not exist. Errors: a mapping
-    /// expression that raises, or row security that hides rows from the owner.
+    /// The mapped rows of these bookings; a booking without a row does not exist. Errors: a mapping expression raises, or row
+    /// security hides rows from the owner.
     pub fn read(&self, ids: &[String]) -> Result<Vec<Row>> {
         let columns: Vec<String> = Field::ALL.iter().map(|field| self.column(*field)).collect();
         let sql = format!(
@@ -88,7 +89,7 @@ impl Bookings {
         Ok(rows)
     }
 
-    /// Like [`Bookings::read`], but a row that raises takes no other down: its error comes back beside its id.
+    /// Like [`Bookings::read`], but a row that raises does not stop the others: its error is returned with its id.
     pub fn read_each(&self, ids: &[String]) -> Vec<(String, Result<Option<Row>>)> {
         if let Ok(rows) = self.read(ids) {
             let mut found: HashMap<String, Row> = rows.into_iter().map(|row| (row.booking_id.clone(), row)).collect();
@@ -98,7 +99,7 @@ impl Bookings {
         ids.iter().map(|id| (id.clone(), one(id))).collect()
     }
 
-    /// Locks the rows that no other transaction has locked. Says which are locked now, and which exist.
+    /// Locks the rows that no other transaction has locked. Returns which are locked now, and which exist.
     pub fn lock(&self, ids: &[String]) -> Result<Locked> {
         let lock = format!(
             "SELECT {}::text FROM {} b WHERE {} FOR NO KEY UPDATE SKIP LOCKED",
@@ -141,7 +142,7 @@ impl Bookings {
         );
         let args: [DatumWithOid; 3] = [paid_statuses.to_vec().into(), limit.into(), in_progress.into()];
         let mut found = Swept::default();
-        // guestly_attach() lets the owner read these tables of the extension.
+        // guestly_attach() grants the owner SELECT on these tables.
         let read = || {
             statement::rows(&sql, &args, |row| {
                 match row.get::<String>(1)? {
@@ -159,19 +160,19 @@ impl Bookings {
         Ok(found)
     }
 
-    /// Checks one mapping expression without running it. Errors: what is wrong with it.
+    /// Checks one mapping expression without running it. Errors: the problem with it.
     pub fn check(&self, expression: &str) -> Result<()> {
-        // In order of the key: it is read beside the key later, where an aggregate is an error.
+        // ORDER BY the key makes an aggregate an error, as it is when the expression is read beside the key.
         let sql = format!("SELECT ({expression}\n)::text FROM {} b WHERE false ORDER BY {}", self.table(), self.key());
         as_owner(&self.owner, || statement::check(&sql))
     }
 
-    /// The table.
+    /// The table's oid.
     pub fn relation(&self) -> pg_sys::Oid {
         self.owner.relation
     }
 
-    /// The table, as SQL names it.
+    /// The table's name in SQL.
     fn table(&self) -> &str {
         &self.owner.name
     }
@@ -180,8 +181,8 @@ impl Bookings {
         format!("b.{}", quote_identifier(&self.key))
     }
 
-    /// "The row is one of `$1`". Like every operator and function of these statements it is named with its schema: they run
-    /// under the path that the host's code expects, on which others may have put operators that match a call better.
+    /// The condition "the row is one of `$1`". Like all operators and functions of these statements, the operator is named with
+    /// its schema: on the search path of the host's code, another role may have created an operator that matches better.
     fn by_key(&self) -> String {
         match self.key_type.as_str() {
             "character varying" => format!("{}::text OPERATOR (pg_catalog.=) ANY ($1::text[])", self.key()),
@@ -202,13 +203,13 @@ impl Bookings {
 pub struct Swept {
     /// Paid bookings that no trigger queued, with their days of arrival.
     pub unqueued: Vec<(String, Option<String>)>,
-    /// Something may go now.
+    /// A queue row is ready, or a booking is dirty.
     pub ready: bool,
-    /// There are claims without a call of this worker.
+    /// There are claims that are not of this worker.
     pub orphaned: bool,
-    /// When something is due again.
+    /// The next due time of a waiting row.
     pub next_due: Option<DateTime<Utc>>,
-    /// Since when the oldest waits.
+    /// When the oldest waiting row was queued.
     pub oldest: Option<DateTime<Utc>>,
 }
 
@@ -226,7 +227,7 @@ fn texts(row: &statement::Tuple, column: &str) -> Result<Vec<String>> {
     Ok(row.get_by_name::<Vec<String>, _>(column)?.unwrap_or_default())
 }
 
-/// A day; none where the host wrote something else, which fails in the worker.
+/// A day; `None` for any other text, which fails when it is claimed.
 fn day(row: &statement::Tuple, column: usize) -> Result<Option<NaiveDate>> {
     Ok(row.get::<String>(column)?.and_then(|text| text.get(..10)?.parse().ok()))
 }

@@ -1,5 +1,5 @@
-//! Definitions on the table of bookings: what `guestly_attach()` adds and `guestly_detach()` removes. As the table's owner,
-//! and never behind another lock for long, because every sale would wait behind us. Main thread of a session.
+//! Definitions on the source table, which `guestly_attach()` adds and `guestly_detach()` removes. Run as the table's owner, with a
+//! short wait for the lock, because every sale would wait behind it. Called by `pg::functions::attach`; main thread of a session.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ use crate::pg::{db::report, db::statement, sys};
 
 /// The longest that a definition waits for a lock on the host's table.
 const LOCK_TIMEOUT: &str = "2s";
-/// The column that says that the owner agreed: only the owner can have let us add it.
+/// The column that proves that the owner agreed: only the owner can have let us add it.
 const CONSENT: &std::ffi::CStr = c"guestly_reservation_id";
 
 /// The five columns, as the host's own migration has them.
@@ -24,7 +24,7 @@ const COLUMNS: [(&str, &str); 5] = [
     ("guestly_sync_attempts", "integer DEFAULT 0"),
 ];
 
-/// The triggers: name, and when each fires.
+/// The triggers: name and event.
 pub const TRIGGERS: [(&str, &str); 6] = [
     ("guestly_update", "AFTER UPDATE"),
     ("guestly_insert", "AFTER INSERT"),
@@ -35,13 +35,13 @@ pub const TRIGGERS: [(&str, &str); 6] = [
 ];
 
 thread_local! {
-    // The table whose owner, or a superuser, is calling guestly_attach() at the moment.
+    // The table for which its owner, or a superuser, is calling guestly_attach().
     static CALLED_BY_OWNER: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
 }
 
-/// Runs `body`, in which this table may be given the columns that say that its owner agreed.
+/// Runs `body`, which may add the columns that prove the owner's consent to this table.
 pub fn with_consent_to<T>(table: pg_sys::Oid, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    /// Ends it also where the body raises.
+    /// Restores the previous value, also if the body raises.
     struct Former(pg_sys::Oid);
     impl Drop for Former {
         fn drop(&mut self) {
@@ -52,7 +52,7 @@ pub fn with_consent_to<T>(table: pg_sys::Oid, body: impl FnOnce() -> Result<T>) 
     body()
 }
 
-/// A table of bookings that may be defined.
+/// A table of bookings whose owner agreed to definitions.
 pub struct Table(Owner);
 
 impl Table {
@@ -69,7 +69,7 @@ impl Table {
         Ok(Self(owner))
     }
 
-    /// Adds those of the five columns that are missing, with one statement.
+    /// Adds the missing ones of the five columns, with one statement.
     pub fn add_columns(&self) -> Result<()> {
         let missing =
             |name: &str| std::ffi::CString::new(name).is_ok_and(|n| !sys::relation::has_column(self.0.relation, &n));
@@ -84,8 +84,8 @@ impl Table {
         self.run(&[format!("ALTER TABLE {} {}", self.0.name, added.join(", "))])
     }
 
-    /// Makes an index under this name; `keys` is what stands behind the table's name. An owner who may not create objects in
-    /// the schema gets a WARNING: without the index the sweep reads the whole table.
+    /// Creates an index; `keys` is the part of the statement after the table's name. If the owner may not create objects in the
+    /// schema, a WARNING says so: without the index the sweep reads the whole table.
     pub fn add_index(&self, name: &str, keys: &str) -> Result<()> {
         let made = self.run(&[format!("CREATE INDEX {} ON {} {keys}", quote_identifier(name), self.0.name)]);
         match made {
@@ -106,8 +106,8 @@ impl Table {
         }
     }
 
-    /// Makes the triggers anew. `arguments` are the columns that the row triggers read, `changed` is the condition of the
-    /// update trigger, `columns` are those that it watches.
+    /// Creates the triggers again. `arguments`: the columns that the row triggers read; `changed`: the condition of the update
+    /// trigger; `columns`: the columns that it watches.
     pub fn add_triggers(&self, arguments: &[String], changed: &str, columns: &[String]) -> Result<()> {
         let schema = extension_schema()?;
         let arguments: Vec<String> = arguments.iter().map(quote_literal).collect();
@@ -131,7 +131,7 @@ impl Table {
         self.run(&statements)
     }
 
-    /// Removes the triggers that are there.
+    /// Removes the existing triggers.
     pub fn drop_triggers(&self) -> Result<()> {
         let statements = self.drop_statements()?;
         if statements.is_empty() { Ok(()) } else { self.run(&statements) }
@@ -149,11 +149,11 @@ impl Table {
     /// Writes the comment that outlives DROP EXTENSION.
     pub fn comment(&self, text: &str) -> Result<()> {
         let text = quote_literal(text);
-        // Its lock blocks no sale, and conflicts with VACUUM: it is waited for as long as the caller would.
+        // Its lock conflicts with VACUUM but blocks no sale, so the caller's lock_timeout applies.
         self.run_as_owner(&[format!("COMMENT ON COLUMN {}.guestly_sync_attempts IS {text}", self.0.name)])
     }
 
-    /// Bookings whose rows name a reservation: (booking, reservation). Only of columns of built-in text types.
+    /// Bookings whose rows name a reservation: (booking, reservation). Only for a column of a built-in text type.
     pub fn named_reservations(&self, key: &str) -> Result<Vec<(String, String)>> {
         let sql = format!(
             "SELECT b.{}::text, b.guestly_reservation_id::text FROM {} b WHERE b.guestly_reservation_id::text <> ''",
@@ -167,14 +167,14 @@ impl Table {
         })
     }
 
-    /// Runs utility statements as the owner; no lock on the table is waited for longer than [`LOCK_TIMEOUT`].
+    /// Runs utility statements as the owner; waits for a lock at most [`LOCK_TIMEOUT`].
     fn run(&self, statements: &[String]) -> Result<()> {
         let level = sys::GucLevel::open();
         sys::set_locally(c"lock_timeout", LOCK_TIMEOUT);
         let done = self.run_as_owner(statements);
         level.close();
         match done {
-            // Behind us every sale would wait as well.
+            // A longer wait would block every sale behind it.
             Err(error) if error.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => {
                 let hint = "Try again when that transaction has ended: SELECT pid, state, query FROM pg_stat_activity.";
                 Err(SqlError { message: self.locked(), hint: Some(hint.to_owned()), ..error })
@@ -185,7 +185,7 @@ impl Table {
 
     fn run_as_owner(&self, statements: &[String]) -> Result<()> {
         as_owner(&self.0, || {
-            // All names are qualified: operators and functions are the server's own.
+            // All names in the statements are qualified; operators and functions are the server's.
             sys::set_locally(c"search_path", "pg_catalog, pg_temp");
             statements.iter().try_for_each(|sql| statement::execute(sql))
         })
@@ -199,7 +199,7 @@ impl Table {
     }
 }
 
-/// The schema of the functions that people call, quoted.
+/// The schema of the public functions, quoted.
 fn extension_schema() -> Result<String> {
     let sql = include_str!("../../../sql/queries/host/extension_schema.sql");
     let schema = statement::row(sql, &[], |row| Ok(row.get::<String>(1)?))?;

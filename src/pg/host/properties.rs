@@ -1,5 +1,5 @@
-//! The table that the bookings' property column references: which of its active rows have no listing. It may belong to
-//! another role than the bookings, and is read with that role's rights. Main thread.
+//! The table that the bookings' property column references. It may have another owner than the bookings, and is read as its own
+//! owner. Called by `pg::host::bookings` and `pg::functions::attach`; main thread.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::pg::db::session::{Owner, Result};
 use crate::pg::db::statement;
 use crate::pg::host_code;
 
-/// Properties that one look reads.
+/// Most properties that one statement reads.
 const LIMIT: usize = 10_000;
 
 /// A table that the bookings reference, and its key.
@@ -42,8 +42,7 @@ impl Properties {
     }
 }
 
-/// Active properties without a row of `guestly.listings`, each by its slug; none where the bookings reference no table with
-/// a slug.
+/// The slugs of active properties without a row in `guestly.listings`; none if the bookings reference no table with a slug.
 pub fn without_listing(bookings: pg_sys::Oid) -> Result<Vec<String>> {
     let Some(properties) = Properties::of(bookings)?.filter(|properties| properties.has_active) else {
         return Ok(Vec::new());
@@ -57,8 +56,8 @@ pub fn without_listing(bookings: pg_sys::Oid) -> Result<Vec<String>> {
     )
 }
 
-/// Fills in the slugs of the properties of these bookings, where the table of properties belongs to another role than the
-/// bookings: an expression of the mapping would run code of that role with the rights of the owner of the bookings.
+/// Fills in the property slugs of these bookings if the table of properties has another owner than the bookings: in a mapping
+/// expression, code of that owner would run with the rights of the bookings' owner.
 pub fn name_by_slug(bookings: pg_sys::Oid, role: pg_sys::Oid, rows: &mut [Row]) -> Result<()> {
     let apart = |properties: &Properties| properties.owner.role != role;
     let Some(properties) = Properties::of(bookings)?.filter(apart) else { return Ok(()) };

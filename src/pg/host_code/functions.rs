@@ -1,5 +1,5 @@
-//! The SQL function that says what code of the host the worker runs; it answers while the worker hangs there. Only the
-//! extension's owner may execute it. Main thread of a session.
+//! SQL functions about the host code that the worker runs; they work while the worker hangs in it. Called by the doctor; only the
+//! extension's owner may execute them. Main thread of a session.
 
 /// The functions of the schema `guestly`, which `sql/schema` declares.
 mod guestly {
@@ -8,8 +8,8 @@ mod guestly {
 
     use crate::pg::shm;
 
-    /// The worker of this database while it runs triggers, rules or mapping expressions of the bookings table, and the booking
-    /// if it is one alone; no row if it runs none.
+    /// The worker of this database while it runs host code, and the booking if the code runs for one alone; no row if it runs
+    /// none.
     #[pg_extern(sql = false)]
     #[allow(clippy::type_complexity)] // The columns of a table function are one type to pgrx.
     fn host_code()

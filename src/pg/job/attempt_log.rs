@@ -1,4 +1,4 @@
-//! The words of the log, `guestly.attempts`. Part of `pg::job`: main thread.
+//! The rows of the log, `guestly.attempts`. Part of `pg::job`; main thread.
 
 use chrono::{DateTime, Utc};
 
@@ -14,9 +14,9 @@ use crate::pg::store::queue::{QueueState, QueueUpdate};
 pub struct Trace {
     /// When it began.
     pub started: DateTime<Utc>,
-    /// Milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: i32,
-    /// The status, where there was an answer.
+    /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
     /// `x-request-id`.
     pub request_id: Option<String>,
@@ -30,11 +30,11 @@ pub(super) fn logged_problem(outcome: &Outcome, queue_update: &QueueUpdate) -> O
     }
 }
 
-/// One word for the log.
+/// The outcome in one word.
 pub(super) fn outcome_label(outcome: &Outcome, next: &Transition) -> &'static str {
     match (outcome, next) {
         (_, Transition::Synced { adopted: true, .. }) => "adopted",
-        // The answer was not believed.
+        // The answer has another confirmation code.
         (Outcome::Created { .. }, Transition::UncertainCreate { .. }) => "unknown",
         (Outcome::Created { .. }, _) => "created",
         (Outcome::Updated { .. }, _) => "changed",
@@ -55,7 +55,7 @@ pub(super) fn outcome_label(outcome: &Outcome, next: &Transition) -> &'static st
     }
 }
 
-/// The log's row for a call that is about no booking: a token request, the doctor's look-up.
+/// The row of a call that is about no booking: a token request or a ping.
 pub fn attempt_without_booking(operation: Operation, outcome: &Outcome, trace: Trace) -> Attempt {
     let problem = match outcome {
         Outcome::Refused { class, sentence } if operation != Operation::Token => Some((*class, sentence)),

@@ -1,4 +1,4 @@
-//! The rows that a call about a reservation becomes which Guestly holds. Part of `pg::job`: main thread.
+//! The rows that a call about an existing reservation becomes. Part of `pg::job`; main thread.
 
 use chrono::{DateTime, Utc};
 
@@ -27,7 +27,7 @@ impl Job {
         outcome: &Outcome,
     ) -> ReservationUpdate {
         let requested = self.reservation.snapshot();
-        // A create takes no notes and no payment.
+        // A create sends no notes and no payment.
         let payment = self.reservation.payment.as_ref().map(|_| PaymentState::ToRecord);
         let requested = Snapshot { notes: Some(String::new()), payment, ..requested };
         let snapshot =
@@ -43,7 +43,7 @@ impl Job {
         ReservationUpdate { reservation_id, code: self.reservation.code.clone(), adopted, update, paid: self.paid() }
     }
 
-    /// A row that is due again as it was.
+    /// The queue row without changes; it is due again.
     pub(super) fn unchanged(&self) -> QueueUpdate {
         let due = &self.row;
         QueueUpdate {
@@ -59,7 +59,7 @@ impl Job {
         }
     }
 
-    /// The reservation as far as the outcome tells something about it.
+    /// The facts that the outcome proves about the reservation, if any.
     pub(super) fn update_from_outcome(&self, outcome: &Outcome) -> Option<ReservationUpdate> {
         let remote = self.row.remote.clone().unwrap_or_default();
         let update = snapshot_update(self.row.operation, &remote, outcome, &self.reservation);
@@ -74,7 +74,8 @@ impl Job {
         })
     }
 
-    /// The host's row changes only when all is done, or nothing more will be: until then it says what was confirmed.
+    /// The rows for a call about an existing reservation. The booking's row is written only when nothing is left to do or the
+    /// booking has failed.
     pub(super) fn rows_for_remote(&self, outcome: &Outcome, next: Transition) -> Rows {
         let (id, tries, same) = (&self.row.booking_id, self.row.attempts, self.unchanged());
         let reservation_update = self.update_from_outcome(outcome);
@@ -125,7 +126,7 @@ impl Job {
                 let problem = queue_update.problem.clone();
                 return (Some(queue_update), reservation_update, Some(write), problem);
             }
-            // Said of creates only.
+            // Transitions of creates only.
             Transition::Ready(_)
             | Transition::Synced { .. }
             | Transition::UncertainCreate { .. }
@@ -148,7 +149,7 @@ impl Job {
     }
 
     fn differs(&self, due: DateTime<Utc>, look_ups: u32, problem: Option<Problem>) -> QueueUpdate {
-        // A read-back makes the state certain; a list of payments says nothing about the rest.
+        // A read-back makes the state certain; a list of payments proves nothing about the other aspects.
         let verify_first = self.row.verify_first && self.row.operation != Operation::ReadBack;
         let uncertain_since = self.row.uncertain_since.filter(|_| verify_first);
         let same = self.unchanged();
@@ -164,12 +165,12 @@ impl Job {
         }
     }
 
-    /// The amount that the guest paid; none for a booking that is over, whose price is not compared.
+    /// The amount that the guest paid; `None` for an ended booking, whose price is not compared.
     fn paid(&self) -> Option<f64> {
         self.reservation.is_active().then_some(self.reservation.booking.total)
     }
 
-    /// With what was learned, nothing differs.
+    /// True if nothing differs once the update is applied.
     fn is_done(&self, reservation_update: Option<&ReservationUpdate>) -> bool {
         let before = self.row.remote.as_ref().map(|remote| remote.snapshot.clone()).unwrap_or_default();
         let after = reservation_update

@@ -47,7 +47,7 @@ pub(super) fn alert(outcome: &OutcomeRows) -> Option<Raised> {
     })
 }
 
-/// The reservation stands whatever its price.
+/// The alert about a price difference. The booking is synced anyway.
 pub(super) fn price_alert(outcome: &OutcomeRows) -> Option<Raised> {
     Some(Raised {
         booking_id: Some(outcome.booking_id.clone()),

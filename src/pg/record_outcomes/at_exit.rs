@@ -1,6 +1,6 @@
-//! Outcomes that are not written when the worker ends: code of the host did not end, and the transaction that was to record
-//! them is lost. As the last act of the process they are written to the extension's own tables; the host's rows follow, one
-//! by one, from the next worker. Part of `pg::record_outcomes`; main thread only.
+//! Writes unrecorded outcomes when the worker ends during host code that does not end, which aborts the transaction that records
+//! them. They are written to the extension's own tables only; the next worker writes the host's rows. Part of
+//! `pg::record_outcomes`; main thread only.
 
 use std::cell::{Cell, RefCell};
 
@@ -11,7 +11,7 @@ use super::rows::OutcomeRows;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 use crate::pg::{db::session, sys};
 
-/// Gives the outcomes that have come in and were not looked at yet.
+/// Returns the outcomes of replies that were not completed yet.
 type Late = Box<dyn FnOnce() -> Vec<OutcomeRows>>;
 
 thread_local! {
@@ -19,22 +19,22 @@ thread_local! {
     static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
 }
 
-/// To be called once, by the worker.
+/// Registers the callback. Called once, by the worker.
 pub fn register() {
     sys::before_exit(write);
 }
 
-/// All outcomes that are not written now.
+/// Replaces the outcomes that are not recorded yet.
 pub fn set_unrecorded<'a>(outcomes: impl IntoIterator<Item = &'a OutcomeRows>) {
     UNWRITTEN.replace(outcomes.into_iter().cloned().collect());
 }
 
-/// The outcome of this booking is committed.
+/// Removes the outcome of this booking: it is committed.
 pub fn remove(booking_id: &str) {
     UNWRITTEN.with_borrow_mut(|outcomes| outcomes.retain(|outcome| outcome.booking_id != booking_id));
 }
 
-/// Asked at the end for what has come in meanwhile.
+/// Sets the function that returns late outcomes at the end.
 pub fn set_late_answers(late: Late) {
     LATE.replace(Some(late));
 }
@@ -50,12 +50,12 @@ fn write() {
     }
     let written = session::transaction(c"guestly_sync: ending", || record(None, outcomes, &Cell::default()));
     if let Err(error) = written {
-        pgrx::warning!("guestly_sync: outcomes could not be written at the end, they will be looked up: {error}");
+        pgrx::warning!("guestly_sync: at exit outcomes could not be written; their reservations will be verified after restart: {error}");
     }
 }
 
-/// The part of an outcome that concerns the extension's own tables. None if the next worker decides the same again: nothing
-/// was called, or what failed is looked up. A booking that Guestly holds stays in the queue until its row says so.
+/// The part of an outcome for the extension's own tables. `None` if the next worker can decide again: no call was made, or the
+/// failure is verified by a look-up. A booking that Guestly has stays in the queue until its row is written.
 fn without_row(outcome: OutcomeRows) -> Option<OutcomeRows> {
     let has_failed = outcome.queue_update.as_ref().is_some_and(|queue_update| queue_update.state == QueueState::Failed);
     let is_over = outcome.queue_update.is_none() || has_failed;

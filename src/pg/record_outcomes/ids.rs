@@ -1,5 +1,5 @@
-//! A reservation belongs to one booking: an answer that names another booking's reservation is not stored. Part of
-//! `pg::record`; main thread only.
+//! Rejects answers with another booking's reservation: each reservation belongs to one booking. Part of `pg::record_outcomes`;
+//! main thread only.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,8 @@ use crate::pg::host::bookings::WriteBack;
 use crate::pg::store::attempts::Attempt;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 
-/// Drops reservations that other bookings have: after a create the outcome is unknown and the booking is looked up by its code;
-/// after a look-up it fails and needs manual action.
+/// Removes reservations of other bookings from the outcomes: after a create, the outcome becomes unknown and the booking is looked
+/// up by its code; after a look-up, the booking fails and needs manual action.
 pub(super) fn refuse_taken(outcomes: Vec<OutcomeRows>) -> Result<Vec<OutcomeRows>> {
     let named: Vec<(String, String)> = outcomes.iter().filter_map(named).collect();
     if named.is_empty() {
@@ -41,7 +41,8 @@ fn named(outcome: &OutcomeRows) -> Option<(String, String)> {
     matches!(operation, "create" | "look_up").then(|| (outcome.booking_id.clone(), id.clone()))
 }
 
-/// `taken`: bookings whose reservation another one has, with that one. Of two that are named together, the first has it.
+/// `taken`: bookings whose named reservation belongs to another booking, with that booking. If two outcomes name the same
+/// reservation, the first gets it.
 fn refuse(outcomes: Vec<OutcomeRows>, taken: &HashMap<String, String>) -> Vec<OutcomeRows> {
     let mut owners: HashMap<String, String> = HashMap::new();
     outcomes

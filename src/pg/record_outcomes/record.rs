@@ -1,4 +1,4 @@
-//! Writing outcomes in one subtransaction. Part of `pg::record_outcomes`; main thread only.
+//! Writes outcomes in one subtransaction. Part of `pg::record_outcomes`; main thread only.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -13,28 +13,29 @@ use crate::pg::store::alerts::Raised;
 use crate::pg::store::attempts::Attempt;
 
 thread_local! {
-    // Only here it is known whether a reservation belongs to its booking; the worker asks afterwards.
+    // Set here, where it is known that a reservation belongs to its booking; read by the worker afterwards.
     static SUCCEEDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// True once after a call that told about a reservation of its booking was recorded in this process.
+/// True once after an outcome with a reservation was recorded in this process.
 pub fn take_success() -> bool {
     SUCCEEDED.take()
 }
 
-/// The part of the work on the host's row that cannot be done.
+/// The access to the host's row that failed.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It is not the host's row.
+    /// None: the error has another cause.
     #[default]
     Nothing,
-    /// Locking it. That waits for no other row: the whole table is locked.
+    /// Locking it. Locked rows are skipped, so the whole table is locked.
     Lock,
     /// Writing it.
     Write,
 }
 
-/// `refused` says whether it is the host's row that cannot be written.
+/// Records these outcomes and returns those that must wait for a lock. After an error, `refused` has the access to the host's row
+/// that failed.
 pub(super) fn record(
     bookings: Option<&Bookings>,
     outcomes: Vec<OutcomeRows>,
@@ -72,7 +73,7 @@ pub(super) fn record(
     if now.iter().any(|outcome| outcome.reservation_update.is_some()) {
         SUCCEEDED.set(true);
     }
-    // A late answer whose claim was taken over changes the row only if it brings a reservation.
+    // A late answer whose claim was taken over changes the booking's row only if it has a reservation.
     let is_effective =
         |outcome: &&OutcomeRows| written.contains(&outcome.booking_id) || outcome.reservation_update.is_some();
     let writes: Vec<&WriteBack> =

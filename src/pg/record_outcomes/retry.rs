@@ -1,5 +1,5 @@
-//! Outcomes together, or one by one where that fails: what cannot be written takes no other down. Part of `pg::record_outcomes`; main
-//! thread only.
+//! Records outcomes together or, if that fails, one by one, so that an outcome that cannot be written does not stop the others.
+//! Part of `pg::record_outcomes`; main thread only.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
 use crate::pg::store::queue::QueueState;
 
-/// Writes `changes` inside the caller's transaction; gives back those that must wait, because another session holds the booking or
-/// for another reason that passes. One that raises takes no other down: all together first, then one by one, and what
-/// raises for longer than `retries` bears is parked. Errors: code of the host did not end in time. The worker is cautious
-/// from then on; the caller gives its transaction up and writes each outcome in one of its own (`record_one`).
+/// Records `outcomes` inside the caller's transaction; returns those that must wait, because another session has locked the booking
+/// or for another temporary reason. If an outcome raises, each is recorded alone; one whose `retries` are used up is parked.
+/// Errors: host code did not end in time. The worker is then cautious; the caller must roll back, and record each outcome in a
+/// transaction of its own (`record_one`).
 pub fn record_all(
     bookings: Option<&Bookings>,
     outcomes: Vec<OutcomeRows>,
@@ -42,7 +42,7 @@ pub fn record_all(
     }
 }
 
-/// Once code of the host has used up its limit, or the table is locked, the rest waits for the next time.
+/// Records the outcomes one by one; once the time limit is used up, the others wait.
 fn one_by_one(bookings: Option<&Bookings>, outcomes: Vec<OutcomeRows>, retries: &mut WriteRetries) -> Vec<OutcomeRows> {
     let (began, mut postponed) = (Instant::now(), Vec::new());
     for outcome in outcomes {
@@ -76,18 +76,18 @@ pub fn record_one(
         }
         Err(error) => error,
     };
-    // Not the host's row: our own tables are broken, and it stays in memory until they work again.
+    // The host's row is not the cause: the outcome stays in memory until our own tables work again.
     if refused.get() == Refused::Nothing {
         return Some(outcome);
     }
-    // Its row is locked by us: the host's code waits for something else.
+    // The row itself is locked by this transaction: the host's code waits for another lock.
     let waits = waits_for_lock(&error) && refused.get() == Refused::Write;
-    // A trigger that uses up the memory does so again.
+    // A trigger that uses up the memory will do so again.
     let exhausted = error.code == PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY;
     if error.is_transient() && !waits && !exhausted {
         return Some(outcome);
     }
-    // A booking that waits continues without an update of its row: Guestly may have it, and is asked.
+    // A booking that stays in the queue continues without the write to its row.
     let on_its_way = outcome.queue_update.as_ref().is_some_and(|queue_update| queue_update.state != QueueState::Failed);
     if waits && !on_its_way {
         retries.record_wait(Access::Write, id);

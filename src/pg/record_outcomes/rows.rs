@@ -12,25 +12,25 @@ use crate::pg::store::reservations::ReservationUpdate;
 pub struct OutcomeRows {
     /// The booking.
     pub booking_id: String,
-    /// The host's reference, where it is known.
+    /// The host's reference, if it is known.
     pub reference: Option<String>,
-    /// The confirmation code of the create; none where it is not known.
+    /// The confirmation code of the create, if it is known.
     pub code: Option<String>,
-    /// The fencing token; none for a row that was decided without a call and is locked by this transaction.
+    /// The fencing token of the claim; `None` for a row that needed no call and is locked by this transaction.
     pub claim_id: Option<i64>,
-    /// The new state of the queue row; none if the booking leaves the queue.
+    /// The new state of the queue row; `None` if the booking leaves the queue.
     pub queue_update: Option<QueueUpdate>,
-    /// The reservation as it is known now.
+    /// New facts about the reservation.
     pub reservation_update: Option<ReservationUpdate>,
-    /// The write to the booking's five columns; none leaves them alone.
+    /// The write to the booking's five columns; `None` leaves them unchanged.
     pub write_back: Option<WriteBack>,
-    /// The log.
+    /// The row for the log.
     pub attempt: Option<Attempt>,
-    /// Cancelled before it was sent: the sweep leaves it alone.
+    /// Cancelled before it was sent: the sweep ignores it from now on.
     pub withdrawn: bool,
     /// The booking was deleted although Guestly has or may have its reservation.
     pub deleted: Option<Deleted>,
-    /// The total that Guestly reports differs from what was paid, in words.
+    /// A sentence, if the total that Guestly reports differs from the amount paid.
     pub price: Option<String>,
     /// Guestly answered with another booking's reservation: an alert, although the booking continues.
     pub mismatch: bool,
@@ -52,7 +52,7 @@ impl OutcomeRows {
     }
 }
 
-/// The booking was deleted meanwhile: nothing to write back, nothing left to do.
+/// The booking was deleted meanwhile: it leaves the queue, and nothing is written back.
 pub(super) fn forget(outcome: &mut OutcomeRows) {
     outcome.write_back = None;
     // After a rebooking, the reservation is found by its code and not by the reference.
@@ -70,12 +70,12 @@ pub(super) fn forget(outcome: &mut OutcomeRows) {
     }
 }
 
-/// The rows of an outcome whose write raises again and again: failed with the trigger's own words, also in the booking's row if the
-/// trigger allows that; the reservation is stored.
+/// The rows of an outcome whose write raised too often: the booking fails with the trigger's message, also in its own row if the
+/// trigger allows that write; the reservation is stored.
 pub(super) fn park(outcome: OutcomeRows, error: &SqlError) -> OutcomeRows {
     let problem =
         Problem::new(ErrorClass::Internal, format!("the booking's row cannot be written: {}", error.safe_message()));
-    // A synced booking is certain: its reservation is stored beside it.
+    // A synced booking is certain: its reservation is stored.
     let synced = || QueueUpdate::failed(outcome.write_back.as_ref().map_or(0, |write| write.attempts.unsigned_abs()));
     let words = error_column(problem.class, &problem.sentence);
     let write = outcome.write_back.clone().map(|write| WriteBack { status: "failed", error: Some(words), ..write });

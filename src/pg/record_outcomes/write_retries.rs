@@ -1,5 +1,5 @@
-//! Retries for bookings whose row cannot be written or read now, because code of the host raises or does not end. In memory: a
-//! new worker looks the booking up in Guestly, and begins again. Main thread only.
+//! Retries for bookings whose row cannot be written or read now, because host code raises or does not end. In memory only: a new
+//! worker looks the booking up in Guestly and starts again. Part of `pg::record_outcomes`; main thread only.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::domain::retry::{Backoff, HUNG_ROW_PAUSE, ROW_RETRIES_FORGOTTEN_AFTER};
 use crate::pg::host_code;
 
-/// For this long after a slow try, new bookings begin with the limit that it needed.
+/// For this long after a slow run, new bookings begin with the limit that it needed.
 const SLOW: Duration = Duration::from_secs(600);
 
-/// The worker's two uses of a booking's row.
+/// The two kinds of access to a booking's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Writes it; triggers run.
@@ -25,7 +25,7 @@ struct Retry {
     due: Instant,
 }
 
-/// The bookings that wait for another try, by id, and how slow the host's code was lately.
+/// The bookings that wait for a retry, by id, and the recent run times of the host's code.
 pub struct WriteRetries {
     backoff: Backoff,
     writes: HashMap<String, Retry>,
@@ -34,7 +34,7 @@ pub struct WriteRetries {
     slow_read: Option<Slow>,
 }
 
-/// Code that ended, but not within the short limit.
+/// A run that ended, but not within the short limit.
 #[derive(Clone, Copy)]
 struct Slow {
     limit: Duration,
@@ -42,18 +42,18 @@ struct Slow {
 }
 
 impl WriteRetries {
-    /// No failures yet.
+    /// Without failures.
     pub fn new(backoff: Backoff) -> Self {
         Self { backoff, writes: HashMap::new(), reads: HashMap::new(), slow_write: None, slow_read: None }
     }
 
-    /// Follows changed settings.
+    /// Applies changed settings.
     pub fn set_backoff(&mut self, backoff: Backoff) {
         self.backoff = backoff;
     }
 
-    /// The host's code raised for this booking. True if it is tried again; else its entry is gone. `hung`: it did not end in
-    /// time.
+    /// Host code raised for this booking. True if it is tried again; otherwise its entry is removed. `hung`: the code did not end
+    /// in time.
     pub fn record_failure(&mut self, access: Access, booking_id: &str, hung: bool) -> bool {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
@@ -65,7 +65,7 @@ impl WriteRetries {
         self.tries(access, booking_id) == tries
     }
 
-    /// Something temporary is in the way: the booking is tried again after longer and longer pauses, without end.
+    /// The problem is temporary: the booking is tried again after growing pauses, without limit.
     pub fn record_wait(&mut self, access: Access, booking_id: &str) {
         let tries = self.tries(access, booking_id).saturating_add(1);
         match self.backoff.before_write(tries) {
@@ -82,7 +82,7 @@ impl WriteRetries {
         self.of_mut(access).insert(booking_id.to_owned(), retry);
     }
 
-    /// It succeeded, or was given up.
+    /// Removes the entry of a booking that succeeded or was given up.
     pub fn clear(&mut self, access: Access, booking_id: &str) {
         let retries = self.of_mut(access);
         if !retries.is_empty() {
@@ -90,7 +90,7 @@ impl WriteRetries {
         }
     }
 
-    /// Failed tries in a row.
+    /// Failed attempts in a row.
     pub fn tries(&self, access: Access, booking_id: &str) -> u32 {
         let retries = match access {
             Access::Write => &self.writes,
@@ -99,14 +99,14 @@ impl WriteRetries {
         retries.get(booking_id).map_or(0, |retry| retry.tries)
     }
 
-    /// The time limit of the host's code for this booking. The worker does nothing else meanwhile, so the long limit comes last.
-    /// Where the code was slow lately, it begins with the limit that was enough then.
+    /// The time limit of host code for this booking. It grows with the attempts, since the worker does nothing else meanwhile. If
+    /// the code was slow recently, it begins with the limit that was enough then.
     pub fn limit(&self, access: Access, booking_id: &str) -> Duration {
         let factor = [1, 2, 2, 3, 3, 4].get(self.tries(access, booking_id) as usize).copied().unwrap_or(5);
         (host_code::SHORT_LIMIT * factor).max(self.slow(access).map_or(Duration::ZERO, |slow| slow.limit))
     }
 
-    /// A try succeeded after `elapsed`. If that is more than the short limit, the code is slow, not endless.
+    /// An attempt succeeded after `elapsed`. If that is more than the short limit, the code is slow, not endless.
     pub fn record_duration(&mut self, access: Access, booking_id: &str, elapsed: Duration) {
         if elapsed <= host_code::SHORT_LIMIT {
             return;
@@ -119,7 +119,7 @@ impl WriteRetries {
         host_code::end_caution();
     }
 
-    /// True if the code was slow lately: rows are best taken one by one.
+    /// True if the code was slow recently: rows should be processed one by one.
     pub fn is_slow(&self, access: Access) -> bool {
         self.slow(access).is_some()
     }
@@ -129,19 +129,19 @@ impl WriteRetries {
         slow.filter(|slow| slow.seen.elapsed() < SLOW)
     }
 
-    /// True while this booking is not tried again.
+    /// True until the next attempt for this booking is due.
     pub fn is_waiting(&self, booking_id: &str) -> bool {
         let now = Instant::now();
         [&self.writes, &self.reads].iter().any(|retries| retries.get(booking_id).is_some_and(|retry| retry.due > now))
     }
 
-    /// The bookings that are not tried again yet.
+    /// The bookings whose next attempt is not due yet.
     pub fn waiting(&self) -> impl Iterator<Item = String> {
         let now = Instant::now();
         self.writes.iter().chain(&self.reads).filter(move |(_, retry)| retry.due > now).map(|(id, _)| id.clone())
     }
 
-    /// When the next one is tried again.
+    /// The time of the next attempt.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
         self.writes.values().chain(self.reads.values()).map(|retry| retry.due).filter(|due| *due > now).min()

@@ -1,4 +1,4 @@
-//! The settings of the API: addresses, credentials and timeouts. Part of `settings`: main thread only.
+//! The settings of the API: addresses, credentials and timeouts. Part of `pg::settings`; main thread only.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use pgrx::guc::{GucFlags, GucSetting};
 use super::define::{Text, duration, late, millis, or_environment, text, text_from};
 use crate::domain::redact::Secret;
 
-// The defaults of these come from the environment, which is known when the library is loaded, not before.
+// These defaults come from the environment, which is read when the library is loaded.
 static BASE_URL: OnceLock<&'static Text> = OnceLock::new();
 static TOKEN_URL: OnceLock<&'static Text> = OnceLock::new();
-// Null unless set: else the environment counts, whose values must not appear in pg_settings.
+// Null unless set: otherwise the environment is used, whose values must not appear in pg_settings.
 static CLIENT_ID: Text = Text::new(None);
 static CLIENT_SECRET: Text = Text::new(None);
 static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 
-/// Defines them.
+/// Defines the settings of this file.
 pub(super) fn init() {
     text_from(
         c"guestly_sync.base_url",
@@ -46,7 +46,7 @@ pub(super) fn init() {
         &CLIENT_SECRET,
         secret,
     );
-    duration(c"guestly_sync.connect_timeout", c"Longest time to find and reach the API.", &CONNECT_TIMEOUT, 1);
+    duration(c"guestly_sync.connect_timeout", c"Longest time to resolve the API's name and connect.", &CONNECT_TIMEOUT, 1);
     duration(c"guestly_sync.request_timeout", c"Longest time for one call.", &REQUEST_TIMEOUT, 1);
 }
 

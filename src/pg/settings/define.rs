@@ -1,4 +1,4 @@
-//! Defining a setting: one function for each kind. Part of `settings`: main thread only.
+//! Defines and reads settings: one function for each kind. Part of `pg::settings`; main thread only.
 
 use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 /// A text setting; null unless it is set or has a default.
 pub(super) type Text = GucSetting<Option<CString>>;
 
-/// On or off, with a default from the environment.
+/// Defines a boolean, with a default from the environment.
 pub(super) fn flag(
     name: &'static CStr,
     about: &'static CStr,
@@ -21,12 +21,12 @@ pub(super) fn flag(
     GucRegistry::define_bool_guc(name, about, c"", setting, GucContext::Sighup, GucFlags::default());
 }
 
-/// The words that Postgres takes for true.
+/// True for the words that Postgres accepts as true.
 fn is_true(word: &str) -> bool {
     matches!(word.trim().to_ascii_lowercase().as_str(), "on" | "true" | "t" | "yes" | "y" | "1")
 }
 
-/// A text, with a default from the environment; a variable that is empty gives none.
+/// Defines a text, with a default from the environment; an empty variable counts as unset.
 pub(super) fn text_from(
     name: &'static CStr,
     about: &'static CStr,
@@ -41,17 +41,17 @@ pub(super) fn text_from(
     text(name, about, slot.get_or_init(|| Box::leak(Box::new(Text::new(Some(value))))), GucFlags::default());
 }
 
-/// A text.
+/// Defines a text.
 pub(super) fn text(name: &'static CStr, about: &'static CStr, setting: &'static Text, flags: GucFlags) {
     GucRegistry::define_string_guc(name, about, c"", setting, GucContext::Sighup, flags);
 }
 
-/// A whole number.
+/// Defines an integer.
 pub(super) fn number(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32, max: i32) {
     GucRegistry::define_int_guc(name, about, c"", setting, min, max, GucContext::Sighup, GucFlags::default());
 }
 
-/// A duration in milliseconds.
+/// Defines a duration in milliseconds.
 pub(super) fn duration(name: &'static CStr, about: &'static CStr, setting: &'static GucSetting<i32>, min: i32) {
     GucRegistry::define_int_guc(name, about, c"", setting, min, i32::MAX, GucContext::Sighup, GucFlags::UNIT_MS);
 }
@@ -66,7 +66,7 @@ pub(super) fn late(slot: &OnceLock<&'static Text>) -> String {
     slot.get().map(|setting| string(setting)).unwrap_or_default()
 }
 
-/// The value of a whole number; 0 for a negative one.
+/// The value of an integer; 0 for a negative one.
 pub(super) fn natural(setting: &GucSetting<i32>) -> u32 {
     u32::try_from(setting.get()).unwrap_or_default()
 }
@@ -76,7 +76,8 @@ pub(super) fn millis(setting: &GucSetting<i32>) -> Duration {
     Duration::from_millis(natural(setting).into())
 }
 
-/// Where the value in the environment must not appear in pg_settings. A setting that is set overrides it, empty or not.
+/// The value of a text, or the environment's if it is not set: for values that must not appear in pg_settings. A setting that is
+/// set overrides the environment, even if it is empty.
 pub(super) fn or_environment(setting: &Text, variable: &str) -> String {
     let set = setting.get().map(|text| text.to_string_lossy().into_owned());
     set.unwrap_or_else(|| std::env::var(variable).unwrap_or_default())

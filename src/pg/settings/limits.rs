@@ -1,11 +1,11 @@
-//! The rate limits. Part of `settings`: main thread only.
+//! The rate limits. Part of `pg::settings`; main thread only.
 
 use pgrx::guc::GucSetting;
 
 use super::define::{natural, number};
 use crate::domain::rate_limiter::Limits;
 
-// Guesty limits more than 15 calls at once; others use the account too.
+// Guesty limits concurrent calls to 15; other programs use the account too.
 static CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);
 // Guesty's documented limits.
 static RATE_PER_SECOND: GucSetting<i32> = GucSetting::<i32>::new(15);
@@ -14,7 +14,7 @@ static RATE_PER_HOUR: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 // The rest is for the operator's other tools on the same account.
 static QUOTA_SHARE: GucSetting<i32> = GucSetting::<i32>::new(70);
 
-/// Defines them.
+/// Defines the settings of this file.
 pub(super) fn init() {
     number(c"guestly_sync.concurrency", c"Calls in flight at once.", &CONCURRENCY, 1, 64);
     number(
@@ -38,7 +38,7 @@ pub(super) fn init() {
         0,
         10_000_000,
     );
-    number(c"guestly_sync.quota_share", c"Percent of those limits that we may use.", &QUOTA_SHARE, 1, 100);
+    number(c"guestly_sync.quota_share", c"Percent of those limits that this extension may use.", &QUOTA_SHARE, 1, 100);
 }
 
 /// Calls in flight at once.

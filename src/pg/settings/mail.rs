@@ -1,4 +1,4 @@
-//! The settings of alert mails. Part of `settings`: main thread only.
+//! The settings of alert mails. Part of `pg::settings`; main thread only.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ static EMAIL_API_KEY: Text = Text::new(None);
 // Long enough to make one mail of a bad minute, short enough to act on.
 static ALERT_DIGEST: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 
-/// Defines them.
+/// Defines the settings of this file.
 pub(super) fn init() {
     let from = |name: &'static CStr, about, slot: &'static OnceLock<&'static Text>, variable| {
         text_from(name, about, slot, variable, "");
@@ -36,13 +36,13 @@ pub(super) fn init() {
 /// Alert mails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
-    /// Recipient; empty is none.
+    /// Recipients; empty if not set.
     pub to: String,
-    /// Sender; empty is the recipient.
+    /// Sender; defaults to the recipients.
     pub from: String,
-    /// `smtp://…` or `smtps://…`; empty is none.
+    /// `smtp://…` or `smtps://…`; empty if not set.
     pub smtp_url: Secret,
-    /// HTTP API; empty is none.
+    /// Address of an HTTP API; empty if not set.
     pub api_url: String,
     /// Its key.
     pub api_key: Secret,
@@ -64,7 +64,7 @@ impl Mail {
         }
     }
 
-    /// True where a mail could leave.
+    /// True if mails can be sent.
     pub fn is_configured(&self) -> bool {
         !self.to.is_empty() && (!self.smtp_url.is_empty() || !self.api_url.is_empty())
     }

@@ -1,4 +1,4 @@
-//! The settings of recorded payments and of price differences. Part of `settings`: main thread only.
+//! The settings for recording payments and for price differences. Part of `pg::settings`; main thread only.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
@@ -12,7 +12,7 @@ static PAYMENT_METHOD_NAME: Text = Text::new(Some(c"OTHER"));
 static PAYMENT_PATH: Text = Text::new(Some(c"/reservations/{id}/payments"));
 static PRICE_TOLERANCE: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 
-/// Defines them.
+/// Defines the settings of this file.
 pub(super) fn init() {
     GucRegistry::define_bool_guc(
         c"guestly_sync.record_payment",
@@ -37,7 +37,7 @@ pub(super) fn init() {
     );
     GucRegistry::define_float_guc(
         c"guestly_sync.price_tolerance",
-        c"By how much Guestly's total may differ from what was paid without an alert, in the booking's currency.",
+        c"Largest difference between Guestly's total and the amount paid that raises no alert, in the booking's currency.",
         c"",
         &PRICE_TOLERANCE,
         0.0,
@@ -47,14 +47,14 @@ pub(super) fn init() {
     );
 }
 
-/// Payments and prices.
+/// The settings for payments and prices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaymentSettings {
-    /// The method to record payments with; none: they are not recorded.
+    /// The method for recording payments; `None` if they are not recorded.
     pub method: Option<PaymentMethod>,
-    /// The problem with the payment settings, in words.
+    /// The problem with the payment settings, if any.
     pub problem: Option<String>,
-    /// In the booking's currency, major units.
+    /// Tolerated price difference, in major units of the booking's currency.
     pub price_tolerance: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The settings of retries. Part of `settings`: main thread only.
+//! The settings of retries. Part of `pg::settings`; main thread only.
 
 use pgrx::guc::GucSetting;
 
@@ -6,18 +6,18 @@ use super::define::{duration, millis, natural, number};
 use crate::domain::retry::Backoff;
 use crate::domain::transition::Policy;
 
-// With the breaker holding outages apart, eight tries with growing pauses span about ten minutes.
+// Outages use up no attempts, so eight attempts with growing pauses span about ten minutes.
 static MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(8);
 static BACKOFF_BASE: GucSetting<i32> = GucSetting::<i32>::new(1_000);
 static BACKOFF_MAX: GucSetting<i32> = GucSetting::<i32>::new(300_000);
 // Guesty asks for 60 s between manipulating requests; reads were seen to lag by up to 75 s.
 static SETTLE: GucSetting<i32> = GucSetting::<i32>::new(90_000);
 
-/// Defines them.
+/// Defines the settings of this file.
 pub(super) fn init() {
-    number(c"guestly_sync.max_attempts", c"Tries before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
-    duration(c"guestly_sync.backoff_base", c"Pause before the second try; doubles with each one.", &BACKOFF_BASE, 1);
-    duration(c"guestly_sync.backoff_max", c"Longest pause between tries.", &BACKOFF_MAX, 1);
+    number(c"guestly_sync.max_attempts", c"Attempts before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
+    duration(c"guestly_sync.backoff_base", c"Pause before the second attempt; doubles each time.", &BACKOFF_BASE, 1);
+    duration(c"guestly_sync.backoff_max", c"Longest pause between attempts.", &BACKOFF_MAX, 1);
     duration(c"guestly_sync.settle", c"How long a look-up may find nothing before a create is repeated.", &SETTLE, 1);
 }
 

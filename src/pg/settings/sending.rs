@@ -1,4 +1,4 @@
-//! The settings that decide what is sent, and when the worker looks for it. Part of `settings`: main thread only.
+//! The settings that decide what is sent, and when. Part of `pg::settings`; main thread only.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::define::{Text, duration, flag, late, millis, string, text, text_from};
 
-// The defaults of these come from the environment, which is known when the library is loaded, not before.
+// These defaults come from the environment, which is read when the library is loaded.
 static ENABLED: OnceLock<&'static GucSetting<bool>> = OnceLock::new();
 static TEST_MODE: OnceLock<&'static GucSetting<bool>> = OnceLock::new();
 static ENVIRONMENT: OnceLock<&'static Text> = OnceLock::new();
@@ -17,10 +17,10 @@ static CANCEL_ON_DELETE: GucSetting<bool> = GucSetting::<bool>::new(false);
 static SOURCE: Text = Text::new(Some(c"website"));
 static POLL_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static STALE_AFTER: GucSetting<i32> = GucSetting::<i32>::new(900_000);
-// A real: 30 days in milliseconds do not fit an integer setting.
+// A float, because 30 days in milliseconds exceed an integer setting.
 static LOG_RETENTION: GucSetting<f64> = GucSetting::<f64>::new(30.0 * 86_400_000.0);
 
-/// Defines them.
+/// Defines the settings of this file.
 pub(super) fn init() {
     flag(
         c"guestly_sync.enabled",
@@ -54,7 +54,7 @@ pub(super) fn init() {
     text(c"guestly_sync.source", c"Shown as the source of reservations in Guestly.", &SOURCE, shown);
     duration(
         c"guestly_sync.poll_interval",
-        c"Time between two looks for bookings that no trigger queued.",
+        c"Time between two sweeps for bookings that no trigger queued.",
         &POLL_INTERVAL,
         100,
     );
@@ -95,12 +95,12 @@ pub(super) fn log_retention() -> Duration {
     Duration::from_millis(LOG_RETENTION.get() as u64)
 }
 
-/// The payment statuses that mean paid, in lower case: case does not count.
+/// The payment statuses that mean paid, in lower case.
 pub fn paid_statuses() -> Vec<String> {
     split(&paid_list().to_ascii_lowercase())
 }
 
-/// The same, as it was written.
+/// The same list as one text, as it is set.
 pub fn paid_list() -> String {
     string(&PAID_STATUSES)
 }
@@ -115,7 +115,7 @@ pub fn stale_after() -> Duration {
     millis(&STALE_AFTER)
 }
 
-/// Name of this server, empty if none was given.
+/// Name of this server; empty if not set.
 pub fn environment() -> String {
     late(&ENVIRONMENT)
 }

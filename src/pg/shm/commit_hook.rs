@@ -1,8 +1,8 @@
-//! The latch that a commit sets: only a transaction that leaves work wakes the worker, and only when it commits. Part of
-//! `pg::shm`; main thread of any process.
+//! Sets the worker's latch at commit, if the transaction queued work. Called by `pg::trigger` and `pg::functions`; part of
+//! `pg::shm`, main thread of any process.
 //!
-//! At commit one lock is taken for a moment and one latch is set: nothing that allocates or can fail, because an error in a
-//! commit callback takes the server down.
+//! The callback takes one lock and sets one latch: nothing allocates or can fail, because an error in a commit callback would
+//! take the server down.
 
 use std::cell::Cell;
 
@@ -18,14 +18,14 @@ thread_local! {
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Wakes this database's worker when, and only when, this transaction commits.
+/// Wakes this database's worker if and when this transaction commits.
 pub fn wake_at_commit() {
     WAKE.set(true);
     register();
 }
 
-/// Lets worker and launcher look again when this transaction commits: it commits another one, which was prepared and may
-/// have done anything.
+/// Makes worker and launcher check the extension again when this transaction commits: it may have created or dropped it, or
+/// commits a prepared transaction.
 pub fn recheck_at_commit() {
     CHANGED.set(true);
     register();
@@ -57,7 +57,7 @@ fn set_latches(changed: bool) {
     let (worker, launcher) = {
         let mut shared = SHARED.exclusive();
         let launcher = shared.launcher;
-        // Without a slot no worker was ever here, and the launcher is told only of changes.
+        // Without a slot there was never a worker here, and only a change of the extension needs one.
         let known = shared.slots.iter().any(|slot| slot.database == database);
         let slot = if changed || known { slot_for(&mut shared, database) } else { None };
         let worker = slot.map_or(0, |slot| {

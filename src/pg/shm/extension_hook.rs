@@ -1,4 +1,4 @@
-//! Watches CREATE, ALTER and DROP EXTENSION. Part of `pg::shm`; main thread of any process.
+//! The hook for CREATE, ALTER and DROP EXTENSION. Part of `pg::shm`; main thread of any process.
 
 use std::cell::RefCell;
 
@@ -14,9 +14,9 @@ thread_local! {
 
 static mut NEXT_HOOK: pg_sys::object_access_hook_type = None;
 
-/// Puts the hook in place. From `_PG_init` in the postmaster.
+/// Installs the hook. Called by `_PG_init` in the postmaster.
 pub(super) fn init() {
-    // SAFETY: the postmaster has one thread; the former hook is called by ours.
+    // SAFETY: the postmaster has one thread; the previous hook is called by ours.
     unsafe {
         NEXT_HOOK = pg_sys::object_access_hook;
         pg_sys::object_access_hook = Some(object_access);
@@ -37,7 +37,7 @@ unsafe extern "C-unwind" fn object_access(
         unsafe { next(access, class, object, sub, arg) };
     }
     if class == pg_sys::ExtensionRelationId {
-        // CREATE EXTENSION sets its own search path next; the script asks where the user would have looked.
+        // CREATE EXTENSION sets its own search path next; the script needs the user's.
         CALLER_PATH.set(sys::setting(c"search_path"));
         commit_hook::recheck_at_commit();
     }

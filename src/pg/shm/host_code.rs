@@ -1,6 +1,6 @@
-//! Shared memory: since when each worker runs code of the host application (triggers, rules, mapping expressions), and for
-//! which booking. A session reads it while the worker hangs; the next worker learns from it where its predecessor hung.
-//! Part of `pg::shm`.
+//! The host code (triggers, rules, mapping expressions) that each worker runs, in shared memory: its start and its booking. A
+//! session reads it while the worker hangs; the next worker reads where its predecessor hung. Called by `pg::host_code`,
+//! `pg::launcher` and `pg::worker`; part of `pg::shm`, main thread of any process.
 
 use std::time::Duration;
 
@@ -9,26 +9,27 @@ use pgrx::pg_sys;
 use super::memory::{HostCode, SHARED, index_of, is_preloaded};
 use crate::pg::sys;
 
-/// A worker that dies in such code after this long hung there; a shorter stay is a coincidence. Less than the shortest time
-/// after which `pg::host_code` ends the process.
+/// A worker that dies in host code after this time has hung in it; after a shorter time it is a coincidence. Less than the shortest
+/// time after which `pg::host_code` ends the process.
 const HUNG: Duration = Duration::from_secs(4);
 
-/// This worker begins to run such code: for one booking, for several, or over the whole table.
+/// This worker begins to run host code: for one booking, for several, or on the whole table.
 pub fn enter_host_code(now_micros: i64, booking_id: Option<&str>, table: bool) {
     set(|code| *code = code.begun(now_micros, booking_id, table));
 }
 
-/// It has ended.
+/// The code has ended.
 pub fn leave_host_code() {
     set(|code| *code = code.ended());
 }
 
-/// The sweep was cancelled at that time, microseconds since the Unix epoch; 0: it has ended in time.
+/// Records the time at which the sweep was cancelled, in microseconds since the Unix epoch; 0: it ended in time.
 pub fn record_sweep_end(stopped_micros: i64) {
     set(|code| code.sweep_stopped = stopped_micros);
 }
 
-/// When the last sweep of this database was cancelled, microseconds since the Unix epoch; none if it ended in time.
+/// The time at which the last sweep of this database was cancelled, in microseconds since the Unix epoch; `None` if it ended in
+/// time.
 pub fn sweep_stopped() -> Option<i64> {
     if !is_preloaded() {
         return None;
@@ -58,7 +59,7 @@ pub fn host_code() -> Option<(i32, HostCode)> {
     (code.since != 0 && code.hung == 0 && sys::is_alive(slot.worker)).then_some((slot.worker, code))
 }
 
-/// From the launcher, as soon as the worker of a database is gone: whether it died hanging in such code.
+/// Records that the worker of a database has ended, and the hang if it ended in host code. Called by the launcher.
 pub fn record_worker_death(database: pg_sys::Oid, now_micros: i64) {
     let mut shared = SHARED.exclusive();
     let Some(index) = index_of(&shared, database) else { return };
@@ -71,18 +72,18 @@ pub fn record_worker_death(database: pg_sys::Oid, now_micros: i64) {
     }
 }
 
-/// Code of the host that a worker was ended in, because it did not end.
+/// Host code in which a worker hung and was ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hang {
-    /// The booking it ran for; none: several.
+    /// The booking that it ran for; `None` if it ran for several.
     pub booking_id: Option<String>,
-    /// It was a statement over the whole table.
+    /// It was a statement on the whole table.
     pub table: bool,
     /// Its age when the process ended, in seconds.
     pub seconds: u32,
 }
 
-/// The code that the former worker of this database hung in, if it did.
+/// The hang that ended the previous worker of this database, if any.
 pub fn take_hang() -> Option<Hang> {
     let mut shared = SHARED.exclusive();
     let index = index_of(&shared, sys::my_database())?;

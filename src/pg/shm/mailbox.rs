@@ -1,9 +1,10 @@
-//! Questions of a session to the worker, and the worker's answers. Part of `pg::shm`; main thread of any process.
+//! Questions of sessions to the worker, and the numbers of the answered ones. Called by `pg::functions` and `pg::worker`; part of
+//! `pg::shm`, main thread of any process.
 
 use super::memory::{SHARED, slot_for};
 use crate::pg::sys;
 
-/// Asks this database's worker to try the credentials; gives the question's number.
+/// Asks this database's worker to test the credentials; returns the question's number.
 pub fn ask_doctor() -> Option<u32> {
     let (worker, question) = {
         let mut shared = SHARED.exclusive();
@@ -15,14 +16,14 @@ pub fn ask_doctor() -> Option<u32> {
     Some(question)
 }
 
-/// The worker has answered a question.
+/// Records that the worker has answered the question.
 pub fn doctor_answered(question: u32) {
     if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
         slot.answered = question;
     }
 }
 
-/// Asks this database's worker for a test mail; gives the question's number.
+/// Asks this database's worker for a test mail; returns the question's number.
 pub fn ask_test_mail() -> Option<u32> {
     let (worker, question) = {
         let mut shared = SHARED.exclusive();
@@ -34,7 +35,7 @@ pub fn ask_test_mail() -> Option<u32> {
     Some(question)
 }
 
-/// The test mail has come to its end.
+/// Records that the test mail was sent or has failed.
 pub fn test_mail_answered(question: u32) {
     if let Some(slot) = slot_for(&mut SHARED.exclusive(), sys::my_database().to_u32()) {
         slot.mail_answered = question;

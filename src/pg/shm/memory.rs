@@ -1,14 +1,13 @@
-//! The shared memory itself: its layout, its lock, and how a database finds its place in it. Part of `pg::shm`; main thread of
-//! any process.
+//! The shared memory: its layout, its lock, and the slot of each database. Part of `pg::shm`; main thread of any process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, pg_sys};
 
-/// Databases with a worker, or looked at for one, in one server.
+/// Most databases with a worker in one server.
 pub(super) const SLOTS: usize = 256;
-/// Bytes of a booking's id that are kept; a longer id counts as several bookings.
+/// Longest booking id that is stored, in bytes; a run for a longer one counts as a run for several bookings.
 const ID_BYTES: usize = 200;
 
 /// One database.
@@ -18,38 +17,38 @@ pub struct Slot {
     pub database: u32,
     /// The worker's process id; may be stale after a crash of the worker.
     pub worker: i32,
-    /// When the worker began, microseconds since the Unix epoch.
+    /// When the worker started, in microseconds since the Unix epoch.
     pub since: i64,
-    /// Grows when the extension is created, changed or dropped here.
+    /// Incremented when the extension is created, altered or dropped here.
     pub changes: u32,
-    /// Grows with each commit that leaves work: the latch alone may be used up by a wait inside a transaction.
+    /// Incremented by each commit that queues work: a wait inside a transaction may have reset the latch.
     pub wakes: u32,
-    /// The worker found no extension here and left.
+    /// The worker found no extension here and ended.
     pub absent: bool,
-    /// No worker may start before then, microseconds since the Unix epoch: a statement needs the database to itself.
+    /// No worker may start before this time, in microseconds since the Unix epoch: a statement needs exclusive access.
     pub aside_until: i64,
-    /// Questions of guestly_doctor(online => true), and how many of them were answered.
+    /// Number of the last question of guestly_doctor(online => true).
     pub asked: u32,
-    /// The last question that was answered.
+    /// Number of the last answered one.
     pub answered: u32,
-    /// The same for guestly_test_alert().
+    /// Number of the last question of guestly_test_alert().
     pub mail_asked: u32,
-    /// The last test mail that was answered.
+    /// Number of the last answered one.
     pub mail_answered: u32,
-    /// The worker left on request: it may be started again at once.
+    /// The worker ended on request and may be restarted at once.
     pub left_cleanly: bool,
 }
 
-/// The code that the worker of one database runs.
+/// The host code that the worker of one database runs.
 #[derive(Clone, Copy)]
 pub struct HostCode {
-    /// Since when, microseconds since the Unix epoch; 0: it runs none.
+    /// Its start, in microseconds since the Unix epoch; 0: the worker runs none.
     pub since: i64,
-    /// Its age in seconds when its process ended; 0: the process lives, or did not end because of it.
+    /// Its run time in seconds when the process ended; 0: the process lives, or did not end because of it.
     pub(super) hung: u32,
-    /// It is a statement over the whole table.
+    /// It is a statement on the whole table.
     pub(super) table: bool,
-    /// When a sweep was last cancelled, microseconds since the Unix epoch; 0: the last one ended in time.
+    /// When the last sweep was cancelled, in microseconds since the Unix epoch; 0: it ended in time.
     pub(super) sweep_stopped: i64,
     length: u8,
     id: [u8; ID_BYTES],
@@ -62,7 +61,7 @@ impl Default for HostCode {
 }
 
 impl HostCode {
-    /// Code begins to run; the end of the last sweep stays known.
+    /// Code begins to run; the end of the last sweep is kept.
     pub(super) fn begun(&self, since: i64, booking_id: Option<&str>, table: bool) -> Self {
         let mut begun = Self { since, table, sweep_stopped: self.sweep_stopped, ..Self::default() };
         let bytes = booking_id.map(str::as_bytes).unwrap_or_default();
@@ -73,12 +72,12 @@ impl HostCode {
         begun
     }
 
-    /// No code runs; the end of the last sweep stays known.
+    /// No code runs; the end of the last sweep is kept.
     pub(super) fn ended(&self) -> Self {
         Self { sweep_stopped: self.sweep_stopped, ..Self::default() }
     }
 
-    /// The booking, if it runs for one alone.
+    /// The booking, if the code runs for one alone.
     pub fn booking_id(&self) -> Option<String> {
         let bytes = self.id.get(..usize::from(self.length)).filter(|bytes| !bytes.is_empty())?;
         String::from_utf8(bytes.to_vec()).ok()
@@ -107,7 +106,7 @@ pub(super) static SHARED: PgLwLock<Shared> = unsafe { PgLwLock::new(c"guestly_sy
 /// Set in the postmaster, inherited by every process.
 static PRELOADED: AtomicBool = AtomicBool::new(false);
 
-/// Asks for the shared memory. From `_PG_init` in the postmaster.
+/// Requests the shared memory. Called by `_PG_init` in the postmaster.
 pub(super) fn init() {
     pg_shmem_init!(SHARED);
     PRELOADED.store(true, Ordering::Relaxed);
@@ -118,7 +117,7 @@ pub fn is_preloaded() -> bool {
     PRELOADED.load(Ordering::Relaxed)
 }
 
-/// The slot of a database; takes a free one, or one whose worker is gone and has nothing to tell.
+/// The slot of a database. Uses a free one if it has none, or one of a database without the extension and without a worker.
 pub(super) fn slot_for(shared: &mut Shared, database: u32) -> Option<&mut Slot> {
     let mine = shared.slots.iter().position(|slot| slot.database == database);
     let free = || shared.slots.iter().position(|slot| slot.database == 0 || (slot.absent && slot.worker == 0));
@@ -131,7 +130,7 @@ pub(super) fn slot_for(shared: &mut Shared, database: u32) -> Option<&mut Slot> 
     Some(slot)
 }
 
-/// Where the database of this process has its slot.
+/// Index of the slot of `database`.
 pub(super) fn index_of(shared: &Shared, database: pg_sys::Oid) -> Option<usize> {
     (0..SLOTS).find(|index| shared.slots.get(*index).is_some_and(|slot| slot.database == database.to_u32()))
 }

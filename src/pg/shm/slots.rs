@@ -1,16 +1,17 @@
-//! Which worker serves which database. Part of `pg::shm`; main thread of any process.
+//! The worker of each database, and the launcher. Called by `pg::launcher`, `pg::worker` and `pg::functions`; part of `pg::shm`,
+//! main thread of any process.
 
 use pgrx::pg_sys;
 
 use super::memory::{SHARED, Slot, is_preloaded, slot_for};
 use crate::pg::sys;
 
-/// The launcher is here.
+/// Registers this process as the launcher.
 pub fn publish_launcher() {
     SHARED.exclusive().launcher = sys::my_pid();
 }
 
-/// Makes this process the one worker of its database; false if a live one is there already, or no slot is free.
+/// Registers this process as the worker of its database; false if there is a live one already, or no slot is free.
 pub fn claim_worker(since_micros: i64) -> bool {
     let mut shared = SHARED.exclusive();
     let Some(slot) = slot_for(&mut shared, sys::my_database().to_u32()) else { return false };
@@ -21,7 +22,7 @@ pub fn claim_worker(since_micros: i64) -> bool {
     true
 }
 
-/// A worker is about to be started: what its dead predecessor left behind no longer counts.
+/// Prepares the slot for a new worker: clears the state of its dead predecessor.
 pub fn expect_worker(database: pg_sys::Oid) {
     let mut shared = SHARED.exclusive();
     if let Some(slot) = slot_for(&mut shared, database.to_u32())
@@ -31,8 +32,8 @@ pub fn expect_worker(database: pg_sys::Oid) {
     }
 }
 
-/// Ends the worker of a database, and keeps its successor away for a moment: longer than the server waits for others to
-/// leave. Gives the process id that the worker had, if there was one.
+/// Ends the worker of a database and delays its successor, for longer than the server waits for other sessions to end. Returns the
+/// worker's process id, if there was one.
 pub fn step_aside(database: pg_sys::Oid, now_micros: i64) -> Option<i32> {
     let mut shared = SHARED.exclusive();
     let slot = shared.slots.iter_mut().find(|slot| slot.database == database.to_u32())?;
@@ -43,7 +44,7 @@ pub fn step_aside(database: pg_sys::Oid, now_micros: i64) -> Option<i32> {
     sys::is_alive(worker).then_some(worker)
 }
 
-/// This process leaves: why decides when the launcher starts the next one.
+/// This worker ends. `absent`: the extension is not installed, so that no successor is started.
 pub fn leave(absent: bool) {
     let mut shared = SHARED.exclusive();
     let database = sys::my_database().to_u32();
@@ -52,7 +53,7 @@ pub fn leave(absent: bool) {
     }
 }
 
-/// The slot of a database; an empty one if it has none.
+/// A copy of the slot of a database; an empty one if it has none.
 pub fn slot(database: pg_sys::Oid) -> Slot {
     if !is_preloaded() {
         return Slot::default();
@@ -61,13 +62,13 @@ pub fn slot(database: pg_sys::Oid) -> Slot {
     shared.slots.iter().copied().find(|slot| slot.database == database.to_u32()).unwrap_or_default()
 }
 
-/// The live worker of this database: process id, and when it began.
+/// The live worker of this database: process id, and start in microseconds since the Unix epoch.
 pub fn live_worker() -> Option<(i32, i64)> {
     let slot = slot(sys::my_database());
     sys::is_alive(slot.worker).then_some((slot.worker, slot.since))
 }
 
-/// Frees the slots of databases that are gone.
+/// Frees the slots of dropped databases.
 pub fn free_dropped(databases: &[pg_sys::Oid]) {
     for slot in &mut SHARED.exclusive().slots {
         if !sys::is_alive(slot.worker) && !databases.iter().any(|database| database.to_u32() == slot.database) {

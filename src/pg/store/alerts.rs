@@ -1,4 +1,4 @@
-//! `guestly.alerts`: raising alerts in the transaction of what caused them, and what a mail needs to know. Main thread only,
+//! `guestly.alerts`: raises alerts in the transaction of their cause, and reads and closes them for the mailer. Main thread only,
 //! inside a transaction.
 
 use std::cell::Cell;
@@ -17,7 +17,7 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::store::PRUNE_STEP;
 
 thread_local! {
-    // Outcomes raise alerts deep inside their transaction; the worker asks after it whether a mail may be due.
+    // Set when alerts are raised, deep inside a transaction; the mailer reads it after the commit.
     static RAISED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -28,13 +28,13 @@ pub struct Raised {
     pub kind: AlertKind,
     /// The booking, for kinds that are about one.
     pub booking_id: Option<String>,
-    /// The host's reference; none looks it up.
+    /// The host's reference; `None` looks it up.
     pub reference: Option<String>,
-    /// Day of arrival; none takes the queue's.
+    /// Day of arrival; `None` takes the queue row's.
     pub arrival: Option<NaiveDate>,
     /// The class of the problem.
     pub class: Option<ErrorClass>,
-    /// Plain words, without personal data.
+    /// The problem in plain words, without personal data.
     pub sentence: String,
     /// Since when, for outages.
     pub since: Option<DateTime<Utc>>,
@@ -43,7 +43,7 @@ pub struct Raised {
 }
 
 impl Raised {
-    /// About the send gate as a whole.
+    /// An alert with only a kind and a sentence.
     pub fn new(kind: AlertKind, sentence: impl Into<String>) -> Self {
         Self {
             kind,
@@ -58,14 +58,14 @@ impl Raised {
     }
 }
 
-/// The state of an alert that was closed here. `waiting` is the default of the table, `placed` is set by a statement.
+/// The state of an alert that is closed here. `waiting` is the default of the table, `placed` is set by a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertState {
     /// Its mail was accepted.
     Sent,
-    /// A later alert about the same thing was mailed instead.
+    /// A later alert on the same topic was mailed instead.
     Superseded,
-    /// Says nothing that was not mailed within a day.
+    /// The same was mailed within the last day.
     Repeated,
 }
 
@@ -84,9 +84,9 @@ impl AlertState {
     }
 }
 
-/// A row that waits, with what only its mail needs.
+/// A waiting alert.
 pub struct WaitingAlert {
-    /// The part that decides about its mail.
+    /// The part that the selection for a mail needs.
     pub pending: PendingAlert,
     pub(crate) sentence: String,
     pub(crate) reference: Option<String>,
@@ -121,7 +121,7 @@ pub fn raise(alerts: &[Raised]) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/alerts/notify_listeners.sql"), &[ids.into()])
 }
 
-/// Looks up the references of bookings whose alerts (by id) do not know them. A booking that cannot be read goes without.
+/// Looks up missing references: (alert, booking). A booking that cannot be read gets none.
 fn add_references(missing: Vec<(i64, String)>) -> Result<()> {
     let Some(bookings) = (if missing.is_empty() { None } else { source_table() }) else { return Ok(()) };
     let ids: Vec<String> = missing.iter().map(|(_, booking)| booking.clone()).collect();
@@ -136,7 +136,7 @@ fn add_references(missing: Vec<(i64, String)>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/alerts/set_references.sql"), &[ids.into(), references.into()])
 }
 
-/// The attached table, if it can be found: an alert is mailed also where it cannot.
+/// The source table, or `None` if it cannot be read: an alert is mailed anyway.
 pub(crate) fn source_table() -> Option<Bookings> {
     subtransaction(Bookings::load).ok().flatten()
 }
@@ -146,7 +146,7 @@ pub fn take_raised() -> bool {
     RAISED.take()
 }
 
-/// Alerts for bookings that are unsent for too long.
+/// Alerts for bookings that were queued longer than `after` ago.
 pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
     let state_text = |state: &str| match state {
         "ready" => "it is still in line",
@@ -172,20 +172,20 @@ pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
     )
 }
 
-/// The beginning of an outage that was announced and whose end was not.
+/// Start of an outage that has an alert, and no alert about its end.
 pub fn open_outage() -> Result<Option<DateTime<Utc>>> {
     let found =
         statement::row(include_str!("../../../sql/queries/alerts/open_outage.sql"), &[], |row| Ok(row.get::<f64>(1)?))?;
     Ok(found.flatten().map(time))
 }
 
-/// The number of bookings that failed in an outage since then; none while it goes on or a booking waits.
+/// The number of bookings that failed in an outage since `since`; `None` while bookings of the outage still wait.
 pub fn outage_over(since: DateTime<Utc>) -> Result<Option<i64>> {
     let sql = include_str!("../../../sql/queries/alerts/outage_over.sql");
     statement::row(sql, &[seconds(since).into()], |row| Ok(row.get::<i64>(1)?.unwrap_or_default()))
 }
 
-/// Every alert that waits, and the kinds of those that this version does not know; what got through meanwhile needs no mail.
+/// Every waiting alert, and the kinds of those that this version does not know. Closes alerts whose bookings were placed meanwhile.
 pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
     statement::run(include_str!("../../../sql/queries/alerts/close_placed.sql"), &[])?;
     let mut unknown = Vec::new();
@@ -215,10 +215,10 @@ pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
     Ok((found.into_iter().flatten().collect(), unknown))
 }
 
-/// The alerts that were mailed within a day.
+/// The alerts that were mailed within the last day.
 pub fn recently_mailed() -> Result<Vec<MailedAlert>> {
     let found = statement::rows(include_str!("../../../sql/queries/alerts/recently_mailed.sql"), &[], |row| {
-        // What another version mailed is never repeated by this one.
+        // An unknown kind was mailed by another version; this one has no alerts of it.
         let Some(kind) = row.text("kind")?.and_then(|name| AlertKind::parse(&name)) else { return Ok(None) };
         Ok(Some(MailedAlert {
             kind,
@@ -230,7 +230,8 @@ pub fn recently_mailed() -> Result<Vec<MailedAlert>> {
     Ok(found.into_iter().flatten().collect())
 }
 
-/// A mail with these alerts leaves under this key; or certainly was not taken, and why.
+/// Sets the key of the mail with which these alerts are about to leave; or clears it, with the answer, after a mail that was
+/// certainly not accepted.
 pub fn set_mail_key(ids: &[i64], key: Option<&str>, answer: Option<&str>) -> Result<()> {
     statement::run(
         include_str!("../../../sql/queries/alerts/set_mail_key.sql"),
@@ -238,7 +239,7 @@ pub fn set_mail_key(ids: &[i64], key: Option<&str>, answer: Option<&str>) -> Res
     )
 }
 
-/// Closes alerts with the mail server's answer, if there was one.
+/// Closes alerts, with the mail server's answer, if any.
 pub fn close(ids: &[i64], state: AlertState, answer: Option<&str>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -249,7 +250,7 @@ pub fn close(ids: &[i64], state: AlertState, answer: Option<&str>) -> Result<()>
     )
 }
 
-/// Deletes alerts from before `until` that are done with, a small step; true if there may be more.
+/// Deletes one batch of closed alerts from before `until`; true if there may be more.
 pub fn prune(until: DateTime<Utc>) -> Result<bool> {
     let sql = include_str!("../../../sql/queries/alerts/prune.sql");
     Ok(statement::rows(sql, &[seconds(until).into()], |_| Ok(()))?.len() >= PRUNE_STEP)

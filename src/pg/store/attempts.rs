@@ -12,27 +12,27 @@ use crate::pg::store::PRUNE_STEP;
 /// One row of `guestly.attempts`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// The booking; none for a token request.
+    /// The booking; `None` for a token request or a ping.
     pub booking_id: Option<String>,
-    /// Which try.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// The name of an operation (`domain::operation::Operation`), or what was done without a call.
+    /// The name of an operation (`domain::operation::Operation`), or `plan` for a decision without a call.
     pub operation: &'static str,
     /// When it began.
     pub started: DateTime<Utc>,
     /// Its duration in milliseconds.
     pub duration_ms: i32,
-    /// The status, where there was an answer.
+    /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
     /// The outcome, in one word.
     pub outcome: &'static str,
-    /// The problem, if there was one.
+    /// The problem, if any.
     pub problem: Option<Problem>,
     /// `x-request-id`.
     pub request_id: Option<String>,
 }
 
-/// Writes the log.
+/// Adds rows to the log.
 pub fn add(rows: &[Attempt]) -> Result<()> {
     let args: [DatumWithOid; 10] = [
         column(rows, |row| row.booking_id.clone()).into(),
@@ -49,7 +49,7 @@ pub fn add(rows: &[Attempt]) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/attempts/add.sql"), &args)
 }
 
-/// Deletes the oldest attempts from before `until`, a small step; true if there may be more.
+/// Deletes one batch of attempts from before `until`; true if there may be more.
 pub fn prune(until: DateTime<Utc>) -> Result<bool> {
     let deleted =
         statement::rows(include_str!("../../../sql/queries/attempts/prune.sql"), &[seconds(until).into()], |_| Ok(()))?;

@@ -1,4 +1,4 @@
-//! `guestly.changes`: bookings whose data changed. Main thread only, inside a transaction.
+//! `guestly.changes`: the dirty bookings. Main thread only, inside a transaction.
 
 use pgrx::datum::DatumWithOid;
 
@@ -6,13 +6,13 @@ use crate::pg::db::convert::column;
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
-/// True if a booking's data changed.
+/// True if there is a dirty booking.
 pub fn any() -> Result<bool> {
     let any = statement::row(include_str!("../../../sql/queries/changes/any.sql"), &[], |row| Ok(row.get::<bool>(1)?))?;
     Ok(any.flatten() == Some(true))
 }
 
-/// Queues the bookings whose data changed, unless Guestly has nothing of them; gives those that had failed, and are queued again.
+/// Queues the dirty bookings that Guestly has; returns those that had failed and are queued again.
 pub fn drain(test_mode: bool) -> Result<Vec<String>> {
     // A change that is committed in between wakes the worker again.
     if !any()? {
@@ -31,7 +31,7 @@ pub fn drain(test_mode: bool) -> Result<Vec<String>> {
     })
 }
 
-/// Marks bookings as changed.
+/// Marks bookings as dirty.
 pub fn add(booking_ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/changes/add.sql"), &[booking_ids.into()])
 }

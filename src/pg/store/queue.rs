@@ -16,7 +16,7 @@ mod rows;
 pub use claim::{Skip, claim_due};
 pub use rows::*;
 
-/// Of these claims, the bookings whose calls may still be sent.
+/// The bookings of these claims whose calls may still be sent.
 pub fn claims_to_send(claims: &[(String, Option<i64>)]) -> Result<Vec<String>> {
     let (ids, claim_ids): (Vec<String>, Vec<Option<i64>>) = claims.iter().cloned().unzip();
     statement::rows(
@@ -33,7 +33,7 @@ pub fn next_due() -> Result<Option<DateTime<Utc>>> {
     Ok(found.flatten().map(time))
 }
 
-/// The state of the queue, where no table is attached that could be swept.
+/// The state of the queue, for a sweep without a source table.
 pub fn peek() -> Result<Swept> {
     let found = statement::row(include_str!("../../../sql/queries/queue/peek.sql"), &[], |row| {
         Ok(Swept {
@@ -48,7 +48,7 @@ pub fn peek() -> Result<Swept> {
     Ok(found.unwrap_or_default())
 }
 
-/// The number of bookings that wait.
+/// The number of waiting bookings.
 pub fn count_waiting() -> Result<i64> {
     let count =
         statement::row(
@@ -71,7 +71,7 @@ pub fn mark_sending(rows: &[&QueueRow]) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/queue/mark_sending.sql"), &args)
 }
 
-/// Updates rows that stay in the queue; gives the bookings whose claim was in force.
+/// Updates rows that stay in the queue; returns the bookings whose claim is still in force.
 pub fn update(rows: &[(String, Option<i64>, QueueUpdate)]) -> Result<Vec<String>> {
     let seconds_of = |at: &Option<DateTime<Utc>>| at.map(seconds);
     let args: [DatumWithOid; 14] = [
@@ -95,7 +95,7 @@ pub fn update(rows: &[(String, Option<i64>, QueueUpdate)]) -> Result<Vec<String>
     })
 }
 
-/// Deletes rows that are done; gives the bookings whose claim was in force.
+/// Deletes rows that are done; returns the bookings whose claim was still in force.
 pub fn delete_done(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
     let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
     statement::rows(include_str!("../../../sql/queries/queue/delete_done.sql"), &args, |row| {
@@ -103,7 +103,7 @@ pub fn delete_done(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
     })
 }
 
-/// Of these bookings and claims, those whose claim is still in force: another transaction has locked their rows.
+/// The bookings of these claims whose claim is still in force, although another transaction has locked the row.
 pub fn claims_in_force(rows: &[(String, Option<i64>)]) -> Result<Vec<String>> {
     let args: [DatumWithOid; 2] = [column(rows, |row| row.0.clone()).into(), column(rows, |row| row.1).into()];
     statement::rows(include_str!("../../../sql/queries/queue/claims_in_force.sql"), &args, |row| {

@@ -1,4 +1,4 @@
-//! `guestly.reservations`: what Guestly is known to hold. Main thread only, inside a transaction.
+//! `guestly.reservations`: the snapshots, what Guestly is known to have. Main thread only, inside a transaction.
 
 use chrono::NaiveDate;
 use pgrx::datum::DatumWithOid;
@@ -11,7 +11,7 @@ use crate::pg::db::convert::{Named, column, signed};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
 
-/// A reservation as an outcome shows it.
+/// New facts about a reservation, from an outcome.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReservationUpdate {
     /// Guestly's id.
@@ -20,13 +20,13 @@ pub struct ReservationUpdate {
     pub code: String,
     /// Found instead of created.
     pub adopted: bool,
-    /// The values that the call told; the others stay as they were.
+    /// The confirmed values; the others are unchanged.
     pub update: SnapshotUpdate,
     /// The amount that the guest paid, to be compared with the total that Guestly reports.
     pub paid: Option<f64>,
 }
 
-/// Stores reservations with their bookings. A reservation id is stored whatever became of the claim.
+/// Stores reservations with their bookings, even if the claim is no longer in force.
 pub fn upsert(rows: &[(String, ReservationUpdate)]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -60,7 +60,7 @@ pub fn upsert(rows: &[(String, ReservationUpdate)]) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/reservations/upsert.sql"), &args)
 }
 
-/// Before the payments of these bookings are recorded: whatever comes of it, they are asked for before they are recorded again.
+/// Marks the payments of these bookings as sent, before the calls: they are listed before they are recorded again.
 pub fn mark_payments_sent(ids: Vec<String>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -68,7 +68,7 @@ pub fn mark_payments_sent(ids: Vec<String>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/reservations/mark_payment_sent.sql"), &[ids.into()])
 }
 
-/// A reservation of a stay to come.
+/// The reservation of a future stay.
 pub struct Upcoming {
     /// The booking.
     pub booking_id: String,
@@ -78,7 +78,7 @@ pub struct Upcoming {
     pub remote: RemoteReservation,
 }
 
-/// Up to `limit` of them after this day of departure and booking, in that order.
+/// Up to `limit` future stays after this day of departure and booking, in that order.
 pub fn upcoming(day: &str, booking_id: &str, limit: usize) -> Result<Vec<Upcoming>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let args: [DatumWithOid; 3] = [day.into(), booking_id.into(), limit.into()];

@@ -1,5 +1,4 @@
-//! `guestly.listings` and `guestly.status_map`, with the settings that planning looks at. Main thread only, inside a
-//! transaction.
+//! `guestly.listings` and `guestly.status_map`, with the settings that a plan depends on. Main thread only, inside a transaction.
 
 use crate::domain::plan::Rules;
 use crate::domain::reservation::Tables;
@@ -8,7 +7,7 @@ use crate::pg::db::statement;
 use crate::pg::host::bookings::Bookings;
 use crate::pg::settings::{Settings, paid_statuses};
 
-/// Listings, statuses and the words for messages.
+/// Loads listings, statuses, column labels and settings.
 pub fn load(bookings: &Bookings, settings: &Settings) -> Result<Rules> {
     let mut tables = Tables::default();
     statement::rows(include_str!("../../../sql/queries/rules/load.sql"), &[], |row| {

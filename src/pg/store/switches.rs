@@ -1,5 +1,5 @@
-//! The switches that stop all sending: pause, the allowed server, and the version of the SQL objects. Main thread only,
-//! inside a transaction.
+//! The switches that stop all sending: the pause, the armed server, and the version of the SQL objects. Main thread only, inside a
+//! transaction.
 
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
@@ -9,12 +9,12 @@ use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 use crate::pg::{settings, sys};
 
-/// May this server send?
+/// The switches; sending needs all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Switches {
     /// `guestly_pause()` was called.
     pub paused: bool,
-    /// Sending is allowed on this server and database.
+    /// This server and database are armed.
     pub armed: bool,
     /// Version of the SQL objects.
     pub version: Option<String>,

@@ -1,5 +1,5 @@
-//! The worker's saved state: levels of the rate limiter, refused credentials, the access token and its requests, and answers that
-//! sessions wait for. Main thread only, inside a transaction.
+//! The worker state: levels of the rate limiter, refused credentials, the access token and its requests, and answers for sessions.
+//! Called by `pg::worker`; main thread only, inside a transaction.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use crate::pg::db::convert::{Named, seconds, time};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement::{self, Tuple};
 
-/// The part of the status that does not come from the send gate.
+/// Changes of the status that do not come from the send gate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusUpdate {
     /// The last success.
     pub success: Option<DateTime<Utc>>,
-    /// The last error, in words.
+    /// The last error.
     pub error: Option<String>,
-    /// The API's clock minus ours.
+    /// The API's clock minus ours, in milliseconds.
     pub clock_skew_ms: Option<i64>,
 }
 
-/// Fills a new send gate with what the last worker knew. `fingerprint` names the credentials.
+/// Loads the state of the previous worker into a new send gate. `fingerprint`: that of the credentials.
 pub fn load(send_gate: &mut SendGate, fingerprint: Option<&str>, now: Duration) -> Result<()> {
     let found = statement::row(include_str!("../../../sql/queries/worker/load_state.sql"), &[], |row| {
         Ok(Saved {
@@ -38,7 +38,7 @@ pub fn load(send_gate: &mut SendGate, fingerprint: Option<&str>, now: Duration) 
         })
     })?;
     if let Some(saved) = found {
-        // Retry-After is about this client, not about the process that received it.
+        // Retry-After applies to this client, whichever process received it.
         let pause = saved.pause_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
         if let Some(pause) = pause {
             send_gate.limiter.pause_until(now.saturating_add(pause.min(MAX_RETRY_AFTER)));
@@ -65,7 +65,7 @@ struct Saved {
     levels: Option<Vec<f64>>,
     /// Seconds since the levels were saved.
     levels_age: Option<f64>,
-    /// Seconds that a pause has still to go.
+    /// Seconds until the end of the pause.
     pause_left: Option<f64>,
     blocked: Option<Blocked>,
     fingerprint: Option<String>,
@@ -155,22 +155,22 @@ pub fn delete_token_request(at: DateTime<Utc>) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/delete_token_request.sql"), &[seconds(at).into()])
 }
 
-/// The answer to `guestly_test_alert()`.
+/// Saves the answer to `guestly_test_alert()`.
 pub fn save_test_mail_answer(text: &str) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_test_mail_answer.sql"), &[text.into()])
 }
 
-/// An alert mail is about to be sent, or none is under way; for the doctor.
+/// Saves, for the doctor, that an alert mail is about to be sent, or that none is being sent.
 pub fn save_mail_under_way(leaves: bool) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_mail_since.sql"), &[leaves.into()])
 }
 
-/// The answer to `guestly_doctor(online => true)`.
+/// Saves the answer to `guestly_doctor(online => true)`.
 pub fn save_doctor_answer(status: &str, text: &str) -> Result<()> {
     statement::run(include_str!("../../../sql/queries/worker/save_doctor_answer.sql"), &[status.into(), text.into()])
 }
 
-/// Saves which certificates TLS trusts, or why there are none.
+/// Saves the source of TLS certificates, or the reason why there are none.
 pub fn save_tls_roots(roots: std::result::Result<&str, &str>) -> Result<()> {
     let args: [DatumWithOid; 2] = [roots.ok().into(), roots.err().into()];
     statement::run(include_str!("../../../sql/queries/worker/save_tls_roots.sql"), &args)

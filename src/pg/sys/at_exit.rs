@@ -1,4 +1,5 @@
-//! The last moment of a process in which it can run a transaction. Main thread only.
+//! Runs a callback at process exit, while a transaction is still possible. Called by `pg::record_outcomes::at_exit`; main thread
+//! only.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -11,8 +12,8 @@ thread_local! {
     static BODY: Cell<Option<fn()>> = const { Cell::new(None) };
 }
 
-/// Runs `body` outside of a transaction when this process ends, also where code that does not end is interrupted by SIGTERM or
-/// by a [`super::TimeLimit`]; not after a crash. An error in it ends the process as well. To be called once.
+/// Runs `body` outside of a transaction when this process ends, also when SIGTERM or a [`super::TimeLimit`] interrupts code that
+/// does not end; not after a crash. An error in it ends the process. To be called once.
 pub fn before_exit(body: fn()) {
     BODY.set(Some(body));
     // SAFETY: the callback lives as long as the library; it runs before the server's own, which close the database.

@@ -1,5 +1,5 @@
-//! A time limit for code of the host application that a background worker runs. The code may catch the cancel and go on: the
-//! cancel is repeated, and at last the process ends. Main thread only; the handler runs in a signal.
+//! A time limit for host code in a background worker. The code may catch the cancel and continue: the cancel is repeated, and
+//! finally the process ends. Called by `pg::host_code`; main thread only, the handler runs in a signal.
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -9,10 +9,10 @@ use pgrx::pg_sys;
 
 use super::signals::ignore_cancel;
 
-/// Between two cancels.
+/// Time between two cancels.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// `USER_TIMEOUT` of `utils/timeout.h`, which pgrx does not bind: asks for an id that is free.
+/// `USER_TIMEOUT` of `utils/timeout.h`, which pgrx does not bind: requests a free id.
 const USER_TIMEOUT: c_int = if pg_sys::PG_VERSION_NUM < 170_000 { 12 } else { 13 };
 
 unsafe extern "C" {
@@ -22,11 +22,11 @@ unsafe extern "C" {
     fn disable_timeout(id: c_int, keep_indicator: bool);
 }
 
-/// The id of our timeout in this process; 0 (which is the server's) until it is registered.
+/// The id of our timeout in this process; 0 (an id of the server) until it is registered.
 static ID: AtomicI32 = AtomicI32::new(0);
-/// Cancels of the current section so far.
+/// Cancels of the current run so far.
 static CANCELS: AtomicU32 = AtomicU32::new(0);
-/// After so many cancels the process ends.
+/// The process ends after this number of cancels.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
 /// True in a background worker.
@@ -35,14 +35,14 @@ pub fn is_background_worker() -> bool {
     unsafe { !pg_sys::MyBgworkerEntry.is_null() }
 }
 
-/// A limit for what runs in a background worker, where no statement_timeout counts. Past it, the statement is cancelled each
-/// second; past a second limit the process ends as by SIGTERM, which code in a procedural language cannot catch.
+/// A limit for statements of a background worker, where statement_timeout has no effect. After the limit, the statement is cancelled
+/// every second; after a second limit the process ends as by SIGTERM, which code in a procedural language cannot catch.
 #[must_use = "ending it stops the clock"]
 pub struct TimeLimit(bool);
 
 impl TimeLimit {
-    /// Starts the clock: past `limit` it cancels, past `longest` it ends the process. A session has a limit of its own, and keeps
-    /// it. Limits do not nest.
+    /// Starts the clock: after `limit` it cancels, after `longest` it ends the process. Has no effect in a session, which has its
+    /// `statement_timeout`. Limits do not nest.
     pub fn start(limit: Duration, longest: Duration) -> Self {
         if !is_background_worker() {
             return Self(false);
@@ -63,7 +63,7 @@ impl TimeLimit {
         Self(true)
     }
 
-    /// Stops it; a cancel that came too late is dropped. True if the limit was passed.
+    /// Stops the clock and drops a late cancel. True if the limit was exceeded.
     pub fn end(self) -> bool {
         if !self.0 {
             return false;
@@ -84,7 +84,7 @@ pub(super) fn stop() {
     }
 }
 
-/// The limit was passed, or a second more. The server's own handler of the alarm has set the latch.
+/// Called after the limit, and every second from then on.
 unsafe extern "C-unwind" fn on_limit() {
     let ends = CANCELS.fetch_add(1, Ordering::Relaxed) >= LAST.load(Ordering::Relaxed);
     // SAFETY: async-signal-safe, as the server's own handlers: flags of this process, and its latch.

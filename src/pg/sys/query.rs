@@ -1,11 +1,11 @@
-//! Analyzes a query without running it. Main thread only, inside a transaction.
+//! Analyzes a query without running it. Called by `pg::host::bookings`; main thread only, inside a transaction.
 
 use std::ffi::CString;
 
 use pgrx::pg_sys;
 
-/// The columns of the first table of a SELECT that it reads anywhere, by number; 0 is the whole row. It is analyzed and planned,
-/// and not run. An error: it is not one SELECT over a table.
+/// The columns that a SELECT reads of its first table, by number; 0 is the whole row. The query is analyzed and planned, not run.
+/// `None` if it is not one SELECT on a table.
 pub fn columns_read(sql: &str) -> Option<Vec<i16>> {
     let text = CString::new(sql).ok()?;
     // SAFETY: inside a transaction with a snapshot, main thread; the text outlives the trees, which are allocated in the current

@@ -1,25 +1,25 @@
-//! Relations and roles of the catalogs: who owns what, under a lock that keeps the answer true. Used by `pg::session` and
-//! `pg::host`. Main thread only, inside a transaction, which is what "main thread" in the reasons means.
+//! Relations and roles in the catalogs: owners, names and membership. Called by `pg::db::session`, `pg::host` and
+//! `pg::functions`. Main thread only, inside a transaction, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, c_char};
 
 use pgrx::pg_sys;
 
-/// A relation as it is now; the share lock that keeps its name and owner as they are is held until the transaction ends.
+/// Owner and name of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationInfo {
     /// The owner.
     pub owner: pg_sys::Oid,
-    /// Schema-qualified and quoted, as SQL names it; how much is quoted depends on `quote_all_identifiers`.
+    /// Schema-qualified and quoted for SQL; `quote_all_identifiers` changes the quoting.
     pub name: String,
     /// The schema, quoted.
     pub schema: String,
-    /// Schema and name as the catalogs have them.
+    /// Schema and name as in the catalogs.
     pub identity: (String, String),
 }
 
-/// Locks a relation against changes of its definition and reads who owns it; none if it does not exist. Waits for the lock
-/// as long as `lock_timeout` allows, and raises then.
+/// Locks a relation against changes of its definition until the transaction ends, and reads it; `None` if it does not exist. Raises
+/// if the lock is not granted within `lock_timeout`.
 pub fn lock(relation: pg_sys::Oid) -> Option<RelationInfo> {
     // SAFETY: inside a transaction, main thread; the relation is closed before return and its lock is kept; names are
     // palloc'd strings, copied here.
@@ -31,7 +31,7 @@ pub fn lock(relation: pg_sys::Oid) -> Option<RelationInfo> {
     }
 }
 
-/// The same without a lock, for a message: it may have changed by the time that it is read.
+/// The same without a lock: the relation may change at any time.
 pub fn read_unlocked(relation: pg_sys::Oid) -> Option<RelationInfo> {
     // SAFETY: a catalog look-up inside a transaction, main thread; the cached tuple is released after it was read.
     unsafe {
@@ -85,8 +85,8 @@ pub fn role_name(role: pg_sys::Oid) -> String {
     unsafe { quoted(pg_sys::GetUserNameFromId(role, true)) }
 }
 
-/// True if the schema exists and belongs to a superuser, to the owner of this database, or to `role`: code of that role may
-/// well find its functions there. Whoever may create schemas in the database could have made one of that name.
+/// True if the schema exists and belongs to a superuser, to the owner of this database, or to `role`: code of that role may use
+/// functions there. Any other role with CREATE on the database could have created a schema of that name.
 pub fn is_trusted_schema(name: &CStr, role: pg_sys::Oid) -> bool {
     // SAFETY: catalog look-ups inside a transaction, main thread; what is missing gives zero or null.
     unsafe {

@@ -1,5 +1,5 @@
-//! Thin wrappers of what a piece of code runs under: settings, and whose rights. Used by `pg::session` and `pg::trigger`.
-//! Main thread only, which is what "main thread" in the reasons means.
+//! Thin wrappers for the settings and the role that code runs with. Called by `pg::db::session`, `pg::host` and `pg::trigger`. Main
+//! thread only, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -25,8 +25,8 @@ fn set_option(name: &CStr, value: &str, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// A nesting level of settings: whatever is set inside is undone when it is closed; an error undoes it too, with the
-/// (sub)transaction that it aborts. The end of a subtransaction alone would keep what foreign code inside has `SET`.
+/// A nesting level of settings: closing it undoes everything that was set inside; after an error, the abort of the (sub)transaction
+/// does. The end of a subtransaction alone would keep the settings that the host's code has `SET`.
 #[must_use = "closing it undoes what was set inside"]
 pub struct GucLevel(i32);
 
@@ -53,7 +53,7 @@ pub fn setting(name: &CStr) -> Option<String> {
     }
 }
 
-/// The rest of the statement_timeout of the statement that a client sent; none without one.
+/// The rest of the statement_timeout of the client's current statement; `None` without one.
 pub fn statement_time_left() -> Option<Duration> {
     // SAFETY: plain values of this process; main thread.
     let (limit, since, now) = unsafe {
@@ -64,7 +64,7 @@ pub fn statement_time_left() -> Option<Duration> {
     (!limit.is_zero()).then(|| limit.saturating_sub(used))
 }
 
-/// Whose rights are in force, with the security context.
+/// The current user id and security context.
 pub fn current_user() -> (pg_sys::Oid, i32) {
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;
@@ -73,14 +73,14 @@ pub fn current_user() -> (pg_sys::Oid, i32) {
     (user, context)
 }
 
-/// Puts a role's rights in force. An error restores the former ones with the (sub)transaction that it aborts.
+/// Sets the current user id and security context. After an error, the abort of the (sub)transaction restores the previous ones.
 pub fn set_current_user(user: pg_sys::Oid, context: i32) {
     // SAFETY: inside a transaction, main thread; the caller restores what current_user gave.
     unsafe { pg_sys::SetUserIdAndSecContext(user, context) }
 }
 
-/// The flag that keeps foreign code from changing roles or leaving work for later.
+/// The flag that keeps the host's code from changing roles or deferring work.
 pub const RESTRICTED: i32 = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
 
-/// The flag that keeps a session from setting its role back meanwhile.
+/// The flag that keeps a session from resetting its role meanwhile.
 pub const LOCAL_USER_CHANGE: i32 = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;

@@ -1,8 +1,9 @@
-//! Signals of a background worker: handlers that only set flags, and functions that take the flags. Main thread only.
+//! Signals of a background worker: handlers that only set flags, and functions that take the flags. Called by `pg::worker` and
+//! `pg::launcher`; main thread only.
 
 use pgrx::pg_sys;
 
-/// Handlers for reload and stop, then signals may come.
+/// Installs the handlers for reload and stop, then unblocks signals.
 pub fn attach_signals() {
     // SAFETY: both handlers only set flags and the latch; main thread, before any other thread is made.
     unsafe {
@@ -36,20 +37,20 @@ pub fn take_reload_request() -> bool {
     unsafe { take(&raw mut pg_sys::ConfigReloadPending) }
 }
 
-/// True once after a SIGTERM. Taking it defers the death until [`exit`], so that outcomes can be recorded first; a second
-/// SIGTERM kills at the next interrupt check.
+/// True once after a SIGTERM. Taking it defers the end of the process until [`exit`], so that outcomes can be recorded first; a
+/// second SIGTERM ends it at the next interrupt check.
 pub fn take_stop_request() -> bool {
     // SAFETY: a sig_atomic_t flag of this process, which only a signal handler sets.
     unsafe { take(&raw mut pg_sys::ProcDiePending) }
 }
 
-/// Drops a request to cancel a statement: between transactions there is none.
+/// Drops a request to cancel a statement: between transactions there is nothing to cancel.
 pub fn ignore_cancel() {
     // SAFETY: a sig_atomic_t flag of this process, which only a signal handler sets.
     let _cancelled = unsafe { take(&raw mut pg_sys::QueryCancelPending) };
 }
 
-/// The statement in progress is cancelled at its next interrupt check: a request that another handler took.
+/// Requests the cancel of the current statement again, after the first request was caught.
 pub fn cancel_again() {
     // SAFETY: flags of this process, set as the server's own handler sets them; main thread.
     unsafe {
@@ -58,7 +59,7 @@ pub fn cancel_again() {
     }
 }
 
-/// True when a stop or a reload was asked for and not taken: a wait in between may have used up the latch.
+/// True if a stop or a reload was requested and not taken: a wait in between may have reset the latch.
 pub fn has_request() -> bool {
     // SAFETY: sig_atomic_t flags of this process; volatile, as the C declarations have them.
     unsafe {
@@ -67,7 +68,7 @@ pub fn has_request() -> bool {
     }
 }
 
-/// Reads and clears a flag. It is written only where it is set: a signal in between must not be lost.
+/// Reads and clears a flag. Writes only if it is set: a signal in between must not be lost.
 ///
 /// # Safety
 ///

@@ -1,5 +1,5 @@
-//! Thin wrappers of the server's transaction calls, used by `pg::session` and `pg::trigger`. Main thread only, which is what
-//! "main thread" in the reasons means.
+//! Thin wrappers around the server's transaction functions. Called by `pg::db::session` and `pg::trigger`. Main thread only, which
+//! is what "main thread" in the reasons means.
 
 use std::ffi::c_void;
 
@@ -7,7 +7,7 @@ use pgrx::{pg_guard, pg_sys};
 
 /// Starts a transaction with a snapshot.
 pub fn begin() {
-    // SAFETY: outside of a transaction, main thread; paired with commit or abort by pg::session.
+    // SAFETY: outside of a transaction, main thread; paired with commit or abort by pg::db::session.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();
@@ -15,7 +15,7 @@ pub fn begin() {
     }
 }
 
-/// Commits it.
+/// Commits the transaction.
 pub fn commit() {
     // SAFETY: the snapshot is the one of begin; deferred triggers may raise, which the caller catches.
     unsafe {
@@ -24,7 +24,7 @@ pub fn commit() {
     }
 }
 
-/// Aborts whatever is open.
+/// Aborts the transaction, if one is open.
 pub fn abort() {
     // SAFETY: allowed in every state; does nothing outside of a transaction.
     unsafe { pg_sys::AbortCurrentTransaction() }
@@ -47,7 +47,7 @@ pub fn begin_sub() -> Saved {
     }
 }
 
-/// Ends it: keeps its work or undoes it.
+/// Ends the subtransaction: keeps or undoes its work.
 pub fn end_sub(saved: Saved, keep: bool) {
     // SAFETY: the subtransaction of the matching begin_sub is the innermost one; then the outer state is restored.
     unsafe {
@@ -62,7 +62,7 @@ pub fn end_sub(saved: Saved, keep: bool) {
     }
 }
 
-/// Names a subtransaction; grows with each one of a transaction.
+/// Id of a subtransaction; grows within a transaction.
 pub type Sub = pg_sys::SubTransactionId;
 
 /// The innermost open subtransaction.
@@ -75,13 +75,13 @@ pub fn current_sub() -> Sub {
 pub struct Watcher {
     /// About to commit or to be prepared: an error still aborts the transaction.
     pub before_commit: fn(),
-    /// Committed, prepared or aborted: must not fail, because an error now would take the server down.
+    /// Committed, prepared or aborted. Must not fail, because an error here would take the server down.
     pub over: fn(),
     /// This subtransaction was rolled back. Must not fail.
     pub sub_rolled_back: fn(Sub),
 }
 
-/// Calls the watcher from now on, for good.
+/// Registers the watcher for the life of the process.
 pub fn watch(watcher: &'static Watcher) {
     let arg = std::ptr::from_ref(watcher).cast_mut().cast();
     // SAFETY: the callbacks are functions of this library, which is never unloaded, and take a Watcher.
@@ -112,7 +112,7 @@ unsafe extern "C-unwind" fn at_sub_end(event: pg_sys::SubXactEvent::Type, sub: S
     }
 }
 
-/// Runs `body` with a snapshot: before a commit there is none any more.
+/// Runs `body` with a snapshot, which does not exist any more just before a commit.
 pub fn with_snapshot(body: impl FnOnce()) {
     // SAFETY: inside a transaction that is about to commit; an error in between aborts it, snapshots included.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };

@@ -1,4 +1,5 @@
-//! The rows of a row trigger, read as text by the column names of the trigger's arguments. Main thread only.
+//! The rows of a row trigger, read as text by the column names in the trigger's arguments. Called by `pg::trigger`; main thread
+//! only.
 
 use std::ffi::CStr;
 
@@ -12,18 +13,18 @@ pub struct TriggerRow<'a> {
 }
 
 impl<'a> TriggerRow<'a> {
-    /// None in a statement trigger.
+    /// `None` in a statement trigger.
     pub fn of(trigger: &PgTrigger<'a>) -> Option<Self> {
         let (data, definition) = (trigger.trigger_data(), trigger.trigger());
         (!data.tg_trigtuple.is_null()).then_some(Self { data, trigger: definition })
     }
 
-    /// The row is new.
+    /// The row was inserted.
     pub fn is_inserted(&self) -> bool {
         self.is(pg_sys::TRIGGER_EVENT_INSERT)
     }
 
-    /// The row is gone; what is called its new value is its last one.
+    /// The row was deleted; its new values are its last ones.
     pub fn is_deleted(&self) -> bool {
         self.is(pg_sys::TRIGGER_EVENT_DELETE)
     }
@@ -38,7 +39,7 @@ impl<'a> TriggerRow<'a> {
         self.value(if updated { self.data.tg_newtuple } else { self.data.tg_trigtuple }, argument)
     }
 
-    /// The old row's value; none for an INSERT.
+    /// The old row's value of that column; `None` for INSERT and DELETE.
     pub fn old_value(&self, argument: usize) -> Option<String> {
         let updated = !self.data.tg_newtuple.is_null();
         if updated { self.value(self.data.tg_trigtuple, argument) } else { None }

@@ -1,28 +1,28 @@
-//! The hook before utility statements, and the few of them that we look at. Main thread only, which is what "main thread" in
-//! the reasons means.
+//! The hook for utility statements, and the statements that the extension acts on. Called by `pg::utility_hook`. Main thread only,
+//! which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
 
 use pgrx::pg_sys;
 
-/// A statement that we look at.
+/// A statement that the extension acts on.
 pub enum Statement {
-    /// DROP EXTENSION of these.
+    /// DROP EXTENSION with these names.
     DropExtension(Vec<String>),
     /// A statement that fails while another session is connected to this database.
     NeedsDatabase(String),
-    /// COMMIT PREPARED of whatever.
+    /// COMMIT PREPARED of any transaction.
     CommitPrepared,
 }
 
 static BEFORE: OnceLock<fn(&pg_sys::PlannedStmt)> = OnceLock::new();
 static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
 
-/// Calls `before` ahead of every utility statement. From `_PG_init` in the postmaster.
+/// Calls `before` ahead of every utility statement. Called by `_PG_init` in the postmaster.
 pub fn chain(before: fn(&pg_sys::PlannedStmt)) {
     BEFORE.get_or_init(|| before);
-    // SAFETY: the postmaster has one thread; the former hook is called by ours.
+    // SAFETY: the postmaster has one thread; the previous hook is called by ours.
     unsafe {
         NEXT = pg_sys::ProcessUtility_hook;
         pg_sys::ProcessUtility_hook = Some(hook);
@@ -30,8 +30,8 @@ pub fn chain(before: fn(&pg_sys::PlannedStmt)) {
 }
 
 unsafe extern "C-unwind" {
-    // The server's function itself. pgrx's wrapper would turn every error of every utility statement of the server into a
-    // panic and back, and hang a Rust backtrace on it.
+    // Bound directly: pgrx's wrapper would turn every error of every utility statement into a panic and back, with a Rust
+    // backtrace.
     fn standard_ProcessUtility(
         planned: *mut pg_sys::PlannedStmt,
         query: *const c_char,
@@ -45,7 +45,7 @@ unsafe extern "C-unwind" {
 }
 
 // No #[pg_guard], for the same reason: an error of the statement passes this frame by longjmp, and nothing here has a
-// destructor. What we add before is guarded on its own.
+// destructor. `before` is guarded on its own.
 #[allow(clippy::too_many_arguments)] // The server's signature.
 unsafe extern "C-unwind" fn hook(
     planned: *mut pg_sys::PlannedStmt,
@@ -71,7 +71,7 @@ unsafe extern "C-unwind" fn hook(
     }
 }
 
-/// The statement, if it is one that we look at.
+/// The statement, if the extension acts on it.
 pub fn statement(planned: &pg_sys::PlannedStmt) -> Option<Statement> {
     let node = planned.utilityStmt;
     // SAFETY: the tag says which struct the node is; names are strings of the statement's own memory, copied here.
@@ -125,7 +125,7 @@ unsafe fn names(list: *mut pg_sys::List) -> Vec<String> {
     }
 }
 
-/// CREATE DATABASE … TEMPLATE that.
+/// The template of CREATE DATABASE … TEMPLATE.
 unsafe fn template(create: &pg_sys::CreatedbStmt) -> Option<String> {
     // SAFETY: the caller's statement is valid; defGetString gives a string of the statement's memory.
     unsafe { option(create.options, "template").map(|option| copy(pg_sys::defGetString(option))) }
@@ -142,7 +142,7 @@ unsafe fn option(options: *mut pg_sys::List, name: &str) -> Option<*mut pg_sys::
     }
 }
 
-/// The oid of a database that the current user may drop; none for any other.
+/// The oid of a database that the current user may drop; `None` for any other.
 pub fn own_database(name: &str) -> Option<pg_sys::Oid> {
     let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: catalog look-ups inside a transaction; a missing database is allowed.

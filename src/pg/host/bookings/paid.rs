@@ -1,5 +1,5 @@
-//! Paid bookings of the host's table. `words` are the payment statuses that mean paid, in lower case. Part of
-//! `pg::bookings`: main thread only.
+//! Paid bookings of the source table. `paid_statuses` are the payment statuses that mean paid, in lower case. Part of
+//! `pg::host::bookings`; main thread only.
 
 use pgrx::spi::quote_identifier;
 
@@ -9,7 +9,7 @@ use crate::pg::db::session::{Result, as_owner};
 use crate::pg::{db::statement, host_code};
 
 impl Bookings {
-    /// Every paid booking, created since then where the table says when (seconds since the epoch).
+    /// Every paid booking; if the table has `created_at`, those created after `since` (seconds since the Unix epoch).
     pub fn paid(&self, paid_statuses: &[String], since: Option<f64>) -> Result<Vec<Paid>> {
         let sql = format!(
             "SELECT {}::text, b.guestly_reservation_id, {}, {}, {}, b.{}::text FROM {} b WHERE {} \
@@ -37,7 +37,7 @@ impl Bookings {
         })
     }
 
-    /// Bookings that read as paid and have no reservation.
+    /// Paid bookings without a reservation.
     pub fn unsent(&self, paid_statuses: &[String]) -> Result<Vec<String>> {
         let sql = format!(
             "SELECT {}::text FROM {} b WHERE b.guestly_reservation_id IS NULL AND {}",
@@ -49,7 +49,7 @@ impl Bookings {
         host_code::for_table(|| host_code::as_owner_in_time(&self.owner, read))
     }
 
-    /// Paid bookings whose guests arrive on those days, 200 at most; none where the table has no day of arrival.
+    /// Paid bookings with arrivals from `first` to `last`, at most 200; none if the table has no column for the day of arrival.
     pub fn arriving(&self, paid_statuses: &[String], first: &str, last: &str) -> Result<Vec<String>> {
         let Some(arrival) = self.arrival.as_ref().map(quote_identifier) else { return Ok(Vec::new()) };
         let sql = format!(
@@ -64,15 +64,15 @@ impl Bookings {
         })
     }
 
-    /// The different statuses of paid bookings, a hundred at most.
+    /// The distinct statuses of paid bookings, at most a hundred.
     pub fn statuses(&self, paid_statuses: &[String]) -> Result<Vec<String>> {
         let (status, paid) = (self.column(Field::Status), self.is_paid());
         let sql = format!("SELECT DISTINCT coalesce({status}, '') FROM {} b WHERE {paid} LIMIT 100", self.table());
         as_owner(&self.owner, || statement::rows(&sql, &[paid_statuses.to_vec().into()], |row| text(row, 1)))
     }
 
-    /// "The row is paid", with the words as `$1`: compared as the trigger and `domain` do, without case and white space. The
-    /// index for the sweep has the same expression.
+    /// The condition "the row is paid", with the statuses as `$1`: compared as in the trigger and in `domain`, without regard to
+    /// case and surrounding white space. The index for the sweep has the same expression.
     pub(super) fn is_paid(&self) -> String {
         let payment = quote_identifier(&self.payment);
         format!(

@@ -1,4 +1,4 @@
-//! Values that `pg::host::bookings` takes and gives. Made and read on the main thread.
+//! Parameters and results of `pg::host::bookings`. Plain values, used on the main thread.
 
 use chrono::NaiveDate;
 
@@ -12,32 +12,32 @@ pub struct WriteBack {
     pub booking_id: String,
     /// `pending`, `synced` or `failed`.
     pub status: &'static str,
-    /// Guestly's id; none leaves the column as it is.
+    /// Guestly's id; `None` leaves the column unchanged.
     pub reservation_id: Option<String>,
-    /// `<class>: <sentence>`; none clears it.
+    /// `<class>: <sentence>`; `None` clears the column.
     pub error: Option<String>,
-    /// Tries since it was queued afresh.
+    /// Attempts since the booking was last queued.
     pub attempts: i32,
-    /// Nothing has happened: a row that says the same already is left alone.
+    /// No call was made: a row with the same values is not written again.
     pub idle: bool,
 }
 
 /// The result of [`super::Bookings::lock`].
 #[derive(Default)]
 pub struct Locked {
-    /// Locked by us until the end of the transaction.
+    /// Locked by this transaction.
     pub locked: Vec<String>,
-    /// All that exist; those that are not locked by us are locked by another transaction.
+    /// All existing rows; those not in `locked` are locked by another transaction.
     pub exist: Vec<String>,
 }
 
 impl Locked {
-    /// Locked by another transaction.
+    /// True if the row exists and another transaction has locked it.
     pub fn is_locked_elsewhere(&self, booking_id: &str) -> bool {
         self.exists(booking_id) && !self.locked.iter().any(|id| id == booking_id)
     }
 
-    /// It exists.
+    /// True if the row exists.
     pub fn exists(&self, booking_id: &str) -> bool {
         self.exist.iter().any(|id| id == booking_id)
     }
@@ -55,12 +55,12 @@ pub struct Paid {
     pub departure: Option<NaiveDate>,
     /// The host's reference.
     pub reference: Option<String>,
-    /// As the host wrote it.
+    /// The payment status, as the host wrote it.
     pub payment_status: Option<String>,
 }
 
 impl WriteBack {
-    /// Still on its way, or failed; with the problem, if there is one.
+    /// A booking that is pending or has failed, with its problem, if any.
     pub fn unsynced(booking_id: &str, status: &'static str, problem: Option<&Problem>, attempts: u32) -> Self {
         Self {
             booking_id: booking_id.to_owned(),

@@ -1,16 +1,16 @@
-//! Writing outcomes back to the host's table. Part of `pg::bookings`: main thread only.
+//! Writes outcomes back to the source table. Part of `pg::host::bookings`; main thread only.
 
 use super::{Bookings, WriteBack};
 use crate::pg::db::session::Result;
 use crate::pg::{db::report, db::statement, host_code, sys, trigger};
 
 const STILL_QUEUED: &str =
-    "They are sent all the same. A trigger on the bookings table refuses the change of their rows.";
+    "They are sent anyway. A trigger on the bookings table rejects the change of their rows.";
 
 impl Bookings {
-    /// Writes the five columns. Errors: whatever the host's triggers raise. A trigger that sets the time of the last update
-    /// changes the row for a mapping that reads the whole of it. Such a change of a synced booking gets one look; of one that
-    /// failed it would be queued again for ever, and of one on its way a look comes anyway.
+    /// Writes the five columns. Errors: whatever the host's triggers raise. A host's trigger may set the time of the last update,
+    /// which is a change if the mapping reads the whole row. Such a change is recorded only for synced bookings: it would queue
+    /// failed ones again for ever, and pending ones are queued anyway.
     pub fn write(&self, writes: &[&WriteBack]) -> Result<()> {
         let sql = format!(
             "UPDATE {} b SET guestly_sync_status = w.status, guestly_reservation_id = coalesce(w.reservation_id, b.guestly_reservation_id), \
@@ -24,7 +24,7 @@ impl Bookings {
              IS NOT DISTINCT FROM (w.status, w.reservation_id, w.error))",
             self.table(),
             self.key(),
-            // By key, however large the table has become since it was planned.
+            // By key, however large the table has become since the statement was planned.
             self.by_key()
         );
         let deferrable = self.immediate()?;
@@ -37,9 +37,8 @@ impl Bookings {
         if others.is_empty() { Ok(()) } else { trigger::without_recording_changes(|| write(&others)) }
     }
 
-    /// Marks bookings as on their way again: `pending`, no error, no tries. A row that raises takes no other down: all together
-    /// first, then one by one, and a WARNING names those that stay as they were. Errors: a cancel of this
-    /// statement.
+    /// Marks bookings as `pending`, without error and attempts. A row that raises does not stop the others: all together first,
+    /// then one by one; a WARNING has the number of those that were not changed. Errors: a cancel of this statement.
     pub fn mark_pending(&self, booking_ids: &[String]) -> Result<()> {
         let writes: Vec<WriteBack> = booking_ids.iter().map(|id| WriteBack::unsynced(id, "pending", None, 0)).collect();
         let Err(error) = self.write(&writes.iter().collect::<Vec<_>>()) else { return Ok(()) };
@@ -69,7 +68,7 @@ impl Bookings {
         let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
         let idle: Vec<bool> = writes.iter().map(|write| write.idle).collect();
         host_code::as_owner_in_time(&self.owner, || {
-            // What is deferred would fire at commit, with the rights of whoever commits: the server refuses that here.
+            // Deferred triggers would fire at commit with the rights of the committing role; a restricted operation forbids them.
             if let Some(names) = deferrable {
                 statement::run(&format!("SET CONSTRAINTS {names} IMMEDIATE"), &[])?;
             }
@@ -78,9 +77,9 @@ impl Bookings {
         })
     }
 
-    /// The constraints whose triggers fire with the write, as SET CONSTRAINTS takes them. In the worker all of them: nothing
-    /// else is pending in its transactions. In a session those of the table, and none whose name a table outside has too: the
-    /// caller's own deferred triggers must not fire with the rights of the owner.
+    /// The constraints whose triggers must fire with the write, for SET CONSTRAINTS. In the worker all of them: its transactions
+    /// have no other deferred triggers. In a session those of the source table whose name no other table uses: the caller's own
+    /// deferred triggers must not fire with the rights of the owner.
     fn immediate(&self) -> Result<Option<String>> {
         if sys::is_background_worker() {
             return Ok(Some("ALL".to_owned()));

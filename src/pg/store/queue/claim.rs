@@ -17,11 +17,11 @@ use crate::pg::store::reservations::remote;
 pub struct Skip {
     /// These bookings.
     pub bookings: Vec<String>,
-    /// Bookings whose next call is probably of this kind, as far as the tables tell before the booking is read.
+    /// Bookings whose next call is probably of this kind, judging by the tables alone.
     pub kind: Option<CallKind>,
 }
 
-/// Locks up to `limit` due rows, nearest arrival first, without those to skip.
+/// Locks up to `limit` due rows, earliest arrival first, without those to skip.
 pub fn claim_due(now: DateTime<Utc>, limit: u32, skip: Skip) -> Result<Vec<QueueRow>> {
     let args: [DatumWithOid; 4] =
         [seconds(now).into(), i64::from(limit).into(), skip.bookings.into(), skip.kind.map(CallKind::as_str).into()];

@@ -1,4 +1,4 @@
-//! Values that the statements on the queue take. Made and read on the main thread; a job carries them through the sender threads.
+//! The update of a queue row. Part of `pg::store::queue`; plain values, used on the main thread.
 
 use chrono::{DateTime, Utc};
 
@@ -8,11 +8,11 @@ use crate::domain::queue_row::QueueRow;
 /// The state of a row of `guestly.queue` after an outcome. A claim sets `sending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueState {
-    /// May go now.
+    /// Due now.
     Ready,
     /// A create may have taken effect; look-ups decide.
     Unknown,
-    /// Due again at its time.
+    /// Due at `due_at`.
     Waiting,
     /// Needs manual action.
     Failed,
@@ -39,9 +39,9 @@ impl QueueState {
 pub struct QueueUpdate {
     /// The new state.
     pub state: QueueState,
-    /// Tries.
+    /// Attempts.
     pub attempts: u32,
-    /// When it is due; none leaves the time as it is.
+    /// When it is due; `None` leaves the time unchanged.
     pub due_at: Option<DateTime<Utc>>,
     /// See [`QueueRow`].
     pub uncertain_since: Option<DateTime<Utc>>,
@@ -53,16 +53,16 @@ pub struct QueueUpdate {
     pub unconfirmed_creates: u32,
     /// See [`QueueRow`].
     pub pending_refusal: Option<ErrorClass>,
-    /// Ask Guestly before creating, or read back what it holds.
+    /// See [`QueueRow`].
     pub verify_first: bool,
     /// The reservation exists and its create is certain: the confirmation code of the create is dropped.
     pub is_created: bool,
-    /// Why.
+    /// The problem, if any.
     pub problem: Option<Problem>,
 }
 
 impl QueueUpdate {
-    /// A row that waits for a person.
+    /// A failed row: it needs manual action.
     pub fn failed(attempts: u32) -> Self {
         Self {
             state: QueueState::Failed,
@@ -79,7 +79,7 @@ impl QueueUpdate {
         }
     }
 
-    /// The same; what Guestly may hold by now is asked for before the next create, whenever that comes.
+    /// A failed row that stays uncertain: a look-up precedes the next create.
     pub fn failed_uncertain(due: &QueueRow, attempts: u32) -> Self {
         Self {
             uncertain_since: due.uncertain_since,
@@ -91,7 +91,7 @@ impl QueueUpdate {
         }
     }
 
-    /// A row that is due again at that time.
+    /// A row that is due at `due_at`.
     pub fn waiting(attempts: u32, due_at: DateTime<Utc>) -> Self {
         Self { state: QueueState::Waiting, due_at: Some(due_at), ..Self::failed(attempts) }
     }
