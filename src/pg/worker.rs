@@ -1,6 +1,6 @@
-//! The worker of one database. This file is the loop, and each line of it is a part; the decisions are in `domain`, the statements
-//! in `queue`, `record` and `claim`. Main thread: Postgres, latch, decisions. Sender threads (`net::pool`): HTTP and nothing else.
-//! No transaction is open while anything is waited for.
+//! The worker of one database: its main function and its loop, which calls one part after the other. Decisions are in
+//! `domain`, statements in `pg::store`, `pg::claim` and `pg::record_outcomes`. Started by the launcher. Main thread:
+//! Postgres, latch, decisions; sender threads (`net::pool`): HTTP and nothing else. No transaction is open during a wait.
 
 mod api;
 mod claiming;
@@ -85,7 +85,7 @@ pub extern "C-unwind" fn guestly_worker_main(arg: pg_sys::Datum) {
 }
 
 impl Worker {
-    /// Errors: no threads or file descriptors left.
+    /// Creates the parts. Errors: no threads or file descriptors left.
     fn start() -> Result<Self, String> {
         let settings = Settings::load();
         let waker = Waker::new().map_err(|error| format!("no wake-up pipe: {error}"))?;
@@ -136,7 +136,7 @@ impl Worker {
         shutdown::run(ctx, api, claims, outcomes, doctor, mailer)
     }
 
-    /// Cancels, reloads, and what commits and functions asked for through shared memory.
+    /// Handles signals, and requests of commits and functions in shared memory.
     fn take_signals(&mut self) {
         sys::ignore_cancel();
         pgrx::check_for_interrupts!();
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// After a SIGHUP, and once at the start.
+    /// Applies the settings, after a SIGHUP and once at the start.
     fn reload(&mut self) {
         let before = self.ctx.reload();
         self.api.reload(&self.ctx, &before);
@@ -163,8 +163,7 @@ impl Worker {
         self.check_version();
     }
 
-    /// Nothing is sent before library and SQL objects are of one version; until then outcomes of calls are written, and nothing
-    /// else is done.
+    /// Nothing is sent before library and SQL objects have the same version; until then only outcomes of calls are written.
     fn check_version(&mut self) {
         if self.ctx.is_usable() {
             return;
@@ -178,7 +177,7 @@ impl Worker {
         self.schedule.clear();
     }
 
-    /// With SQL objects of this version, for the first time or again.
+    /// Starts work with SQL objects of this version, for the first time or again.
     fn begin(&mut self) {
         self.sweep.begin(&self.ctx);
         self.schedule.add_backlog(true);
@@ -192,21 +191,21 @@ impl Worker {
     }
 
     fn complete_calls(&mut self) {
-        // A further commit costs more than waiting for further replies, unless prefetched calls wait for the places.
+        // Waiting for more replies costs less than another commit, unless prefetched calls wait for free places.
         let linger = if self.claims.prefetched.is_empty() { self.schedule.linger } else { Duration::ZERO };
         self.schedule.add_backlog(complete_after(linger, &mut self.ctx, &mut self.api, &mut self.outcomes));
         self.outcomes.save_at_exit(&[]);
         self.doctor.record_replies(&mut self.ctx, &mut self.api, &mut self.outcomes);
     }
 
-    /// Moves everything that waits along when the system clock is changed: nothing becomes due early, nothing stalls.
+    /// After a change of the system clock, shifts all due times by the same amount: nothing becomes due early or late.
     fn follow_system_clock(&mut self) {
         let Some(jump) = self.ctx.clock.jump() else { return };
         if !self.ctx.is_usable() || self.ctx.is_backing_off() {
             return;
         }
         let seconds = jump.num_milliseconds() as f64 / 1000.0;
-        // Accepted only once it is written: else it is found again in the next cycle, and nothing goes on before.
+        // Accepted only after the commit: otherwise the next cycle finds the change again.
         if self.ctx.transaction(|_| store::recovery::shift_clock(seconds)).is_none() {
             return;
         }
@@ -226,7 +225,7 @@ impl Worker {
         if self.recovery.is_done() {
             self.schedule.add_backlog(self.reconcile.tick(&mut self.ctx));
         }
-        // Where nothing is sent, no cycle reports the scans and what was pruned to the statistics.
+        // If nothing is sent, no cycle reports the scans and deletions to the statistics.
         sys::report_statistics(true);
     }
 

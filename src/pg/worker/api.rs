@@ -1,5 +1,5 @@
-//! The worker's side of the API: the sender threads, the client for the addresses in force, the send gate and the credentials.
-//! Nothing else hands requests to the sender threads. Main thread; part of the worker.
+//! The worker's access to the API: sender threads, client, send gate and credentials. All requests to Guestly go through it.
+//! Part of the worker, main thread.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) enum Purpose {
     Call(Box<Job>),
     /// A look-up that concerns no booking: it shows whether credentials and network work.
     Ping {
-        /// The question of `guestly_doctor()` that it answers; none for the breaker's own.
+        /// The question of `guestly_doctor()` that it answers; `None` for a ping of the breaker.
         question: Option<u32>,
         /// The generation of the token that it is sent with.
         generation: u64,
@@ -48,7 +48,7 @@ pub(super) enum Purpose {
 pub(super) struct TokenReply {
     /// The token, and the fingerprint of its credentials.
     pub(super) token: Option<(Token, String)>,
-    /// When it was requested, if the request does not count against the five of a day.
+    /// When it was requested, if the request does not count against the daily cap.
     pub(super) unsent: Option<DateTime<Utc>>,
     pub(super) attempt: Attempt,
 }
@@ -61,27 +61,27 @@ pub(super) struct PingReply {
     pub(super) trace: Trace,
 }
 
-/// See the module.
+/// The access to the API.
 pub(super) struct Api {
     pub(super) gate: SendGate,
-    /// None only while the worker stops.
+    /// `None` only while the worker stops.
     pub(super) pool: Option<Pool<Purpose>>,
     client: Option<Client>,
     pub(super) credentials: Option<Credentials>,
     /// The token request that the current transaction records.
     pub(super) token_intent: Option<(DateTime<Utc>, String)>,
-    /// The state that the predecessor saved was loaded, for the credentials in force.
+    /// The predecessor's state was loaded for the current credentials.
     pub(super) restored: bool,
     /// Outcomes of token requests that are not written yet.
     pub(super) token_replies: Vec<TokenReply>,
     /// Outcomes of pings that are not written yet.
     pub(super) ping_replies: Vec<PingReply>,
-    /// The doctor's question whose ping was taken back before it left.
+    /// The doctor's question whose ping was released before it was sent.
     returned_question: Option<u32>,
 }
 
 impl Api {
-    /// Errors: no thread can be started.
+    /// Starts the sender threads. Errors: no thread can be started.
     pub(super) fn start(settings: &Settings, waker: WakeHandle) -> Result<Self, String> {
         Ok(Self {
             gate: SendGate::new(settings.limits, Duration::ZERO),
@@ -96,8 +96,7 @@ impl Api {
         })
     }
 
-    /// Follows changed settings. The token of another issuer or API is not shown to the new one, even if the credentials
-    /// cannot be read now.
+    /// Applies changed settings. With new addresses the token is dropped: it must not be sent to another API.
     pub(super) fn reload(&mut self, ctx: &Ctx, before: &Settings) {
         let new = &ctx.settings;
         if (&before.base_url, &before.token_url) != (&new.base_url, &new.token_url) {
@@ -114,17 +113,17 @@ impl Api {
         }
     }
 
-    /// Calls on their way.
+    /// The number of calls in flight.
     pub(super) fn in_flight(&self) -> u32 {
         self.pool.as_ref().map_or(0, |pool| u32::try_from(pool.in_flight()).unwrap_or(u32::MAX))
     }
 
-    /// The breaker is open: it decides whose call is the next.
+    /// True if the breaker is open: it chooses the next call.
     pub(super) fn is_open(&self) -> bool {
         self.gate.breaker.state() == BreakerState::Open
     }
 
-    /// The calls that may leave now.
+    /// The number of calls that may be sent now.
     pub(super) fn permit(&mut self, ctx: &Ctx, wall: DateTime<Utc>) -> Permit {
         if !ctx.settings.enabled {
             return Permit::Wait(None);
@@ -133,13 +132,13 @@ impl Api {
         self.gate.permit_calls(ctx.now(), wall, in_flight, ctx.settings.concurrency)
     }
 
-    /// The calls that may be claimed now, beside `prefetched` ones that have not left.
+    /// The number of calls that may be claimed now, in addition to `prefetched` ones that were not sent.
     pub(super) fn permit_to_claim(&mut self, ctx: &Ctx, wall: DateTime<Utc>, prefetched: usize) -> Permit {
         let (in_flight, waiting) = (self.in_flight(), u32::try_from(prefetched).unwrap_or(u32::MAX));
         self.gate.permit_claims(ctx.now(), wall, in_flight, waiting, ctx.settings.concurrency)
     }
 
-    /// Sends a call. Gives it back if the addresses may not be called, which is reported.
+    /// Sends a call. Returns it if the addresses may not be called (which is reported) or there is no token.
     pub(super) fn send(&mut self, ctx: &mut Ctx, mut job: Job) -> Result<(), Box<Job>> {
         let (Some(client), Some(token), Some(pool)) = (self.client(ctx), &self.gate.tokens.token, &self.pool) else {
             return Err(Box::new(job));
@@ -174,15 +173,14 @@ impl Api {
         pool.submit(client, Purpose::Token { requested, fingerprint }, request);
     }
 
-    /// Takes back the calls that have not left the pool; they are given by [`Api::take_released`].
+    /// Releases the calls that no sender thread has taken; see [`Api::take_released`].
     pub(super) fn release_unsent(&self) {
         if let Some(pool) = &self.pool {
             pool.release_unsent();
         }
     }
 
-    /// The calls that were taken back before they left; none if nothing at all was. A ping is kept for
-    /// [`Api::take_returned_question`].
+    /// Takes the released calls; `None` if nothing was released. A released ping is returned by [`Api::take_returned_question`].
     pub(super) fn take_released(&mut self) -> Option<Vec<Job>> {
         let released = self.pool.as_ref().map(|pool| pool.take_released()).unwrap_or_default();
         if released.is_empty() {
@@ -193,25 +191,25 @@ impl Api {
             match purpose {
                 Purpose::Call(job) => jobs.push(*job),
                 Purpose::Ping { question: Some(question), .. } => self.returned_question = Some(question),
-                // A token request is never taken back.
+                // A token request is never released.
                 Purpose::Ping { question: None, .. } | Purpose::Token { .. } => {}
             }
         }
         Some(jobs)
     }
 
-    /// The doctor's question whose ping never left.
+    /// Takes the doctor's question whose ping was released.
     pub(super) fn take_returned_question(&mut self) -> Option<u32> {
         self.returned_question.take()
     }
 
-    /// Identifies the credentials and addresses in force; none without credentials.
+    /// The fingerprint of the current credentials and addresses; `None` without credentials.
     pub(super) fn fingerprint(&self, ctx: &Ctx) -> Option<String> {
         let settings = &ctx.settings;
         self.credentials.as_ref().map(|credentials| credentials.fingerprint(&settings.token_url, &settings.base_url))
     }
 
-    /// Reads the credentials in force. Without any, sending is blocked until they are read again.
+    /// Reads the credentials. If there are none, sending is blocked until they are read again.
     pub(super) fn read_credentials(&mut self, ctx: &mut Ctx) {
         self.credentials = credentials::load();
         if self.credentials.is_some() {
@@ -227,14 +225,14 @@ impl Api {
         );
     }
 
-    /// Cuts the connections of the calls on their way: the worker stops.
+    /// Aborts the calls in flight: the worker stops.
     pub(super) fn cut(&self) {
         if let Some(client) = &self.client {
             client.shutdown();
         }
     }
 
-    /// The client for the addresses in force; none, with a report, where they may not be called.
+    /// The client for the current addresses; `None`, with a report, if they may not be called.
     fn client(&mut self, ctx: &mut Ctx) -> Option<Client> {
         if self.client.is_none() {
             let settings = &ctx.settings;

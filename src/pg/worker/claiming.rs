@@ -1,5 +1,5 @@
-//! Claiming in the order that the breaker wants: due bookings, a ping, or a token request; all in the transaction of the cycle. Part
-//! of the worker, main thread.
+//! Claims in the order that the breaker chooses: due bookings, a ping, or a token request. Runs in the transaction of the
+//! cycle. Part of the worker, main thread.
 
 use chrono::{DateTime, Utc};
 use pgrx::PgSqlErrorCode;
@@ -16,21 +16,21 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::job::Job;
 use crate::pg::store::{self, queue::Skip};
 
-/// What one transaction claimed.
+/// The claims of one transaction.
 #[derive(Default)]
 pub(super) struct Batch {
     /// Calls to be sent.
     pub(super) jobs: Vec<Job>,
-    /// QueueRow, but locked by another session.
+    /// Due bookings that another session has locked.
     pub(super) locked: Vec<String>,
-    /// Whether there may be more to claim; none if that is not known.
+    /// True if there may be more to claim; `None` if that is not known.
     pub(super) backlog: Option<bool>,
-    /// A ping is to be sent: the breaker asks for one.
+    /// A ping must be sent: the breaker asks for one.
     pub(super) ping: bool,
 }
 
-/// Claims as many bookings as `permit` allows, or records the intent to request a token. Errors: sending was stopped meanwhile, or
-/// a statement failed; the caller's transaction must be rolled back.
+/// Claims as many bookings as `permit` allows, or records the intent to request a token. Errors: sending was stopped
+/// meanwhile, or a statement failed; the caller must roll back.
 pub(super) fn claim_batch(
     ctx: &mut Ctx,
     api: &mut Api,
@@ -62,7 +62,7 @@ pub(super) fn claim_batch(
     Ok(batch)
 }
 
-/// True if a claim would find something: code of the host may run for other bookings than those of the outcomes.
+/// True if a claim would find something. It then needs a transaction of its own: it may run host code for other bookings.
 pub(super) fn has_claimable(claims: &mut Claims, outcomes: &Outcomes, permit: Permit) -> Result<bool> {
     let wall = Utc::now();
     let passed_over = claims.passed_over(outcomes, wall);
@@ -73,7 +73,7 @@ fn is_due(wall: DateTime<Utc>, passed_over: Vec<String>) -> Result<bool> {
     Ok(!store::queue::claim_due(wall, 1, Skip { bookings: passed_over, kind: None })?.is_empty())
 }
 
-/// Queues bookings whose data changed, in a subtransaction: new bookings do not wait for them.
+/// Queues dirty bookings, in a subtransaction: a failure does not delay new bookings.
 fn queue_changes(ctx: &mut Ctx, bookings: &Bookings) {
     match session::subtransaction(|| claim::drain_changes(bookings, ctx.settings.test_mode)) {
         Err(error) if !error.is_transient() => ctx.report(
@@ -84,7 +84,7 @@ fn queue_changes(ctx: &mut Ctx, bookings: &Bookings) {
     }
 }
 
-/// pg_restore loads the queue after the switches. Reading the switches again after the claim guarantees that both were seen.
+/// pg_restore loads the queue after the switches. Reading the switches again after the claim guarantees that both were read.
 fn check_switches_again(ctx: &mut Ctx, api: &Api, batch: &Batch) -> Result<()> {
     if (batch.jobs.is_empty() && api.token_intent.is_none()) || ctx.may_send()? {
         return Ok(());
@@ -92,7 +92,7 @@ fn check_switches_again(ctx: &mut Ctx, api: &Api, batch: &Batch) -> Result<()> {
     Err(SqlError::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "sending was stopped"))
 }
 
-/// Up to `calls` jobs in the order of the breaker's steps; while it is open one call of its choice, or a ping.
+/// Claims up to `calls` bookings in the order of the breaker's steps; while it is open, one call of its choice or a ping.
 fn claim_by_steps(
     ctx: &Ctx,
     api: &mut Api,

@@ -1,5 +1,5 @@
-//! The bookings that this worker has claimed: their fencing tokens, the calls that wait for a free place, and the bookings that
-//! are passed over. Part of the worker, main thread; runs no statement.
+//! The claims of this worker: fencing tokens, prefetched calls, and the bookings that the next claim skips. Part of the
+//! worker, main thread; runs no statement.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -10,14 +10,14 @@ use crate::domain::retry::LOCKED_ROW_PAUSE;
 use crate::pg::job::Job;
 use crate::pg::record_outcomes::OutcomeRows;
 
-/// See the module.
+/// The claims of this worker.
 pub(super) struct Claims {
     last_fence: i64,
     /// Bookings whose call has not ended, or whose outcome is not written.
     in_progress: HashSet<String>,
     /// Claimed, and waiting for a place among the calls in flight.
     pub(super) prefetched: VecDeque<Job>,
-    /// Bookings that another session has locked, and until when they are passed over.
+    /// Bookings that another session has locked, and the time until which they are skipped.
     locked_until: HashMap<String, DateTime<Utc>>,
 }
 
@@ -38,12 +38,12 @@ impl Claims {
         self.last_fence
     }
 
-    /// The calls of these jobs are about to leave.
+    /// Marks the bookings of these jobs as in progress, before their calls are sent.
     pub(super) fn begin(&mut self, jobs: &[Job]) {
         self.in_progress.extend(jobs.iter().map(|job| job.row.booking_id.clone()));
     }
 
-    /// The bookings of these outcomes are not claimed before they are written.
+    /// Keeps the bookings of these outcomes in progress until the outcomes are written.
     pub(super) fn keep_in_progress(&mut self, outcomes: &[OutcomeRows]) {
         self.in_progress.extend(outcomes.iter().map(|outcome| outcome.booking_id.clone()));
     }
@@ -58,14 +58,14 @@ impl Claims {
         self.in_progress.iter().cloned().collect()
     }
 
-    /// Bookings that are not claimed now: in progress, locked a moment ago, or waiting for another try at their row.
+    /// Bookings that are not claimed now: in progress, recently locked, or waiting for a retry of their row.
     pub(super) fn passed_over(&mut self, outcomes: &Outcomes, wall: DateTime<Utc>) -> Vec<String> {
         self.locked_until.retain(|_, until| *until > wall && *until <= wall + LOCKED_ROW_PAUSE);
         let locked = self.locked_until.keys();
         self.in_progress.iter().chain(locked).cloned().chain(outcomes.retries.waiting()).collect()
     }
 
-    /// Another session has locked these bookings.
+    /// Skips these bookings for a moment: another session has locked them.
     pub(super) fn pass_over(&mut self, locked: &[String], wall: DateTime<Utc>) {
         self.locked_until.extend(locked.iter().map(|id| (id.clone(), wall + LOCKED_ROW_PAUSE)));
     }
@@ -75,7 +75,7 @@ impl Claims {
         self.locked_until.values().copied()
     }
 
-    /// The system clock was changed by `jump`.
+    /// Applies a change of the system clock by `jump`.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         // Their queue rows are in the state `sending`, which the statement that shifts the queue leaves alone.
         self.prefetched.iter_mut().filter_map(|job| job.row.uncertain_since.as_mut()).for_each(|since| *since += jump);

@@ -1,5 +1,5 @@
-//! The worker's two clocks: monotonic time since it started, and the system clock, whose jumps are detected against it. Part of
-//! the worker, main thread; runs no statement.
+//! The worker's two clocks: monotonic time since its start, and the system clock, whose jumps are detected by comparison.
+//! Part of the worker, main thread; runs no statement.
 
 use std::time::{Duration, Instant};
 
@@ -25,19 +25,19 @@ impl Clock {
         self.started.elapsed()
     }
 
-    /// The time at which the worker started, by the system clock of now; none if that is out of range.
+    /// The time at which the worker started, by the current system clock; `None` if out of range.
     pub(super) fn started_at(&self) -> Option<DateTime<Utc>> {
         TimeDelta::from_std(self.now()).ok().and_then(|age| Utc::now().checked_sub_signed(age))
     }
 
-    /// The distance by which the system clock was changed since [`Clock::accept`]; none while it just runs.
+    /// The change of the system clock since [`Clock::accept`]; `None` if it only ran.
     pub(super) fn jump(&self) -> Option<TimeDelta> {
         let (then, wall) = self.anchor;
         let expected = wall + TimeDelta::from_std(then.elapsed()).unwrap_or_default();
         Some(Utc::now() - expected).filter(|jump| jump.num_milliseconds().abs() >= JUMP_MS)
     }
 
-    /// Everything that waits follows the system clock of now.
+    /// Accepts the current system clock: all due times were shifted.
     pub(super) fn accept(&mut self) {
         self.anchor = (Instant::now(), Utc::now());
     }

@@ -1,5 +1,5 @@
-//! Completion of calls: each reply is classified, reported to the send gate, and becomes rows to be written. Part of the worker,
-//! main thread.
+//! Completes calls: classifies each reply, reports it to the send gate, and turns it into rows to be written. Part of the
+//! worker, main thread.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) fn complete_after(linger: Duration, ctx: &mut Ctx, api: &mut Api, out
     complete_all(ctx, api, outcomes)
 }
 
-/// Completes the calls that have ended, and takes back those that the pool has stopped. True if there were any.
+/// Completes the calls that have ended, and takes those that the pool has released. True if there were any.
 pub(super) fn complete_all(ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) -> bool {
     let finished = api.pool.as_ref().map(|pool| pool.take_finished()).unwrap_or_default();
     let mut found = !finished.is_empty();
@@ -103,7 +103,7 @@ fn complete_call(
     }
     let mut rows = job.into_rows(outcome, next, trace);
     rows.price = price_difference(ctx, &rows);
-    // Whether a reservation is a success is known once it is recorded.
+    // A reservation counts as a success only once it is recorded.
     if let Some(problem) = rows
         .queue_update
         .as_ref()
@@ -115,7 +115,7 @@ fn complete_call(
     outcomes.pending.push(rows);
 }
 
-/// Guestly's total against what was paid, if the call reported it.
+/// A sentence, if the call reported a total that differs from the amount paid.
 fn price_difference(ctx: &Ctx, rows: &OutcomeRows) -> Option<String> {
     let reservation = rows.reservation_update.as_ref()?;
     price::describe_difference(
@@ -136,7 +136,7 @@ pub(super) fn trace(done: &FinishedRequest<Purpose>) -> Trace {
     }
 }
 
-/// The API's clock against the server's, for the status.
+/// Records the API's clock minus ours, for the status.
 fn record_clock_skew(outcomes: &mut Outcomes, done: &FinishedRequest<Purpose>) {
     let Reply::Answer(answer) = &done.reply else { return };
     let date = answer.date.as_deref().and_then(|date| DateTime::parse_from_rfc2822(date).ok());

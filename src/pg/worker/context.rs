@@ -1,5 +1,4 @@
-//! The part that every other part of the worker gets: settings, clocks, the switches, and transactions whose failure is
-//! reported. Main thread.
+//! The context of every part of the worker: settings, clocks, switches, and transactions whose failure is reported. Main thread.
 
 use std::time::{Duration, Instant};
 
@@ -13,25 +12,25 @@ use crate::pg::store;
 use crate::pg::{shm, sys};
 use crate::version::{VERSION, mismatch, update_hint};
 
-/// See the module.
+/// The context of every part of the worker.
 pub(super) struct Ctx {
-    /// The settings in force.
+    /// The current settings.
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) reporter: Reporter,
-    /// The source table as it was last read; none makes the sweep read it again.
+    /// The source table as last read; `None` makes the sweep read it again.
     pub(super) table: Option<Bookings>,
-    /// Whether the SQL objects are of this library's version; none until that was checked.
+    /// True if the SQL objects have this library's version; `None` until that was checked.
     version_ok: Option<bool>,
-    /// Nothing is tried before: a transaction failed.
+    /// A transaction failed: no cycle runs before this time.
     not_before: Option<Instant>,
-    /// The shared-memory slot as it was last read.
+    /// The shared-memory slot as last read.
     seen_slot: shm::Slot,
 }
 
-/// store::worker_state::StatusUpdate in the shared-memory slot of this database.
+/// Changes in the shared-memory slot of this database.
 pub(super) struct SlotUpdate {
-    /// A commit queued something, or a function asked for a look at the queue.
+    /// A commit queued work, or a function woke the worker.
     pub(super) woken: bool,
 }
 
@@ -53,7 +52,7 @@ impl Ctx {
         self.clock.now()
     }
 
-    /// Loads the settings after a SIGHUP; gives those that were in force before.
+    /// Loads the settings after a SIGHUP; returns the previous ones.
     pub(super) fn reload(&mut self) -> Settings {
         sys::reload_configuration();
         session::configure();
@@ -62,7 +61,7 @@ impl Ctx {
         std::mem::replace(&mut self.settings, Settings::load())
     }
 
-    /// Reads the slot in shared memory: what commits and functions asked for since the last time.
+    /// Reads the slot in shared memory: requests of commits and functions since the last time.
     pub(super) fn read_slot(&mut self) -> SlotUpdate {
         let slot = shm::slot(sys::my_database());
         let news = SlotUpdate { woken: slot.wakes != self.seen_slot.wakes };
@@ -74,13 +73,12 @@ impl Ctx {
         news
     }
 
-    /// True if a signal or a commit came in that the loop has not looked at. A wait inside a transaction may have used up its
-    /// latch.
+    /// True if there is a signal or a commit that the loop has not handled: a wait inside a transaction may have reset the latch.
     pub(super) fn has_unread_events(&self) -> bool {
         sys::has_request() || self.seen_slot != shm::slot(sys::my_database())
     }
 
-    /// Runs `body` in a transaction of its own. A failure is reported, delays the next cycle, and gives none.
+    /// Runs `body` in a transaction of its own. A failure is reported and delays the next cycle; the result is `None`.
     pub(super) fn transaction<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Option<T> {
         match session::transaction(c"guestly_sync: upkeep", || body(self)) {
             Ok(value) => Some(value),
@@ -118,7 +116,7 @@ impl Ctx {
         self.not_before.is_some_and(|then| then > Instant::now())
     }
 
-    /// The rest of that pause; none once a cycle has begun after it.
+    /// The rest of that pause; `None` once a cycle has begun after it.
     pub(super) fn pause(&self) -> Option<Duration> {
         self.not_before.map(|then| then.saturating_duration_since(Instant::now()))
     }
@@ -132,17 +130,17 @@ impl Ctx {
         is_over
     }
 
-    /// None until it was checked.
+    /// True if the SQL objects have this library's version; `None` until that was checked.
     pub(super) fn version_ok(&self) -> Option<bool> {
         self.version_ok
     }
 
-    /// True if library and SQL objects are of one version: other tables have other columns.
+    /// True if library and SQL objects have the same version: the tables of another version have other columns.
     pub(super) fn is_usable(&self) -> bool {
         self.version_ok == Some(true)
     }
 
-    /// Reads the switches; at each claim, so that they work at once. Reports SQL objects of another version.
+    /// Reads the switches; called for each claim, so that they take effect at once. Reports SQL objects of another version.
     pub(super) fn switches(&mut self) -> Result<store::switches::Switches> {
         let switches = store::switches::load()?;
         self.version_ok = Some(switches.version.as_deref() == Some(VERSION));
@@ -153,7 +151,7 @@ impl Ctx {
         Ok(switches)
     }
 
-    /// True if bookings may be sent: versions match, this server is allowed, sending is not paused.
+    /// True if bookings may be sent: versions match, this server is armed, and sending is not paused.
     pub(super) fn may_send(&mut self) -> Result<bool> {
         let switches = self.switches()?;
         if !self.is_usable() {
@@ -168,7 +166,7 @@ impl Ctx {
         Ok(switches.armed && !switches.paused)
     }
 
-    /// The reason why Guestly may not be called from here; none if it may.
+    /// The reason why this server may not call Guestly; `None` if it may.
     pub(super) fn why_not_sending(&mut self) -> Option<String> {
         let switches = self.transaction(Self::switches)?;
         let sql = switches.version.unwrap_or_default();
@@ -179,14 +177,14 @@ impl Ctx {
         }
     }
 
-    /// A statement failed because the SQL objects have another version by now; that is reported.
+    /// True if the SQL objects now have another version, which is reported.
     fn has_other_version(&mut self) -> bool {
         let read = session::transaction(c"guestly_sync: checking the version", || self.switches());
         read.is_ok() && self.version_ok == Some(false)
     }
 }
 
-/// Ends the process if the extension is not, or no longer, installed.
+/// Ends the process if the extension is not installed.
 pub(super) fn exit_if_dropped() {
     let installed = session::transaction(c"guestly_sync: looking for the extension", || Ok(sys::is_installed()));
     if installed == Ok(false) {

@@ -1,5 +1,5 @@
-//! One cycle of the worker: outcomes are recorded and due bookings are claimed, in one short transaction, or in two where there is
-//! both; then the calls leave. Part of the worker, main thread; waits for nothing.
+//! One cycle of the worker: records outcomes and claims due bookings, in one short transaction or, if there are both, in two;
+//! then sends the calls. Part of the worker, main thread; never waits for the network.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -34,21 +34,21 @@ struct CyclePlan {
 #[derive(Default)]
 struct Committed {
     batch: Batch,
-    /// Outcomes that must wait.
+    /// Outcomes that must wait for a lock or a retry.
     postponed: Vec<OutcomeRows>,
     /// There is something to claim, in a transaction of its own.
     claim_next: bool,
     state_saved: bool,
 }
 
-/// Records the outcomes that have come in and claims what is due; then the calls leave.
+/// Records outcomes, claims due bookings, and sends their calls.
 pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) {
     schedule.add_backlog(send_prefetched(ctx, api, claims, outcomes, schedule.linger));
     schedule.add_backlog(outcomes.retries.is_due());
     if !outcomes.has_writable() && !schedule.is_something_due(ctx) {
         return;
     }
-    // The calls that are claimed already may not be those that the breaker wants to see tried.
+    // The open breaker chooses the next call: prefetched ones may be others.
     if api.is_open() && !claims.prefetched.is_empty() {
         schedule.add_backlog(release_unsent(api, claims, outcomes));
     }
@@ -69,15 +69,15 @@ pub(super) fn run(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &
         state_is_saved: !recorded && unwritten.is_empty(),
     };
     if transact(ctx, api, claims, outcomes, schedule, plan, unwritten) {
-        // What was recorded is committed before mapping expressions of other bookings run.
+        // The outcomes are committed before mapping expressions of other bookings run.
         plan.state_is_saved = true;
         transact(ctx, api, claims, outcomes, schedule, plan, Vec::new());
     }
     schedule.set_linger(began.elapsed());
 }
 
-/// Code of the host did not end in time a moment ago: each outcome is written in a transaction of its own, first those that gave
-/// no trouble. Once the limit is used up the rest waits for the next cycle. False: nothing can be written.
+/// After host code did not end in time, records each outcome in a transaction of its own, those without failed attempts
+/// first. Once the time limit is used up, the others wait for the next cycle. False if a transaction failed.
 fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes, schedule: &mut Schedule) -> bool {
     let (began, mut unwritten) = (Instant::now(), VecDeque::from(outcomes.take_writable()));
     unwritten.make_contiguous().sort_by_key(|outcome| outcomes.retries.tries(Access::Write, &outcome.booking_id));
@@ -118,7 +118,7 @@ fn record_one_by_one(ctx: &mut Ctx, claims: &mut Claims, outcomes: &mut Outcomes
     failure.is_none()
 }
 
-/// One transaction and what follows from it; true if the claim is to be made in another one.
+/// Runs one transaction, then sends its calls; true if the claim needs another transaction.
 fn transact(
     ctx: &mut Ctx,
     api: &mut Api,
@@ -140,7 +140,7 @@ fn transact(
             outcomes.pending.extend(retained);
             api.token_intent = None;
             schedule.add_backlog(true);
-            // Of the host's code, which did not end in time: the next cycle is cautious.
+            // If host code did not end in time, the next cycle is cautious.
             if !(error.is_cancel() && host_code::is_cautious()) {
                 ctx.failed(&error);
             }
@@ -153,12 +153,12 @@ fn transact(
     }
     let has_done_nothing = !plan.records && batch.jobs.is_empty() && api.token_intent.is_none() && !batch.ping;
     let may_claim_more = !matches!(plan.permit, Permit::Wait(_)) && schedule.is_something_due(ctx);
-    // Locked by another session: a claim in a tight loop would find the same.
+    // Locked by another session: claiming again at once would find the same.
     let is_locked = postponed.iter().any(|outcome| !outcomes.retries.is_waiting(&outcome.booking_id));
     if is_locked || (has_done_nothing && may_claim_more && batch.locked.is_empty()) {
         ctx.back_off(RECORD_PAUSE);
     }
-    // Calls that were taken back meanwhile are pending already.
+    // Appended: calls that were released meanwhile are pending already.
     outcomes.pending.extend(postponed);
     outcomes.save_at_exit(&[]);
     api.send_token_request(ctx);
@@ -193,7 +193,7 @@ fn record_and_claim(
     match (&bookings, ctx.may_send()?) {
         (Some(_), true) if has_outcomes && has_claimable(claims, outcomes, plan.permit)? => {
             committed.claim_next = true;
-            // The claim that follows waits for the disk, for both.
+            // The commit of the claim that follows flushes both to disk.
             sys::set_locally(c"synchronous_commit", "off");
         }
         (Some(bookings), true) => {
@@ -213,7 +213,7 @@ fn record_and_claim(
     Ok(committed)
 }
 
-/// Looks up when the next row is due, unless more is claimed at once or the outcomes of these calls will look it up.
+/// Reads when the next row is due, unless more is claimed at once or the outcomes of these calls will read it.
 fn plan_next_claim(claims: &Claims, schedule: &mut Schedule, batch: &Batch, plan: CyclePlan) -> Result<()> {
     if let Some(backlog) = batch.backlog {
         schedule.backlog = backlog;

@@ -1,5 +1,5 @@
-//! `guestly_doctor(online => true)`: a session asks through shared memory, the worker tries the credentials with a ping and
-//! writes the answer to its state table. Part of the worker, main thread.
+//! `guestly_doctor(online => true)`: a session asks through shared memory; the worker tests the credentials with a ping and writes
+//! the answer to its state table. Part of the worker, main thread.
 
 use std::time::Instant;
 
@@ -15,11 +15,11 @@ use crate::domain::send_gate::Permit;
 use crate::pg::job::attempt_without_booking;
 use crate::pg::{shm, store, sys};
 
-/// The questions of `guestly_doctor()`, and the last answer that came from Guestly.
+/// The questions of `guestly_doctor()`, and Guestly's last answer.
 pub(super) struct Doctor {
-    /// The last question that was taken up.
+    /// The last question that was read.
     taken: u32,
-    /// The one that waits for its answer.
+    /// The question that waits for its answer.
     waiting: Option<u32>,
     last: Option<Answer>,
 }
@@ -39,12 +39,12 @@ impl Doctor {
         Self { taken: asked, waiting: None, last: None }
     }
 
-    /// The next question is answered by Guestly: settings changed.
+    /// Forgets the last answer: settings changed.
     pub(super) fn forget(&mut self) {
         self.last = None;
     }
 
-    /// Takes up a new question, or continues with one that waits for a token.
+    /// Reads a new question, or continues with one that waits for a token.
     pub(super) fn tick(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &Outcomes) {
         if let Some(question) = api.take_returned_question() {
             self.waiting = Some(question);
@@ -76,13 +76,13 @@ impl Doctor {
                     self.explain(ctx, api, outcomes, question);
                 }
             }
-            // A token is on its way, and its reply wakes the worker.
+            // A token request is in flight, and its reply wakes the worker.
             Permit::Wait(None) => {}
             Permit::Wait(Some(_)) => self.explain(ctx, api, outcomes, question),
         }
     }
 
-    /// Writes the outcomes of pings: the answer to the doctor, if it asked, and in any case the state of the breaker.
+    /// Writes the outcomes of pings: the worker state and, if the doctor asked, the answer.
     pub(super) fn record_replies(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &mut Outcomes) {
         for reply in std::mem::take(&mut api.ping_replies) {
             let attempt = attempt_without_booking(Operation::LookUp, &reply.outcome, reply.trace);
@@ -102,7 +102,7 @@ impl Doctor {
         }
     }
 
-    /// The answer that Guestly gave a moment ago for these credentials, and its age.
+    /// Guestly's last answer for these credentials, with its age, if it is recent.
     fn fresh(&self, fingerprint: Option<&str>) -> Option<(&'static str, String)> {
         let is_fresh =
             |last: &&Answer| last.at.elapsed() < DOCTOR_ANSWER_FRESH_FOR && last.fingerprint.as_deref() == fingerprint;
@@ -110,7 +110,7 @@ impl Doctor {
         Some((last.status, format!("{} (from memory, {} s old)", last.text, last.at.elapsed().as_secs())))
     }
 
-    /// Answers with the reason why nothing can be tried now.
+    /// Answers with the reason why no call can be made now.
     fn explain(&mut self, ctx: &mut Ctx, api: &mut Api, outcomes: &Outcomes, question: u32) {
         let (status, answer) = why_not_tried(ctx, api, outcomes);
         self.reply(ctx, question, status, &answer);
@@ -151,7 +151,7 @@ fn why_not_tried(ctx: &Ctx, api: &mut Api, outcomes: &Outcomes) -> (&'static str
     }
     // Normal in the middle of a backlog.
     if api.gate.limiter.next_permit(now).is_some() {
-        return ("warn", "the quota allows no call now; a backlog uses it up".to_owned());
+        return ("warn", "the rate limit allows no call now; a backlog uses it up".to_owned());
     }
     ("fail", outcomes.last_error.clone().unwrap_or_else(|| "no access token could be fetched".to_owned()))
 }

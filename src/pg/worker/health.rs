@@ -1,5 +1,5 @@
-//! Alerts about sending as a whole: outages, refused or missing credentials, the day's last token. Checked in every cycle of the
-//! loop, whatever event changed the state. Part of the worker, main thread.
+//! Alerts about the connection to Guestly: outages, refused or missing credentials, the cap on tokens. Checked in every cycle,
+//! whatever event changed the state. Part of the worker, main thread.
 
 use chrono::{DateTime, Utc};
 
@@ -12,14 +12,14 @@ use crate::domain::error::ErrorClass;
 use crate::pg::db::session::Result;
 use crate::pg::store::{self, alerts::Raised};
 
-/// The alerts that are raised; changed only once they are committed.
+/// The alerts that were raised; changed only after their commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Health {
-    /// Since when Guestly is out of reach.
+    /// Start of the announced outage.
     outage: Option<DateTime<Utc>>,
-    /// That outage is one of creates alone: it ends when a create succeeds.
+    /// The outage affects only creates: it ends when a create succeeds.
     creates_only: bool,
-    /// Why no token can be had.
+    /// The announced reason why there is no token.
     token: Option<String>,
 }
 
@@ -31,13 +31,13 @@ struct Changes {
 }
 
 impl Health {
-    /// Loads the outage that the predecessor raised an alert about: it ends in this worker.
+    /// Loads the outage that the predecessor announced, so that this worker announces its end.
     pub(super) fn load(&mut self) -> Result<()> {
         self.outage = store::alerts::open_outage()?;
         Ok(())
     }
 
-    /// Raises what is new. An alert that cannot be written is raised again in the next cycle.
+    /// Raises new alerts. An alert that cannot be written is raised again in the next cycle.
     pub(super) fn tick(&mut self, ctx: &mut Ctx, api: &Api, outcomes: &Outcomes) {
         if !ctx.is_usable() || ctx.is_backing_off() {
             return;
@@ -61,10 +61,10 @@ impl Health {
     fn check(&mut self, ctx: &Ctx, api: &Api, outcomes: &Outcomes, wall: DateTime<Utc>) -> Changes {
         let token = self.token_alert(ctx, api, wall);
         let breaker = &api.gate.breaker;
-        // One booking's own fault is no outage.
+        // Failures of one booking are no outage.
         let refuses_creates = breaker.refuses_creates(ctx.now());
         let began = (breaker.is_confirmed() || refuses_creates) && self.outage.is_none();
-        // A call on its way may bring the answer that decides.
+        // The outcome of a call in flight may still change the result.
         let is_quiet = api.in_flight() == 0 && outcomes.pending.is_empty();
         let creates_fail = refuses_creates || self.creates_only && breaker.awaits_create();
         let answers = breaker.state() != BreakerState::Open && !creates_fail;
@@ -87,7 +87,7 @@ impl Health {
         store::alerts::raise(&raised)
     }
 
-    /// One alert for each reason, until the credentials have worked again.
+    /// The alert about the token: once for each reason, until the credentials work again.
     fn token_alert(&mut self, ctx: &Ctx, api: &Api, wall: DateTime<Utc>) -> Option<Raised> {
         if ctx.settings.test_mode || api.gate.tokens.works(wall) {
             self.token = None;

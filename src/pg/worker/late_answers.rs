@@ -1,5 +1,5 @@
-//! Answers that come in while the worker sits in code of the host that does not end: as the process ends, the reservations that
-//! they name are saved. Part of the worker, main thread.
+//! Saves the reservations in answers that arrive while the worker hangs in host code, when the process ends. Part of the
+//! worker, main thread.
 
 use chrono::Utc;
 
@@ -10,7 +10,7 @@ use crate::domain::transition::{Moment, Policy};
 use crate::net::pool::FinishedRequest;
 use crate::pg::record_outcomes::{OutcomeRows, at_exit};
 
-/// From now on, with this policy.
+/// Registers the replies of the pool with `record_outcomes::at_exit`; `policy` is used for their transitions.
 pub(super) fn save_at_exit(api: &Api, policy: Policy) {
     let Some(pool) = &api.pool else { return };
     let replies = pool.replies();
@@ -19,7 +19,7 @@ pub(super) fn save_at_exit(api: &Api, policy: Policy) {
     }));
 }
 
-/// None for an answer that names no reservation: its booking is looked up.
+/// The rows of an answer with a reservation; `None` for any other, whose booking is looked up.
 fn reservation_of(done: FinishedRequest<Purpose>, policy: &Policy) -> Option<OutcomeRows> {
     let trace = trace(&done);
     let Purpose::Call(job) = done.tag else { return None };

@@ -1,4 +1,4 @@
-//! The mailer: alerts become mails, mails leave on a sender thread, and their outcomes are written. Part of the worker, main
+//! The mailer: selects alerts for mails, sends them on a sender thread, and writes their outcomes. Part of the worker, main
 //! thread.
 
 mod state;
@@ -25,10 +25,10 @@ pub(super) use self::state::Mailer;
 
 /// The longest that one mail may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Stands in the log line of alerts that are not mailed, so that a log watcher can find them.
+/// Marks the log line about alerts that are not mailed, so that a log watcher can find it.
 const LOG_CODE: &str = "GUESTLY-ALERT";
 
-/// The next step for the alerts that wait.
+/// The next step for the waiting alerts.
 enum Step {
     Nothing,
     /// Check again after that time, or when there is a new alert.
@@ -37,7 +37,7 @@ enum Step {
 }
 
 impl Mailer {
-    /// Takes the answers of mail servers, and sends the next mail that is due.
+    /// Writes the outcomes of sent mails, and sends the next mail that is due.
     pub(super) fn tick(&mut self, ctx: &mut Ctx, pool: Option<&Pool<Purpose>>) {
         self.complete(ctx, pool);
         self.send_test_mail_if_asked(ctx, pool);
@@ -64,7 +64,7 @@ impl Mailer {
         };
     }
 
-    /// Writes down the answers of mail servers.
+    /// Writes the outcomes of sent mails.
     pub(super) fn complete(&mut self, ctx: &mut Ctx, pool: Option<&Pool<Purpose>>) {
         for delivered in self.queue.take_finished() {
             match delivered.tag {
@@ -79,8 +79,8 @@ impl Mailer {
         }
     }
 
-    /// After a reload another mail server may be there: a mail that hangs at the former one is abandoned. A fault of the settings
-    /// is recorded for the doctor.
+    /// After a reload, abandons a mail that is being sent with other settings, and records a problem with the settings for
+    /// the doctor.
     pub(super) fn check_settings(&mut self, ctx: &mut Ctx) {
         let settings = mail_settings(ctx);
         self.try_again();
@@ -91,7 +91,7 @@ impl Mailer {
             if !ctx.is_usable() {
                 return Ok(());
             }
-            // A former worker may have ended while a mail was under way.
+            // A previous worker may have ended while it was sending a mail.
             if !self.sending {
                 store::worker_state::save_mail_under_way(false)?;
             }
@@ -116,7 +116,7 @@ impl Mailer {
         if waiting.is_empty() {
             return Ok(Step::Nothing);
         }
-        // A copy mails nothing.
+        // A server that is not armed sends no mails.
         if !switches.armed {
             return later;
         }
@@ -150,7 +150,7 @@ impl Mailer {
         }
     }
 
-    /// Writes the outcome of a mail. No other leaves until that is committed: a mail that was accepted must not go again.
+    /// Writes the outcome of a mail. The next mail waits for the commit: an accepted mail must not be sent again.
     fn record_outcome(&mut self, ctx: &mut Ctx) {
         let Some((batch, outcome)) = self.ended.take() else { return };
         let written = ctx.transaction(|_| {
@@ -209,7 +209,7 @@ impl Mailer {
         used: &MailSettings,
         outcome: &MailOutcome,
     ) {
-        // A reload changed the settings after the question: it is about the new ones.
+        // A reload changed the settings since the question: the answer must be about the new ones.
         if !matches!(outcome, MailOutcome::Accepted { .. }) && *used != mail_settings(ctx) {
             return self.send_test_mail(ctx, pool, question);
         }
@@ -248,12 +248,12 @@ fn write_outcome(batch: &MailBatch, outcome: &MailOutcome) -> Result<()> {
     }
 }
 
-/// `guestly_sync.environment`, which tells several servers apart; none if it is empty.
+/// `guestly_sync.environment`, which distinguishes several servers; `None` if it is empty.
 fn server_name() -> Option<String> {
     Some(settings::environment()).filter(|name| !name.is_empty())
 }
 
-/// Every alert that a mail leaves with.
+/// Every alert of a mail, shown or superseded.
 fn all_ids(batch: &MailBatch) -> Vec<i64> {
     batch.ids.iter().chain(&batch.superseded).copied().collect()
 }

@@ -1,5 +1,5 @@
-//! Outcomes of calls until they are committed, and what `guestly.status` will say of them. Part of the worker, main thread;
-//! only `save_state` runs statements.
+//! Outcomes of calls until they are committed, and their part of `guestly.status`. Part of the worker, main thread; only
+//! `save_state` runs statements.
 
 use chrono::{DateTime, Utc};
 
@@ -15,13 +15,13 @@ use crate::pg::store;
 /// No more bookings are claimed while more outcomes than this wait to be written.
 const PENDING_MAX: usize = 200;
 
-/// See the module.
+/// Outcomes that are not committed yet.
 pub(super) struct Outcomes {
     /// Not committed yet.
     pub(super) pending: Vec<OutcomeRows>,
-    /// When bookings whose row cannot be read or written are tried again.
+    /// Retries of bookings whose row cannot be read or written.
     pub(super) retries: WriteRetries,
-    /// What changed since the worker's state was saved.
+    /// Changes since the worker state was saved.
     pub(super) update: store::worker_state::StatusUpdate,
     /// The last error, for the doctor and for alerts.
     pub(super) last_error: Option<String>,
@@ -37,12 +37,12 @@ impl Outcomes {
         }
     }
 
-    /// Adds claims whose calls never left: their bookings are due again, unchanged.
+    /// Adds claims whose calls were never sent: their bookings are due again, unchanged.
     pub(super) fn add_unsent(&mut self, jobs: impl IntoIterator<Item = Job>) {
         self.pending.extend(jobs.into_iter().map(Job::unsent));
     }
 
-    /// True if an outcome can be written now: one that waits for the host's row does not count.
+    /// True if an outcome can be written now, that is, does not wait for a retry.
     pub(super) fn has_writable(&self) -> bool {
         self.pending.iter().any(|outcome| !self.retries.is_waiting(&outcome.booking_id))
     }
@@ -53,29 +53,28 @@ impl Outcomes {
         self.pending.extract_if(.., |outcome| !retries.is_waiting(&outcome.booking_id)).collect()
     }
 
-    /// True while so many outcomes wait that nothing more should be claimed.
+    /// True while too many outcomes wait to claim more.
     pub(super) fn is_full(&self) -> bool {
         self.pending.len() > PENDING_MAX
     }
 
-    /// Registers everything that is not committed to be written if the process must end now: `changes` and what is pending.
+    /// Registers `unwritten` and the pending outcomes to be written if the process must end now.
     pub(super) fn save_at_exit(&self, unwritten: &[OutcomeRows]) {
         at_exit::set_unrecorded(unwritten.iter().chain(&self.pending));
     }
 
-    /// Remembers an error for the status; `subject` says what it concerns.
+    /// Records an error for the status; `subject` names the booking or the token.
     pub(super) fn record_error(&mut self, subject: &str, problem: &Problem) {
         self.last_error = Some(problem.sentence.clone());
         self.update.error = Some(format!("{subject}: {problem}"));
     }
 
-    /// True if the saved state would not be what it was, apart from time that has passed.
+    /// True if the status has changed since it was saved.
     pub(super) fn has_update(&self) -> bool {
         self.update != store::worker_state::StatusUpdate::default()
     }
 
-    /// Saves what a successor needs and `guestly.status` shows, in the caller's transaction. [`Outcomes::state_saved`] must
-    /// follow once that is committed.
+    /// Saves the worker state in the caller's transaction. [`Outcomes::state_saved`] must follow after the commit.
     pub(super) fn save_state(&self, ctx: &Ctx, api: &mut Api, wall: DateTime<Utc>) -> Result<()> {
         let fingerprint = api.fingerprint(ctx);
         store::worker_state::save(&mut api.gate, &self.update, fingerprint.as_deref(), ctx.now(), wall)

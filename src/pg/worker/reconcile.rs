@@ -1,4 +1,4 @@
-//! The daily comparison of what Guestly has for stays to come with the bookings, one step in each sweep. It finds the changes and
+//! Compares the bookings of future stays with their snapshots, once a day, one step in each sweep. Finds changes and
 //! cancellations that no trigger recorded: triggers disabled or dropped, rows loaded as a replica, a change that could not be
 //! recorded. Part of the worker, main thread.
 
@@ -19,16 +19,16 @@ use crate::pg::store;
 /// Bookings of one step: some milliseconds.
 const STEP: usize = 200;
 
-/// How far the round has come.
+/// The progress of the daily round.
 pub(super) struct Reconcile {
     next: Instant,
-    /// Departure and booking of the last one.
+    /// Departure and booking of the last compared stay.
     position: Option<(String, String)>,
 }
 
 /// The result of one step.
 struct Step {
-    /// Where it ended; none at the end of the round.
+    /// Departure and booking of its last stay; `None` at the end of the round.
     position: Option<(String, String)>,
     /// Some bookings differ.
     found: bool,
@@ -39,7 +39,7 @@ impl Reconcile {
         Self { next: Instant::now(), position: None }
     }
 
-    /// Runs the next step, if a round is on. True if some bookings differ.
+    /// Runs the next step, if a round is due or in progress. True if some bookings differ.
     pub(super) fn tick(&mut self, ctx: &mut Ctx) -> bool {
         let can_read = ctx.settings.enabled && !ctx.settings.test_mode && !host_code::is_cautious();
         let now = Instant::now();
@@ -78,8 +78,8 @@ impl Reconcile {
     }
 }
 
-/// True if something is to be sent. A booking that cannot be sent or read raises no alert before it is changed; nor does a row that
-/// is gone: an alert was raised when it was deleted, or `cancel_on_delete` was off.
+/// True if the plan is a call. A booking that cannot be sent or read is ignored until it is changed, and so is a deleted one: its
+/// deletion was handled when it happened.
 fn differs(stay: &store::reservations::Upcoming, row: &Result<Option<Row>>, rules: &Rules) -> bool {
     let (queued, now) = (QueueRow { remote: Some(stay.remote.clone()), ..QueueRow::default() }, Utc::now());
     let Ok(Some(row)) = row else { return false };

@@ -1,4 +1,4 @@
-//! The first transaction of a worker: the claims of its predecessor are unknown outcomes from now on. Part of the worker, main
+//! The first transaction of a worker: turns the claims of its predecessor into uncertain outcomes. Part of the worker, main
 //! thread.
 
 use chrono::Utc;
@@ -15,10 +15,10 @@ use crate::pg::db::session::Result;
 use crate::pg::shm;
 use crate::pg::store::{self, alerts::Raised};
 
-/// See the module.
+/// The recovery, which runs once.
 pub(super) struct Recovery {
     done: bool,
-    /// The code of the host in which the predecessor had to be ended, until that is written.
+    /// The hang that ended the predecessor, until it is written.
     hang: Option<shm::Hang>,
 }
 
@@ -27,12 +27,12 @@ impl Recovery {
         Self { done: false, hang }
     }
 
-    /// True once it is committed.
+    /// True once the recovery is committed.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Recovers, unless that is done.
+    /// Recovers, unless that was done.
     pub(super) fn tick(
         &mut self,
         ctx: &mut Ctx,
@@ -55,12 +55,12 @@ impl Recovery {
         });
         let Some(orphans) = orphans else { return };
         self.postpone_hung(ctx);
-        // Guestly may have counted each of them; the saved level of the limiter is that of the last outcome before.
+        // Guestly may have counted these calls; the saved levels of the rate limiter do not include them.
         api.gate.limiter.take(orphans, ctx.now());
         self.done = true;
     }
 
-    /// Postpones the booking in whose code the predecessor had to be ended.
+    /// Postpones the booking for which host code hung, and reports the hang.
     fn postpone_hung(&mut self, ctx: &mut Ctx) {
         let Some(hang) = self.hang.take() else { return };
         let subject = match &hang.booking_id {
@@ -84,7 +84,7 @@ impl Recovery {
     }
 }
 
-/// Claims that are not this worker's, of a predecessor or restored from a dump, are unknown outcomes from now on.
+/// Turns claims that are not this worker's (of a predecessor, or restored from a dump) into uncertain outcomes.
 pub(super) fn recover_orphans(ctx: &Ctx, claims: &Claims, outcomes: &Outcomes) -> Result<()> {
     let (now, settle) = (Utc::now(), ctx.settings.policy.propagation_delay);
     let mut own = claims.in_progress();
@@ -92,7 +92,7 @@ pub(super) fn recover_orphans(ctx: &Ctx, claims: &Claims, outcomes: &Outcomes) -
     store::recovery::recover_orphans(now, look_up_at(now, 0, settle), later(now, settle), own)
 }
 
-/// The booking waits for a while; after several hangs it fails, with an alert.
+/// Postpones the booking; after several hangs it fails, with an alert.
 fn postpone(booking_id: &str, seconds: u32) -> Result<()> {
     let Some(sentence) = store::recovery::postpone_hung(booking_id, Utc::now(), seconds)? else { return Ok(()) };
     let kind = AlertKind::of_failure(ErrorClass::Internal);

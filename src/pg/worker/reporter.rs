@@ -1,4 +1,4 @@
-//! Warnings in the server's log, each at most once a minute. Part of the worker, main thread.
+//! Logs warnings, each message at most once a minute. Part of the worker, main thread.
 
 use std::collections::HashMap;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! When the worker claims, and how long it sleeps. Part of the worker, main thread; runs no statement.
+//! Decides when the worker claims and how long it sleeps. Part of the worker, main thread; runs no statement.
 
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,24 @@ use crate::domain::send_gate::Permit;
 /// Bookings that test mode completes in one transaction.
 const TEST_BATCH: u32 = 100;
 
-/// See the module.
+/// The schedule of the worker.
 #[derive(Default)]
 pub(super) struct Schedule {
     /// There may be more to claim.
     pub(super) backlog: bool,
-    /// When the next queue row is due; none if that is not known, or there is none.
+    /// When the next queue row is due; `None` if unknown, or if there is none.
     pub(super) next_due: Option<DateTime<Utc>>,
-    /// How long replies are collected before a commit: a part of what the last transaction took.
+    /// Time for which replies are collected before a commit: a fraction of the last transaction's duration.
     pub(super) linger: Duration,
 }
 
 impl Schedule {
-    /// A part of the worker reports whether there may be more to claim.
+    /// Adds the report of a part: true if there may be more to claim.
     pub(super) fn add_backlog(&mut self, backlog: bool) {
         self.backlog |= backlog;
     }
 
-    /// Nothing is to be claimed until something happens.
+    /// Nothing can be claimed until an event.
     pub(super) fn clear(&mut self) {
         (self.backlog, self.next_due) = (false, None);
     }
@@ -41,7 +41,7 @@ impl Schedule {
         (self.backlog, self.next_due) = (true, None);
     }
 
-    /// The last transaction took this long: further replies are worth a part of it.
+    /// Sets the collection time from the duration of the last transaction.
     pub(super) fn set_linger(&mut self, transaction: Duration) {
         self.linger = (transaction / 4).min(COMMIT_BATCH_DELAY);
     }
@@ -50,13 +50,13 @@ impl Schedule {
         ctx.settings.enabled && (self.backlog || self.next_due.is_some_and(|due| due <= Utc::now()))
     }
 
-    /// How long until this cycle's parts have something to do; none until something happens.
+    /// Time until the next cycle has something to do; `None` until an event.
     pub(super) fn pause(&self, ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes) -> Option<Duration> {
         let retry = outcomes.retries.next_due().map(|then| then.saturating_duration_since(Instant::now()));
         let work = if let Some(pause) = ctx.pause() {
             Some(pause)
         } else if outcomes.has_writable() {
-            // Outcomes of test mode, and calls that were taken back, came after the transaction.
+            // Outcomes of test mode and released calls are added after the transaction.
             Some(Duration::ZERO)
         } else if self.is_something_due(ctx) {
             match may_claim(ctx, api, claims, outcomes, Utc::now()) {
@@ -71,7 +71,7 @@ impl Schedule {
     }
 }
 
-/// The calls that may be claimed now; test mode needs no permit.
+/// The number of calls that may be claimed now; test mode needs no permit.
 pub(super) fn may_claim(ctx: &Ctx, api: &mut Api, claims: &Claims, outcomes: &Outcomes, wall: DateTime<Utc>) -> Permit {
     if !ctx.settings.enabled || outcomes.is_full() {
         return Permit::Wait(None);

@@ -1,5 +1,5 @@
-//! Claimed calls on their way out: which may leave now, which are taken back, and what test mode does instead. Part of the
-//! worker, main thread.
+//! Sends claimed calls, releases those that may no longer be sent, and simulates calls in test mode. Part of the worker, main
+//! thread.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,7 +21,8 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::job::{Job, Trace};
 use crate::pg::store;
 
-/// Sends the calls whose intent is committed as far as places are free; the others are prefetched. True if some are due again.
+/// Sends the calls whose intent is committed, as many as the gate permits; the others stay prefetched. True if some are due
+/// again.
 pub(super) fn send(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes, jobs: Vec<Job>) -> bool {
     if ctx.settings.test_mode {
         jobs.into_iter().for_each(|job| simulate(job, outcomes));
@@ -32,8 +33,8 @@ pub(super) fn send(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: 
     send_permitted(ctx, api, claims, outcomes)
 }
 
-/// Sends prefetched calls: each place that becomes free is taken at once, and replies that come in within `linger` share a
-/// commit. True if bookings are due again or replies came in.
+/// Sends prefetched calls: each finished call is replaced at once, and replies within `linger` share a commit. True if
+/// bookings are due again or replies arrived.
 pub(super) fn send_prefetched(
     ctx: &mut Ctx,
     api: &mut Api,
@@ -47,7 +48,7 @@ pub(super) fn send_prefetched(
         return found;
     }
     loop {
-        // A refusal that came in meanwhile counts first.
+        // Replies first: a refusal may close the gate.
         found |= complete_all(ctx, api, outcomes);
         if api.is_open() {
             return release_unsent(api, claims, outcomes) | found;
@@ -62,7 +63,7 @@ pub(super) fn send_prefetched(
     }
 }
 
-/// Takes back everything that was claimed and has not left: nothing may be sent any more. True if there was something.
+/// Releases every claimed call that was not sent. True if there was one.
 pub(super) fn release_unsent(api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
     let prefetched = std::mem::take(&mut claims.prefetched);
     let any = !prefetched.is_empty();
@@ -74,8 +75,8 @@ pub(super) fn release_unsent(api: &mut Api, claims: &mut Claims, outcomes: &mut 
     found
 }
 
-/// Takes back prefetched calls that may not leave any more: all of them if sending was stopped since the claim, or if the source
-/// table or its mapping changed; else those of bookings that were changed, cancelled perhaps, or removed from the queue.
+/// Releases prefetched calls that may no longer be sent: all of them if sending was stopped since the claim, or if the source
+/// table or its mapping changed; otherwise those of bookings that were changed or removed from the queue.
 fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
     if claims.prefetched.is_empty() {
         return false;
@@ -96,7 +97,7 @@ fn recheck_prefetched(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcome
     true
 }
 
-/// Sends prefetched calls as far as the gate permits. True if some came back.
+/// Sends as many prefetched calls as the gate permits. True if some are due again.
 fn send_permitted(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &mut Outcomes) -> bool {
     let mut found = false;
     if let Permit::Send(calls) = api.permit(ctx, Utc::now()) {
@@ -108,14 +109,14 @@ fn send_permitted(ctx: &mut Ctx, api: &mut Api, claims: &mut Claims, outcomes: &
             }
         }
     }
-    // A place is free and yet these may not leave: the gate has closed, perhaps for long.
+    // A place is free but the gate is closed, perhaps for long.
     if !claims.prefetched.is_empty() && api.in_flight() < ctx.settings.concurrency {
         found |= release_unsent(api, claims, outcomes);
     }
     found
 }
 
-/// Test mode: the request is logged without the guest's data, and the booking gets an id that never counts as real.
+/// Test mode: logs the request without the guest's data, and gives the booking an id that never counts as real.
 fn simulate(job: Job, outcomes: &mut Outcomes) {
     let request = job.request();
     let body = request.body.as_ref().map(mask_personal).unwrap_or_default();

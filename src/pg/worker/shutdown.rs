@@ -1,5 +1,5 @@
-//! The end of the worker after SIGTERM: calls are cut, what is known is written, and the launcher may start a successor. Main
-//! thread.
+//! The end of the worker after SIGTERM: aborts calls, writes outcomes and the worker state, and lets the launcher start a
+//! successor. Part of the worker, main thread.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::record_outcomes::{OutcomeRows, at_exit, record_all};
 use crate::pg::{shm, store, sys};
 
-/// How long a stop waits for calls that are being cut.
+/// Time that a stop waits for aborted calls.
 const WAIT_FOR_CUT: Duration = Duration::from_millis(300);
 
 /// Ends the process.
@@ -44,20 +44,20 @@ pub(super) fn run(
     api.record_token_replies(&mut ctx, &mut outcomes);
     record_outcomes(&mut outcomes);
     at_exit::set_unrecorded([]);
-    // What the last calls used of the quota: a successor must not start from before them. Not where the predecessor's state was
-    // never loaded, or nothing could be called: it would be lost.
+    // The successor's rate limiter must include the last calls. If the predecessor's state was never loaded, saving would
+    // overwrite it.
     if api.restored && api.fingerprint(&ctx).is_some() {
         let saved = session::transaction(c"guestly_sync: stopping", || outcomes.save_state(&ctx, &mut api, Utc::now()));
         if let Err(error) = saved {
-            warning!("guestly_sync: at shutdown the used quota could not be saved: {error}");
+            warning!("guestly_sync: at shutdown the worker state could not be saved: {error}");
         }
     }
     shm::leave(false);
     sys::exit(1)
 }
 
-/// Writes the outcomes. Where the booking is locked, or its triggers do not end, what Guestly has is written without the host's
-/// row; the reservation is verified after the restart.
+/// Writes the outcomes. If a booking is locked or its triggers do not end, only its reservation is stored, which is verified
+/// after the restart.
 fn record_outcomes(outcomes: &mut Outcomes) {
     let unwritten = std::mem::take(&mut outcomes.pending);
     if unwritten.is_empty() {

@@ -1,5 +1,5 @@
-//! The sweep, once in a poll interval: bookings that no trigger queued, queue rows whose wake-up was missed, bookings that wait
-//! for too long, old attempts. One statement where nothing is found. Part of the worker, main thread.
+//! The sweep, once every poll interval: finds bookings that no trigger queued, missed wake-ups and stale bookings, and
+//! deletes old attempts. One statement if nothing is found. Part of the worker, main thread.
 
 use std::time::Instant;
 
@@ -20,14 +20,14 @@ use crate::sys::thread_cpu_time;
 
 /// Bookings that one sweep queues.
 const BATCH: i64 = 1_000;
-/// A sweep over very many old bookings takes at most this share of a processor: one part in so many.
+/// A sweep uses at most one part in this number of a processor, however large the table is.
 const PROCESSOR_SHARE: u32 = 50;
 
-/// See the module.
+/// The sweep.
 pub(super) struct Sweep {
     next: Instant,
     next_prune: Instant,
-    /// The paid statuses whose bookings of before are recorded as old.
+    /// The paid statuses that the baseline covers.
     baseline: Vec<String>,
 }
 
@@ -37,32 +37,32 @@ impl Sweep {
         Self { next: now, next_prune: now, baseline: Vec::new() }
     }
 
-    /// When the next one is due.
+    /// When the next sweep is due.
     pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// Sweeps within a second: settings were reloaded, or the worker has just begun.
+    /// Makes the next sweep due within a second: settings were reloaded.
     pub(super) fn run_soon(&mut self, ctx: &Ctx) {
         self.next = self.next.min(Instant::now() + ctx.settings.poll_interval.min(FIRST_SWEEP_AFTER));
     }
 
-    /// Like [`Sweep::run_soon`], whenever it was due before.
+    /// Makes the next sweep due in a second, whenever it was due before.
     pub(super) fn begin(&mut self, ctx: &Ctx) {
         self.next = Instant::now() + ctx.settings.poll_interval.min(FIRST_SWEEP_AFTER);
     }
 
-    /// Sweeps after one more poll interval.
+    /// Makes the next sweep due in a poll interval.
     pub(super) fn postpone(&mut self, ctx: &Ctx) {
         self.next = Instant::now() + ctx.settings.poll_interval;
     }
 
-    /// Prunes with the retention that is in force now.
+    /// Makes the next deletion of old rows due now: the retention may have changed.
     pub(super) fn prune_now(&mut self) {
         self.next_prune = Instant::now();
     }
 
-    /// Sweeps, if it is time; true if it did.
+    /// Sweeps, if due; true if it did.
     pub(super) fn tick(
         &mut self,
         ctx: &mut Ctx,
@@ -76,7 +76,7 @@ impl Sweep {
         }
         let before = thread_cpu_time();
         let found = ctx.transaction(|ctx| self.run(ctx, claims, outcomes));
-        // Processor time: a sweep that waits for a lock, in vain or not, costs the server nothing.
+        // Processor time: waiting for a lock costs the server nothing.
         let cost = thread_cpu_time().saturating_sub(before);
         self.next = now + ctx.settings.poll_interval.max(cost * PROCESSOR_SHARE);
         if let Some((found, _)) = &found {
@@ -97,14 +97,14 @@ impl Sweep {
         true
     }
 
-    /// What was found, and why the table of bookings could not be read.
+    /// Sweeps in the caller's transaction. Returns the findings, and the error if the source table could not be read.
     fn run(&mut self, ctx: &mut Ctx, claims: &Claims, outcomes: &Outcomes) -> Result<(Swept, Option<SqlError>)> {
         let (found, error) = match self.sweep_table(ctx, claims) {
             Ok(found) => (found, None),
             Err(error) => (None, Some(error)),
         };
-        // Without the table, what waits in the queue is no less late.
-        let found = found.map_or_else(store::queue::peek, Ok)?;
+        // Queued bookings can be stale even if the table cannot be read.
+        let found = found.map_or_else(store::queue::read_state, Ok)?;
         if found.orphaned {
             recover_orphans(ctx, claims, outcomes)?;
         }
@@ -119,7 +119,7 @@ impl Sweep {
         Ok((found, error))
     }
 
-    /// None where no table is attached, or the last such statement took too long a moment ago.
+    /// `None` if no table is attached, or during the pause after a statement that took too long.
     fn sweep_table(&mut self, ctx: &mut Ctx, claims: &Claims) -> Result<Option<Swept>> {
         if !host_code::may_read_table() {
             return Ok(None);
@@ -129,7 +129,7 @@ impl Sweep {
                 ctx.table = Bookings::load()?;
             }
             match self.find_unqueued(ctx, claims) {
-                // The table may have got another owner, who may not read the extension's tables yet.
+                // The table may have a new owner without SELECT on the extension's tables.
                 Err(error) if error.code == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
                     Bookings::let_owner_read()?;
                     ctx.table = Bookings::load()?;
@@ -169,13 +169,13 @@ impl Sweep {
     }
 }
 
-/// This worker's own calls are known, whatever became of their rows. A call of an earlier worker whose row was deleted may be
-/// taking effect until the propagation delay has passed since that worker ended.
+/// Since when a call of an earlier worker may be taking effect whose queue row was deleted: `None` once the propagation delay has
+/// passed since this worker started. This worker's own calls are known.
 fn uncertain_since(ctx: &Ctx) -> Option<DateTime<Utc>> {
     ctx.clock.started_at().filter(|_| ctx.now() < ctx.settings.policy.propagation_delay)
 }
 
-/// The sweep was cancelled; the sales go on. `pg::host_code` delays the next one by some minutes.
+/// Reports a cancelled sweep. `pg::host_code` delays the next one by some minutes.
 fn report_slow(ctx: &mut Ctx) {
     shm::record_sweep_end(Utc::now().timestamp_micros());
     ctx.report(
@@ -184,7 +184,7 @@ fn report_slow(ctx: &mut Ctx) {
     );
 }
 
-/// A new paid status counts from now on: bookings that have it already were paid before.
+/// Adds new paid statuses to the baseline: bookings that already have one of them were paid before.
 fn record_baseline(bookings: &Bookings, paid: &[String]) -> Result<()> {
     let known = store::sweep::paid_statuses_seen()?;
     let new: Vec<String> = paid.iter().filter(|status| !known.contains(status)).cloned().collect();

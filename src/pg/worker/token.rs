@@ -1,5 +1,5 @@
-//! The access token between this worker and the tables: what the predecessor saved is read before any token is requested, and
-//! what a request brought is written until that commits. Part of the worker, main thread.
+//! Loads and saves the access token: the saved one is loaded before any token is requested, and the outcome of a request is
+//! written until that commits. Part of the worker, main thread.
 
 use chrono::{DateTime, Utc};
 use pgrx::PgSqlErrorCode;
@@ -15,7 +15,7 @@ use crate::pg::job::{Trace, attempt_without_booking};
 use crate::pg::store;
 
 impl Api {
-    /// Retries what a locked or broken table prevented.
+    /// Retries reads and writes of the token that failed.
     pub(super) fn retry_token_state(&mut self, ctx: &mut Ctx, outcomes: &mut Outcomes) {
         if !ctx.is_usable() {
             return;
@@ -29,7 +29,7 @@ impl Api {
         self.record_token_replies(ctx, outcomes);
     }
 
-    /// Reads the credentials in force, in the caller's transaction. New ones start afresh, with their own token and history.
+    /// Reads the credentials, in the caller's transaction. New ones have their own token and history.
     pub(super) fn look_for_credentials(&mut self, ctx: &mut Ctx) {
         let before = self.fingerprint(ctx);
         self.read_credentials(ctx);
@@ -42,8 +42,8 @@ impl Api {
         }
     }
 
-    /// Loads what the predecessor saved, once for each set of credentials. Errors: a table that cannot be read now; it is read
-    /// again in the next cycle.
+    /// Loads the predecessor's state, once for each set of credentials. Errors: a table cannot be read now; the next cycle
+    /// retries.
     fn restore(&mut self, ctx: &Ctx) -> Result<()> {
         let Some(fingerprint) = self.fingerprint(ctx).filter(|_| !self.restored) else { return Ok(()) };
         store::worker_state::load(&mut self.gate, Some(&fingerprint), ctx.now())?;
@@ -52,13 +52,13 @@ impl Api {
     }
 
     /// Records the intent to request a token, in the caller's transaction; [`Api::send_token_request`] sends it after the
-    /// commit. Errors: the saved token was loaded only now, so that the decision has to be made again.
+    /// commit. Errors: the saved token was loaded only now, so that the decision must be made again.
     pub(super) fn intend_token(&mut self, ctx: &mut Ctx, wall: DateTime<Utc>) -> Result<()> {
         let (restored, before) = (self.restored, self.fingerprint(ctx));
         self.look_for_credentials(ctx);
         if let Some(fingerprint) = self.fingerprint(ctx) {
             if !restored || before.as_ref() != Some(&fingerprint) {
-                let late = "the saved access token was read late";
+                let late = "the saved access token was loaded late";
                 return Err(SqlError::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, late));
             }
             store::worker_state::add_token_request(wall, &fingerprint)?;
@@ -67,7 +67,7 @@ impl Api {
         Ok(())
     }
 
-    /// A token request has ended. `request`: when it was recorded, and for which credentials.
+    /// Completes a token request. `request`: when it was recorded, and the fingerprint of its credentials.
     pub(super) fn complete_token(
         &mut self,
         ctx: &mut Ctx,
@@ -77,10 +77,10 @@ impl Api {
         trace: Trace,
     ) {
         let (requested, fingerprint) = request;
-        // A token for credentials that are no longer in force is of no use.
+        // A token for former credentials is useless.
         let current = matches!(outcome, Outcome::Token { .. }) && self.fingerprint(ctx).as_ref() == Some(&fingerprint);
         let token = self.gate.tokens.token.clone().filter(|_| current);
-        // None of these counts against the five of a day.
+        // None of these counts against the daily cap.
         let unsent =
             matches!(outcome, Outcome::NotSent { .. } | Outcome::Unsendable { .. } | Outcome::Unavailable { .. });
         let attempt = attempt_without_booking(Operation::Token, outcome, trace);
@@ -106,7 +106,7 @@ impl Api {
             for reply in &replies {
                 self.write_token_reply(reply)?;
             }
-            // Refused keys stop every call: no outcome of a booking would write it down.
+            // Refused keys stop every call, so no outcome of a booking would save the state.
             outcomes.save_state(ctx, self, Utc::now())
         });
         match written {
@@ -116,7 +116,7 @@ impl Api {
     }
 
     fn write_token_reply(&self, reply: &TokenReply) -> Result<()> {
-        // Another one may have followed, or Guestly may have rejected it meanwhile.
+        // Another token may have followed, or Guestly may have rejected this one.
         let is_current = |token: &(Token, String)| self.gate.tokens.token.as_ref() == Some(&token.0);
         if let Some((token, fingerprint)) = reply.token.as_ref().filter(|token| is_current(token)) {
             store::worker_state::save_token(token, fingerprint)?;

@@ -1,5 +1,5 @@
-//! The self-pipe by which sender threads wake the main thread: it waits for this socket together with its latch. They must not
-//! set the latch themselves: only the main thread may call Postgres.
+//! The self-pipe with which sender threads wake the main thread, which waits for this socket and its latch. Only the main
+//! thread may call Postgres, so sender threads must not set the latch. Part of the worker.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};

@@ -1,5 +1,5 @@
-//! The state of the mailer: which mail is under way, with which settings, and when the next one may leave. Part of the worker, main
-//! thread; runs no statement.
+//! The state of the mailer: the mail that is being sent, its settings, and when the next one may leave. Part of `mailer`,
+//! main thread; runs no statement.
 
 use std::time::{Duration, Instant};
 
@@ -11,29 +11,29 @@ use crate::pg::{shm, sys};
 pub(super) enum MailPurpose {
     /// Alerts.
     Alerts(MailBatch),
-    /// `guestly_test_alert()`: the question, and the settings that the mail left with.
+    /// `guestly_test_alert()`: the question, and the settings that the mail is sent with.
     Test(u32, Box<MailSettings>),
 }
 
-/// See the module.
+/// The mailer.
 pub(in crate::pg::worker) struct Mailer {
     pub(super) queue: MailQueue<MailPurpose>,
-    /// There may be alerts that wait.
+    /// There may be waiting alerts.
     pub(super) waiting: bool,
-    /// A mail is on its way, or its outcome is not written yet.
+    /// A mail is being sent, or its outcome is not written yet.
     pub(super) sending: bool,
-    /// The settings changed while a mail was under way: its outcome says nothing about the new ones.
+    /// The settings changed while a mail was being sent: its failure says nothing about the new ones.
     pub(super) abandoned: bool,
     /// The settings of the last mail.
     pub(super) used: Option<MailSettings>,
     /// The outcome that is not written yet.
     pub(super) ended: Option<(MailBatch, MailOutcome)>,
-    /// The mail server failed: nothing leaves before.
+    /// The mail server failed: no mail leaves before this time.
     pub(super) not_before: Option<Instant>,
-    /// A digest is being collected. A new alert may be urgent and is looked at at once.
+    /// The next check, while a digest is collected. A new alert may be urgent and is checked at once.
     pub(super) check_at: Option<Instant>,
     pub(super) failures: u32,
-    /// How many alerts the last warning about missing mail settings counted.
+    /// Number of alerts in the last warning about missing mail settings.
     pub(super) warned_unmailed: usize,
     /// The last question of `guestly_test_alert()`.
     pub(super) asked: u32,
@@ -56,12 +56,12 @@ impl Mailer {
         }
     }
 
-    /// The next mail may leave at once: after a reload another mail server may be there.
+    /// Ends all pauses after a reload: the mail server may be another one.
     pub(super) fn try_again(&mut self) {
         (self.not_before, self.check_at, self.failures, self.waiting) = (None, None, 0, true);
     }
 
-    /// Cuts a mail that is under way with other settings than these; the next one does not wait for it.
+    /// Cancels a mail that is being sent with other settings than these; the next one does not wait for it.
     pub(super) fn abandon_unless(&mut self, settings: &MailSettings) {
         if self.used.take_if(|used| used != settings).is_some() {
             self.abandoned = self.sending;
@@ -69,12 +69,12 @@ impl Mailer {
         }
     }
 
-    /// Cuts what is under way: the worker stops.
+    /// Cancels the mail that is being sent: the worker stops.
     pub(in crate::pg::worker) fn close(&self) {
         self.queue.cancel_all();
     }
 
-    /// How long until something is to be done; none until something happens.
+    /// Time until the mailer has something to do; `None` until an event.
     pub(in crate::pg::worker) fn pause(&self) -> Option<Duration> {
         let then = self.not_before.max(self.check_at);
         let idle = (!self.waiting || self.sending) && self.ended.is_none();

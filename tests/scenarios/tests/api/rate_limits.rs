@@ -122,7 +122,7 @@ fn an_exhausted_hour_limit_survives_restarts() {
         "SELECT concat_ws(': ', status, detail, fix) FROM guestly_doctor(online => true) WHERE check_name = 'online'";
     let said: String = site.query_one(online);
     assert!(
-        said.starts_with("warn: the quota allows no call now")
+        said.starts_with("warn: the rate limit allows no call now")
             && said.ends_with(": Wait: sending resumes automatically."),
         "{said}"
     );
