@@ -4,7 +4,7 @@
 //! `src/net.rs` and `src/pg.rs` each list their files in a table: start there.
 //!
 //! - [`domain`] **decides**. Pure functions over plain values; the whole behaviour is [`domain::plan`] (what to do next for a
-//!   booking), [`domain::transition`] (what becomes of it when a call has ended) and [`domain::send_gate`] (whether a call may go).
+//!   booking), [`domain::transition`] (its next state when a call has ended) and [`domain::send_gate`] (permission to send a call).
 //!   Tests run in milliseconds, without a server: `cargo unit`.
 //! - `net` **talks**. HTTP on sender threads; never names pgrx.
 //! - `pg` **touches Postgres**. Main thread only: `pg/trigger.rs` queues, `pg/launcher.rs` starts one `pg/worker.rs` per
@@ -22,7 +22,7 @@
 //! | Guestly | the remote service, under the name that the host uses; the second line of README.md has the vendor's name |
 //! | source table | the host's table of bookings that is attached; one per database |
 //! | baseline | what was paid in the source table before it was attached; never sent unless a person asks for it |
-//! | dirty booking | a booking that a trigger noted and the worker has not taken into the queue yet |
+//! | dirty booking | a booking whose change or deletion a trigger recorded, and that the worker has not queued yet |
 //! | queue row | a row of `guestly.queue`: one booking that may differ from Guestly, and when it is due |
 //! | claim | the worker takes a due queue row: state `sending`, a new fencing token, and the intent ("about to send") committed before a byte leaves |
 //! | fencing token | the number of a claim (`claim_id`); an outcome is written only while its row still has that number |
@@ -35,17 +35,20 @@
 //! | outcome | the meaning of a reply: confirmed, refused, throttled, not sent, unavailable or unknown |
 //! | transition | from a claimed row and an outcome to the row's next state |
 //! | uncertain outcome | a create or change that may have taken effect; the next call is a look-up, never a create |
+//! | ping | a look-up that is about no booking: it shows if credentials and network work |
+//! | source (of a call) | the booking and the kind of a call, to which the breaker attributes failures |
 //! | propagation delay | how long a write may stay invisible to reads; the setting `settle` |
 //! | adopt | record a reservation that a look-up found, instead of creating it |
 //! | confirmation code | derived from the booking alone and the same in every attempt; look-ups search for it |
-//! | send gate | decides if a call may leave now: rate limiter, breaker and access token together; its answer is a permit for some calls, or a wait |
+//! | send gate | decides if a call may be sent now: rate limiter, breaker and access token together; its answer is a permit for some calls, or a wait |
 //! | rate limiter | three token buckets (second, minute, hour), lowered by what answers say remains |
 //! | breaker | the circuit breaker: opens in an outage, then lets one probe through at a time |
 //! | backoff | growing pauses with jitter; every policy is a named constant in `domain::retry`, applied in `domain::transition` |
-//! | sweep | once a `poll_interval`: find paid bookings that no trigger noted |
+//! | sweep | once a `poll_interval`: find paid bookings that no trigger queued |
 //! | reconcile | once a day: compare future stays with their snapshots |
 //! | armed server | a server and database that may send; a copy is not armed |
 //! | worker state | what the worker saves for its successor: rate limiter, breaker, last success and error |
+//! | host code | triggers, rules and mapping expressions of the host, run in the worker with a time limit |
 //! | waker | the pipe through which sender threads wake the worker's main thread |
 
 pub mod domain;

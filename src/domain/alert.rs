@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `alert/kind.rs` | the kinds |
 //! | `alert/types.rs` | alert, booking and mail as values |
-//! | `alert/urgency.rs` | which arrivals are urgent |
+//! | `alert/urgency.rs` | urgent arrivals |
 //! | `alert/select.rs` | when a mail may leave, and with which alerts |
 //! | `alert/cause.rs` | when an alert repeats an earlier one; pauses after a failed mail |
 //! | `alert/digest.rs`, `subject.rs`, `section.rs`, `page.rs` | the text |

@@ -98,8 +98,8 @@ impl Booking {
     }
 }
 
-/// The language of a tag such as `de`, `en-GB` or `pt_BR.UTF-8`: two letters (ISO 639-1). Anything else is not worth refusing a paid
-/// booking for, and is not sent.
+/// The language of a tag such as `de`, `en-GB` or `pt_BR.UTF-8`: two letters (ISO 639-1). Anything else is not worth refusing
+/// a paid booking for, and is not sent.
 fn language(tag: &str) -> Option<String> {
     let primary = tag.split(['-', '_', '.']).next().unwrap_or_default();
     let is_code = primary.len() == 2 && primary.bytes().all(|byte| byte.is_ascii_alphabetic());

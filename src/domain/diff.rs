@@ -84,13 +84,13 @@ pub fn next_status<'a>(wanted: &'a Reservation, remote: Option<&str>) -> &'a str
     }
 }
 
-/// The snapshot that a row of Guestly's shows. A row with only a total of guests says nothing new if the total is ours.
+/// The snapshot that a reservation in an answer shows. A total of guests without age groups adds nothing if it is the wanted one.
 #[must_use]
 pub fn snapshot_of_hit(hit: &Hit, wanted: &Reservation) -> Snapshot {
     let ours = wanted.snapshot();
     let differs = |count: &u32| ours.guests.is_none_or(|guests| guests.guests_count() != *count);
     let count = hit.guests_count.filter(differs).map(|adults| GuestCount { adults, ..GuestCount::default() });
-    // A row may name a unit, a type and a listing; ours counts if it is among them.
+    // A reservation may name a unit, a type and a listing; ours is used if it is among them.
     let listing = ours.listing_id.filter(|ours| hit.listing_ids.contains(ours));
     Snapshot {
         status: hit.status.clone(),
@@ -103,8 +103,8 @@ pub fn snapshot_of_hit(hit: &Hit, wanted: &Reservation) -> Snapshot {
     }
 }
 
-/// Why this reservation of Guestly's is not the wanted one, with the values of both sides; `None` if it is. A field that
-/// the answer omits counts as equal.
+/// The differences between a reservation in an answer and the wanted one, with the values of both sides; `None` if there are
+/// none. A field that the answer omits counts as equal.
 #[must_use]
 pub fn mismatch(wanted: &Reservation, hit: &Hit) -> Option<String> {
     let booking = &wanted.booking;

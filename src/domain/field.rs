@@ -126,7 +126,7 @@ impl Row {
         (!text.is_empty()).then_some(text)
     }
 
-    /// True when the payment status is one of `paid`; case does not count.
+    /// True when the payment status is one of `paid`, without regard to case.
     #[must_use]
     pub fn is_paid(&self, paid: &[String]) -> bool {
         self.get(Field::PaymentStatus).is_some_and(|status| paid.iter().any(|word| word.eq_ignore_ascii_case(status)))

@@ -49,7 +49,7 @@ pub struct Rules {
     pub propagation_delay: Duration,
     /// The reservation of a deleted booking is canceled.
     pub cancel_on_delete: bool,
-    /// How payments are recorded; `None` if they are not.
+    /// The method for recording payments; `None` if they are not recorded.
     pub payments: Option<PaymentMethod>,
 }
 

@@ -1,5 +1,5 @@
-//! A row of the queue, as claimed. Planned by `domain::plan`, and judged by `domain::transition` when its call has ended; pure,
-//! any thread.
+//! A row of the queue, as claimed. `domain::plan` decides its next step, `domain::transition` its next state when the call has
+//! ended; pure, any thread.
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +12,7 @@ use super::snapshot::RemoteReservation;
 pub struct QueueRow {
     /// The booking.
     pub booking_id: String,
-    /// The call that was planned; of no meaning before the plan.
+    /// The planned call; meaningless before the plan.
     pub operation: Operation,
     /// Attempts since the booking was last queued; from the plan on, the planned call is included if it is a create or a change.
     pub attempts: u32,
@@ -41,14 +41,14 @@ pub struct QueueRow {
     pub remote: Option<RemoteReservation>,
     /// It waited for a time of its own, and the state of its reservation is certain.
     pub waited: bool,
-    /// Its fencing token: the new claim from the plan on; before that one of a call that has ended or died, if the row was edited
-    /// during the call.
+    /// Its fencing token: that of the new claim once planned; before that, of an earlier claim if the row was edited during
+    /// its call.
     pub claim_id: Option<i64>,
 }
 
 impl QueueRow {
-    /// A create was begun, and its reservation is not known yet. An uncertain row alone (a copy, a promoted standby) does not
-    /// say so.
+    /// A create has begun, and its reservation is not known yet. An uncertain row alone (a copy, a promoted standby) does not
+    /// prove it.
     #[must_use]
     pub fn is_creating(&self) -> bool {
         self.code.is_some() || self.unconfirmed_creates > 0
@@ -74,8 +74,8 @@ impl QueueRow {
         self.attempts.saturating_sub(u32::from(!self.operation.is_read()))
     }
 
-    /// The row with its plan and its new claim: the call is counted if it is a create or a change, and a create or a look-up for
-    /// one keeps the confirmation `code`.
+    /// The row with its plan and its new claim: a create or a change is counted as an attempt; a create or its look-up stores the
+    /// confirmation `code`.
     #[must_use]
     pub fn planned(self, operation: Operation, claim_id: i64, code: &str) -> Self {
         let attempts = self.attempts.saturating_add(u32::from(!operation.is_read()));

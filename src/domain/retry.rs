@@ -1,7 +1,7 @@
 //! Pauses and retries: every policy of the extension as a named constant, the exponential backoff, and the schedule of
 //! look-ups after an unknown outcome. Imported by `domain`, `pg` and `net`; pure: time and jitter are arguments.
 //!
-//! What an operator can change is a setting instead: `backoff_base`, `backoff_max`, `max_attempts`, `settle`,
+//! Values that an operator can change are settings instead: `backoff_base`, `backoff_max`, `max_attempts`, `settle`,
 //! `poll_interval`, `stale_after`, `alert_digest`.
 
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl Backoff {
     /// The pause after `attempt` attempts (counted from 1; 0 counts as 1).
     ///
     /// `jitter` in `[0, 1)` picks a point of the range; other values are clamped, NaN means the longest pause. The pause is
-    /// at least a tenth of `base`, so that many bookings do not come back at once, and at most `max`. `floor` is the pause
+    /// at least a tenth of `base`, so that many bookings are not retried at once, and at most `max`. `floor` is the pause
     /// that the API asked for (`Retry-After`): the result is never shorter, and jitter only adds to it. Never panics.
     ///
     /// ```

@@ -16,7 +16,7 @@ pub const TEST_PREFIX: &str = "test-";
 /// Longest reservation id, in bytes; real ones have 24.
 const LONGEST_ID: usize = 200;
 
-/// The properties of a reservation that can be changed one by one. `None` means unknown.
+/// The aspects of a reservation, each of which is changed by a call of its own. `None` means unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Guestly's status.
@@ -36,7 +36,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Fills the unknown properties from `older`.
+    /// Fills the unknown aspects from `older`.
     #[must_use]
     pub fn over(self, older: &Self) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Snapshot {
     }
 }
 
-/// True unless a reservation with this status of Guestly's has ended.
+/// True unless a reservation with this status (Guestly's) has ended.
 #[must_use]
 pub fn is_active_status(status: &str) -> bool {
     !matches!(status, "canceled" | "closed" | "declined" | "expired")

@@ -1,14 +1,14 @@
 //! The state machine: the next state of a queued booking after a call. Pure, and the only place that decides whether a
 //! create may be repeated. Called by `pg::job` for each outcome; any thread.
 //!
-//! | file | decides after |
+//! | file | contents |
 //! |---|---|
-//! | `transition/create.rs` | a create |
-//! | `transition/look_up.rs` | a look-up by confirmation code |
-//! | `transition/change.rs` | a change of an existing reservation, a payment, a read-back |
-//! | `transition/reads.rs` | a read that failed, a reservation that is not found |
-//! | `transition/snapshot_update.rs` | what a call proves about the reservation |
-//! | `transition/case.rs` | (the types) |
+//! | `transition/create.rs` | the decision after a create |
+//! | `transition/look_up.rs` | the decision after a look-up by confirmation code |
+//! | `transition/change.rs` | the decision after a change of an existing reservation, a payment, a read-back |
+//! | `transition/reads.rs` | the decision after a failed read, or if a reservation is not found |
+//! | `transition/snapshot_update.rs` | the facts that a call proves about the reservation |
+//! | `transition/case.rs` | the types |
 
 use super::operation::Operation;
 use super::snapshot::RemoteReservation;

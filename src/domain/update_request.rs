@@ -1,4 +1,4 @@
-//! The requests about existing reservations: changes, one endpoint per property, reads and the look-up.
+//! The requests about existing reservations: changes, one endpoint per aspect, reads and the look-up.
 //! Called by `pg::job`; pure, any thread. Endpoints and fields: Guesty Open API, Reservations v3.
 
 use serde_json::{Value, json};

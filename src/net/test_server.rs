@@ -1,6 +1,7 @@
 //! A raw TCP server for tests, so that it can break every rule of HTTP.
 //!
-//! Used only by the tests of `net`. Each connection has its own thread, which ends when its script ends or the client disconnects.
+//! Used only by the tests of `net`. Each connection has its own thread, which ends when its script ends or the client
+//! disconnects.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -68,7 +68,8 @@ mod guestly {
         })))
     }
 
-    /// The request that would create the booking's reservation, exactly as it would be sent. Errors: the booking cannot be mapped.
+    /// The request that would create the booking's reservation, exactly as it would be sent. Errors: the booking cannot be
+    /// mapped.
     #[pg_extern(sql = false)]
     fn preview(booking_id: &str) -> Option<JsonB> {
         let bookings = source_table();

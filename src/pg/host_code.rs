@@ -98,7 +98,7 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     }
     let scope = SCOPE.with_borrow(Scope::clone);
     if scope.optional && is_cautious() {
-        return Err(canceled("host code on the table takes too long at the moment".to_owned()));
+        return Err(canceled("code of the table takes too long now".to_owned()));
     }
     let run = Run::begin(&scope);
     let result = body();

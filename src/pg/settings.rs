@@ -1,8 +1,8 @@
 //! The settings: every GUC of the extension, one file a theme, and an owned copy of them that the worker may give to other
 //! threads. `get()` panics on other threads, so only the files of this module read GUCs. Used by all of `pg`; main thread only.
 //!
-//! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), they take effect in the running worker at once. Some defaults
-//! come from the server's environment; a GUC that is set, to whatever value, overrides them.
+//! All are `sighup`: changed with ALTER SYSTEM and pg_reload_conf(), they take effect in the running worker at once. Some
+//! defaults come from the server's environment; a GUC that is set, to whatever value, overrides them.
 //!
 //! | file | settings |
 //! |---|---|

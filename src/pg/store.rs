@@ -1,5 +1,5 @@
-//! Our own tables, one file a table: a named function for every statement on the schema `guestly`, with plain values as parameters
-//! and results. Main thread only, inside a transaction of `pg::db::session`.
+//! Our own tables, one file a table: a named function for every statement on the schema `guestly`, with plain values as
+//! parameters and results. Main thread only, inside a transaction of `pg::db::session`.
 //!
 //! | file | table |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Thin wrappers around the server's C functions: no logic, one reason for each `unsafe`. Called by all of `pg`. Main thread only:
-//! every function here uses state of the process's main thread, which is what "main thread" in the reasons means.
+//! Thin wrappers around the server's C functions: no logic, one reason for each `unsafe`. Called by all of `pg`. Main thread
+//! only: every function here uses state of the process's main thread, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::RawFd;

@@ -1,6 +1,6 @@
-//! Acts before some utility statements: before DROP EXTENSION guestly_sync it saves the waiting bookings; before statements that
-//! need exclusive access to a database it ends that database's worker. Main thread of any session; an error here must not stop the
-//! statement.
+//! Acts before some utility statements: before DROP EXTENSION guestly_sync it saves the waiting bookings; before statements
+//! that need exclusive access to a database it ends that database's worker. Main thread of any session; an error here must
+//! not stop the statement.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,8 @@ fn prepare_drop() {
 fn step_aside(database: &str) {
     let oid = session::subtransaction(|| Ok(sys::utility::own_database(database))).ok().flatten();
     let worker = oid.and_then(|oid| shm::step_aside(oid, chrono::Utc::now().timestamp_micros()));
-    // The server refuses WITH (FORCE) to an owner who is no superuser while a superuser's process, such as the worker, is connected.
+    // The server refuses WITH (FORCE) to an owner who is no superuser while a superuser's process, such as the worker, is
+    // connected.
     let until = Instant::now() + STEP_ASIDE;
     while worker.is_some_and(sys::is_alive) && Instant::now() < until {
         sys::wait(None, Some(Duration::from_millis(10)));

@@ -229,12 +229,12 @@ impl Worker {
         sys::report_statistics(true);
     }
 
-    /// A failure here delays the next cycle, but not this one: outcomes are recorded and calls leave without these tables.
+    /// A failure here delays the next cycle, but not this one: outcomes are recorded and calls are sent without these tables.
     fn keep_token_and_answer_doctor(&mut self) {
         let was_restored = self.api.restored;
         self.api.retry_token_state(&mut self.ctx, &mut self.outcomes);
         self.doctor.tick(&mut self.ctx, &mut self.api, &self.outcomes);
-        // Bookings may be claimed that could not be before.
+        // With the saved state loaded, bookings may be claimed.
         self.schedule.add_backlog(self.api.restored && !was_restored);
     }
 

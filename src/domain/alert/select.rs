@@ -1,4 +1,4 @@
-//! When a mail may leave and which alerts it contains. Part of `domain::alert`; pure, any thread.
+//! Selects the alerts of the next mail, and the time when it may leave. Part of `domain::alert`; pure, any thread.
 //!
 //! The rules, in order:
 //! 1. An alert that was mailed less than a day ago is not repeated unless its cause has changed.
@@ -158,7 +158,8 @@ fn is_connection_problem(kind: AlertKind) -> bool {
     !kind.is_about_a_booking() && kind != AlertKind::Recovered
 }
 
-/// True if the latest row of a topic repeats the latest mail about it. `troubled`: a connection problem waits to be mailed.
+/// True if the latest row of a topic repeats the latest mail about it. `connection_fails`: a connection problem waits to be
+/// mailed.
 fn is_repetition(
     rows: &[&PendingAlert],
     connection_fails: bool,

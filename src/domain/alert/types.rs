@@ -108,7 +108,7 @@ pub const NO_CREATES: &str = "Guestly accepts no new reservations";
 pub const UNREACHABLE: &str = "Guestly cannot be reached";
 
 impl Alert {
-    /// The kind of outage in a few words.
+    /// The kind of outage as a heading.
     pub(super) fn outage_heading(&self) -> &'static str {
         if self.sentence.starts_with(NO_CREATES) { NO_CREATES } else { UNREACHABLE }
     }

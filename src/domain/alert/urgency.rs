@@ -1,4 +1,4 @@
-//! Which arrivals are urgent. Part of `domain::alert`; pure, any thread.
+//! The urgency of an arrival. Part of `domain::alert`; pure, any thread.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 

@@ -46,7 +46,7 @@ impl Breaker {
         steps
     }
 
-    /// No way led to a call: wait for the end of the pause, or for new work.
+    /// None of the ways led to a call: wait for the end of the pause, or for new work.
     pub fn mark_exhausted(&mut self) {
         self.exhausted = true;
     }

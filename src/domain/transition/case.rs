@@ -49,7 +49,7 @@ pub struct Moment {
     pub token_is_new: bool,
 }
 
-/// A call that has ended, with all that decides about its booking.
+/// A call that has ended, with everything that the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
     /// The queue row, with the call that was made.

@@ -1,5 +1,5 @@
-//! What a call proves about an existing reservation, whatever becomes of the booking. Part of `domain::transition`; pure,
-//! any thread.
+//! The facts that a call proves about an existing reservation, whatever the booking's next state. Part of `domain::transition`;
+//! pure, any thread.
 
 use super::case::is_code;
 use crate::domain::diff::{changed_by, snapshot_of_hit};

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::outcome::Reply;
 use crate::net::client::Client;
 
-/// Upper limit for the threads of a pool: more than any quota can use.
+/// Upper limit for the threads of a pool: more than any rate limit can use.
 const MAX_THREADS: usize = 64;
 
 /// Sends a request.

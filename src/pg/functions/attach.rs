@@ -10,8 +10,8 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::host::define;
 use crate::pg::{db::statement, sys};
 
-/// Adds columns, indexes and triggers to the source table. Runs as the caller until the caller is known to own the table; the rest
-/// runs as the extension's owner and as the table's owner.
+/// Adds columns, indexes and triggers to the source table. Runs as the caller until the caller is known to own the table; the
+/// rest runs as the extension's owner and as the table's owner.
 #[pg_extern(sql = false)]
 fn guestly_attach(bookings: Option<pg_sys::Oid>) {
     let Some(bookings) = bookings else {

@@ -16,7 +16,7 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::settings::paid_statuses;
 use crate::pg::store::alerts::{WaitingAlert, source_table};
 
-/// The conflict of a booking that overlaps no reservation of ours.
+/// The conflict of a booking that overlaps none of our reservations.
 const NOT_OURS: &str =
     "no reservation that was sent from here has these nights: it came from elsewhere; Guestly's calendar shows it";
 

@@ -119,9 +119,9 @@ impl Bookings {
         })
     }
 
-    /// The sweep, in one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed), and
-    /// how the queue stands. `in_progress` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by key: the plan
-    /// is made while our tables are empty, and kept while the queue grows to a hundred thousand.
+    /// The sweep, in one statement: paid bookings without a reservation, at most `limit` (what a trigger may have missed),
+    /// and how the queue stands. `in_progress` are the bookings that are claimed. OFFSET 0 keeps the questions look-ups by
+    /// key: the plan is made while our tables are empty, and kept while the queue grows to a hundred thousand.
     pub fn sweep(&self, paid_statuses: &[String], limit: i64, in_progress: Vec<String>) -> Result<Swept> {
         let arrival =
             self.arrival.as_ref().map_or("NULL".to_owned(), |column| format!("b.{}::text", quote_identifier(column)));

@@ -1,5 +1,6 @@
-//! Definitions on the source table, which `guestly_attach()` adds and `guestly_detach()` removes. Run as the table's owner, with a
-//! short wait for the lock, because every sale would wait behind it. Called by `pg::functions::attach`; main thread of a session.
+//! Definitions on the source table, which `guestly_attach()` adds and `guestly_detach()` removes. Run as the table's owner,
+//! with a short wait for the lock, because every sale would wait behind it. Called by `pg::functions::attach`; main thread of
+//! a session.
 
 use std::cell::Cell;
 

@@ -50,7 +50,9 @@ fn write() {
     }
     let written = session::transaction(c"guestly_sync: ending", || record(None, outcomes, &Cell::default()));
     if let Err(error) = written {
-        pgrx::warning!("guestly_sync: at exit outcomes could not be written; their reservations will be verified after restart: {error}");
+        pgrx::warning!(
+            "guestly_sync: at exit outcomes could not be written; their reservations will be verified after restart: {error}"
+        );
     }
 }
 

@@ -15,8 +15,8 @@ use crate::pg::host::bookings::WriteBack;
 use crate::pg::store::attempts::Attempt;
 use crate::pg::store::queue::{QueueState, QueueUpdate};
 
-/// Removes reservations of other bookings from the outcomes: after a create, the outcome becomes unknown and the booking is looked
-/// up by its code; after a look-up, the booking fails and needs manual action.
+/// Removes reservations of other bookings from the outcomes: after a create, the outcome becomes unknown and the booking is
+/// looked up by its code; after a look-up, the booking fails and needs manual action.
 pub(super) fn refuse_taken(outcomes: Vec<OutcomeRows>) -> Result<Vec<OutcomeRows>> {
     let named: Vec<(String, String)> = outcomes.iter().filter_map(named).collect();
     if named.is_empty() {

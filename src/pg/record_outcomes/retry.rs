@@ -14,10 +14,10 @@ use crate::pg::host::bookings::Bookings;
 use crate::pg::host_code;
 use crate::pg::store::queue::QueueState;
 
-/// Records `outcomes` inside the caller's transaction; returns those that must wait, because another session has locked the booking
-/// or for another temporary reason. If an outcome raises, each is recorded alone; one whose `retries` are used up is parked.
-/// Errors: host code did not end in time. The worker is then cautious; the caller must roll back, and record each outcome in a
-/// transaction of its own (`record_one`).
+/// Records `outcomes` inside the caller's transaction; returns those that must wait, because another session has locked the
+/// booking or for another temporary reason. If an outcome raises, each is recorded alone; one whose `retries` are used up is
+/// parked. Errors: host code did not end in time. The worker is then cautious; the caller must roll back, and record each
+/// outcome in a transaction of its own (`record_one`).
 pub fn record_all(
     bookings: Option<&Bookings>,
     outcomes: Vec<OutcomeRows>,

@@ -46,7 +46,12 @@ pub(super) fn init() {
         &CLIENT_SECRET,
         secret,
     );
-    duration(c"guestly_sync.connect_timeout", c"Longest time to resolve the API's name and connect.", &CONNECT_TIMEOUT, 1);
+    duration(
+        c"guestly_sync.connect_timeout",
+        c"Longest time to resolve the API's name and connect.",
+        &CONNECT_TIMEOUT,
+        1,
+    );
     duration(c"guestly_sync.request_timeout", c"Longest time for one call.", &REQUEST_TIMEOUT, 1);
 }
 

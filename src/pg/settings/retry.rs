@@ -15,7 +15,13 @@ static SETTLE: GucSetting<i32> = GucSetting::<i32>::new(90_000);
 
 /// Defines the settings of this file.
 pub(super) fn init() {
-    number(c"guestly_sync.max_attempts", c"Attempts before a transient problem becomes failed.", &MAX_ATTEMPTS, 1, 1_000);
+    number(
+        c"guestly_sync.max_attempts",
+        c"Attempts before a transient problem becomes failed.",
+        &MAX_ATTEMPTS,
+        1,
+        1_000,
+    );
     duration(c"guestly_sync.backoff_base", c"Pause before the second attempt; doubles each time.", &BACKOFF_BASE, 1);
     duration(c"guestly_sync.backoff_max", c"Longest pause between attempts.", &BACKOFF_MAX, 1);
     duration(c"guestly_sync.settle", c"How long a look-up may find nothing before a create is repeated.", &SETTLE, 1);

@@ -9,8 +9,8 @@ use pgrx::pg_sys;
 use super::memory::{HostCode, SHARED, index_of, is_preloaded};
 use crate::pg::sys;
 
-/// A worker that dies in host code after this time has hung in it; after a shorter time it is a coincidence. Less than the shortest
-/// time after which `pg::host_code` ends the process.
+/// A worker that dies in host code after this time has hung in it; after a shorter time it is a coincidence. Less than the
+/// shortest time after which `pg::host_code` ends the process.
 const HUNG: Duration = Duration::from_secs(4);
 
 /// This worker begins to run host code: for one booking, for several, or on the whole table.

@@ -32,8 +32,8 @@ pub fn expect_worker(database: pg_sys::Oid) {
     }
 }
 
-/// Ends the worker of a database and delays its successor, for longer than the server waits for other sessions to end. Returns the
-/// worker's process id, if there was one.
+/// Ends the worker of a database and delays its successor, for longer than the server waits for other sessions to end.
+/// Returns the worker's process id, if there was one.
 pub fn step_aside(database: pg_sys::Oid, now_micros: i64) -> Option<i32> {
     let mut shared = SHARED.exclusive();
     let slot = shared.slots.iter_mut().find(|slot| slot.database == database.to_u32())?;

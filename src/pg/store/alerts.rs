@@ -185,7 +185,8 @@ pub fn outage_over(since: DateTime<Utc>) -> Result<Option<i64>> {
     statement::row(sql, &[seconds(since).into()], |row| Ok(row.get::<i64>(1)?.unwrap_or_default()))
 }
 
-/// Every waiting alert, and the kinds of those that this version does not know. Closes alerts whose bookings were placed meanwhile.
+/// Every waiting alert, and the kinds of those that this version does not know. Closes alerts whose bookings were placed
+/// meanwhile.
 pub fn waiting() -> Result<(Vec<WaitingAlert>, Vec<String>)> {
     statement::run(include_str!("../../../sql/queries/alerts/close_placed.sql"), &[])?;
     let mut unknown = Vec::new();

@@ -34,7 +34,7 @@ pub fn next_due() -> Result<Option<DateTime<Utc>>> {
 }
 
 /// The state of the queue, for a sweep without a source table.
-pub fn peek() -> Result<Swept> {
+pub fn read_state() -> Result<Swept> {
     let found = statement::row(include_str!("../../../sql/queries/queue/peek.sql"), &[], |row| {
         Ok(Swept {
             unqueued: Vec::new(),

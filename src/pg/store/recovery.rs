@@ -1,5 +1,5 @@
-//! Recovery of the queue: orphaned claims, a changed clock, another WAL timeline, host code that hung. Called by `pg::worker`; main
-//! thread only, inside a transaction.
+//! Recovery of the queue: orphaned claims, a changed clock, another WAL timeline, host code that hung. Called by
+//! `pg::worker`; main thread only, inside a transaction.
 
 use chrono::{DateTime, Utc};
 use pgrx::datum::DatumWithOid;
@@ -19,7 +19,8 @@ pub fn count_orphans() -> Result<u32> {
     Ok(count.flatten().and_then(|count| u32::try_from(count).ok()).unwrap_or_default())
 }
 
-/// Turns every claim of a dead worker into an uncertain outcome, except the bookings `own`. `look_up`: when creates are looked up;
+/// Turns every claim of a dead worker into an uncertain outcome, except the bookings `own`. `look_up`: when creates are
+/// looked up;
 /// `read_back`: when changes are read back.
 pub fn recover_orphans(
     now: DateTime<Utc>,
@@ -31,8 +32,8 @@ pub fn recover_orphans(
     statement::run(include_str!("../../../sql/queries/queue/recover_orphans.sql"), &args)
 }
 
-/// Postpones a booking for which host code ran for `after_seconds` until the worker was ended. The fifth time the booking fails, and
-/// the sentence for the operator is returned.
+/// Postpones a booking for which host code ran for `after_seconds` until the worker was ended. The fifth time the booking
+/// fails, and the sentence for the operator is returned.
 pub fn postpone_hung(booking_id: &str, now: DateTime<Utc>, after_seconds: u32) -> Result<Option<String>> {
     let args: [DatumWithOid; 3] = [booking_id.into(), seconds(now).into(), signed(after_seconds).into()];
     statement::row(include_str!("../../../sql/queries/queue/postpone_hung.sql"), &args, |row| Ok(row.get(1)?))

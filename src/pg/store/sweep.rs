@@ -8,8 +8,8 @@ use crate::pg::db::convert::{column, seconds};
 use crate::pg::db::session::Result;
 use crate::pg::db::statement;
 
-/// Queues the bookings that the sweep found: (booking, day of arrival). `uncertain_since`: since then, a call of an earlier worker may
-/// be taking effect.
+/// Queues the bookings that the sweep found: (booking, day of arrival). `uncertain_since`: since then, a call of an earlier
+/// worker may be taking effect.
 pub fn enqueue(found: &[(String, Option<String>)], uncertain_since: Option<DateTime<Utc>>) -> Result<()> {
     let args: [DatumWithOid; 3] = [
         column(found, |row| row.0.clone()).into(),

@@ -1,5 +1,5 @@
-//! The switches that stop all sending: the pause, the armed server, and the version of the SQL objects. Main thread only, inside a
-//! transaction.
+//! The switches that stop all sending: the pause, the armed server, and the version of the SQL objects. Main thread only,
+//! inside a transaction.
 
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;

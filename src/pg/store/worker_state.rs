@@ -1,5 +1,5 @@
-//! The worker state: levels of the rate limiter, refused credentials, the access token and its requests, and answers for sessions.
-//! Called by `pg::worker`; main thread only, inside a transaction.
+//! The worker state: levels of the rate limiter, refused credentials, the access token and its requests, and answers for
+//! sessions. Called by `pg::worker`; main thread only, inside a transaction.
 
 use std::time::Duration;
 

@@ -35,8 +35,9 @@ pub fn is_background_worker() -> bool {
     unsafe { !pg_sys::MyBgworkerEntry.is_null() }
 }
 
-/// A limit for statements of a background worker, where statement_timeout has no effect. After the limit, the statement is cancelled
-/// every second; after a second limit the process ends as by SIGTERM, which code in a procedural language cannot catch.
+/// A limit for statements of a background worker, where statement_timeout has no effect. After the limit, the statement is
+/// cancelled every second; after a second limit the process ends as by SIGTERM, which code in a procedural language cannot
+/// catch.
 #[must_use = "ending it stops the clock"]
 pub struct TimeLimit(bool);
 

@@ -18,8 +18,8 @@ pub struct RelationInfo {
     pub identity: (String, String),
 }
 
-/// Locks a relation against changes of its definition until the transaction ends, and reads it; `None` if it does not exist. Raises
-/// if the lock is not granted within `lock_timeout`.
+/// Locks a relation against changes of its definition until the transaction ends, and reads it; `None` if it does not exist.
+/// Raises if the lock is not granted within `lock_timeout`.
 pub fn lock(relation: pg_sys::Oid) -> Option<RelationInfo> {
     // SAFETY: inside a transaction, main thread; the relation is closed before return and its lock is kept; names are
     // palloc'd strings, copied here.

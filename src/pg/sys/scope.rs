@@ -1,5 +1,5 @@
-//! Thin wrappers for the settings and the role that code runs with. Called by `pg::db::session`, `pg::host` and `pg::trigger`. Main
-//! thread only, which is what "main thread" in the reasons means.
+//! Thin wrappers for the settings and the role that code runs with. Called by `pg::db::session`, `pg::host` and
+//! `pg::trigger`. Main thread only, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -25,8 +25,8 @@ fn set_option(name: &CStr, value: &str, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// A nesting level of settings: closing it undoes everything that was set inside; after an error, the abort of the (sub)transaction
-/// does. The end of a subtransaction alone would keep the settings that the host's code has `SET`.
+/// A nesting level of settings: closing it undoes everything that was set inside; after an error, the abort of the
+/// (sub)transaction does. The end of a subtransaction alone would keep the settings that the host's code has `SET`.
 #[must_use = "closing it undoes what was set inside"]
 pub struct GucLevel(i32);
 

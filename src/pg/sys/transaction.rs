@@ -1,5 +1,5 @@
-//! Thin wrappers around the server's transaction functions. Called by `pg::db::session` and `pg::trigger`. Main thread only, which
-//! is what "main thread" in the reasons means.
+//! Thin wrappers around the server's transaction functions. Called by `pg::db::session` and `pg::trigger`. Main thread only,
+//! which is what "main thread" in the reasons means.
 
 use std::ffi::c_void;
 

@@ -1,5 +1,5 @@
-//! The hook for utility statements, and the statements that the extension acts on. Called by `pg::utility_hook`. Main thread only,
-//! which is what "main thread" in the reasons means.
+//! The hook for utility statements, and the statements that the extension acts on. Called by `pg::utility_hook`. Main thread
+//! only, which is what "main thread" in the reasons means.
 
 use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;

@@ -64,13 +64,13 @@ impl Ctx {
     /// Reads the slot in shared memory: requests of commits and functions since the last time.
     pub(super) fn read_slot(&mut self) -> SlotUpdate {
         let slot = shm::slot(sys::my_database());
-        let news = SlotUpdate { woken: slot.wakes != self.seen_slot.wakes };
+        let update = SlotUpdate { woken: slot.wakes != self.seen_slot.wakes };
         if slot.changes != self.seen_slot.changes {
             exit_if_dropped();
             self.version_ok = None;
         }
         self.seen_slot = slot;
-        news
+        update
     }
 
     /// True if there is a signal or a commit that the loop has not handled: a wait inside a transaction may have reset the latch.
@@ -106,7 +106,7 @@ impl Ctx {
         self.reporter.warn(message, hint);
     }
 
-    /// No cycle runs for that long.
+    /// Delays the next cycle by `pause`.
     pub(super) fn back_off(&mut self, pause: Duration) {
         self.not_before = Some(Instant::now() + pause);
     }

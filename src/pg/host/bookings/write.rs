@@ -4,8 +4,7 @@ use super::{Bookings, WriteBack};
 use crate::pg::db::session::Result;
 use crate::pg::{db::report, db::statement, host_code, sys, trigger};
 
-const STILL_QUEUED: &str =
-    "They are sent anyway. A trigger on the bookings table rejects the change of their rows.";
+const STILL_QUEUED: &str = "They are sent anyway. A trigger on the bookings table rejects the change of their rows.";
 
 impl Bookings {
     /// Writes the five columns. Errors: whatever the host's triggers raise. A host's trigger may set the time of the last update,
