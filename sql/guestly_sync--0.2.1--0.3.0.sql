@@ -28,6 +28,7 @@ DROP FUNCTION @extschema@.guestly_sync(bigint, boolean);
 DROP FUNCTION @extschema@.guestly_sync(uuid, boolean);
 DROP FUNCTION @extschema@.guestly_timeline(bigint);
 DROP FUNCTION @extschema@.guestly_timeline(uuid);
+DROP FUNCTION guestly.define_comment(oid, text);
 DROP FUNCTION guestly.in_words(guestly.attempts);
 DROP FUNCTION guestly.know_named_reservations(regclass, text);
 DROP FUNCTION guestly.take_stock(regclass);
@@ -88,7 +89,7 @@ STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'd
 CREATE OR REPLACE FUNCTION guestly.drop_triggers(bookings oid) RETURNS void
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
 
-CREATE OR REPLACE FUNCTION guestly.define_comment(bookings oid, words text) RETURNS void
+CREATE FUNCTION guestly.define_comment(bookings oid, comment text) RETURNS void
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_comment_wrapper';
 
 CREATE OR REPLACE FUNCTION guestly.trigger_names() RETURNS text[]

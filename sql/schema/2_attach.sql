@@ -9,7 +9,7 @@ CREATE FUNCTION guestly.define_triggers(bookings oid, arguments text[], changed 
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_triggers_wrapper';
 CREATE FUNCTION guestly.drop_triggers(bookings oid) RETURNS void
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'drop_triggers_wrapper';
-CREATE FUNCTION guestly.define_comment(bookings oid, words text) RETURNS void
+CREATE FUNCTION guestly.define_comment(bookings oid, comment text) RETURNS void
 STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'define_comment_wrapper';
 CREATE FUNCTION guestly.trigger_names() RETURNS text[]
 IMMUTABLE STRICT LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'trigger_names_wrapper';

@@ -128,8 +128,8 @@ mod guestly {
 
     /// Writes the comment that outlives DROP EXTENSION.
     #[pg_extern(sql = false)]
-    fn define_comment(bookings: pg_sys::Oid, text: &str) {
-        define(bookings, |table| table.comment(text));
+    fn define_comment(bookings: pg_sys::Oid, comment: &str) {
+        define(bookings, |table| table.comment(comment));
     }
 
     /// Bookings whose rows name a reservation.
