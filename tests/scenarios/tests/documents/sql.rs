@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-const LANGUAGES: [&str; 5] = ["sql", "text", "sh", "ini", "js"];
+const LANGUAGES: [&str; 6] = ["sql", "text", "sh", "ini", "js", "rust"];
 const FIRST: &str = "README.md";
 const LAST: &str = "sql/OPERATING.md";
 
