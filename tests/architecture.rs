@@ -18,7 +18,8 @@ mod tokens;
 use laws::{
     Source, domain_is_pure, files_are_short, functions_are_short, net_knows_no_postgres,
     only_the_host_module_names_host_tables, only_the_worker_knows_net, only_the_worker_names_worker,
-    queries_are_used_once, sql_builds_no_statements, statements_are_files, unsafe_has_its_places,
+    parts_have_few_fields, queries_are_used_once, sql_builds_no_statements, statements_are_files,
+    unsafe_has_its_places,
 };
 
 /// The folder without import cycles.
@@ -122,6 +123,22 @@ fn no_file_imports_in_a_cycle() {
 #[test]
 fn only_two_files_name_the_worker() {
     hold(only_the_worker_names_worker);
+}
+
+#[test]
+fn parts_of_the_worker_have_few_fields() {
+    hold(parts_have_few_fields);
+}
+
+#[test]
+fn a_part_with_too_many_fields_is_found() {
+    let part = |fields: usize| {
+        let fields: String =
+            (0..fields).map(|n| format!("    pub(super) f{n}: HashMap<a::B, (Vec<u8>, [c::D; 2])>,\n")).collect();
+        format!("struct Part {{\n{fields}}}\n")
+    };
+    assert!(lines(parts_have_few_fields, "src/pg/worker/x.rs", &part(laws::PART_FIELDS)).is_empty());
+    assert_eq!(lines(parts_have_few_fields, "src/pg/worker/x.rs", &part(laws::PART_FIELDS + 1)), [1]);
 }
 
 #[test]

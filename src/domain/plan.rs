@@ -158,7 +158,7 @@ fn wanted_of_existing(row: &Row, remote: &RemoteReservation, rules: &Rules) -> R
 pub fn ended_remotely(remote: &RemoteReservation) -> Problem {
     let (id, status) = (&remote.reservation_id, remote.snapshot.status.as_deref().unwrap_or("over"));
     let sentence = format!(
-        "Guestly holds reservation {id} as {status}: it was ended in Guestly, but the booking is still active; nothing is changed in Guestly"
+        "Guestly has reservation {id} as {status}: it was ended in Guestly, but the booking is still active; nothing is changed in Guestly"
     );
     Problem::new(ErrorClass::Refused, sentence)
 }

@@ -10,6 +10,8 @@ use super::tokens::{Placed, Token, block_end, tokens, without_tests};
 pub const FILE_LINES: usize = 300;
 /// The most lines of a function; the aim is 40.
 pub const FUNCTION_LINES: usize = 60;
+/// Fields of a part of the worker.
+pub const PART_FIELDS: usize = 12;
 
 /// Paths that `domain` must not use: clock, threads, randomness, files, network.
 const IMPURE: [&[&str]; 13] = [
@@ -234,6 +236,38 @@ pub fn functions_are_short(source: &Source) -> Vec<String> {
         (lines > FUNCTION_LINES).then(|| source.offence(tokens[at].line, &what()))
     });
     long.collect()
+}
+
+/// A part of the worker has at most `PART_FIELDS` fields.
+pub fn parts_have_few_fields(source: &Source) -> Vec<String> {
+    if !source.is_in("pg/worker") {
+        return Vec::new();
+    }
+    let tokens = source.product();
+    let is_struct = |at: usize| tokens[at].word() == Some("struct") && tokens.get(at + 2).is_some_and(|t| t.is('{'));
+    let large = (0..tokens.len()).filter(|at| is_struct(*at)).filter_map(|at| {
+        let fields = count_fields(&tokens, at + 2);
+        let name = tokens[at + 1].word().unwrap_or_default();
+        let what = || format!("the part {name} has {fields} fields, the limit is {PART_FIELDS}");
+        (fields > PART_FIELDS).then(|| source.offence(tokens[at].line, &what()))
+    });
+    large.collect()
+}
+
+/// The fields of the struct whose block opens at `open`: names that a single colon follows.
+fn count_fields(tokens: &[Placed], open: usize) -> usize {
+    let (mut at, end, mut fields) = (open + 1, block_end(tokens, open), 0);
+    while at + 1 < end {
+        match tokens[at].token {
+            Token::Mark('(' | '[' | '{') => at = block_end(tokens, at),
+            _ => {
+                let is_name = tokens[at].word().is_some() && !tokens[at - 1].is(':');
+                fields += usize::from(is_name && tokens[at + 1].is(':') && !tokens[at + 2].is(':'));
+                at += 1;
+            }
+        }
+    }
+    fields
 }
 
 /// The last line of the function at `at`; none without a body.

@@ -182,10 +182,10 @@ fn a_deleted_booking_is_not_offered_to_be_sent() {
         ..AlertBooking::default()
     };
     let deleted = mail(&[alert(1, AlertKind::Deleted, Some(booking.clone()))]);
-    assert_eq!(deleted.subject, "[Guestly] 1 booking deleted that Guestly holds or may hold: BK-9, arriving 20 May");
+    assert_eq!(deleted.subject, "[Guestly] 1 booking deleted that Guestly has or may have: BK-9, arriving 20 May");
     for part in [deleted.text.clone(), shown(&deleted.html)] {
         for words in
-            ["was deleted that Guestly holds", "BK-9", "Something is wrong", "SELECT * FROM guestly_timeline('17');"]
+            ["was deleted that Guestly has", "BK-9", "Something is wrong", "SELECT * FROM guestly_timeline('17');"]
         {
             assert!(part.contains(words), "{words} in {part}");
         }

@@ -122,7 +122,7 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         None | Some(ErrorClass::Refused | ErrorClass::UnknownOutcome | ErrorClass::Throttled | ErrorClass::Unavailable)
     );
     if booking.placed && about_guestly {
-        return "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
+        return "Guestly has this reservation: do not create it again. Compare it with the booking.";
     }
     match booking.class {
         Some(ErrorClass::InvalidBooking) => "Correct the booking; it is then sent automatically.",
@@ -134,13 +134,13 @@ const fn advice(kind: AlertKind, booking: &AlertBooking) -> &'static str {
         Some(ErrorClass::Refused) => "Correct what Guestly objects to, then send the booking again.",
         Some(ErrorClass::Credentials) => "Correct the credentials; the booking is then sent automatically.",
         Some(ErrorClass::Internal) => {
-            "Fix the cause (for example your trigger), then send it again. Guestly may hold it already: do not enter it again."
+            "Fix the cause (for example your trigger), then send it again. Guestly may have it already: do not create it again."
         }
         Some(ErrorClass::UnknownOutcome) => {
-            "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
+            "Guestly may have this booking: do not create it again. Search Guestly for this reference."
         }
         Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None if booking.uncertain => {
-            "Guestly may hold this booking: do not enter it again. Search Guestly for this reference."
+            "Guestly may have this booking: do not create it again. Search Guestly for this reference."
         }
         Some(ErrorClass::Throttled | ErrorClass::Unavailable) | None => {
             "Create the reservation manually in Guestly if it is needed now, or send the booking again."

@@ -26,8 +26,8 @@ fn manual_entry_is_advised_only_without_a_reservation() {
 
 #[test]
 fn the_advice_says_that_guestly_has_the_reservation() {
-    let holds = "Guestly holds this reservation: do not enter it again. Compare it with the booking.";
-    let uncertain = "Guestly may hold this booking: do not enter it again. Search Guestly for this reference.";
+    let holds = "Guestly has this reservation: do not create it again. Compare it with the booking.";
+    let uncertain = "Guestly may have this booking: do not create it again. Search Guestly for this reference.";
     for kind in [AlertKind::BookingFailed, AlertKind::Stale] {
         for class in [ErrorClass::Unavailable, ErrorClass::Throttled, ErrorClass::UnknownOutcome, ErrorClass::Refused] {
             assert_eq!(advice(kind, &booking(Some(class), true, false)), holds, "{kind:?} {class:?}");

@@ -42,7 +42,7 @@ fn sentence(first: &Alert, same: &[&Alert], now: DateTime<Utc>) -> String {
         }
         AlertKind::Stale => format!("{} not placed yet: {}", paid(count), which(same, now)),
         AlertKind::Deleted => {
-            format!("{} deleted that Guestly holds or may hold: {}", bookings(count), which(same, now))
+            format!("{} deleted that Guestly has or may have: {}", bookings(count), which(same, now))
         }
         AlertKind::PriceDiffers => {
             format!("Guestly's price is not what was paid for {}: {}", bookings(count), which(same, now))

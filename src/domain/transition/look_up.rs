@@ -68,13 +68,11 @@ fn adopt(ours: &[&Hit], wanted: &Reservation) -> Option<Transition> {
     let hit = oldest(&same).or_else(|| oldest(ours))?;
     let (id, code, hits) = (&hit.reservation_id, &wanted.code, ours.len());
     if let Some(sides) = mismatch(wanted, hit).filter(|_| !is_this_booking(hit, wanted)) {
-        let sentence = format!("Guestly holds reservation {id} under our code {code}, but not this booking: {sides}");
+        let sentence = format!("Guestly has reservation {id} under our code {code}, but not this booking: {sides}");
         return Some(Transition::Failed(Problem::new(ErrorClass::Refused, sentence)));
     }
     let warning = (hits > 1).then(|| {
-        format!(
-            "Guestly holds {hits} reservations with the code {code}; {id} was kept; cancel the duplicates in Guestly"
-        )
+        format!("Guestly has {hits} reservations with the code {code}; {id} was kept; cancel the duplicates in Guestly")
     });
     let found = Some(Box::new((*hit).clone()));
     Some(Transition::Synced { reservation_id: id.clone(), adopted: true, warning, found })
@@ -139,7 +137,7 @@ fn is_refusal_of_token(row: &QueueRow) -> bool {
 fn neither_exists(class: ErrorClass, case: &Case) -> Problem {
     let (id, code) = (case.row.missing_reservation.as_deref().unwrap_or_default(), &case.wanted.code);
     let sentence = format!(
-        "Guestly holds neither reservation {id}, which the booking names, nor one with the confirmation code {code}. Set \
+        "Guestly has neither reservation {id}, which the booking names, nor one with the confirmation code {code}. Set \
          guestly_reservation_id to the right id, or to NULL to create the reservation; then: SELECT guestly_sync({})",
         case.quoted_id()
     );
@@ -170,7 +168,7 @@ fn given_up(case: &Case, last_answer: &str) -> Problem {
     let hours = uncertain_since(case).map_or(0, |since| (case.moment.now - since).num_hours());
     let (code, id) = (&case.wanted.code, case.quoted_id());
     let sentence = format!(
-        "Guestly may hold this booking, but no look-up has worked for {hours} hours. Do not create it manually; search Guestly for the \
+        "Guestly may have this booking, but no look-up has worked for {hours} hours. Do not create it manually; search Guestly for the \
          confirmation code {code}. To look again: SELECT guestly_sync({id}); last answer: {last_answer}"
     );
     Problem::new(ErrorClass::UnknownOutcome, sentence)

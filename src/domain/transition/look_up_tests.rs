@@ -125,7 +125,7 @@ fn another_booking_under_our_code_is_not_adopted() {
         (Hit { status: Some("canceled".to_owned()), ..ours() }, "status canceled there, confirmed here"),
     ];
     for (hit, sides) in cases {
-        let said = format!("Guestly holds reservation r1 under our code BK-0000123, but not this booking: {sides}");
+        let said = format!("Guestly has reservation r1 under our code BK-0000123, but not this booking: {sides}");
         let next = decide(&last_look(), &Outcome::Found(vec![hit]), &moment(100));
         assert_eq!(next, Transition::Failed(Problem::new(Refused, said)));
     }
@@ -143,7 +143,7 @@ fn of_several_the_oldest_is_kept_with_a_warning() {
     ];
     for (name, hits, kept, number) in cases {
         let words = format!(
-            "Guestly holds {number} reservations with the code BK-0000123; {kept} was kept; cancel the duplicates in Guestly"
+            "Guestly has {number} reservations with the code BK-0000123; {kept} was kept; cancel the duplicates in Guestly"
         );
         let next = decide(&look_up(), &Outcome::Found(hits.clone()), &moment(0));
         let hit = hits.iter().find(|hit| hit.reservation_id == kept).unwrap();
@@ -336,7 +336,7 @@ fn a_look_up_unanswered_for_a_day_is_given_up() {
             "{name}: too few"
         );
         assert!(fails && problem.class == UnknownOutcome, "{name}: {problem}");
-        for part in ["may hold this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not create it manually"] {
+        for part in ["may have this booking", "BK-0000123", "SELECT guestly_sync('7')", "Do not create it manually"] {
             assert!(problem.sentence.contains(part), "{part}: {problem}");
         }
     }

@@ -49,7 +49,7 @@ fn unreadable(case: &Case, remote: &RemoteReservation, tries: u32, last: &Proble
     let (id, answer) = (&remote.reservation_id, &last.sentence);
     let what = if case.row.operation.is_about_payment() { "its payments" } else { "it" };
     let sentence = format!(
-        "Guestly holds reservation {id}, but {what} could not be read in {tries} tries; compare it with the booking in Guestly; \
+        "Guestly has reservation {id}, but {what} could not be read in {tries} tries; compare it with the booking in Guestly; \
          to try again: SELECT guestly_sync({}); the last answer: {answer}",
         case.quoted_id()
     );

@@ -37,7 +37,7 @@ fn a_read_that_always_fails_ends_with_a_failed_change() {
             let next = read(operation, &failed(2), &outcome, &moment(9));
             let Transition::Failed(problem) = next else { panic!("{operation:?}: {next:?}") };
             assert_eq!(problem.class, class);
-            for part in ["Guestly holds reservation r1", "3 tries", "to try again: SELECT guestly_sync('7');", "said"] {
+            for part in ["Guestly has reservation r1", "3 tries", "to try again: SELECT guestly_sync('7');", "said"] {
                 assert!(problem.sentence.contains(part), "{part}: {problem}");
             }
         }

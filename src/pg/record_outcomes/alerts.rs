@@ -14,7 +14,7 @@ pub(super) fn alert(outcome: &OutcomeRows) -> Option<Raised> {
                 Some(ErrorClass::UnknownOutcome),
                 "the booking was deleted while its outcome at Guestly was unknown".to_owned(),
             ),
-            Deleted::Remote(id) => (None, format!("the booking was deleted, and Guestly holds reservation {id}")),
+            Deleted::Remote(id) => (None, format!("the booking was deleted, and Guestly has reservation {id}")),
         };
         return Some(Raised {
             booking_id: Some(outcome.booking_id.clone()),

@@ -149,7 +149,7 @@ pub fn take_raised() -> bool {
 /// Alerts for bookings that were queued longer than `after` ago.
 pub fn stale_bookings(after: std::time::Duration) -> Result<Vec<Raised>> {
     let state_text = |state: &str| match state {
-        "ready" => "it is still in line",
+        "ready" => "it is still queued",
         "unknown" => "it is unknown whether Guestly has it",
         "sending" => "its call has not returned",
         _ => "it is being retried",

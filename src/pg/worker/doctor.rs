@@ -144,10 +144,10 @@ fn why_not_tried(ctx: &Ctx, api: &mut Api, outcomes: &Outcomes) -> (&'static str
         return ("fail", format!("{}; not tried again before {}", blocked.sentence, at(blocked.until)));
     }
     if api.gate.breaker.is_outage() {
-        return ("fail", "Guestly is out of reach; the next probe is near".to_owned());
+        return ("fail", "Guestly cannot be reached; the next probe follows within a minute".to_owned());
     }
     if let Some(until) = api.gate.limiter.paused_until().filter(|until| *until > now) {
-        return ("warn", format!("Guestly asked us to wait until {}", at(wall + (until - now))));
+        return ("warn", format!("Guestly requested a pause until {}", at(wall + (until - now))));
     }
     // Normal in the middle of a backlog.
     if api.gate.limiter.next_permit(now).is_some() {

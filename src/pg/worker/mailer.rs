@@ -145,7 +145,7 @@ impl Mailer {
         if self.warned_unmailed != waiting {
             self.warned_unmailed = waiting;
             warning!(
-                "guestly_sync: {LOG_CODE}: {waiting} alert(s) wait in guestly.alerts, and no mail is set up; see guestly_doctor()"
+                "guestly_sync: {LOG_CODE}: {waiting} alert(s) wait in guestly.alerts, and mail is not configured; see guestly_doctor()"
             );
         }
     }

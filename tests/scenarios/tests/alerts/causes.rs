@@ -98,7 +98,7 @@ fn each_failure_is_mailed_once() {
     let page = mail.page();
     assert_eq!(
         page["headings"],
-        json!(["Paid bookings could not be placed in Guestly", "Guestly holds two reservations for one booking"])
+        json!(["Paid bookings could not be placed in Guestly", "Guestly has two reservations for one booking"])
     );
     for code in &codes {
         assert!(mail.text.contains(code) && page["bookings"].to_string().contains(code), "{code}");
@@ -123,7 +123,7 @@ fn a_stale_booking_raises_an_alert_while_paused() {
         "{}",
         mail.subject
     );
-    assert!(mail.field("Problem").contains("still in line"), "{}", mail.text);
+    assert!(mail.field("Problem").contains("still queued"), "{}", mail.text);
     site.sql("SELECT guestly_resume()");
     site.wait_synced(&id);
     assert_eq!(kinds(&site), ["stale"], "mailed once");

@@ -143,7 +143,7 @@ fn a_booking_deleted_while_uncertain_is_named_in_a_mail() {
     let mail = only(&mailbox);
     assert_eq!(
         mail.subject,
-        "[Guestly] 1 booking deleted that Guestly holds or may hold: FLAT-000077, arriving 10 May 2031"
+        "[Guestly] 1 booking deleted that Guestly has or may have: FLAT-000077, arriving 10 May 2031"
     );
     assert_eq!((mail.field("Problem").as_str(), mail.field("Booking id").as_str()), (sentence, gone));
     assert!(mail.field("What to do").contains("Look for it in Guestly under this reference"), "{}", mail.text);

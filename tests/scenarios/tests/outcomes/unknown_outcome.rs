@@ -120,6 +120,6 @@ fn a_booking_deleted_during_its_create_raises_an_alert() {
     let held = site.sim.state();
     let reported: Vec<String> = site.query_all("SELECT kind || ': ' || sentence FROM guestly.alerts");
     let id = held[0]["reservationId"].as_str().unwrap();
-    assert_eq!(reported, [format!("deleted: the booking was deleted, and Guestly holds reservation {id}")]);
+    assert_eq!(reported, [format!("deleted: the booking was deleted, and Guestly has reservation {id}")]);
     assert_eq!(site.query_one::<String>("SELECT reservation_id FROM guestly.reservations"), id);
 }

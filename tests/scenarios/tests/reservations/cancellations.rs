@@ -186,7 +186,7 @@ fn a_deleted_booking_is_cancelled_only_if_configured() {
     let said: String = site.query_one(
         "SELECT coalesce(reference, '') || ' ' || cause || ' ' || sentence FROM guestly.alerts WHERE kind = 'deleted'",
     );
-    assert!(said.contains("was deleted, and Guestly holds reservation") && said.contains(&codes[0]), "{said}");
+    assert!(said.contains("was deleted, and Guestly has reservation") && said.contains(&codes[0]), "{said}");
     assert!(!said.contains("unknown"), "nothing of it is unknown: {said}");
     assert_eq!((status(&codes[0]), site.sim.calls("update")), (json!("confirmed"), 0));
     site.alter_system("guestly_sync.cancel_on_delete", "on");

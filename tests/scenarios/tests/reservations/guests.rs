@@ -5,6 +5,21 @@ use guestly_scenarios::{SOON, Site, host};
 use serde_json::json;
 
 #[test]
+fn the_language_of_a_locale_column_is_sent() {
+    let site = Site::bare_with(|options| options);
+    site.sql("ALTER TABLE bookings ADD COLUMN locale text");
+    host::create_extension(&site);
+    host::map_listings(&site);
+    host::without_notes(&site);
+    let ids = host::make_bookings(&site, 2);
+    site.sql(&format!("UPDATE bookings SET locale = 'de_AT' WHERE id = '{}'", ids[0]));
+    host::pay(&site, &ids);
+    site.wait_for_status(&ids, "synced");
+    let language = |id: &str| site.only_reservation(id)["received"]["guest"]["preferredLanguage"].clone();
+    assert_eq!((language(&ids[0]), language(&ids[1])), (json!("de"), json!(null)));
+}
+
+#[test]
 fn names_in_any_script_arrive_intact() {
     let site = Site::open();
     let long = "Ñandú🦤".repeat(1_667);
