@@ -1,7 +1,7 @@
 //! guestly_sync: a paid booking appears in Guestly once and soon, even if something fails on the way.
 //!
 //! A map of the crate. Three folders, whose laws `tests/architecture.rs` checks (`src/README.md` lists them). `src/domain.rs`,
-//! `src/net.rs` and `src/pg.rs` each list their files in a table: start there.
+//! `src/net.rs` and `src/pg.rs` each list their files: start there.
 //!
 //! - [`domain`] **decides**. Pure functions over plain values; the whole behaviour is [`domain::plan`] (what to do next for a
 //!   booking), [`domain::transition`] (its next state when a call has ended) and [`domain::send_gate`] (permission to send a call).
@@ -43,7 +43,7 @@
 //! | send gate | decides if a call may be sent now: rate limiter, breaker and access token together; its answer is a permit for some calls, or a wait |
 //! | rate limiter | three token buckets (second, minute, hour), lowered by what answers say remains |
 //! | breaker | the circuit breaker: opens in an outage, then lets one probe through at a time |
-//! | backoff | growing pauses with jitter; every policy is a named constant in `domain::retry`, applied in `domain::transition` |
+//! | backoff | growing pauses with jitter; the policies are in `domain::retry`; `domain::transition` applies the one between attempts |
 //! | sweep | once a `poll_interval`: find paid bookings that no trigger queued |
 //! | reconcile | once a day: compare future stays with their snapshots |
 //! | armed server | a server and database that may send; a copy is not armed |

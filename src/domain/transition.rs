@@ -8,7 +8,7 @@
 //! | `transition/change.rs` | the decision after a change of an existing reservation, a payment, a read-back |
 //! | `transition/reads.rs` | the decision after a failed read, or if a reservation is not found |
 //! | `transition/snapshot_update.rs` | the facts that a call proves about the reservation |
-//! | `transition/case.rs` | the types |
+//! | `transition/case.rs` | the types, and `after_pause`, the pause between attempts |
 
 use super::operation::Operation;
 use super::snapshot::RemoteReservation;

@@ -1,5 +1,5 @@
 //! From a raw reply to its outcome, by status and operation. Part of `domain::outcome`; called on the worker's main thread
-//! for every finished call; pure. A 429 is handled here, any other 4xx in `outcome/refusal.rs`.
+//! for every finished call; pure. A 429 is recognised here; refusals are told apart in `outcome/refusal.rs`.
 
 use std::time::Duration;
 
