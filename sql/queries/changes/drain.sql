@@ -1,7 +1,7 @@
 -- Queues changed bookings that have a reservation or were withdrawn. A booking that is claimed or whose row is locked stays in
 -- guestly.changes until a later cycle, so no change is lost and no lock is waited for. In test mode ($1) the changes of real
 -- reservations stay there until test mode ends. Returns failed bookings, to be requeued. OFFSET 0 keeps the subqueries look-ups by key:
--- the plan is cached while the tables grow.
+-- the plan is cached while the tables grow. Not guestly.known_bookings: see queue/claim_due.sql.
 WITH free AS (
     SELECT q.booking_id FROM guestly.queue q
     WHERE q.booking_id = ANY (ARRAY (SELECT c.booking_id FROM guestly.changes c)) AND q.state <> 'sending'
@@ -9,9 +9,8 @@ WITH free AS (
 ), taken AS (
     DELETE FROM guestly.changes c
     WHERE (EXISTS (SELECT FROM free f WHERE f.booking_id = c.booking_id)
-           OR NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = c.booking_id AND k.reason = 'queued' OFFSET 0))
-      AND NOT ($1 AND EXISTS (SELECT FROM guestly.known_bookings k
-                              WHERE k.booking_id = c.booking_id AND k.reason = 'reservation' OFFSET 0))
+           OR NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = c.booking_id OFFSET 0))
+      AND NOT ($1 AND EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = c.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0))
     RETURNING c.booking_id, c.arrival, c.changed_at
 ), latest AS (
     SELECT DISTINCT ON (t.booking_id) t.booking_id, t.arrival FROM taken t ORDER BY t.booking_id, t.changed_at DESC
@@ -23,9 +22,8 @@ WITH free AS (
 ), queued AS (
     INSERT INTO guestly.queue (booking_id, arrival, follow_up)
     SELECT n.booking_id, n.arrival, r.found
-    FROM latest n CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM guestly.known_bookings k
-                                                     WHERE k.booking_id = n.booking_id AND k.reason = 'reservation' OFFSET 0)) AS r (found)
-    WHERE NOT EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = n.booking_id AND k.reason = 'queued' OFFSET 0)
+    FROM latest n CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = n.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0)) AS r (found)
+    WHERE NOT EXISTS (SELECT FROM guestly.queue q WHERE q.booking_id = n.booking_id OFFSET 0)
       AND (r.found OR EXISTS (SELECT FROM revived v WHERE v.booking_id = n.booking_id))
     ON CONFLICT (booking_id) DO NOTHING
 )

@@ -2,12 +2,13 @@
 -- Excludes bookings in flight ($3), even if their rows were edited in the meantime, and those whose next call is of kind $4 (or null),
 -- as far as that is known before the booking is read. If a row was deleted and re-created, an earlier unconfirmed create is found in
 -- guestly.attempts, so verify before creating. The same for a restored row, which may have been sent since the dump. OFFSET 0 keeps the
--- subqueries look-ups by key: the plan is cached while the tables grow.
+-- subqueries look-ups by key: the plan is cached while the tables grow. Not guestly.known_bookings, because each execution of a cached
+-- plan locks and checks every table of a view.
 WITH ready AS (
     SELECT q.*, q.queued_in <> q.tableoid AS restored FROM guestly.queue q
     WHERE q.state = 'ready' AND q.booking_id <> ALL ($3)
       AND ($4::text IS NULL OR $4 <> CASE
-           WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = q.booking_id AND k.reason = 'reservation' OFFSET 0) THEN 'follow_up'
+           WHEN EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = q.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0) THEN 'follow_up'
            WHEN q.verify_first OR q.uncertain_since IS NOT NULL OR q.queued_in <> q.tableoid THEN 'look_up' ELSE 'create' END)
     ORDER BY q.follow_up, q.arrival NULLS FIRST, q.queued_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -15,7 +16,7 @@ WITH ready AS (
     SELECT q.*, q.queued_in <> q.tableoid FROM guestly.queue q
     WHERE q.state IN ('waiting', 'unknown') AND q.due_at <= pg_catalog.to_timestamp($1) AND q.booking_id <> ALL ($3)
       AND ($4::text IS NULL OR $4 <> CASE
-           WHEN EXISTS (SELECT FROM guestly.known_bookings k WHERE k.booking_id = q.booking_id AND k.reason = 'reservation' OFFSET 0) THEN 'follow_up'
+           WHEN EXISTS (SELECT FROM guestly.reservations k WHERE k.booking_id = q.booking_id AND k.reservation_id NOT LIKE 'test-%' OFFSET 0) THEN 'follow_up'
            WHEN q.state = 'unknown' OR q.verify_first OR q.uncertain_since IS NOT NULL OR q.queued_in <> q.tableoid THEN 'look_up' ELSE 'create' END)
     ORDER BY q.due_at
     LIMIT $2 FOR UPDATE SKIP LOCKED
